@@ -1,0 +1,3 @@
+"""Real-time video upscaling with XLSR."""
+
+__version__ = "0.1.0"

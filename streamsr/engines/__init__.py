@@ -1,0 +1,68 @@
+"""The engine contract: the network on any region of any frame, the same bytes however the frame is cut."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamsr.region import Region
+
+Image = NDArray[np.uint8]
+"""RGB picture [H, W, 3] uint8."""
+
+
+class Tile(NamedTuple):
+    """One piece of work: compute ``region`` of the picture ``lr`` into the same place of ``hr``.
+
+    ``lr`` is [H, W, 3] uint8, C-contiguous, only read. ``hr`` is [s*H, s*W, 3] uint8, C-contiguous; the engine
+    writes exactly the pixels of ``region.scaled(s)``, with the values a pass over the whole of ``lr`` would give.
+    """
+
+    lr: Image
+    hr: Image
+    region: Region
+
+
+class Engine(Protocol):
+    """An implementation of the network for one model file.
+
+    ``run`` is called by one thread at a time and uses ``threads`` cores itself. It raises ValueError for arrays or
+    regions that do not fit each other and ModelError when the device fails. Closing twice is harmless.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for logs and stats, such as ``litert`` or ``fused``."""
+
+    @property
+    def scale(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    def run(self, tiles: Sequence[Tile]) -> None:
+        """Compute all tiles. They may belong to different frames and must not overlap in ``hr``."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def check_tiles(tiles: Sequence[Tile], scale: int) -> None:
+    """Raise ValueError unless every tile keeps the contract above. Every engine calls this first."""
+    for lr, hr, region in tiles:
+        if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or not lr.flags.c_contiguous:
+            raise ValueError(f"expected contiguous [H, W, 3] uint8, got {lr.shape} {lr.dtype}")
+        height, width = lr.shape[:2]
+        if hr.dtype != np.uint8 or hr.shape != (height * scale, width * scale, 3):
+            raise ValueError(f"expected output [{height * scale}, {width * scale}, 3] uint8, got {hr.shape} {hr.dtype}")
+        if not hr.flags.c_contiguous or not hr.flags.writeable:
+            raise ValueError("expected a contiguous, writable output")
+        if not region.within(width, height):
+            raise ValueError(f"expected a region inside {width}x{height}, got {region}")

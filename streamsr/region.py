@@ -1,0 +1,66 @@
+"""Rectangles of a picture, and the ways it is cut for the network. Pure: no pixels here.
+
+Sizes and positions are low-resolution pixels unless a name says otherwise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+HALO = 5
+"""Receptive radius of XLSR: five 3x3 convolutions in a row each reach one pixel further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle: ``x``, ``y`` of its top left pixel, ``width`` and ``height`` in pixels, all at least 0."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, width: int, height: int) -> "Region":
+        """The whole of a picture of this size."""
+        return cls(0, 0, width, height)
+
+    @property
+    def right(self) -> int:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.y + self.height
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of these pixels in an [H, W, ...] array."""
+        return slice(self.y, self.bottom), slice(self.x, self.right)
+
+    def scaled(self, scale: int) -> "Region":
+        """The same rectangle in a picture ``scale`` times as large."""
+        return Region(self.x * scale, self.y * scale, self.width * scale, self.height * scale)
+
+    def grown(self, margin: int, width: int, height: int) -> "Region":
+        """This rectangle with ``margin`` more pixels on each side, cut off at a picture of this size.
+
+        Growing by HALO gives what the network must see: at the real border of the picture it sees its own zero
+        padding, exactly as when the whole picture is run at once.
+        """
+        x, y = max(self.x - margin, 0), max(self.y - margin, 0)
+        return Region(x, y, min(self.right + margin, width) - x, min(self.bottom + margin, height) - y)
+
+    def within(self, width: int, height: int) -> bool:
+        """Whether a picture of this size holds the whole rectangle and the rectangle is not empty."""
+        return self.x >= 0 and self.y >= 0 and self.area > 0 and self.right <= width and self.bottom <= height
+
+    def strips(self, count: int) -> Iterator["Region"]:
+        """Cut into at most ``count`` horizontal strips, none empty, whose heights differ by at most one."""
+        count = max(1, min(count, self.height))
+        for i in range(count):
+            top, end = self.height * i // count, self.height * (i + 1) // count
+            yield Region(self.x, self.y + top, self.width, end - top)
