@@ -1,0 +1,52 @@
+"""The shipped models: ``NAME.tflite`` files with a JSON model card ``NAME.json`` beside each. Standard library only.
+
+Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and ``xlsr-video_x{scale}_u8`` for those trained on
+decoded video; a suffix names a variant (``xlsr_x3_u8_perchannel``).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+def names() -> list[str]:
+    """The shipped model names, sorted."""
+    return sorted(file.stem for file in _FOLDER.glob("*.tflite"))
+
+
+def path(name: str) -> Path:
+    """The .tflite file of a shipped model. Raises KeyError, with the known names, for any other."""
+    file = _FOLDER / f"{name}.tflite"
+    if name not in names():
+        raise KeyError(f"unknown model {name!r}; shipped models: {', '.join(names()) or 'none'}")
+    return file
+
+
+def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The model card of a shipped model (by name) or of any .tflite file (by path); {} where there is none.
+
+    Raises ValueError when a card is there but is not a JSON object.
+    """
+    # A card is read by people and programs alike and grows new keys, hence Any.
+    is_name = isinstance(name_or_path, str) and name_or_path in names()
+    file = (path(str(name_or_path)) if is_name else Path(name_or_path)).with_suffix(".json")
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"model card {file} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"model card {file}: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def default(scale: int) -> str:
+    """The name of the shipped uint8 model for clean images at this scale. Raises KeyError, with the known names, if none."""
+    name = f"xlsr_x{scale}_u8"
+    if name not in names():
+        raise KeyError(f"no shipped model upscales by {scale}; shipped models: {', '.join(names()) or 'none'}")
+    return name
