@@ -1,7 +1,7 @@
 """The shipped models: ``NAME.tflite`` files with a JSON model card ``NAME.json`` beside each. Standard library only.
 
-Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and ``xlsr-video_x{scale}_u8`` for those trained on
-decoded video; a suffix names a variant (``xlsr_x3_u8_perchannel``).
+Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and ``xlsr-video_x{scale}_u8`` for those trained
+on decoded video; a suffix names a variant (``xlsr_x3_u8_perchannel``).
 """
 
 import json
@@ -45,7 +45,7 @@ def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def default(scale: int) -> str:
-    """The name of the shipped uint8 model for clean images at this scale. Raises KeyError, with the known names, if none."""
+    """The shipped uint8 model for clean images at this scale. Raises KeyError, with the known names, if none."""
     name = f"xlsr_x{scale}_u8"
     if name not in names():
         raise KeyError(f"no shipped model upscales by {scale}; shipped models: {', '.join(names()) or 'none'}")
