@@ -1,0 +1,181 @@
+"""The training loop. The optimiser works in NumPy on one vector, so only the gradient depends on the Keras backend."""
+
+import csv
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from xlsr_model import checkpoint
+from xlsr_model.config import Config, config_dict
+from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
+from xlsr_model.forward import clipped_relu, forward
+from xlsr_model.gradient import Arrays, value_and_gradient
+from xlsr_model.network import check_weights, initial_weights
+from xlsr_model.qat import fake_quantisers
+from xlsr_model.schedule import learning_rate
+from xlsr_model.version import code_version
+
+log = logging.getLogger(__name__)
+BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8  # the paper's
+HISTORY_EVERY = 1_000  # steps
+CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
+
+
+def train(config: Config, run: Path) -> checkpoint.State:
+    """Train into the folder `run`, from its checkpoint if there is one. Returns the last state.
+
+    Ctrl-C or SIGTERM saves a checkpoint and returns. Raises ValueError for unusable settings, data or checkpoints, OSError
+    when a checkpoint cannot be written (the previous one is intact).
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    file = run / CHECKPOINT
+    state = _resume(file, config) if file.exists() else _begin(config)
+    training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
+    held_out = load_pairs(validation, config.scale)
+    patches = Patches(
+        load_pairs(training, config.scale, smallest=config.patch),
+        config.scale,
+        config.batch,
+        config.patch,
+        config.intensities,
+        config.seed,
+    )
+    about = {"config": config_dict(config), "code": code_version(), "images": len(patches.pairs)}
+    log.info("%d images, %d held out; step %d of %d", len(patches.pairs), len(held_out), state.step, config.steps)
+    gradient = value_and_gradient(partial(_loss, config))
+    started, first = time.monotonic(), state.step
+    with _stop_on_signal() as stopped, ThreadPoolExecutor(1, "batches") as pool:
+        batch = pool.submit(patches.batch, state.step)
+        while state.step < config.steps and not stopped():
+            following = pool.submit(patches.batch, state.step + 1)
+            loss, gradients = gradient(state.weights, batch.result())
+            batch = following
+            _adam(state, checkpoint.flatten(gradients), learning_rate(config.rate, config.curve, state.step))
+            _update_average(state, config.average)
+            state.step += 1
+            state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+            last = state.step == config.steps
+            if state.step % config.validate_every == 0 or last:
+                _validate(state, config, held_out)
+            if state.step % HISTORY_EVERY == 0 or last:
+                _note(state, config, (time.monotonic() - started) / (state.step - first))
+            if state.step % config.checkpoint_every == 0 or last:
+                _save(run, state, about)
+    _save(run, state, about)
+    return state
+
+
+def _begin(config: Config) -> checkpoint.State:
+    if not config.start:
+        weights = initial_weights(config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale)
+        return checkpoint.new_state(weights)
+    source, _ = checkpoint.load(Path(config.start))
+    weights = source.named(source.average)
+    check_weights(weights, config.network, config.scale)
+    state = checkpoint.new_state(weights)
+    if source.shapes == state.shapes:  # go on with the moments too: Adam then needs no second warm-up
+        state.vector, state.average = source.vector.copy(), source.average.copy()
+        state.momentum, state.variance = source.momentum, source.variance
+    return state
+
+
+def _resume(file: Path, config: Config) -> checkpoint.State:
+    state, about = checkpoint.load(file)
+    check_weights(state.weights, config.network, config.scale)
+    saved, asked = about["config"], config_dict(config)
+    # A longer or shorter run of the same settings is the only change that keeps its meaning.
+    for key in sorted(asked.keys() - {"steps", "rate", "folders", "validate_every", "checkpoint_every"}):
+        if _plain(saved.get(key)) != _plain(asked[key]):
+            raise ValueError(f"{file}: was trained with {key} = {saved.get(key)!r}, the configuration says {asked[key]!r}")
+    return state
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
+    lr, hr = batch
+    output = _output(config, weights, lr, precision=config.precision)
+    squared = ops.square(output - hr)
+    return ops.mean(ops.sqrt(squared + config.epsilon**2)) if config.epsilon else ops.mean(squared)
+
+
+def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float32") -> Any:
+    kernel_tap, activation_tap, output_tap = fake_quantisers(weights, enabled=config.quantise)
+    output = forward(
+        config.network, config.scale, weights, lr, kernel_tap=kernel_tap, activation_tap=activation_tap, precision=precision
+    )
+    return output_tap(clipped_relu(output) if config.clipped else output)
+
+
+def _adam(state: checkpoint.State, gradient: np.ndarray, rate: float) -> None:
+    """Kingma and Ba, 2015, algorithm 1."""
+    step = state.step + 1
+    state.momentum += (1 - BETA1) * (gradient - state.momentum)
+    state.variance += (1 - BETA2) * (gradient * gradient - state.variance)
+    corrected = np.sqrt(state.variance / (1 - BETA2**step)) + ADAM_EPSILON
+    state.vector -= np.float32(rate / (1 - BETA1**step)) * state.momentum / corrected
+
+
+def _update_average(state: checkpoint.State, decay: float) -> None:
+    decay = min(decay, (1 + state.step) / (10 + state.step))  # a young average forgets its start sooner
+    state.average += np.float32(1 - decay) * (state.vector - state.average)
+
+
+def _validate(state: checkpoint.State, config: Config, held_out: Sequence[Pair]) -> None:
+    psnr = validation_psnr(config, state.named(state.average), held_out)
+    if psnr > state.best_psnr:
+        state.best_psnr, state.best = psnr, state.average.copy()
+    state.history.append({"step": state.step, "psnr": round(psnr, 4)})
+    log.info("step %d: held-out RGB PSNR %.3f dB (best %.3f)", state.step, psnr, state.best_psnr)
+
+
+def validation_psnr(config: Config, weights: Arrays, held_out: Sequence[Pair]) -> float:
+    """Mean RGB PSNR in dB over the held-out images, border of one scale cut, output rounded to uint8."""
+    values = []
+    for pair in held_out:
+        lr = ops.convert_to_tensor(pair.lr[None].astype(np.float32) / 255)
+        output = unpack(ops.convert_to_numpy(_output(config, weights, lr)), config.scale)[0]
+        error = np.clip(np.rint(output * 255), 0, 255) - pair.hr
+        inner = error[config.scale : -config.scale, config.scale : -config.scale]
+        values.append(10 * np.log10(255**2 / np.mean(np.square(inner))))
+    return float(np.mean(values))
+
+
+def _note(state: checkpoint.State, config: Config, seconds_per_step: float) -> None:
+    rate = learning_rate(config.rate, config.curve, state.step - 1)
+    loss = state.loss_sum / state.loss_count
+    state.history.append({"step": state.step, "loss": loss, "rate": rate})
+    state.loss_sum, state.loss_count = 0.0, 0
+    left = (config.steps - state.step) * seconds_per_step / 60
+    log.info("step %d: loss %.6f rate %.2e, %.1f ms/step, %.0f min left", state.step, loss, rate, seconds_per_step * 1e3, left)
+
+
+def _save(run: Path, state: checkpoint.State, about: dict[str, Any]) -> None:
+    checkpoint.save(run / CHECKPOINT, state, about)
+    with (run / HISTORY).open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["step", "loss", "rate", "psnr"])
+        writer.writeheader()
+        writer.writerows(state.history)
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Between steps, not in the middle of one: the state on disk is then always a whole step."""
+    seen: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: seen.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
