@@ -40,7 +40,15 @@ class Engine(Protocol):
     def scale(self) -> int: ...
 
     @property
+    def halo(self) -> int:
+        """Receptive radius in LR pixels: how far around a changed pixel the output changes."""
+
+    @property
     def threads(self) -> int: ...
+
+    @property
+    def batch(self) -> int:
+        """How many frames at once make the device faster; 1 where batches gain nothing, as on a CPU."""
 
     def run(self, tiles: Sequence[Tile]) -> None:
         """Compute all tiles. They may belong to different frames and must not overlap in ``hr``."""

@@ -1,0 +1,81 @@
+"""What Python and the native code agree on: the rings of rows in a worker's memory and the records it is given.
+
+A line is one row of one plane: 64 bytes, of which the last four are the padding pixel at x = -1, then 4 bytes for
+each pixel, rounded up to whole vectors, then the padding pixel at x = width and room for loads that run over.
+A ring keeps the last few rows of one tensor; row ``r`` stands in slot ``r mod rows``.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+HEAD = 64
+"""Bytes before pixel 0 of a line: a cache line, so that the pixels are aligned."""
+
+REACH = 5
+"""Rows and columns around the output that the five 3x3 convolutions see."""
+
+
+class Ring(NamedTuple):
+    """``planes`` lines for each of ``rows`` rows, from line ``first`` on."""
+
+    first: int
+    rows: int
+    planes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """The rings of one worker. A 3x3 convolution needs 3 rows; the side branch waits for 3 rows, so it keeps 4."""
+
+    staging: Ring
+    window: Ring
+    corner: Ring
+    middle: Ring
+    joined: Ring
+    side: Ring
+    features: tuple[Ring, Ring, Ring, Ring]
+    head: Ring
+    lines: int
+
+    @classmethod
+    def of(cls, head_planes: int) -> "Rings":
+        total = 0
+
+        def ring(rows: int, planes: int) -> Ring:
+            nonlocal total
+            total += rows * planes
+            return Ring(total - rows * planes, rows, planes)
+
+        fixed = ring(1, 1), ring(3, 3), ring(1, 1), ring(1, 8), ring(1, 8), ring(4, 4)
+        features = ring(3, 8), ring(3, 8), ring(3, 8), ring(3, 8)
+        return cls(*fixed, features, ring(1, head_planes), total)
+
+
+def stride(width: int, lanes: int) -> int:
+    """Bytes from one line to the next for pictures ``width`` pixels wide.
+
+    An odd number of cache lines: with a power of two all planes of a row would meet in the same few cache sets.
+    """
+    vectors = -(-width // lanes)
+    return (HEAD + 4 * lanes * vectors + 64 + 63) // 64 * 64 // 64 * 64 | 64
+
+
+SEGMENTS = 4
+"""Most runs of neighbouring planes that one convolution reads."""
+
+TABLE = 24
+"""Most planes that one convolution reads: the head, 3 rows of 8."""
+
+OP_WORDS = 11 + 5 * SEGMENTS
+"""int64 words of an operation: kernel, groups, group step, weights, their step, params, their step, first output
+line, rows and planes of its ring, segments; then for each segment first line, rows, planes, row offset, count."""
+
+STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
+"""Operations of each row stage: stem + side + pointwise, two root blocks, root block + join, head."""
+
+CALL = (
+    "lr", "lr_stride", "hr", "hr_stride", "height", "top", "bottom", "width", "offset", "columns", "arena", "line",
+    "ops", "table", "zero_points",
+)  # fmt: skip
+"""int64 words of one call. ``lr``: pixel (left, 0) of the picture, ``hr``: first output pixel; the picture has
+``height`` rows; output rows ``top``..``bottom`` and ``columns`` columns from ``offset`` of ``width`` are wanted."""

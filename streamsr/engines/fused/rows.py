@@ -1,0 +1,232 @@
+"""The walk over the rows: bytes to planes, the five stages one row behind another, planes to bytes.
+
+Row ``t`` of the picture is read while stage ``k`` works on row ``t - k``, so that what a stage made is still in the
+cache when the next one reads it. Rows outside the picture are filled with the zero point, as are the pixels left and
+right of each row: together they are the "same" padding of every convolution.
+"""
+
+from streamsr.engines.fused import layout
+from streamsr.engines.fused.ir import Function
+from streamsr.engines.fused.isa import Isa
+from streamsr.engines.fused.kernels import name
+from streamsr.engines.fused.layout import Ring, Rings
+
+_WORD = {word: 8 * k for k, word in enumerate(layout.CALL)}
+
+
+def walk(isa: Isa, scale: int) -> str:
+    """IR of ``run(ptr call)``, which computes one strip, and of the functions it uses."""
+    rings = Rings.of(head_planes(isa, scale))
+    kinds = ((isa.channels, 1), (isa.channels, 3), (3 * isa.subpixels(scale), 3))
+    parts = ["declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n"]
+    parts += [_tile(isa, vectors, kinds) for vectors in range(1, isa.vectors + 1)]
+    parts += [_slot(), _fill(), _stage(isa), _read(isa, rings), _corner(isa, rings), _write(isa, scale, rings)]
+    return "\n".join([*parts, _run(rings)])
+
+
+def head_planes(isa: Isa, scale: int) -> int:
+    """Planes of the head's output: each of its groups of channels is padded to whole planes."""
+    subpixels = isa.subpixels(scale)
+    return scale * scale // subpixels * (-(-3 * subpixels // 4))
+
+
+def _get(f: Function, word: str) -> str:
+    return f.load("i64", "%call", _WORD[word])
+
+
+def _row(f: Function, ring: Ring, row: str, line: str, arena: str) -> str:
+    """Pixel 0 of plane 0 of a row. Rows begin at -REACH, and REACH + 1 is a multiple of 3."""
+    slot = f(f"urem i64 {f.add(row, layout.REACH + 1)}, {ring.rows}") if ring.rows > 1 else "0"
+    first = f.add(f.mul(slot, ring.planes), ring.first)
+    return f.at(arena, f.add(f.mul(first, line), layout.HEAD))
+
+
+def _slot() -> str:
+    """The same as _row for a ring given as three words at ``%ring``; the result is stored at ``%result``."""
+    f = Function("slot", "ptr %call, ptr %ring, i64 %row, ptr %result")
+    first, rows, planes = (f.load("i64", "%ring", 8 * k) for k in range(3))
+    line = f.add(f.mul(f(f"urem i64 {f.add('%row', layout.REACH + 1)}, {rows}"), planes), first)
+    at = f.add(f.mul(line, _get(f, "line")), layout.HEAD)
+    f.store("ptr", f.at(f.load("ptr", "%call", _WORD["arena"]), at), "%result")
+    return f.text()
+
+
+def _tile(isa: Isa, vectors: int, kinds: tuple[tuple[int, int], ...]) -> str:
+    """Run ``%count`` operations on one tile, one after another, while it is in the nearest cache."""
+    f = Function(f"tile_{vectors}", "ptr %call, ptr %op, i64 %count, ptr %table, ptr %outs, i64 %in, i64 %out")
+    line = _get(f, "line")
+    with f.loop(0, "%count") as k:
+        op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
+        words = [f.load("i64", op, 8 * w) for w in range(11)]
+        kind, groups, step, weights, weights_step, params, params_step = words[:7]
+        weights, params = (f(f"inttoptr i64 {pointer} to ptr") for pointer in (weights, params))
+        count = f.load("i64", "%table", f.mul(k, 8 * (layout.TABLE + 1)))
+        table = f.at("%table", f.add(f.mul(k, 8 * (layout.TABLE + 1)), 8))
+        output = f.at(f.load("ptr", "%outs", f.mul(k, 8)), "%out")
+        for number, (channels, taps) in enumerate(kinds):
+            with f.when(f(f"icmp eq i64 {kind}, {number}")), f.loop(0, groups) as g:
+                planes = f(f"and i64 {f.mul(g, step)}, -2")
+                inputs = f.add(f.mul(planes, line), "%in")
+                arguments = (
+                    f"ptr {table}", f"i64 {count}", f"ptr {f.at(weights, f.mul(g, weights_step))}",
+                    f"ptr {f.at(params, f.mul(g, params_step))}", f"i64 {inputs}",
+                    f"ptr {f.at(output, f.mul(g, f.mul(line, -(-channels // 4))))}", f"i64 {line}",
+                )  # fmt: skip
+                f.do(f"call void @{name(vectors, channels, taps)}({', '.join(arguments)})")
+    return f.text()
+
+
+def _fill() -> str:
+    """Set pixels ``%from`` (byte offset) to ``%end`` of ``%planes`` planes to the zero point."""
+    f = Function("fill", "ptr %row, i64 %planes, i64 %line, i64 %from, i64 %end, i32 %pixel")
+    with f.loop(0, "%planes") as plane:
+        start = f.at("%row", f.mul(plane, "%line"))
+        with f.loop("%from", "%end", 4) as x:
+            f.store("i32", "%pixel", start, x)
+    return f.text()
+
+
+def _stage(isa: Isa) -> str:
+    """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on."""
+    f = Function("stage", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad")
+    line, table = _get(f, "line"), f.load("ptr", "%call", _WORD["table"])
+    outs = f.at(table, 8 * 4 * (layout.TABLE + 1))
+    scratch = f("alloca ptr")
+    with f.loop(0, "%count") as k:
+        op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
+        f.do(f"call void @slot(ptr %call, ptr {f.at(op, 56)}, i64 %row, ptr {f.at(outs, f.mul(k, 8))})")
+        entry = f.at(table, f.mul(k, 8 * (layout.TABLE + 1)))
+        f.store("i64", "0", entry)
+        with f.loop(0, f.load("i64", op, 80)) as s:
+            segment = f.at(op, f.add(f.mul(s, 40), 88))
+            row = f.add("%row", f.load("i64", segment, 24))
+            f.do(f"call void @slot(ptr %call, ptr {segment}, i64 {row}, ptr {scratch})")
+            start, count, done = f.load("ptr", scratch), f.load("i64", segment, 32), f.load("i64", entry)
+            with f.loop(0, count) as plane:
+                slot = f.add(f.mul(f.add(done, plane), 8), 8)
+                f.store("ptr", f.at(start, f.mul(plane, line)), entry, slot)
+            f.store("i64", f.add(done, count), entry)
+    last = f.add("%count", -1)
+    out = f.load("ptr", outs, f.mul(last, 8))
+    planes = f.load("i64", "%op", f.add(f.mul(last, 8 * layout.OP_WORDS), 72))
+    bytes_ = f.mul("%columns", 4)
+    inside = f(f"icmp ult i64 %row, {_get(f, 'height')}")
+    with f.when(inside):
+        block = 4 * isa.lanes
+        tiles = f(f"sdiv i64 {f.add(bytes_, block - 1)}, {block}")
+        start = f.mul("%offset", 4)
+        with f.loop(0, tiles, isa.vectors) as tile:
+            left, out_x = f(f"sub i64 {tiles}, {tile}"), f.mul(tile, block)
+            in_x = f.add(start, out_x)
+            for vectors in range(1, isa.vectors + 1):
+                test = "sge" if vectors == isa.vectors else "eq"
+                with f.when(f(f"icmp {test} i64 {left}, {vectors}")):
+                    f.do(
+                        f"call void @tile_{vectors}(ptr %call, ptr %op, i64 %count, ptr {table}, ptr {outs}, "
+                        f"i64 {in_x}, i64 {out_x})"
+                    )
+    with f.when("%pad"):
+        whole = f(f"select i1 {inside}, i64 0, i64 {bytes_}")
+        for first, end in (("-4", whole), (bytes_, f.add(bytes_, 4))):
+            f.do(f"call void @fill(ptr {out}, i64 {planes}, i64 {line}, i64 {first}, i64 {end}, i32 %pixel)")
+    return f.text()
+
+
+def _read(isa: Isa, rings: Rings) -> str:
+    """RGB bytes to three planes: the nine bytes of pixels x-1, x, x+1 in dwords at 0, 4 and 8 of the window."""
+    f = Function("read", "ptr %call, i64 %row, i32 %pixel")
+    line, arena, width = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), _get(f, "width")
+    planes = _row(f, rings.window, "%row", line, arena)
+    inside = f(f"icmp ult i64 %row, {_get(f, 'height')}")
+    with f.when(inside):
+        lr, size = f.load("ptr", "%call", _WORD["lr"]), f.mul(width, 3)
+        staging = _row(f, rings.staging, "0", line, arena)
+        f.store("i32", "%pixel", staging, -4)
+        source = f.at(lr, f.mul("%row", _get(f, "lr_stride")))
+        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {staging}, ptr {source}, i64 {size}, i1 false)")
+        f.store("i32", "%pixel", staging, size)
+        mask = [3 * (k // 4) + k % 4 for k in range(16)]
+        with f.loop(0, width, 4) as x:
+            for plane in range(3):
+                window = f.load("<16 x i8>", staging, f.add(f.mul(x, 3), 4 * plane - 3))
+                target = f.add(f.mul(line, plane), f.mul(x, 4))
+                f.store("<16 x i8>", f.shuffle(16, window, "poison", mask), planes, target)
+    with f.when(f(f"xor i1 {inside}, true")):
+        f.do(f"call void @fill(ptr {planes}, i64 3, i64 {line}, i64 0, i64 {f.mul(width, 4)}, i32 %pixel)")
+    return f.text()
+
+
+def _corner(isa: Isa, rings: Rings) -> str:
+    """The ninth byte of the window of three rows, in one plane: 27 inputs fit 7 planes, not 9."""
+    f = Function("corner", "ptr %call, i64 %row")
+    line, arena, width = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), _get(f, "width")
+    kind = f"<{isa.lanes} x i32>"
+    rows = [_row(f, rings.window, f.add("%row", dy), line, arena) for dy in (-1, 0, 1)]
+    rows = [f.at(row, f.mul(line, 2)) for row in rows]
+    out = _row(f, rings.corner, "0", line, arena)
+    with f.loop(0, f.mul(width, 4), 4 * isa.lanes) as x:
+        bytes_ = [f(f"and {kind} {f.load(kind, row, x)}, splat (i32 255)") for row in rows]
+        for k in (1, 2):
+            bytes_[k] = f(f"shl {kind} {bytes_[k]}, splat (i32 {8 * k})")
+        f.store(kind, f(f"or {kind} {bytes_[0]}, {f(f'or {kind} {bytes_[1]}, {bytes_[2]}')}"), out, x)
+    return f.text()
+
+
+def _write(isa: Isa, scale: int, rings: Rings) -> str:
+    """Depth to space: the head's planes to ``scale`` rows of RGB. The last vector of a row is moved left."""
+    f = Function("write", "ptr %call, i64 %row")
+    line, arena, columns = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), _get(f, "columns")
+    planes = _row(f, rings.head, "0", line, arena)
+    first = f.mul(f(f"sub i64 %row, {_get(f, 'top')}"), scale)
+    hr, hr_stride = f.load("ptr", "%call", _WORD["hr"]), _get(f, "hr_stride")
+    lanes, width = isa.lanes, 3 * isa.subpixels(scale)
+    quads, block = -(-width // 4), 4 * isa.lanes
+    count = quads * scale // isa.subpixels(scale)
+    end = f.add(columns, -lanes)
+    with f.loop(0, columns, lanes) as step:
+        x = f(f"select i1 {f(f'icmp slt i64 {step}, {end}')}, i64 {step}, i64 {end}")
+        for dy in range(scale):
+            row = f.at(hr, f.mul(f.add(first, dy), hr_stride))
+            row = f.at(row, f.mul(x, 3 * scale))
+            start = f.at(f.at(planes, f.mul(line, dy * count)), f.mul(x, 4))
+            vectors = [f.load(f"<{block} x i8>", start, f.mul(line, k)) for k in range(count)]
+            for chunk in range(0, 3 * scale * lanes, block):
+                size = min(block, 3 * scale * lanes - chunk)
+                places = [divmod(chunk + k, 3 * scale) for k in range(size)]
+                sources = [((c // width) * quads + c % width // 4, 4 * p + c % width % 4) for p, c in places]
+                f.store(f"<{size} x i8>", _gather(f, block, vectors, sources), row, chunk)
+    return f.text()
+
+
+def _gather(f: Function, block: int, vectors: list[str], sources: list[tuple[int, int]]) -> str:
+    """One vector of the bytes at ``sources``, (which vector, which byte)."""
+    result = vectors[0]
+    for k in range(1, len(vectors)):
+        keep = range(block) if k > 1 else [byte if plane == 0 else 0 for plane, byte in sources]
+        mask = [block + byte if plane == k else keep[i] for i, (plane, byte) in enumerate(sources)]
+        mask += [0] * (block - len(mask)) if k + 1 < len(vectors) else []
+        result = f.shuffle(block, result, vectors[k], mask)
+    return result
+
+
+def _run(rings: Rings) -> str:
+    """One strip from its first input row to its last output row."""
+    f = Function("run", "ptr %call", linkage="")
+    ops, zero_points = (f.load("ptr", "%call", _WORD[word]) for word in ("ops", "zero_points"))
+    width, columns, offset, top = (_get(f, word) for word in ("width", "columns", "offset", "top"))
+    first, pixels = f.add(top, -layout.REACH), [f.load("i32", zero_points, 4 * k) for k in range(6)]
+    with f.loop(first, f.add(_get(f, "bottom"), layout.REACH)) as t:
+        f.do(f"call void @read(ptr %call, i64 {t}, i32 {pixels[0]})")
+        for stage, (begin, end) in enumerate(layout.STAGES, 1):
+            row, head = f.add(t, -stage), stage == len(layout.STAGES)
+            with f.when(f(f"icmp sge i64 {row}, {f.add(first, stage)}")):
+                if stage == 1:
+                    f.do(f"call void @corner(ptr %call, i64 {row})")
+                f.do(
+                    f"call void @stage(ptr %call, ptr {f.at(ops, 8 * layout.OP_WORDS * begin)}, i64 {end - begin}, "
+                    f"i64 {row}, i64 {offset if head else 0}, i64 {columns if head else width}, "
+                    f"i32 {pixels[stage]}, i1 {'false' if head else 'true'})"
+                )
+                if head:
+                    f.do(f"call void @write(ptr %call, i64 {row})")
+    return f.text()

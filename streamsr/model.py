@@ -1,0 +1,48 @@
+"""Which model file to use, and what it says about itself."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamsr.errors import ModelError
+from xlsr_model import weights
+
+MAX_MODEL_BYTES = 64 << 20
+"""Model files are untrusted; the shipped ones have 60 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file as it was read: the engines all work on these bytes, not on whatever the path holds later."""
+
+    name: str
+    path: Path
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def find_model(model: str | Path | None = None, *, scale: int | None = None) -> ModelFile:
+    """The model of this shipped name or file, or the shipped one for ``scale`` (default 3). Raises ModelError."""
+    try:
+        if model is None:
+            name = weights.default(scale or 3)
+            path = weights.path(name)
+        elif str(model) in weights.names():
+            name, path = str(model), weights.path(str(model))
+        else:
+            path = Path(model)
+            name = path.stem
+            if not path.is_file():
+                known = ", ".join(weights.names()) or "none"
+                raise ModelError(f"no model file {str(model)!r}, and no shipped model of that name ({known})")
+    except KeyError as error:
+        raise ModelError(str(error.args[0])) from None
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path}: larger than any model of this kind ({MAX_MODEL_BYTES >> 20} MiB)")
+        return ModelFile(name, path, path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"cannot read model {path}: {error.strerror}") from error

@@ -1,0 +1,104 @@
+"""Source, upscaler and sink run together: two threads here, the caller's the third."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from streamsr.channel import Channel, ReaderGone
+from streamsr.frame import Frame, StreamInfo
+from streamsr.sinks import Sink
+from streamsr.sources import Source
+from streamsr.stats import Recorder, Stats
+from streamsr.upscaler import Upscaler
+
+WAITING = 2
+"""Frames that may wait between two stages: enough to hide a hiccup; more would only cost memory and latency."""
+
+
+class Pipeline:
+    """Upscaled frames of a source: ``for frame in Pipeline(source, upscaler): ...``.
+
+    A context manager (entered by the loop itself if need be) and an iterator. The pipeline enters and leaves the
+    source; the upscaler stays the caller's. Leaving the ``with`` block or the loop for any reason stops the threads and
+    waits for them. The exception a stage raised surfaces, itself, in the caller's loop.
+    """
+
+    def __init__(self, source: Source, upscaler: Upscaler, *, record: Recorder | None = None) -> None:
+        self._source, self._upscaler = source, upscaler
+        self.record = record or upscaler.record
+        self._stack: ExitStack | None = None
+        self._decoded: Channel[Frame] = Channel(max(WAITING, upscaler.engine.batch))
+        self._upscaled: Channel[Frame] = Channel(WAITING)
+
+    @property
+    def info(self) -> StreamInfo:
+        """Of the source, once entered."""
+        return self._source.info
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._source)
+            for name, work, reads, writes in (
+                ("decode", self._decode, None, self._decoded),
+                ("upscale", self._upscale, self._decoded, self._upscaled),
+            ):
+                thread = threading.Thread(target=_closing_both_ends, args=(work, reads, writes), name=f"streamsr-{name}")
+                thread.start()
+                stack.callback(thread.join)
+            # Last in, first out: every reader leaves, so that every writer wakes, before the threads are waited for.
+            stack.callback(self._decoded.leave)
+            stack.callback(self._upscaled.leave)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stack is not None:
+            stack, self._stack = self._stack, None
+            stack.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._stack is None:
+            with self:
+                yield from self
+            return
+        for frame in self._upscaled:
+            self.record.latency(time.monotonic() - frame.arrival_s)
+            yield frame
+
+    def _decode(self) -> None:
+        for frame in self._source:
+            self.record.count("in")
+            self._decoded.put(frame)
+
+    def _upscale(self) -> None:
+        for frames in self._decoded.groups(self._upscaler.engine.batch):
+            for frame in self._upscaler.frames(frames):
+                self._upscaled.put(frame)
+
+    def run(self, sink: Sink, *, progress: Callable[[Frame], None] | None = None) -> Stats:
+        """Write every frame into the entered ``sink`` and commit it. ``progress`` is called after each frame."""
+        for frame in self:
+            sink.write(frame)
+            if progress is not None:
+                progress(frame)
+        sink.commit()
+        return self.record.snapshot()
+
+
+def _closing_both_ends(work: Callable[[], None], reads: Channel[Frame] | None, writes: Channel[Frame]) -> None:
+    """Run a stage; whatever happens, its reader learns the end and its writer learns that nobody reads."""
+    try:
+        work()
+    except ReaderGone:
+        pass
+    except BaseException as error:  # noqa: BLE001 - the thread wrapper: the error surfaces in the caller's loop
+        writes.end(error)
+    finally:
+        writes.end()
+        if reads is not None:
+            reads.leave()

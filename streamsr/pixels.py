@@ -1,0 +1,126 @@
+"""Between FFmpeg's frames and RGB pictures: which formats our converter takes, and FFmpeg's for the rest."""
+
+import re
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from streamsr.color import BT709, FULL, LIMITED, SMPTE170M, ColorTags
+from streamsr.convert import Converter, Plane
+from streamsr.engines import Image
+
+_PLANAR_YUV = re.compile(r"yuva?j?(420|422|444)p(9|10|12|14|16)?(le)?")
+_GRAY = re.compile(r"gray(9|10|12|14|16)?(le)?")
+
+CENTRED_CHROMA = frozenset({"mjpeg", "mpeg1video"})
+"""Codecs whose chroma lies between the luma samples; MPEG-2 and later put it on the even ones unless they say so."""
+
+
+def chroma_of(pixel_format: str) -> str:
+    """Chroma resolution to encode a source of this format with: ``420``, ``422`` or ``444``."""
+    if match := _PLANAR_YUV.fullmatch(pixel_format):
+        return match[1]
+    if pixel_format.startswith(("nv12", "nv21", "p010", "gray", "yuv410", "yuv411")):
+        return "420"
+    if pixel_format.startswith(("yuyv", "uyvy", "yvyu", "nv16", "yuv440")):
+        return "422"
+    return "444"
+
+
+def tags_of(frame: VideoFrame) -> ColorTags:
+    """What the frame says of its colours, as it says it."""
+    full = frame.format.name.startswith("yuvj")
+    return ColorTags(
+        int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc), FULL if full else int(frame.color_range)
+    )
+
+
+class FrameReader:
+    """Turns decoded frames of one stream into RGB. Keeps scratch memory; for one thread."""
+
+    def __init__(self, tags: ColorTags, *, codec: str = "") -> None:
+        self._tags = tags
+        self._centred = codec in CENTRED_CHROMA
+        self._converters: dict[int, Converter] = {}
+        self._reformatter = VideoReformatter()
+
+    def read(self, frame: VideoFrame, out: Image) -> None:
+        """Fill ``out`` [H, W, 3], the size of the frame."""
+        name = frame.format.name
+        if name.startswith(("nv12", "nv21")):
+            frame = self._reformatter.reformat(frame, format="yuv420p", **_keep(frame))
+        elif name.startswith(("yuyv", "uyvy", "yvyu", "nv16")):
+            frame = self._reformatter.reformat(frame, format="yuv422p", **_keep(frame))
+        elif name.startswith(("yuv410", "yuv411", "yuv440")):
+            frame = self._reformatter.reformat(frame, format="yuv444p", **_keep(frame))
+        name = frame.format.name
+        match = _PLANAR_YUV.fullmatch(name)
+        gray = _GRAY.fullmatch(name)
+        if (match is None and gray is None) or any(plane.line_size < 0 for plane in frame.planes):
+            # RGB, palettes and rarities: no YUV of ours is involved, FFmpeg's own defaults are right.
+            rgb = self._reformatter.reformat(frame, format="rgb24")
+            out[:] = _rows(rgb, 0, np.uint8)[:, : 3 * out.shape[1]].reshape(out.shape)
+            return
+        depth = int((match[2] if match else gray[1] if gray else None) or 8)
+        dtype = np.uint8 if depth == 8 else np.uint16
+        y = _rows(frame, 0, dtype)
+        if gray:
+            u = v = np.full((1, 1), 1 << depth - 1, dtype)
+            u = v = np.broadcast_to(u, out.shape[:2]).copy()
+        else:
+            u, v = _rows(frame, 1, dtype), _rows(frame, 2, dtype)
+            if match and match[1] != "444":
+                columns = -(-out.shape[1] // 2)
+                u, v = u[:, :columns], v[:, :columns]
+        if depth not in self._converters:
+            self._converters[depth] = Converter(self._tags, depth=depth, centred=self._centred)
+        self._converters[depth].to_rgb((y, u, v), out)
+
+
+class FrameWriter:
+    """Turns RGB pictures into frames for an encoder. Keeps scratch memory; for one thread.
+
+    pixel_format  8-bit planar YUV, or ``bgr0``, ``bgr24``, ``rgb24``
+    width, height of the frames; a picture may be smaller by a column or a line, which is then repeated
+    """
+
+    def __init__(self, tags: ColorTags, pixel_format: str, width: int, height: int) -> None:
+        self._tags = tags
+        self._format = pixel_format
+        self._size = width, height
+        self._converter = Converter(tags)
+        self._reformatter = VideoReformatter()
+
+    def frame(self, rgb: Image) -> VideoFrame:
+        """A new frame with the picture [H, W, 3], tagged; pts not set."""
+        width, height = self._size
+        if _PLANAR_YUV.fullmatch(self._format) is None:
+            frame = VideoFrame.from_ndarray(rgb, format="rgb24")
+            return self._reformatter.reformat(frame, format=self._format)
+        frame = VideoFrame(width, height, self._format)
+        y, u, v = (_rows(frame, i, np.uint8) for i in range(3))
+        columns = width if self._format.startswith("yuv444") else -(-width // 2)
+        self._converter.from_rgb(rgb, (y[:, :width], u[:, :columns], v[:, :columns]))
+        frame.colorspace = self._tags.matrix
+        frame.color_range = self._tags.range
+        frame.color_primaries = self._tags.primaries  # type: ignore[assignment]  # PyAV takes the code point
+        frame.color_trc = self._tags.transfer  # type: ignore[assignment]
+        return frame
+
+
+def _rows(frame: VideoFrame, index: int, dtype: Any) -> Plane:
+    """A plane as [rows, columns with padding], a view of FFmpeg's memory."""
+    plane = frame.planes[index]
+    flat = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # PyAV's planes are buffers
+    view: Plane = flat.reshape(plane.height, -1)
+    return view
+
+
+def _keep(frame: VideoFrame) -> dict[str, Any]:
+    """Arguments that stop FFmpeg from touching the colours of a mere repacking."""
+    matrix = int(frame.colorspace)
+    matrix = matrix if matrix in (BT709, SMPTE170M) else SMPTE170M
+    level = int(frame.color_range) or LIMITED
+    return {"src_colorspace": matrix, "dst_colorspace": matrix, "src_color_range": level, "dst_color_range": level}

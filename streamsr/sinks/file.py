@@ -1,0 +1,256 @@
+"""An encoded video file, with everything else of the input beside the new picture."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.container.output import OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from streamsr.errors import SinkError
+from streamsr.frame import Frame, StreamInfo
+from streamsr.pixels import FrameWriter, chroma_of
+from streamsr.sinks.copy import StreamCopy
+from streamsr.stats import Recorder
+
+log = logging.getLogger("streamsr")
+
+PARTIAL_SUFFIX = ".part"
+
+FORMATS = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm",
+    ".ts": "mpegts", ".m2ts": "mpegts", ".avi": "avi",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """An encoder: its FFmpeg name, its 8-bit formats by chroma, and its defaults. No ``crf``: it is lossless."""
+
+    encoder: str
+    chroma: Mapping[str, str]
+    crf: int | None
+    preset: str | None
+
+
+_ALL = {c: f"yuv{c}p" for c in ("420", "422", "444")}
+CODECS = {
+    "h264": Codec("libx264", _ALL, 18, "veryfast"),
+    "hevc": Codec("libx265", _ALL, 20, "fast"),
+    "av1": Codec("libsvtav1", dict.fromkeys(_ALL, "yuv420p"), 28, "10"),
+    "ffv1": Codec("ffv1", _ALL, None, None),
+}
+"""Defaults near visually lossless at each codec's fast end; `docs/benchmarks.md` has what they cost."""
+
+
+class FileSink:
+    """Encodes frames into ``path`` through ``path`` + ``.part``. See `streamsr.sinks.Sink` for the contract.
+
+    info       of the source; time base, pixel aspect, rotation and colours carry over
+    size       (width, height) of the frames that will come
+    copy_from  file whose other streams, chapters and metadata are carried over
+    begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero, also for the frames
+    crf, preset  of the encoder; None for this codec's default
+
+    Constructing it checks what can be checked without writing; entering creates the partial file.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        info: StreamInfo,
+        size: tuple[int, int],
+        *,
+        codec: str = "h264",
+        crf: int | None = None,
+        preset: str | None = None,
+        overwrite: bool = False,
+        copy_from: str | os.PathLike[str] | None = None,
+        begin: Fraction | None = None,
+        end: Fraction | None = None,
+        record: Recorder | None = None,
+    ) -> None:
+        self.path = Path(path)
+        if codec not in CODECS:
+            raise ValueError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")
+        self._codec = CODECS[codec]
+        if self._codec.crf is None and (crf is not None or preset is not None):
+            raise ValueError(f"expected no crf or preset: {codec} is lossless")
+        self._container_format = check_output(self.path, overwrite=overwrite)
+        if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
+            raise SinkError(f"{self.path}: is the input")
+        self._info, self._size, self._overwrite = info, size, overwrite
+        self._crf = self._codec.crf if crf is None else crf
+        self._preset = preset or self._codec.preset
+        self._copy_from, self._begin, self._end = copy_from, begin, end
+        self._record = record or Recorder()
+        self._part = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
+        self._output: OutputContainer | None = None
+        self._copy: StreamCopy | None = None
+        self._durations: dict[int, int] = {}
+        self.lost: list[str] = []
+
+    def __enter__(self) -> Self:
+        try:
+            if self._copy_from is not None:
+                self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end)
+            self._output = av.open(str(self._part), "w", format=self._container_format)
+            if self._copy is not None:
+                self._stream = self._copy.prepare(self._output, self._add_video)
+                self.lost = self._copy.lost
+            else:
+                self._stream = self._add_video()
+            self._output.start_encoding()
+        except FFmpegError as error:
+            self._discard()
+            raise SinkError(f"{self.path}: {_reason(error)}") from error
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def _add_video(self) -> VideoStream:
+        output = self._output
+        assert output is not None
+        name = self._codec.encoder
+        if name not in output.supported_codecs and _codec_name(name) not in output.supported_codecs:
+            raise SinkError(f"{self.path}: {output.format.name} cannot hold {_codec_name(name)} video; use .mkv")
+        info = self._info
+        pixel_format = self._codec.chroma[chroma_of(info.pixel_format)]
+        # Encoders want whole chroma samples; the last line or column is repeated, nothing is cut off.
+        even_x, even_y = "420" in pixel_format or "422" in pixel_format, "420" in pixel_format
+        width, height = self._size
+        width, height = width + (width % 2 if even_x else 0), height + (height % 2 if even_y else 0)
+        options = {}
+        if self._crf is not None:
+            options["crf"] = str(self._crf)
+        if self._preset is not None:
+            options["preset"] = self._preset
+        if name == "libx265":
+            options["x265-params"] = "log-level=error"
+        rate = info.rate.limit_denominator(1_000_000) if info.rate else None
+        stream = output.add_stream(name, rate=rate, options=options)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        # The input's own ticks, so that every frame keeps its exact time, at a variable rate too.
+        stream.time_base = stream.codec_context.time_base = info.time_base
+        stream.codec_context.sample_aspect_ratio = info.sar
+        stream.color_range, stream.colorspace = info.color.range, info.color.matrix
+        stream.color_primaries, stream.color_trc = info.color.primaries, info.color.transfer
+        stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+        if info.display_matrix is not None:
+            stream.set_display_matrix(info.display_matrix)
+        self._writer = FrameWriter(info.color, pixel_format, width, height)
+        return stream
+
+    def write(self, frame: Frame) -> None:
+        height, width = frame.rgb.shape[:2]
+        if (width, height) != self._size:
+            raise ValueError(f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}")
+        with self._record.stage("convert"):
+            picture = self._writer.frame(frame.rgb)
+        shift = round(self._begin / frame.time_base) if self._begin else 0
+        picture.pts, picture.time_base = frame.pts - shift, frame.time_base
+        if frame.duration:
+            self._durations[picture.pts] = frame.duration
+        with self._record.stage("encode"), self._errors():
+            self._mux(self._stream.encode(picture))
+        self._record.count("out")
+
+    def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
+        assert self._output is not None
+        for packet in packets:
+            assert packet.pts is not None
+            packet.duration = self._durations.pop(packet.pts, 0)
+            if self._copy is not None and packet.dts is not None:
+                self._copy.until(packet.dts * packet.time_base, self._output)
+            self._output.mux_one(packet)
+
+    def commit(self) -> None:
+        if self._output is None:
+            raise ValueError("commit() outside the with block, or a second time")
+        with self._record.stage("encode"), self._errors():
+            self._mux(self._stream.encode(None))
+            if self._copy is not None:
+                self._copy.until(None, self._output)
+            output, self._output = self._output, None
+            try:
+                output.close()
+            except BaseException:
+                self._discard()
+                raise
+        try:
+            _sync(self._part)
+            if not self._overwrite and self.path.exists():
+                raise SinkError(f"{self.path}: appeared meanwhile; not overwritten")
+            os.replace(self._part, self.path)
+        except OSError as error:
+            self._discard()
+            raise SinkError(f"{self.path}: {error.strerror}") from error
+        except SinkError:
+            self._discard()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._output is not None:
+            self._discard()
+        if self._copy is not None:
+            self._copy.__exit__(kind, error, trace)
+            self._copy = None
+
+    def _discard(self) -> None:
+        output, self._output = self._output, None
+        if output is not None:
+            with contextlib.suppress(FFmpegError, OSError):  # the file goes anyway
+                output.close()
+        self._part.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _errors(self):  # type: ignore[no-untyped-def]  # a plain context manager
+        try:
+            yield
+        except FFmpegError as error:
+            raise SinkError(f"{self.path}: {_reason(error)}") from error
+
+
+def check_output(path: Path, *, overwrite: bool) -> str:
+    """FFmpeg's name of the container for this output. Raises SinkError when the path cannot become one."""
+    if path.suffix.lower() not in FORMATS:
+        raise SinkError(f"{path}: unknown kind of video file {path.suffix!r}; known: {' '.join(FORMATS)}")
+    if path.is_dir():
+        raise SinkError(f"{path}: is a directory")
+    if path.exists() and not overwrite:
+        raise SinkError(f"{path}: exists already; --overwrite replaces it")
+    if not path.parent.is_dir():
+        raise SinkError(f"{path}: there is no directory {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise SinkError(f"{path}: the directory {path.parent} cannot be written")
+    return FORMATS[path.suffix.lower()]
+
+
+def _codec_name(encoder: str) -> str:
+    return str(av.codec.Codec(encoder, "w").canonical_name)
+
+
+def _sync(path: Path) -> None:
+    """Have the bytes on the disk before the name says that they are there."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _reason(error: FFmpegError) -> str:
+    return str(getattr(error, "strerror", None) or error).split("\n")[0]

@@ -1,0 +1,228 @@
+"""Frames of a video file, each with its own timestamp."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.container.input import InputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from streamsr.buffers import BufferPool
+from streamsr.errors import SourceError
+from streamsr.frame import Frame, StreamInfo
+from streamsr.pixels import FrameReader, tags_of
+from streamsr.stats import Recorder
+
+log = logging.getLogger("streamsr")
+
+DAMAGED_IN_A_ROW = 8
+"""A decoder that fails this often without a picture in between will not recover."""
+
+MIN_SIDE = 1
+MAX_PIXELS = 1 << 26
+"""8192 x 8192. A header may claim any size; memory is asked for what it claims."""
+
+
+def open_input(path: str | os.PathLike[str]) -> InputContainer:
+    """Open a local media file for reading. Raises SourceError with the reason in words."""
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise SourceError(f"{file}: is a directory")
+        if file.stat().st_size == 0 and file.is_file():
+            raise SourceError(f"{file}: the file is empty")
+        # A local file may not make FFmpeg fetch anything from elsewhere.
+        container = av.open(str(file), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except FFmpegError as error:
+        raise SourceError(f"{file}: {_reason(error)}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+    if container.format.name in ("tty", "concat", "hls", "lavfi"):
+        # Text files are read as ANSI art or play lists; neither is a video someone wants upscaled.
+        name = container.format.name
+        container.close()
+        raise SourceError(f"{file}: not a video file ({'text' if name == 'tty' else name})")
+    return container
+
+
+def main_video(container: InputContainer) -> VideoStream | None:
+    """The stream a player would show, None when there is only sound (a cover picture is not a video)."""
+    films = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    best = container.streams.best("video")
+    return best if best in films else (films[0] if films else None)  # type: ignore[return-value]  # a video stream
+
+
+class FileSource:
+    """Decodes the main video stream of a file. See `streamsr.sources.Source` for the contract.
+
+    start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
+    record               where damaged frames are counted: a frame that cannot be decoded is left out; after
+                         DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        record: Recorder | None = None,
+    ) -> None:
+        if start_s < 0 or (duration_s is not None and duration_s <= 0):
+            raise ValueError(f"expected a start of at least 0 and a duration above 0, got {start_s} and {duration_s}")
+        self.path = Path(path)
+        self._start_s = start_s
+        self._duration_s = duration_s
+        self._record = record or Recorder()
+        self._container: InputContainer | None = None
+        self._pool = BufferPool()
+
+    def __enter__(self) -> Self:
+        self._container = open_input(self.path)
+        try:
+            self._prepare(self._container)
+        except BaseException:
+            self._container.close()
+            raise
+        return self
+
+    def _prepare(self, container: InputContainer) -> None:
+        stream = main_video(container)
+        if stream is None:
+            kinds = sorted({s.type for s in container.streams})
+            raise SourceError(f"{self.path}: has no video stream (only {', '.join(kinds) or 'nothing'})")
+        codec = stream.codec_context
+        if codec is None:
+            raise SourceError(f"{self.path}: its video codec is unknown to this build of FFmpeg")
+        stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+        self._stream = stream
+        assert stream.time_base is not None
+        self._time_base = stream.time_base
+        # The film's zero is the first frame shown, which a cut or an edit list can put anywhere.
+        first_s = Fraction(stream.start_time or 0) * stream.time_base
+        self._begin = first_s + Fraction(self._start_s).limit_denominator(1_000_000)
+        self._end = None if self._duration_s is None else self._begin + Fraction(self._duration_s).limit_denominator(10**6)
+        if self._start_s > 0:
+            container.seek(int(self._begin / stream.time_base), stream=stream)
+        # Tags, size and rotation are only certain on a decoded frame; and a file without one is refused here, before
+        # anybody has made an output.
+        self._decoded = self._decode()
+        first = next(self._decoded, None)
+        if first is None:
+            raise SourceError(f"{self.path}: no frame could be decoded" + (" after the start" if self._start_s else ""))
+        self._first: VideoFrame | None = first
+        if first.width < MIN_SIDE or first.height < MIN_SIDE or first.width * first.height > MAX_PIXELS:
+            raise SourceError(f"{self.path}: a picture of {first.width}x{first.height} is outside what can be handled")
+        tags = tags_of(first)
+        resolved = tags.resolved(first.width, first.height)
+        self._reader = FrameReader(resolved, codec=codec.name)
+        sar = codec.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+        frames = stream.frames or None
+        if frames is None and container.duration and stream.average_rate:
+            frames = round(container.duration / av.time_base * stream.average_rate)
+        if frames and stream.average_rate and (self._start_s or self._duration_s):
+            left = max(frames - int(self._start_s * stream.average_rate), 0)
+            frames = left if self._duration_s is None else min(left, round(self._duration_s * stream.average_rate))
+        self.info = StreamInfo(
+            first.width,
+            first.height,
+            self._time_base,
+            rate=stream.average_rate or stream.guessed_rate,
+            sar=sar if sar > 0 else Fraction(1),
+            color=resolved,
+            pixel_format=first.format.name,
+            display_matrix=_display_matrix(first),
+            frames=frames,
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._container is not None:
+            self._decoded.close()
+            self._first = None
+            self._container.close()
+            self._container = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        info = self.info
+        last: int | None = None
+        index = 0
+        first, self._first = self._first, None
+        for frame in self._from(first):
+            pts = frame.pts if frame.pts is not None else frame.dts
+            if pts is None:
+                pts = 0 if last is None else last + 1
+            when = pts * self._time_base
+            if self._start_s and when < self._begin:
+                continue
+            if self._end is not None and when >= self._end:
+                return
+            if last is not None and pts <= last:
+                # Two frames cannot be shown at once; broken files say so. The next tick keeps order and count.
+                pts = last + 1
+            last = pts
+            with self._record.stage("convert"):
+                rgb = self._pool.take((frame.height, frame.width, 3))
+                self._reader.read(frame, rgb)
+                if (frame.width, frame.height) != (info.width, info.height):
+                    # A stream may change its size on the way; the output cannot.
+                    from streamsr.upscaler import resized
+
+                    rgb = resized(rgb, (info.width, info.height))
+            yield Frame(rgb, pts, self._time_base, frame.duration or 0, index, time.monotonic())
+            index += 1
+
+    def _from(self, first: VideoFrame | None) -> Iterator[VideoFrame]:
+        if first is not None:
+            yield first
+            del first  # the decoder's memory may go while the rest is read
+        yield from self._decoded
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """All frames the decoder gives. One generator for the life of the stream, or its buffered frames are lost."""
+        assert self._container is not None
+        in_a_row = 0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                with self._record.stage("decode"):
+                    packet = next(packets, None)
+                    if packet is None:
+                        return
+                    frames = packet.decode()
+            except FFmpegError as error:
+                self._record.count("damaged")
+                in_a_row += 1
+                if in_a_row >= DAMAGED_IN_A_ROW:
+                    raise SourceError(
+                        f"{self.path}: {in_a_row} frames in a row cannot be decoded ({_reason(error)})"
+                    ) from error
+                continue
+            if frames:
+                in_a_row = 0
+            yield from frames
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    """The nine numbers of the rotation side data (FFmpeg's libavutil/display.h), None where there is none."""
+    for data in frame.side_data:
+        if str(getattr(data, "type", "")).endswith("DISPLAYMATRIX"):
+            return tuple(int(x) for x in np.frombuffer(bytes(data), np.int32))  # type: ignore[arg-type]
+    return None
+
+
+def _reason(error: FFmpegError) -> str:
+    """FFmpeg's reason, in words a user knows."""
+    if isinstance(error, av.error.InvalidDataError):
+        return "not a media file, or damaged"
+    return str(getattr(error, "strerror", None) or error).split("\n")[0]

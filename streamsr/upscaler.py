@@ -1,0 +1,114 @@
+"""Frames in, larger frames out: the engine, and the resize that follows where the wanted size is no multiple."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from streamsr.buffers import BufferPool
+from streamsr.engines import Image, Tile
+from streamsr.engines.select import EngineChoice, open_engine
+from streamsr.frame import Frame
+from streamsr.model import find_model
+from streamsr.region import Region
+from streamsr.stats import Recorder
+
+
+class Upscaler:
+    """Upscales pictures. A context manager; for one thread at a time.
+
+    model    name of a shipped model or path of a uint8 .tflite file, default the shipped one for ``scale``
+    scale    2, 3 or 4 when ``model`` is not given
+    size     (width, height) of the result when it is not ``scale`` times the input
+    engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and ``batch`` go with it,
+             see `streamsr.engines.select.EngineChoice`
+    record   where to count what happens
+
+    Raises ModelError when the model or engine cannot be used, ValueError for arguments outside their range.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        scale: int | None = None,
+        size: tuple[int, int] | None = None,
+        engine: str = "auto",
+        threads: int | None = None,
+        delegate: str | None = None,
+        delegate_options: Mapping[str, str] | None = None,
+        batch: int | None = None,
+        record: Recorder | None = None,
+    ) -> None:
+        if size is not None and min(size) < 1:
+            raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
+        choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
+        file = find_model(model, scale=scale)
+        self.engine, self.why = open_engine(file, choice)
+        if model is not None and scale is not None and self.engine.scale != scale:
+            self.engine.close()
+            raise ValueError(f"expected a model of scale {scale}, {file.name} upscales by {self.engine.scale}")
+        self.model = file
+        self.scale = self.engine.scale
+        self.size = size
+        self.record = record or Recorder()
+        self.record.engine, self.record.model, self.record.threads = self.engine.name, file.name, self.engine.threads
+        self._pool = BufferPool()
+
+    def __call__(self, image: Image) -> Image:
+        """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller."""
+        return self._upscaled([_checked(image)])[0]
+
+    def frames(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Upscale frames of one size, several in one engine call where the device gains from that."""
+        results = self._upscaled([frame.rgb for frame in frames])
+        self.record.count("network", len(frames))
+        return [replace(frame, rgb=rgb) for frame, rgb in zip(frames, results, strict=True)]
+
+    def _upscaled(self, images: Sequence[Image]) -> list[Image]:
+        tiles = []
+        for lr in images:
+            height, width = lr.shape[:2]
+            hr = self._pool.take((height * self.scale, width * self.scale, 3))
+            tiles.append(Tile(lr, hr, Region.of(width, height)))
+        with self.record.stage("network"):
+            self.engine.run(tiles)
+        if self.size is None:
+            return [tile.hr for tile in tiles]
+        with self.record.stage("resize"):
+            return [resized(tile.hr, self.size) for tile in tiles]
+
+    def close(self) -> None:
+        """Release the engine. Closing twice is harmless."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """The picture at (width, height): averaged where it shrinks, bicubic where it grows; itself if it fits already."""
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    import cv2  # 0.1 s: only for who resizes
+
+    shrinks = size[0] <= width and size[1] <= height
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8)
+
+
+def _checked(image: Image) -> Image:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        seen = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {seen}")
+    if image.size == 0:
+        raise ValueError(f"expected at least one pixel, got {image.shape[1]}x{image.shape[0]}")
+    return np.ascontiguousarray(image)
