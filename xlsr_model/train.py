@@ -20,13 +20,14 @@ from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import Arrays, value_and_gradient
 from xlsr_model.network import check_weights, initial_weights
-from xlsr_model.qat import fake_quantisers
+from xlsr_model.qat import fake_quantisers, with_ranges
 from xlsr_model.schedule import learning_rate
 from xlsr_model.version import code_version
 
 log = logging.getLogger(__name__)
 BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8  # the paper's
 HISTORY_EVERY = 1_000  # steps
+CALIBRATION_BATCHES = 50
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
 
 
@@ -38,7 +39,6 @@ def train(config: Config, run: Path) -> checkpoint.State:
     """
     run.mkdir(parents=True, exist_ok=True)
     file = run / CHECKPOINT
-    state = _resume(file, config) if file.exists() else _begin(config)
     training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
     held_out = load_pairs(validation, config.scale)
     patches = Patches(
@@ -49,6 +49,7 @@ def train(config: Config, run: Path) -> checkpoint.State:
         config.intensities,
         config.seed,
     )
+    state = _resume(file, config) if file.exists() else _begin(config, patches)
     about = {"config": config_dict(config), "code": code_version(), "images": len(patches.pairs)}
     log.info("%d images, %d held out; step %d of %d", len(patches.pairs), len(held_out), state.step, config.steps)
     gradient = value_and_gradient(partial(_loss, config))
@@ -74,13 +75,15 @@ def train(config: Config, run: Path) -> checkpoint.State:
     return state
 
 
-def _begin(config: Config) -> checkpoint.State:
+def _begin(config: Config, patches: Patches) -> checkpoint.State:
     if not config.start:
         weights = initial_weights(config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale)
         return checkpoint.new_state(weights)
     source, _ = checkpoint.load(Path(config.start))
     weights = source.named(source.average)
     check_weights(weights, config.network, config.scale)
+    if config.quantise and not any(name.startswith("range/") for name in weights):
+        weights = with_ranges(config.network, config.scale, weights, [patches.batch(step)[0] for step in range(CALIBRATION_BATCHES)])
     state = checkpoint.new_state(weights)
     if source.shapes == state.shapes:  # go on with the moments too: Adam then needs no second warm-up
         state.vector, state.average = source.vector.copy(), source.average.copy()
@@ -111,11 +114,11 @@ def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
 
 
 def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float32") -> Any:
-    kernel_tap, activation_tap, output_tap = fake_quantisers(weights, enabled=config.quantise)
+    kernel_tap, activation_tap = fake_quantisers(weights)
     output = forward(
         config.network, config.scale, weights, lr, kernel_tap=kernel_tap, activation_tap=activation_tap, precision=precision
     )
-    return output_tap(clipped_relu(output) if config.clipped else output)
+    return clipped_relu(output) if config.clipped else output
 
 
 def _adam(state: checkpoint.State, gradient: np.ndarray, rate: float) -> None:
