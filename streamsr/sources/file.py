@@ -65,6 +65,7 @@ class FileSource:
     """Decodes the main video stream of a file. See `streamsr.sources.Source` for the contract.
 
     start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
+    begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for all
     record               where damaged frames are counted: a frame that cannot be decoded is left out; after
                          DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
     """
@@ -87,6 +88,8 @@ class FileSource:
         self._pool = BufferPool()
 
     def __enter__(self) -> Self:
+        if self._container is not None:
+            return self
         self._container = open_input(self.path)
         try:
             self._prepare(self._container)
@@ -109,10 +112,10 @@ class FileSource:
         self._time_base = stream.time_base
         # The film's zero is the first frame shown, which a cut or an edit list can put anywhere.
         first_s = Fraction(stream.start_time or 0) * stream.time_base
-        self._begin = first_s + Fraction(self._start_s).limit_denominator(1_000_000)
-        self._end = None if self._duration_s is None else self._begin + Fraction(self._duration_s).limit_denominator(10**6)
+        self.begin = first_s + Fraction(self._start_s).limit_denominator(1_000_000)
+        self.end = None if self._duration_s is None else self.begin + Fraction(self._duration_s).limit_denominator(10**6)
         if self._start_s > 0:
-            container.seek(int(self._begin / stream.time_base), stream=stream)
+            container.seek(int(self.begin / stream.time_base), stream=stream)
         # Tags, size and rotation are only certain on a decoded frame; and a file without one is refused here, before
         # anybody has made an output.
         self._decoded = self._decode()
@@ -163,9 +166,9 @@ class FileSource:
             if pts is None:
                 pts = 0 if last is None else last + 1
             when = pts * self._time_base
-            if self._start_s and when < self._begin:
+            if self._start_s and when < self.begin:
                 continue
-            if self._end is not None and when >= self._end:
+            if self.end is not None and when >= self.end:
                 return
             if last is not None and pts <= last:
                 # Two frames cannot be shown at once; broken files say so. The next tick keeps order and count.

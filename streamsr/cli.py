@@ -1,0 +1,264 @@
+"""The ``streamsr`` command. Heavy imports stand inside the commands, so that help answers at once."""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from streamsr import __version__
+from streamsr.errors import Cancelled, StreamsrError
+
+if TYPE_CHECKING:
+    from streamsr.frame import Frame
+    from streamsr.job import Options
+    from streamsr.stats import Recorder
+    from streamsr.upscaler import Upscaler
+
+ENGINES = ("auto", "litert")  # as in streamsr.engines.select, which would cost its imports here
+CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.file
+CANCELLED = 130  # 128 + SIGINT, as shells have it
+
+
+def main() -> NoReturn:
+    """Entry point. Exit status: 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
+    logging.basicConfig(format="streamsr: %(message)s", level=logging.WARNING)
+    with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
+        signal.signal(signal.SIGTERM, _terminated)
+    try:
+        # Click handles usage errors itself when it may, but would turn Ctrl-C into status 1.
+        sys.exit(cli.main(prog_name="streamsr", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt, Cancelled):
+        print("streamsr: stopped; nothing was written under the output's name", file=sys.stderr)
+        sys.exit(CANCELLED)
+    except StreamsrError as error:
+        print(f"streamsr: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output left; flushing at exit would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _terminated(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="streamsr")
+def cli() -> None:
+    """Upscale video in real time on a CPU or an NPU."""
+
+
+class Seconds(click.ParamType[float]):
+    """``90``, ``1:30`` or ``0:01:30.5``."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+
+
+def _batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither auto nor a number of at least 1")
+    return int(value)
+
+
+def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
+    return dict(value.split("=", 1) for value in values)
+
+
+def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options every command that upscales has."""
+    for option in reversed(
+        (
+            click.option("--model", metavar="NAME|FILE", help="A shipped model (see `streamsr info`) or a .tflite file."),
+            click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
+            click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]"),
+            click.option("--delegate", metavar="LIB", help="A TFLite external delegate (NPU) that must be used."),
+            click.option(
+                "--delegate-option", "delegate_options", metavar="K=V", multiple=True, callback=_pairs, help="For it."
+            ),
+            click.option(
+                "--batch", metavar="N|auto", default="auto", show_default=True, callback=_batch,
+                help="Frames in one call of the engine; auto measures what an NPU gains.",
+            ),
+            click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the run's numbers."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|DIR")
+@click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
+@click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale.")
+@_engine_options
+@click.option("--codec", type=click.Choice(CODECS), default="h264", show_default=True)
+@click.option("--crf", type=click.IntRange(0, 63), help="Quality, lower is better.  [default: by codec]")
+@click.option("--preset", metavar="P", help="The encoder's speed, such as ultrafast or medium; a number for av1.")
+@click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
+@click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+def upscale(inputs: tuple[Path, ...], output: Path, stats_json: Path | None, **asked: Any) -> int:  # Any: click's values
+    """Upscale video files and pictures; sound, subtitles, chapters and all else are copied.
+
+    With several inputs, -o names a directory.
+    """
+    if asked["scale"] and asked["to"]:
+        raise click.UsageError("--scale and --to exclude each other")
+    if asked["duration"] == 0:
+        raise click.UsageError("--duration must be above 0")
+    from streamsr.job import Options, target_size
+    from streamsr.sinks.file import CODECS as ENCODERS
+
+    if asked["to"]:
+        try:
+            target_size(asked["to"], 16, 9)
+        except ValueError as error:
+            raise click.UsageError(f"--to: {error}") from None
+    if ENCODERS[asked["codec"]].crf is None and (asked["crf"] is not None or asked["preset"]):
+        raise click.UsageError(f"{asked['codec']} is lossless: it takes neither --crf nor --preset")
+    options = Options(
+        scale=None if asked.pop("scale") is None else int(click.get_current_context().params["scale"]),
+        start_s=asked.pop("start"),
+        duration_s=asked.pop("duration"),
+        **asked,
+    )
+    return _upscale_all(_targets(inputs, output), options, stats_json)
+
+
+def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
+    """Each input with its output. Inside a directory an output keeps its input's name."""
+    if len(inputs) == 1 and not output.is_dir():
+        return [(inputs[0], output)]
+    if not output.is_dir():
+        raise click.UsageError(f"{len(inputs)} inputs need a directory for -o; {output} is none")
+    pairs = [(source, output / source.name) for source in inputs]
+    names = [target.name for _, target in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise click.UsageError(f"several inputs would become {twice[0]}")
+    return pairs
+
+
+def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json: Path | None) -> int:
+    from streamsr.job import Job
+    from streamsr.stats import Recorder
+
+    record = Recorder()
+    failed = 0
+    with Job(options, record=record) as job, _stats_written(stats_json, record):
+        for source, target in pairs:
+            try:
+                with _Display(source, target, record) as display:
+                    job.run(source, target, begun=display.begun)
+            except StreamsrError as error:
+                if len(pairs) == 1:
+                    raise
+                failed += 1
+                print(f"streamsr: {error}", file=sys.stderr)
+    if len(pairs) > 1:
+        print(f"{len(pairs) - failed} of {len(pairs)} files upscaled", file=sys.stderr)
+    return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def _stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
+    """Write the numbers at the end, also of a run that failed."""
+    try:
+        yield
+    finally:
+        if path is not None:
+            try:
+                path.write_text(json.dumps(record.snapshot().json(), indent=2) + "\n", encoding="utf-8")
+            except OSError as error:
+                print(f"streamsr: cannot write {path}: {error.strerror}", file=sys.stderr)
+
+
+class _Display:
+    """A progress bar with rate and time left on a terminal; one line at the start and one at the end elsewhere."""
+
+    def __init__(self, source: Path, target: Path, record: "Recorder") -> None:
+        self._source, self._target, self._record = source, target, record
+        self._stack = contextlib.ExitStack()
+        self._before = record.snapshot()
+
+    def __enter__(self) -> "_Display":
+        return self
+
+    def begun(self, upscaler: "Upscaler", frames: int | None) -> "Callable[[Frame], None] | None":
+        engine = upscaler.engine
+        cores = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
+        print(f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} ({upscaler.why})",
+              file=sys.stderr)  # fmt: skip
+        if not sys.stderr.isatty():
+            return None
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._stack.enter_context(progress)
+        task = progress.add_task(self._target.name, total=frames, rate="")
+
+        def advance(_frame: "Frame") -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, advance=1, rate=f"{speed:.1f} fps" if speed else "")
+
+        return advance
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self._stack.close()
+        if kind is not None:
+            return
+        now, before = self._record.snapshot(), self._before
+        frames = now.frames["out"] - before.frames["out"]
+        wall = now.seconds["wall"] - before.seconds["wall"]
+        damaged = now.frames["damaged"] - before.frames["damaged"]
+        note = f", {damaged} damaged and left out" if damaged else ""
+        print(f"{self._target}: {frames} frame{'s' if frames != 1 else ''} in {wall:.1f} s"
+              f" ({frames / wall:.1f} fps){note}", file=sys.stderr)  # fmt: skip
+
+
+@cli.command()
+@click.argument("what", required=False, metavar="[FILE|MODEL]")
+def info(what: str | None) -> None:
+    """Show this machine, its engines and models, or what a media file or model holds."""
+    from streamsr.inspect import describe
+
+    for line in describe(what):
+        click.echo(line)
+
+
+if __name__ == "__main__":
+    main()

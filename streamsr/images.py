@@ -1,0 +1,82 @@
+"""Still pictures: PNG, JPEG, WebP and their like, through OpenCV."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamsr.engines import Image
+from streamsr.errors import SinkError, SourceError
+from streamsr.upscaler import Upscaler, resized
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+QUALITY = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
+WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff"})
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_image(path: Path) -> tuple[Image, Image | None]:
+    """RGB [H, W, 3] and alpha [H, W] uint8 (None where there is none), turned upright as its EXIF data say.
+
+    Deeper pictures are rounded to 8 bits. Raises SourceError.
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
+    try:
+        flags = cv2.IMREAD_UNCHANGED if path.suffix.lower() in WITH_ALPHA else cv2.IMREAD_COLOR
+        image = cv2.imdecode(content, flags) if content.size else None
+    except cv2.error as error:
+        raise SourceError(f"{path}: not a picture OpenCV can read ({error.err})") from error
+    if image is None:
+        raise SourceError(f"{path}: " + ("not a picture, or damaged" if content.size else "the file is empty"))
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise SourceError(f"{path}: {image.dtype} pixels are not supported")
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), None  # type: ignore[return-value]  # uint8 in, uint8 out
+    alpha = np.ascontiguousarray(image[..., 3]) if image.shape[2] == 4 else None
+    return np.ascontiguousarray(image[..., 2::-1]), alpha
+
+
+def write_image(path: Path, rgb: Image, alpha: Image | None, *, overwrite: bool) -> None:
+    """Write a picture in the format of its suffix, through ``path`` + ``.part``. Raises SinkError."""
+    if path.exists() and not overwrite:
+        raise SinkError(f"{path}: exists already; --overwrite replaces it")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise SinkError(f"{path}: unknown kind of picture {path.suffix!r}; known: {' '.join(sorted(SUFFIXES))}")
+    pixels = rgb[..., ::-1] if alpha is None or suffix not in WITH_ALPHA else np.dstack((rgb[..., ::-1], alpha))
+    part = path.with_name(path.name + ".part")
+    try:
+        done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), QUALITY.get(suffix, []))
+        if not done:
+            raise SinkError(f"{path}: the picture cannot be encoded")
+        with open(part, "wb") as file:
+            file.write(encoded)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except cv2.error as error:
+        raise SinkError(f"{path}: the picture cannot be encoded ({error.err})") from error
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SinkError(f"{path}: {error.strerror}") from error
+
+
+def upscale_image(source: Path, target: Path, upscaler: Upscaler, *, overwrite: bool) -> None:
+    """Upscale one picture file. Transparency is resized beside the colours."""
+    rgb, alpha = read_image(source)
+    result = upscaler(rgb)
+    if alpha is not None:
+        height, width = result.shape[:2]
+        alpha = resized(alpha, (width, height))
+    write_image(target, result, alpha, overwrite=overwrite)
+    for what in ("in", "out", "network"):
+        upscaler.record.count(what)

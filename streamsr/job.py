@@ -1,0 +1,168 @@
+"""Upscaling files: what was asked for becomes source, upscaler and sink."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streamsr.errors import ModelError, SinkError, SourceError
+from streamsr.frame import Frame
+from streamsr.images import is_image, read_image, upscale_image
+from streamsr.pipeline import Pipeline
+from streamsr.sinks.file import FileSink, check_output
+from streamsr.sources.file import FileSource
+from streamsr.stats import Recorder
+from streamsr.upscaler import Upscaler
+from xlsr_model import weights
+
+log = logging.getLogger("streamsr")
+
+MAX_SIDE = 16384
+"""Longest side of an output picture: H.264, HEVC and AV1 end there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line or a pipeline file asks for; see ``streamsr upscale --help``.
+
+    to        ``1080p`` (lines of a landscape, columns of a portrait picture) or ``WxH``
+    start_s, duration_s  the span of the film, in seconds
+    """
+
+    scale: int | None = None
+    to: str | None = None
+    model: str | None = None
+    engine: str = "auto"
+    threads: int | None = None
+    delegate: str | None = None
+    delegate_options: Mapping[str, str] = field(default_factory=dict)
+    batch: int | None = None
+    codec: str = "h264"
+    crf: int | None = None
+    preset: str | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
+    overwrite: bool = False
+
+
+Progress = Callable[[Frame], None]
+
+
+class Job:
+    """Upscales files one after the other with the same options; keeps the engine between them. A context manager."""
+
+    def __init__(self, options: Options, *, record: Recorder | None = None) -> None:
+        self.options = options
+        self.record = record or Recorder()
+        self._upscalers: dict[int | None, Upscaler] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for upscaler in self._upscalers.values():
+            upscaler.close()
+        self._upscalers = {}
+
+    def run(self, source: Path, target: Path, *, begun: Callable[[Upscaler, int | None], Progress | None]) -> None:
+        """Upscale ``source`` into ``target``.
+
+        ``begun(upscaler, frames)`` is called once all is known and open; what it returns is called after each frame.
+        """
+        if is_image(source):
+            if not is_image(target):
+                raise SinkError(f"{target}: a picture becomes a picture; name it .png, .jpg or .webp")
+            rgb, _ = read_image(source)
+            upscaler = self._upscaler(rgb.shape[1], rgb.shape[0], source)
+            begun(upscaler, 1)
+            upscale_image(source, target, upscaler, overwrite=self.options.overwrite)
+            return
+        o = self.options
+        check_output(target, overwrite=o.overwrite)
+        with ExitStack() as stack:
+            film = FileSource(source, start_s=o.start_s, duration_s=o.duration_s, record=self.record)
+            info = stack.enter_context(film).info
+            upscaler = self._upscaler(info.width, info.height, source)
+            size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
+            if max(size) > MAX_SIDE:
+                raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
+            cut = o.start_s > 0 or o.duration_s is not None
+            sink = FileSink(
+                target,
+                info,
+                size,
+                codec=o.codec,
+                crf=o.crf,
+                preset=o.preset,
+                overwrite=o.overwrite,
+                copy_from=source,
+                begin=film.begin if cut else None,
+                end=film.end,
+                record=self.record,
+            )
+            stack.enter_context(sink)
+            # The pipeline enters the source again and leaves it first: both are harmless.
+            pipeline = stack.enter_context(Pipeline(film, upscaler, record=self.record))
+            pipeline.run(sink, progress=begun(upscaler, info.frames))
+
+    def _upscaler(self, width: int, height: int, source: Path) -> Upscaler:
+        """The upscaler for pictures of this size, with its final size set."""
+        o = self.options
+        size = None if o.to is None else target_size(o.to, width, height)
+        scale = o.scale
+        if size is not None:
+            if size[0] <= width and size[1] <= height:
+                raise SourceError(f"{source}: is {width}x{height} already; --to {o.to} would not enlarge it")
+            if o.model is None:
+                scale = _scale_for(max(Fraction(size[0], width), Fraction(size[1], height)))
+        if scale not in self._upscalers:
+            self._upscalers[scale] = Upscaler(
+                o.model,
+                scale=scale,
+                engine=o.engine,
+                threads=o.threads,
+                delegate=o.delegate,
+                delegate_options=o.delegate_options,
+                batch=o.batch,
+                record=self.record,
+            )
+        upscaler = self._upscalers[scale]
+        upscaler.size = size
+        return upscaler
+
+
+def _scale_for(factor: Fraction) -> int:
+    """The smallest shipped scale that reaches this factor, else the largest there is: the rest is resized."""
+    scales = [scale for scale in (2, 3, 4) if f"xlsr_x{scale}_u8" in weights.names()]
+    if not scales:
+        raise ModelError("no model is shipped with this installation; give --model FILE")
+    return next((scale for scale in scales if scale >= factor), scales[-1])
+
+
+def target_size(to: str, width: int, height: int) -> tuple[int, int]:
+    """(width, height) that ``--to`` means for a picture of this size. Raises ValueError for anything else.
+
+    ``1080p`` keeps the picture's shape: its shorter side becomes 1080, the other the nearest even number.
+    """
+    if match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", to):
+        size = int(match[1]), int(match[2])
+        if min(size) < 1:
+            raise ValueError(f"expected a size of at least 1x1, got {to}")
+        return size
+    match = re.fullmatch(r"(\d{3,4})p", to)
+    if match is None:
+        raise ValueError(f"expected a size such as 1080p or 1920x1080, got {to!r}")
+    short = int(match[1])
+    factor = Fraction(short, min(width, height))
+
+    def even(side: int) -> int:
+        return max(2 * round(side * factor / 2), 2)
+
+    return (even(width), short) if height <= width else (short, even(height))
