@@ -1,11 +1,11 @@
 """Real-time video upscaling with XLSR.
 
-    Upscaler     pictures in, larger pictures out; no threads of its own line
-    FileSource   frames of a video file
-    FileSink     an encoded video file
-    Pipeline     source and upscaler run together: ``for frame in Pipeline(source, upscaler): ...``
-    Frame, StreamInfo, Stats   what comes out
-    StreamsrError and its kin  what goes wrong, see `streamsr.errors`
+Upscaler     pictures in, larger pictures out; no threads of its own line
+FileSource   frames of a video file
+FileSink     an encoded video file
+Pipeline     source and upscaler run together: ``for frame in Pipeline(source, upscaler): ...``
+Frame, StreamInfo, Stats   what comes out
+StreamsrError and its kin  what goes wrong, see `streamsr.errors`
 """
 
 from typing import TYPE_CHECKING

@@ -25,5 +25,6 @@ class BufferPool:
             if base.size == size and sys.getrefcount(base) == _UNUSED:
                 return base.reshape(shape)
         base = np.empty(size, np.uint8)
-        self._bases = [b for b in self._bases if b.size == size][-self._spare + 1 :] + [base]
+        same = [b for b in self._bases if b.size == size]
+        self._bases = [base, *same[: self._spare - 1]]
         return base.reshape(shape)

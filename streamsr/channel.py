@@ -51,7 +51,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that nothing follows, because the writer finished or because ``error`` stopped it. The first end counts."""
+        """Say that nothing follows: the writer finished, or ``error`` stopped it. The first end counts."""
         with self._changed:
             if not self._ended:
                 self._ended, self._error = True, error

@@ -124,7 +124,9 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
-def upscale(inputs: tuple[Path, ...], output: Path, stats_json: Path | None, **asked: Any) -> int:  # Any: click's values
+def upscale(
+    inputs: tuple[Path, ...], output: Path, stats_json: Path | None, **asked: Any
+) -> int:  # Any: click's values
     """Upscale video files and pictures; sound, subtitles, chapters and all else are copied.
 
     With several inputs, -o names a directory.

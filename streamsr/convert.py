@@ -40,14 +40,16 @@ class Converter:
         self._decode = np.array([1, cr, -cb * kb / kg, -cr * kr / kg, cb])
         self._decode[0] /= y_span
         self._decode[1:] /= c_span
-        self._encode = np.array([[kr, kg, kb], [-kr / cb, -kg / cb, (1 - kb) / cb], [(1 - kr) / cr, -kg / cr, -kb / cr]])
+        self._encode = np.array(
+            [[kr, kg, kb], [-kr / cb, -kg / cb, (1 - kb) / cb], [(1 - kr) / cr, -kg / cr, -kb / cr]]
+        )
         self._encode *= np.array([[y_span], [c_span], [c_span]])
         self._zeros = y0, c0
         self._top = 2**depth - 1
 
     def _planes(self, height: int, width: int, dtype: "np.dtype[np.generic]") -> Plane:
         if self._scratch.shape != (3, height, width) or self._scratch.dtype != dtype:
-            self._scratch = np.empty((3, height, width), dtype)  # type: ignore[assignment]  # uint8 or uint16
+            self._scratch = np.empty((3, height, width), dtype)
         return self._scratch
 
     def to_rgb(self, planes: tuple[Plane, Plane, Plane], out: Plane) -> None:
@@ -79,10 +81,10 @@ class Converter:
 
 
 # Loops touch few arrays each, so that LLVM can prove them apart and vectorise; no NaN comes in.
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz", "contract"}}
+_jit = njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
 
 
-@njit(**_JIT)
+@_jit
 def _to_rgb_planes(y, u, v, rgb, sub_x, sub_y, centred, k):  # type: ignore[no-untyped-def]  # numba infers
     height, width = rgb.shape[1], rgb.shape[2]
     half = (width + sub_x) >> sub_x
@@ -98,7 +100,9 @@ def _to_rgb_planes(y, u, v, rgb, sub_x, sub_y, centred, k):  # type: ignore[no-u
         for plane in range(2):
             near, far, wide = (u[c], u[other], full[0]) if plane == 0 else (v[c], v[other], full[1])
             for x in range(half):
-                row[x + 1] = np.float32(near[x]) * np.float32(0.75) + np.float32(far[x]) * np.float32(0.25) - chroma_zero
+                row[x + 1] = (
+                    np.float32(near[x]) * np.float32(0.75) + np.float32(far[x]) * np.float32(0.25) - chroma_zero
+                )
             row[0], row[half + 1] = row[1], row[half]
             if sub_x:
                 for x in range(half):
@@ -117,7 +121,7 @@ def _to_rgb_planes(y, u, v, rgb, sub_x, sub_y, centred, k):  # type: ignore[no-u
             g[x] = min(max(np.int32(level + gu * fu[x] + gv * fv[x]), np.int32(0)), top)
 
 
-@njit(**_JIT)
+@_jit
 def _from_rgb_planes(r, g, b, y, u, v, sub_x, sub_y, centred, k):  # type: ignore[no-untyped-def]  # numba infers
     height, width = r.shape
     rows = y.shape[0]
@@ -140,19 +144,19 @@ def _from_rgb_planes(r, g, b, y, u, v, sub_x, sub_y, centred, k):  # type: ignor
             _subsample(row, sub_x, centred, scale, k[10], np.int32(k[11]), u[c] if plane == 0 else v[c])
 
 
-@njit(**_JIT)
+@_jit
 def _weigh(r, g, b, cr, cg, cb, zero, top, out):  # type: ignore[no-untyped-def]  # numba infers
     for x in range(r.shape[0]):
         out[x] = min(np.int32(np.float32(r[x]) * cr + np.float32(g[x]) * cg + np.float32(b[x]) * cb + zero), top)
 
 
-@njit(**_JIT)
+@_jit
 def _add(r, g, b, cr, cg, cb, kept, row):  # type: ignore[no-untyped-def]  # numba infers
     for x in range(r.shape[0]):
         row[x + 1] = row[x + 1] * kept + np.float32(r[x]) * cr + np.float32(g[x]) * cg + np.float32(b[x]) * cb
 
 
-@njit(**_JIT)
+@_jit
 def _subsample(row, sub_x, centred, scale, zero, top, out):  # type: ignore[no-untyped-def]  # numba infers
     before = np.float32(0 if centred else 1)
     middle = np.float32(1 if centred else 2)

@@ -40,7 +40,7 @@ def read_image(path: Path) -> tuple[Image, Image | None]:
     if image.dtype != np.uint8:
         raise SourceError(f"{path}: {image.dtype} pixels are not supported")
     if image.ndim == 2:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), None  # type: ignore[return-value]  # uint8 in, uint8 out
+        return np.repeat(image[..., None], 3, axis=2), None
     alpha = np.ascontiguousarray(image[..., 3]) if image.shape[2] == 4 else None
     return np.ascontiguousarray(image[..., 2::-1]), alpha
 
@@ -59,7 +59,7 @@ def write_image(path: Path, rgb: Image, alpha: Image | None, *, overwrite: bool)
         if not done:
             raise SinkError(f"{path}: the picture cannot be encoded")
         with open(part, "wb") as file:
-            file.write(encoded)
+            file.write(encoded.tobytes())
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -45,7 +45,9 @@ class Pipeline:
                 ("decode", self._decode, None, self._decoded),
                 ("upscale", self._upscale, self._decoded, self._upscaled),
             ):
-                thread = threading.Thread(target=_closing_both_ends, args=(work, reads, writes), name=f"streamsr-{name}")
+                thread = threading.Thread(
+                    target=_closing_both_ends, args=(work, reads, writes), name=f"streamsr-{name}"
+                )
                 thread.start()
                 stack.callback(thread.join)
             # Last in, first out: every reader leaves, so that every writer wakes, before the threads are waited for.

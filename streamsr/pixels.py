@@ -33,7 +33,10 @@ def tags_of(frame: VideoFrame) -> ColorTags:
     """What the frame says of its colours, as it says it."""
     full = frame.format.name.startswith("yuvj")
     return ColorTags(
-        int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc), FULL if full else int(frame.color_range)
+        int(frame.colorspace),
+        int(frame.color_primaries),
+        int(frame.color_trc),
+        FULL if full else int(frame.color_range),
     )
 
 
@@ -105,8 +108,8 @@ class FrameWriter:
         self._converter.from_rgb(rgb, (y[:, :width], u[:, :columns], v[:, :columns]))
         frame.colorspace = self._tags.matrix
         frame.color_range = self._tags.range
-        frame.color_primaries = self._tags.primaries  # type: ignore[assignment]  # PyAV takes the code point
-        frame.color_trc = self._tags.transfer  # type: ignore[assignment]
+        frame.color_primaries = self._tags.primaries
+        frame.color_trc = self._tags.transfer
         return frame
 
 

@@ -86,7 +86,9 @@ def _self_test(engine: LiteRTEngine, model: ModelFile) -> str | None:
     difference = np.abs(results[0] - results[1])
     worst, mean = int(difference.max()), float(difference.mean())
     if worst > MAX_DIFFERENCE or mean > MEAN_DIFFERENCE:
-        return f"up to {worst} levels from the CPU's, {mean:.2f} on average; allowed {MAX_DIFFERENCE}, {MEAN_DIFFERENCE}"
+        return (
+            f"up to {worst} levels from the CPU's, {mean:.2f} on average; allowed {MAX_DIFFERENCE}, {MEAN_DIFFERENCE}"
+        )
     return None
 
 

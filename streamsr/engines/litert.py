@@ -57,9 +57,7 @@ class LiteRTEngine:
         self._workers: list[ThreadPoolExecutor] = []
         self.scale = self._interpreters[0].scale
         self.halo = self._interpreters[0].halo
-        self._workers = [
-            ThreadPoolExecutor(1, thread_name_prefix=f"streamsr-litert-{i}") for i in range(self.threads)
-        ]
+        self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"streamsr-litert-{i}") for i in range(self.threads)]
 
     def run(self, tiles: Sequence[Tile]) -> None:
         check_tiles(tiles, self.scale)
@@ -196,7 +194,18 @@ def _check_interface(interpreter: Any, model: ModelFile) -> int:
     return scale
 
 
-_POINTWISE = {"ADD", "CONCATENATION", "DEPTH_TO_SPACE", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "QUANTIZE", "RELU", "RELU6"}
+_POINTWISE = {
+    "ADD",
+    "CONCATENATION",
+    "DEPTH_TO_SPACE",
+    "MAXIMUM",
+    "MINIMUM",
+    "MUL",
+    "PRELU",
+    "QUANTIZE",
+    "RELU",
+    "RELU6",
+}
 
 
 def _receptive_radius(interpreter: Any, model: ModelFile) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamsr.engines import Engine
-from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 
 ENGINES = ("auto", "litert")

@@ -26,13 +26,15 @@ class StreamCopy:
     (seconds on the input's clock, None for open) cut the copied streams; ``begin`` becomes the output's zero.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, begin: Fraction | None = None, end: Fraction | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, begin: Fraction | None = None, end: Fraction | None = None
+    ) -> None:
         self._input = open_input(path)
         self._begin, self._end = begin, end
         self._main = main_video(self._input)
-        self._packets: "Iterator[Packet[Any]]" = iter(())
+        self._packets: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
-        self._waiting: "Packet[Any] | None" = None
+        self._waiting: Packet[Any] | None = None
         self.lost: list[str] = []
 
     def __enter__(self) -> Self:

@@ -146,7 +146,7 @@ class FileSink:
         stream.codec_context.sample_aspect_ratio = info.sar
         stream.color_range, stream.colorspace = info.color.range, info.color.matrix
         stream.color_primaries, stream.color_trc = info.color.primaries, info.color.transfer
-        stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+        stream.thread_type = "AUTO"
         if info.display_matrix is not None:
             stream.set_display_matrix(info.display_matrix)
         self._writer = FrameWriter(info.color, pixel_format, width, height)

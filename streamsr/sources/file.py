@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +58,7 @@ def main_video(container: InputContainer) -> VideoStream | None:
     """The stream a player would show, None when there is only sound (a cover picture is not a video)."""
     films = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     best = container.streams.best("video")
-    return best if best in films else (films[0] if films else None)  # type: ignore[return-value]  # a video stream
+    return best if best in films else (films[0] if films else None)
 
 
 class FileSource:
@@ -106,14 +106,16 @@ class FileSource:
         codec = stream.codec_context
         if codec is None:
             raise SourceError(f"{self.path}: its video codec is unknown to this build of FFmpeg")
-        stream.thread_type = "AUTO"  # type: ignore[assignment]  # PyAV takes the name
+        stream.thread_type = "AUTO"
         self._stream = stream
         assert stream.time_base is not None
         self._time_base = stream.time_base
         # The film's zero is the first frame shown, which a cut or an edit list can put anywhere.
         first_s = Fraction(stream.start_time or 0) * stream.time_base
         self.begin = first_s + Fraction(self._start_s).limit_denominator(1_000_000)
-        self.end = None if self._duration_s is None else self.begin + Fraction(self._duration_s).limit_denominator(10**6)
+        self.end: Fraction | None = None
+        if self._duration_s is not None:
+            self.end = self.begin + Fraction(self._duration_s).limit_denominator(1_000_000)
         if self._start_s > 0:
             container.seek(int(self.begin / stream.time_base), stream=stream)
         # Tags, size and rotation are only certain on a decoded frame; and a file without one is refused here, before
@@ -191,7 +193,7 @@ class FileSource:
             del first  # the decoder's memory may go while the rest is read
         yield from self._decoded
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    def _decode(self) -> Generator[VideoFrame]:
         """All frames the decoder gives. One generator for the life of the stream, or its buffered frames are lost."""
         assert self._container is not None
         in_a_row = 0
