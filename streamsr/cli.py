@@ -94,7 +94,7 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options every command that upscales has."""
     for option in reversed(
         (
-            click.option("--model", metavar="NAME|FILE", help="A shipped model (see `streamsr info`) or a .tflite file."),
+            click.option("--model", metavar="NAME|FILE", help="A shipped model (see `info`) or a .tflite file."),
             click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
             click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]"),
             click.option("--delegate", metavar="LIB", help="A TFLite external delegate (NPU) that must be used."),
@@ -105,7 +105,7 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--batch", metavar="N|auto", default="auto", show_default=True, callback=_batch,
                 help="Frames in one call of the engine; auto measures what an NPU gains.",
             ),
-            click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the run's numbers."),
+            click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers."),
         )
     ):  # fmt: skip
         command = option(command)

@@ -23,7 +23,8 @@ class Converter:
     depth    bits of a YUV sample, 8 to 16
     centred  chroma lies between the luma samples also horizontally (JPEG, MPEG-1)
 
-    Scratch planes are kept from call to call: fresh memory costs more than the arithmetic (6 ms of page faults at 1080p).
+    Scratch planes are kept from call to call: fresh memory costs more than the arithmetic (6 ms of page faults at
+    1080p).
     """
 
     def __init__(self, tags: ColorTags, *, depth: int = 8, centred: bool = False) -> None:

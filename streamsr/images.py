@@ -40,9 +40,9 @@ def read_image(path: Path) -> tuple[Image, Image | None]:
     if image.dtype != np.uint8:
         raise SourceError(f"{path}: {image.dtype} pixels are not supported")
     if image.ndim == 2:
-        return np.repeat(image[..., None], 3, axis=2), None
-    alpha = np.ascontiguousarray(image[..., 3]) if image.shape[2] == 4 else None
-    return np.ascontiguousarray(image[..., 2::-1]), alpha
+        return np.asarray(np.repeat(image[..., None], 3, axis=2), np.uint8), None
+    alpha = np.ascontiguousarray(image[..., 3], np.uint8) if image.shape[2] == 4 else None
+    return np.ascontiguousarray(image[..., 2::-1], np.uint8), alpha
 
 
 def write_image(path: Path, rgb: Image, alpha: Image | None, *, overwrite: bool) -> None:

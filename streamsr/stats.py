@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -42,8 +42,8 @@ class Recorder:
     def __init__(self) -> None:
         self.engine = self.model = ""
         self.threads = 0
-        self._frames = Counter(dict.fromkeys(("in", "out", *FATES, "damaged"), 0))
-        self._seconds: Counter[str] = Counter()
+        self._frames: Counter[str] = Counter(dict.fromkeys(("in", "out", *FATES, "damaged"), 0))
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._latency_s: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._pixels = self._pixels_reused = 0
         self._start = time.perf_counter()

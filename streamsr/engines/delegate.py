@@ -31,30 +31,30 @@ BATCH_GAIN = 0.9
 """A batch must cost less than this share of its frames one by one, or it only adds latency."""
 
 
-class DelegateProblem(ModelError):
+class DelegateError(ModelError):
     """The delegate cannot be used; the message says why."""
 
 
 def load(library: str, options: Mapping[str, str]) -> Any:  # the wheel has no types
-    """The delegate of this shared library. Raises DelegateProblem when it does not load or refuses its options."""
+    """The delegate of this shared library. Raises DelegateError when it does not load or refuses its options."""
     from ai_edge_litert.interpreter import load_delegate  # 0.1 s: only for who needs it
 
     try:
         # load_delegate() leaves a half-made object whose destructor complains, so ask the loader first.
         if not hasattr(ctypes.PyDLL(library), "tflite_plugin_create_delegate"):
-            raise DelegateProblem(f"delegate {library}: not a TFLite external delegate")
+            raise DelegateError(f"delegate {library}: not a TFLite external delegate")
         return load_delegate(library, dict(options))
     except OSError as error:
-        raise DelegateProblem(f"delegate {library}: {error}") from error
+        raise DelegateError(f"delegate {library}: {error}") from error
     except ValueError as error:
         reason = " ".join(str(error).split("\n")[1:]).strip() or "its create function returned nothing"
-        raise DelegateProblem(f"delegate {library}: refused to start ({reason})") from error
+        raise DelegateError(f"delegate {library}: refused to start ({reason})") from error
 
 
 def open_delegate(model: ModelFile, library: str, options: Mapping[str, str], *, batch: int | None) -> LiteRTEngine:
     """An engine on this delegate that has passed the self-test. ``batch`` None measures what the device gains.
 
-    Raises DelegateProblem when the library does not load, cannot run the model, or gives other pixels than the CPU.
+    Raises DelegateError when the library does not load, cannot run the model, or gives other pixels than the CPU.
     """
     delegate = load(library, options)
     name = f"litert+{WELL_KNOWN.get(library, library)}"
@@ -65,12 +65,12 @@ def open_delegate(model: ModelFile, library: str, options: Mapping[str, str], *,
             if batch is None:
                 engine.batch = _measured_batch(engine)
             return engine
-    except DelegateProblem:
+    except DelegateError:
         raise
     except ModelError as error:
-        raise DelegateProblem(f"delegate {library}: cannot run the model ({error})") from error
+        raise DelegateError(f"delegate {library}: cannot run the model ({error})") from error
     engine.close()
-    raise DelegateProblem(f"delegate {library}: wrong results ({difference})")
+    raise DelegateError(f"delegate {library}: wrong results ({difference})")
 
 
 def _self_test(engine: LiteRTEngine, model: ModelFile) -> str | None:

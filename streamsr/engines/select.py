@@ -43,7 +43,7 @@ def open_engine(model: ModelFile, choice: EngineChoice) -> tuple[Engine, str]:
     An NPU delegate that was asked for must work; one that was only found is used when it passes its self-test and is
     otherwise named in the log. Raises ModelError when no engine runs the model.
     """
-    from streamsr.engines.delegate import WELL_KNOWN, DelegateProblem, load, open_delegate
+    from streamsr.engines.delegate import WELL_KNOWN, DelegateError, load, open_delegate
     from streamsr.engines.litert import LiteRTEngine
 
     if choice.delegate is not None:
@@ -56,13 +56,13 @@ def open_engine(model: ModelFile, choice: EngineChoice) -> tuple[Engine, str]:
         for library, vendor in WELL_KNOWN.items():
             try:
                 load(library, {})
-            except DelegateProblem as error:
+            except DelegateError as error:
                 if "cannot open shared object" not in str(error):
                     notes.append(str(error))
                 continue
             try:
                 return open_delegate(model, library, {}, batch=choice.batch), f"{vendor} NPU found, self-test passed"
-            except DelegateProblem as error:
+            except DelegateError as error:
                 notes.append(str(error))
     for note in notes:
         log.warning("%s; using the CPU", note)
