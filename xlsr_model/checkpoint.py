@@ -19,7 +19,8 @@ from xlsr_model.gradient import Arrays
 class State:
     """Owned and changed by the training loop alone. All vectors are float32 and as long as all weights together.
 
-    `weights` is a dict of views into `vector`, so that the optimiser works on one vector and the network on named arrays.
+    `weights` is a dict of views into `vector`, so that the optimiser works on one vector and the network on named
+    arrays.
     """
 
     vector: np.ndarray
@@ -59,7 +60,12 @@ _VECTORS = ("vector", "momentum", "variance", "average", "best")
 
 def save(file: Path, state: State, about: dict[str, Any]) -> None:
     """`about` (configuration, code version) is kept beside the numbers. Raises OSError, with the old file intact."""
-    numbers = {"step": state.step, "loss_sum": state.loss_sum, "loss_count": state.loss_count, "best_psnr": state.best_psnr}
+    numbers = {
+        "step": state.step,
+        "loss_sum": state.loss_sum,
+        "loss_count": state.loss_count,
+        "best_psnr": state.best_psnr,
+    }
     text = json.dumps({"shapes": state.shapes, "numbers": numbers, "history": state.history, "about": about})
     vectors = {name: getattr(state, name) for name in _VECTORS}
     part = file.with_name(file.name + ".part")

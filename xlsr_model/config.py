@@ -8,7 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Config:
-    folders: tuple[str, ...]  # of training images, relative to where the command runs; DIV2K as downloaded is one folder
+    folders: tuple[
+        str, ...
+    ]  # of training images, relative to where the command runs; DIV2K as downloaded is one folder
     network: str = "xlsr"
     scale: int = 3
     steps: int = 500_000
@@ -22,10 +24,17 @@ class Config:
     epsilon: float = 0.1  # of the Charbonnier loss; 0 means mean squared error
     rate: tuple[tuple[int, float], ...] = ((0, 5e-5), (5_000, 2.5e-3), (500_000, 1e-4))  # (step, learning rate) points
     curve: str = "linear"  # between the points; "cosine" eases in and out
-    average: float = 0.0  # decay of the weight average (EMA) that is validated and exported; 0 takes the weights themselves
+    average: float = (
+        0.0  # decay of the weight average (EMA) that is validated and exported; 0 takes the weights themselves
+    )
     start: str = ""  # a checkpoint to start from: its weights, and its optimiser state if that fits
     precision: str = "float32"  # of the convolutions in training; "bfloat16" is a third faster on CPUs that have it
-    quantise: bool = False  # quantisation-aware: trains the activation ranges too and validates the fake-quantised network
+    fused: bool = (
+        False  # PyTorch compiles the loss: a third of the time of a quantisation-aware step, nothing gained without
+    )
+    quantise: bool = (
+        False  # quantisation-aware: trains the activation ranges too and validates the fake-quantised network
+    )
     validate_every: int = 5_000
     checkpoint_every: int = 2_000
 

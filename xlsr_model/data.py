@@ -1,6 +1,7 @@
 """Training images: any folders of pictures, or DIV2K as downloaded, cut into random augmented patches.
 
-Everything is kept in memory as uint8; a batch is a pure function of (seed, step), so a resumed run sees the same batches.
+Everything is kept in memory as uint8; a batch is a pure function of (seed, step), so a resumed run sees the same
+batches.
 """
 
 import logging
@@ -30,7 +31,8 @@ class Pair:
 
 
 def read_image(file: Path) -> Image:
-    """RGB uint8 [H, W, 3]; grey pictures become RGB, transparency is dropped. Raises ValueError if it cannot be decoded."""
+    """RGB uint8 [H, W, 3]; grey pictures become RGB, transparency is dropped. Raises ValueError if it cannot be
+    decoded."""
     data = np.frombuffer(file.read_bytes(), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
@@ -40,7 +42,8 @@ def read_image(file: Path) -> Image:
 
 def find_images(folder: Path) -> list[Path]:
     """The pictures of a folder, sorted by path. A folder with an ``HR`` folder inside is a benchmark, and one with
-    ``DIV2K_train_HR`` inside is DIV2K: those are taken; otherwise every picture at any depth. Raises ValueError if there is none."""
+    ``DIV2K_train_HR`` inside is DIV2K: those are taken; otherwise every picture at any depth. Raises ValueError if
+    there is none."""
     if not folder.is_dir():
         raise ValueError(f"no such folder: {folder}")
     root = next((folder / name for name in ("DIV2K_train_HR", "HR") if (folder / name).is_dir()), folder)
@@ -63,7 +66,8 @@ def low_resolution_file(file: Path, scale: int) -> Path | None:
 
 
 def load_pair(file: Path, scale: int) -> Pair:
-    """A picture cut to a multiple of the scale, with its shrunk twin from disk, or else made as MATLAB's imresize does."""
+    """A picture cut to a multiple of the scale, with its shrunk twin from disk, or else made as MATLAB's imresize
+    does."""
     hr = read_image(file)
     height, width = (size // scale for size in hr.shape[:2])
     hr = hr[: height * scale, : width * scale]
@@ -72,13 +76,15 @@ def load_pair(file: Path, scale: int) -> Pair:
         return Pair(file.stem, imresize(hr, Fraction(1, scale)), hr)
     lr = read_image(twin)
     if lr.shape != (height, width, 3):
-        raise ValueError(f"{twin}: expected {width}x{height} pixels beside {file.name}, got {lr.shape[1]}x{lr.shape[0]}")
+        raise ValueError(
+            f"{twin}: expected {width}x{height} pixels beside {file.name}, got {lr.shape[1]}x{lr.shape[0]}"
+        )
     return Pair(file.stem, lr, hr)
 
 
 def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[Pair]:
-    """Every picture that can be used; the others (unreadable, or below `smallest` low-resolution pixels) are named in the
-    log and skipped. Raises ValueError if none is left."""
+    """Every picture that can be used; the others (unreadable, or below `smallest` low-resolution pixels) are named
+    in the log and skipped. Raises ValueError if none is left."""
     pairs: list[Pair] = []
     for file in files:
         try:
@@ -87,7 +93,12 @@ def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[
             log.warning("skipped: %s", error)
             continue
         if min(pair.lr.shape[:2]) < smallest:
-            log.warning("skipped: %s: %dx%d is too small, patches need %d low-resolution pixels", file, *pair.hr.shape[1::-1], smallest)
+            log.warning(
+                "skipped: %s: %dx%d is too small, patches need %d low-resolution pixels",
+                file,
+                *pair.hr.shape[1::-1],
+                smallest,
+            )
             continue
         pairs.append(pair)
     if not pairs:
@@ -96,7 +107,8 @@ def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[
 
 
 def split_held_out(folders: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
-    """(training files, validation files): the last files of each folder in name order are held out, `held_out` in all."""
+    """(training files, validation files): the last files of each folder in name order are held out, `held_out` in
+    all."""
     training: list[Path] = []
     validation: list[Path] = []
     for position, folder in enumerate(folders):
@@ -150,7 +162,8 @@ def _turned(image: Image, turn: int) -> Image:
 
 
 def pack(hr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-    """Space to depth: [N, H*s, W*s, 3] to [N, H, W, s*s*3], channels ordered (row, column, colour) as TensorFlow does."""
+    """Space to depth: [N, H*s, W*s, 3] to [N, H, W, s*s*3], channels ordered (row, column, colour) as TensorFlow
+    does."""
     count, height, width, _ = hr.shape
     blocks = hr.reshape(count, height // scale, scale, width // scale, scale, 3)
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(count, height // scale, width // scale, -1)

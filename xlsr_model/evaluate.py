@@ -43,7 +43,9 @@ def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
     given, made = interpreter.get_input_details(), interpreter.get_output_details()
     kinds = [detail["dtype"] for detail in (*given, *made)]
     if len(kinds) != 2 or kinds[0] != kinds[1] or kinds[0] not in (np.uint8, np.float32) or given[0]["shape"][-1] != 3:
-        raise ValueError(f"{file}: expected one uint8 or float32 image in and one out, got {len(given)} and {len(made)}")
+        raise ValueError(
+            f"{file}: expected one uint8 or float32 image in and one out, got {len(given)} and {len(made)}"
+        )
 
     def invoke(lr: np.ndarray) -> np.ndarray:
         if tuple(interpreter.get_input_details()[0]["shape"]) != (1, *lr.shape):
@@ -74,12 +76,13 @@ def evaluate(upscaler: Upscaler, pairs: list[Pair]) -> dict[str, Any]:
     """{"mean": {psnr_y, psnr_rgb, ssim_y, ssim_rgb}, "images": {name: the same}}; the border cut is the scale."""
     images = {pair.name: compare(upscaler.run(pair.lr), pair.hr, upscaler.scale) for pair in pairs}
     keys = next(iter(images.values()))
-    return {"mean": {key: float(np.mean([values[key] for values in images.values()])) for key in keys}, "images": images}
+    return {
+        "mean": {key: float(np.mean([values[key] for values in images.values()])) for key in keys},
+        "images": images,
+    }
 
 
 def evaluate_folder(upscaler: Upscaler, folder: Path) -> dict[str, Any]:
     """Over every picture of a folder (or of its ``HR`` folder, with ``LR_bicubic/X3`` beside it where there is one)."""
     # 11 pixels of SSIM window and two borders must fit.
     return evaluate(upscaler, load_pairs(find_images(folder), upscaler.scale, smallest=12))
-
-

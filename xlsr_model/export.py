@@ -1,7 +1,7 @@
 """Weights become .tflite files. TensorFlow is needed here, and nowhere else but on its own training backend.
 
-Clipped ReLU is exported as RELU6 with the last convolution scaled by 6: the same function, but MINIMUM would run outside XNNPACK
-(101 ms a 640x360 frame against 65). The output bytes are pixels all the same; its scale says 6/255.
+Clipped ReLU is exported as RELU6 with the last convolution scaled by 6: the same function, but MINIMUM would run
+outside XNNPACK (101 ms a 640x360 frame against 65). The output bytes are pixels all the same; its scale says 6/255.
 """
 
 import os
@@ -29,7 +29,9 @@ def keras_model(network: str, scale: int, weights: Arrays, *, clipped: bool = Tr
     def conv(name: str, x: Any, channels: int, kernel: int, groups: int, activation: str) -> Any:
         gain = CLIP_AT if activation == "clip" and clipped else 1.0
         layer_activation = {"none": None, "relu": "relu", "clip": "relu6" if clipped else None}[activation]
-        layer = keras.layers.Conv2D(channels, kernel, padding="same", groups=groups, activation=layer_activation, name=name)
+        layer = keras.layers.Conv2D(
+            channels, kernel, padding="same", groups=groups, activation=layer_activation, name=name
+        )
         y = layer(x)
         layer.set_weights([weights[f"{name}/kernel"] * gain, weights[f"{name}/bias"] * gain])
         return y

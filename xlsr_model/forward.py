@@ -27,8 +27,9 @@ def forward(
 ) -> Tensor:
     """Packed output [N, H, W, 3*s*s] before its Clipped ReLU, from RGB/255 [N, H, W, 3]. Float32.
 
-    `kernel_tap` sees each kernel before its use, and `activation_tap` the tensors that the exported graph stores: "input", each layer's
-    output after its activation ("head": before the clip) and "concat". Quantisation-aware training puts its fake quantisers there.
+    `kernel_tap` sees each kernel before its use, and `activation_tap` the tensors that the exported graph stores:
+    "input", each layer's output after its activation ("head": before the clip) and "concat". Quantisation-aware
+    training puts its fake quantisers there.
     """
 
     def conv(name: str, x: Tensor, channels: int, kernel: int, groups: int, activation: str) -> Tensor:  # noqa: ARG001

@@ -1,4 +1,5 @@
-"""Loss and gradient of a scalar function of named arrays, on the Keras backend that is set. Nothing else depends on the backend."""
+"""Loss and gradient of a scalar function of named arrays, on the Keras backend that is set. Nothing else depends on
+the backend."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,15 +11,24 @@ Arrays = dict[str, np.ndarray]
 Loss = Callable[[Mapping[str, Any], tuple[Any, ...]], Any]
 
 
-def value_and_gradient(loss: Loss) -> Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]:
-    """``f(weights, batch) -> (loss, gradients)`` in NumPy. `loss` takes the weights and the batch as backend tensors."""
-    return {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()](loss)
+def value_and_gradient(
+    loss: Loss, *, fused: bool = False
+) -> Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]:
+    """``f(weights, batch) -> (loss, gradients)`` in NumPy. `loss` takes the weights and the batch as backend tensors.
+
+    `fused` lets PyTorch compile the loss (needs a C++ compiler, and half a minute once); TensorFlow and JAX always do.
+    """
+    if keras.backend.backend() == "torch":
+        return _torch(loss, fused)
+    return {"tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()](loss)
 
 
-def _torch(loss: Loss) -> Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]:
+def _torch(loss: Loss, fused: bool) -> Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if fused:
+        loss = torch.compile(loss)
 
     def run(weights: Arrays, batch: tuple[np.ndarray, ...]) -> tuple[float, Arrays]:
         leaves = {name: torch.from_numpy(value).to(device).requires_grad_() for name, value in weights.items()}

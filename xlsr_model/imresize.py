@@ -1,4 +1,5 @@
-"""Bicubic resizing equal to MATLAB's ``imresize`` on uint8 images, the one that super-resolution benchmarks are made with.
+"""Bicubic resizing equal to MATLAB's ``imresize`` on uint8 images, the one that super-resolution benchmarks are made
+with.
 
 Antialiased when it shrinks, and rounded to uint8 between its two passes, rows first: without that rounding 12 % of the
 pixels of the standard Set5 x3 files differ by 1, with it none does.
@@ -34,7 +35,8 @@ def _resize_rows(image: Image, scale: Fraction) -> Image:
 
 @lru_cache(maxsize=256)
 def _taps(length: int, scale: Fraction) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each output position the source indices and weights: [out, taps] each; borders are mirrored, edge repeated."""
+    """For each output position the source indices and weights: [out, taps] each; borders are mirrored, edge
+    repeated."""
     shrink = min(float(scale), 1.0)  # widens the kernel when shrinking: the antialiasing
     width = 4 / shrink
     count = ceil(width) + 2

@@ -1,4 +1,5 @@
-"""PSNR and SSIM as the super-resolution literature measures them: on 8-bit images with `border` pixels cut from every side."""
+"""PSNR and SSIM as the super-resolution literature measures them: on 8-bit images with `border` pixels cut from
+every side."""
 
 import cv2
 import numpy as np
@@ -16,11 +17,14 @@ def luma(image: Image) -> NDArray[np.float64]:
 
 
 def compare(image: Image, truth: Image, border: int) -> dict[str, float]:
-    """psnr_y, psnr_rgb (dB), ssim_y and ssim_rgb of two RGB uint8 images of one shape. Identical images have PSNR infinity."""
+    """psnr_y, psnr_rgb (dB), ssim_y and ssim_rgb of two RGB uint8 images of one shape. Identical images have PSNR
+    infinity."""
     if image.shape != truth.shape:
         raise ValueError(f"expected two images of one shape, got {image.shape} and {truth.shape}")
     if min(truth.shape[:2]) - 2 * border < SSIM_WINDOW:
-        raise ValueError(f"image of {truth.shape[1]}x{truth.shape[0]} is too small to compare with a border of {border}")
+        raise ValueError(
+            f"image of {truth.shape[1]}x{truth.shape[0]} is too small to compare with a border of {border}"
+        )
     cut = slice(border, -border or None)
     image, truth = image[cut, cut], truth[cut, cut]
     values: dict[str, float] = {}

@@ -1,11 +1,12 @@
 """XLSR and the two networks it is compared with, each defined once as a function of its convolutions.
 
-A network is ``xlsr(conv, concat, x, scale)``: it calls ``conv(name, x, channels, kernel, groups, activation)``. What ``conv``
-does decides what comes out: the table of layers (`layers`), a training pass on any Keras backend (`forward`), or a Keras
-model for export (`export.keras_model`). All convolutions have stride 1, "same" zero padding and a bias.
+A network is ``xlsr(conv, concat, x, scale)``: it calls ``conv(name, x, channels, kernel, groups, activation)``. What
+``conv`` does decides what comes out: the table of layers (`layers`), a training pass on any Keras backend
+(`forward`), or a Keras model for export (`export.keras_model`). All convolutions have stride 1, "same" zero padding
+and a bias.
 
-Input is RGB/255 in [N, H, W, 3]. The output is packed: [N, H, W, 3*s*s], which depth to space turns into [N, H*s, W*s, 3].
-Weights are a dict of arrays: ``name/kernel`` [k, k, C_in/groups, C_out] and ``name/bias`` [C_out].
+Input is RGB/255 in [N, H, W, 3]. The output is packed: [N, H, W, 3*s*s], which depth to space turns into [N, H*s,
+W*s, 3]. Weights are a dict of arrays: ``name/kernel`` [k, k, C_in/groups, C_out] and ``name/bias`` [C_out].
 """
 
 from collections.abc import Callable
@@ -33,7 +34,8 @@ def xlsr(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:
 
 
 def espcn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa: ARG001 (one signature for all)
-    """Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel CNN", 2016; RGB, ReLU."""
+    """Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel CNN", 2016; RGB,
+    ReLU."""
     y = conv("conv1", x, 64, 5, 1, "relu")
     y = conv("conv2", y, 32, 3, 1, "relu")
     return conv("head", y, 3 * scale**2, 3, 1, "clip")
@@ -42,7 +44,8 @@ def espcn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa:
 def fsrcnn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa: ARG001 (one signature for all)
     """Dong et al., "Accelerating the Super-Resolution Convolutional Neural Network", 2016; RGB, ReLU.
 
-    Its 9x9 transposed convolution is written as a 3x3 convolution and depth to space: at x3 the same function and as many weights.
+    Its 9x9 transposed convolution is written as a 3x3 convolution and depth to space: at x3 the same function and as
+    many weights.
     """
     y = conv("extract", x, 56, 5, 1, "relu")
     y = conv("shrink", y, 12, 1, 1, "relu")
@@ -122,4 +125,6 @@ def check_weights(weights: dict[str, np.ndarray], network: str, scale: int) -> N
             seen = weights.get(f"{layer.name}/{part}")
             if seen is None or seen.shape != shape:
                 found = "nothing" if seen is None else str(seen.shape)
-                raise ValueError(f"not weights of {network} x{scale}: expected {layer.name}/{part} {shape}, got {found}")
+                raise ValueError(
+                    f"not weights of {network} x{scale}: expected {layer.name}/{part} {shape}, got {found}"
+                )

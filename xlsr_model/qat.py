@@ -1,10 +1,10 @@
 """Quantisation-aware training: the network as the per-tensor int8 graph computes it, with ranges that are learned.
 
-Beside the float weights stand logarithms of ranges, trained by the same optimiser: ``kernel_range/NAME`` [1] is log(max |w|) of a kernel
-(symmetric, -127..127), ``range/NAME`` [1] is log(max) of a stored tensor after ReLU, or [2] log(-min) and log(max) of one that is signed
-(256 levels, zero on a level). Rounding passes gradients straight through, so a range learns from what it clips and what it
-coarsens (Esser et al., "Learned Step Size Quantization", 2020). The tensors that a concatenation joins share its range, as in the
-file; input and output are fixed to bytes.
+Beside the float weights stand logarithms of ranges, trained by the same optimiser: ``kernel_range/NAME`` [1] is
+log(max |w|) of a kernel (symmetric, -127..127), ``range/NAME`` [1] is log(max) of a stored tensor after ReLU, or [2]
+log(-min) and log(max) of one that is signed (256 levels, zero on a level). Rounding passes gradients straight
+through, so a range learns from what it clips and what it coarsens (Esser et al., "Learned Step Size Quantization",
+2020). The tensors that a concatenation joins share its range, as in the file; input and output are fixed to bytes.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,8 @@ def stored_tensors(network: str, scale: int) -> dict[str, bool]:
 
 
 def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]) -> Arrays:
-    """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255 batches [N, H, W, 3]."""
+    """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255 batches [N, H, W,
+    3]."""
     signed = stored_tensors(network, scale)
     lowest, highest = dict.fromkeys(signed, np.inf), dict.fromkeys(signed, -np.inf)
 
@@ -62,7 +63,9 @@ def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.n
 
 
 def _log(values: Sequence[float]) -> np.ndarray:
-    return np.log(np.maximum(values, 1e-3)).astype(np.float32)  # 1e-3: a tensor that is never negative still has a range
+    return np.log(np.maximum(values, 1e-3)).astype(
+        np.float32
+    )  # 1e-3: a tensor that is never negative still has a range
 
 
 def fake_quantisers(weights: dict[str, Tensor]) -> tuple[Tap, Tap]:
@@ -110,5 +113,3 @@ def activation_scales(weights: Arrays, network: str, scale: int) -> dict[str, Sc
         zero = int(np.rint(ends[0] / step)) if len(ends) == 2 else 0
         scales[name] = (step, zero - 128)
     return scales
-
-

@@ -1,7 +1,7 @@
 """Puts quantisation-aware trained numbers into a quantised .tflite file without touching its graph.
 
-The template is a post-training-quantised file of the same network: every operator and tensor stays, only kernels, biases, steps and zero
-points are replaced. What training simulated is then exactly what runs.
+The template is a post-training-quantised file of the same network: every operator and tensor stays, only kernels,
+biases, steps and zero points are replaced. What training simulated is then exactly what runs.
 """
 
 import re
@@ -37,7 +37,9 @@ def requantise(template: bytes, weights: Arrays, network: str, scale: int) -> by
         elif code == schema.BuiltinOperator.CONV_2D:
             name = _layer_name(graph.tensors[operator.outputs[0]].name.decode(), by_name)
             seen.add(name)
-            tensor_scales[operator.outputs[0]] = scales.get(name, (0.0, 0))  # joined ones get theirs from the concatenation
+            tensor_scales[operator.outputs[0]] = scales.get(
+                name, (0.0, 0)
+            )  # joined ones get theirs from the concatenation
         elif code not in (schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEPTH_TO_SPACE):
             raise ValueError(f"not the graph of {network} x{scale}: has operator {code}")
     if seen != set(by_name):
@@ -75,7 +77,9 @@ def _set_convolution(model: Any, operator: Any, weights: Arrays, name: str, inpu
 def _set_scale(tensor: Any, step: float, zero: int) -> None:
     quantisation = tensor.quantization
     if len(quantisation.scale) != 1:
-        raise ValueError(f"{tensor.name.decode()}: expected per-tensor quantisation, got {len(quantisation.scale)} scales")
+        raise ValueError(
+            f"{tensor.name.decode()}: expected per-tensor quantisation, got {len(quantisation.scale)} scales"
+        )
     quantisation.scale = np.array([step], np.float32)
     quantisation.zeroPoint = np.array([zero], np.int64)
 
@@ -86,7 +90,8 @@ def _code(model: Any, operator: Any) -> int:
 
 
 def _layer_name(tensor_name: str, known: dict[str, Any]) -> str:
-    """The converter names a tensor after the Keras layers fused into it: "xlsr_1/head_1/Relu6;xlsr_1/head_1/BiasAdd;..."."""
+    """The converter names a tensor after the Keras layers fused into it:
+    "xlsr_1/head_1/Relu6;xlsr_1/head_1/BiasAdd;..."."""
     for part in re.split("[/;]", tensor_name):
         name = re.sub(r"_\d+$", "", part)
         if part in known or name in known:

@@ -34,8 +34,8 @@ CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
 def train(config: Config, run: Path) -> checkpoint.State:
     """Train into the folder `run`, from its checkpoint if there is one. Returns the last state.
 
-    Ctrl-C or SIGTERM saves a checkpoint and returns. Raises ValueError for unusable settings, data or checkpoints, OSError
-    when a checkpoint cannot be written (the previous one is intact).
+    Ctrl-C or SIGTERM saves a checkpoint and returns. Raises ValueError for unusable settings, data or checkpoints,
+    OSError when a checkpoint cannot be written (the previous one is intact).
     """
     run.mkdir(parents=True, exist_ok=True)
     file = run / CHECKPOINT
@@ -52,7 +52,7 @@ def train(config: Config, run: Path) -> checkpoint.State:
     state = _resume(file, config) if file.exists() else _begin(config, patches)
     about = {"config": config_dict(config), "code": code_version(), "images": len(patches.pairs)}
     log.info("%d images, %d held out; step %d of %d", len(patches.pairs), len(held_out), state.step, config.steps)
-    gradient = value_and_gradient(partial(_loss, config))
+    gradient = value_and_gradient(partial(_loss, config), fused=config.fused)
     started, first = time.monotonic(), state.step
     with _stop_on_signal() as stopped, ThreadPoolExecutor(1, "batches") as pool:
         batch = pool.submit(patches.batch, state.step)
@@ -83,7 +83,9 @@ def _begin(config: Config, patches: Patches) -> checkpoint.State:
     weights = source.named(source.average)
     check_weights(weights, config.network, config.scale)
     if config.quantise and not any(name.startswith("range/") for name in weights):
-        weights = with_ranges(config.network, config.scale, weights, [patches.batch(step)[0] for step in range(CALIBRATION_BATCHES)])
+        weights = with_ranges(
+            config.network, config.scale, weights, [patches.batch(step)[0] for step in range(CALIBRATION_BATCHES)]
+        )
     state = checkpoint.new_state(weights)
     if source.shapes == state.shapes:  # go on with the moments too: Adam then needs no second warm-up
         state.vector, state.average = source.vector.copy(), source.average.copy()
@@ -98,7 +100,9 @@ def _resume(file: Path, config: Config) -> checkpoint.State:
     # A longer or shorter run of the same settings is the only change that keeps its meaning.
     for key in sorted(asked.keys() - {"steps", "rate", "folders", "validate_every", "checkpoint_every"}):
         if _plain(saved.get(key)) != _plain(asked[key]):
-            raise ValueError(f"{file}: was trained with {key} = {saved.get(key)!r}, the configuration says {asked[key]!r}")
+            raise ValueError(
+                f"{file}: was trained with {key} = {saved.get(key)!r}, the configuration says {asked[key]!r}"
+            )
     return state
 
 
@@ -116,7 +120,13 @@ def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
 def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float32") -> Any:
     kernel_tap, activation_tap = fake_quantisers(weights)
     output = forward(
-        config.network, config.scale, weights, lr, kernel_tap=kernel_tap, activation_tap=activation_tap, precision=precision
+        config.network,
+        config.scale,
+        weights,
+        lr,
+        kernel_tap=kernel_tap,
+        activation_tap=activation_tap,
+        precision=precision,
     )
     return clipped_relu(output) if config.clipped else output
 
@@ -161,7 +171,14 @@ def _note(state: checkpoint.State, config: Config, seconds_per_step: float) -> N
     state.history.append({"step": state.step, "loss": loss, "rate": rate})
     state.loss_sum, state.loss_count = 0.0, 0
     left = (config.steps - state.step) * seconds_per_step / 60
-    log.info("step %d: loss %.6f rate %.2e, %.1f ms/step, %.0f min left", state.step, loss, rate, seconds_per_step * 1e3, left)
+    log.info(
+        "step %d: loss %.6f rate %.2e, %.1f ms/step, %.0f min left",
+        state.step,
+        loss,
+        rate,
+        seconds_per_step * 1e3,
+        left,
+    )
 
 
 def _save(run: Path, state: checkpoint.State, about: dict[str, Any]) -> None:
