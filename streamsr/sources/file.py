@@ -145,7 +145,7 @@ class FileSource:
             sar=sar if sar > 0 else Fraction(1),
             color=resolved,
             pixel_format=first.format.name,
-            display_matrix=_display_matrix(first),
+            display_matrix=display_matrix(first),
             frames=frames,
         )
 
@@ -218,7 +218,7 @@ class FileSource:
             yield from frames
 
 
-def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers of the rotation side data (FFmpeg's libavutil/display.h), None where there is none."""
     for data in frame.side_data:
         if str(getattr(data, "type", "")).endswith("DISPLAYMATRIX"):
