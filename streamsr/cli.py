@@ -24,34 +24,79 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "litert")  # as in streamsr.engines.select, which would cost its imports here
 CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.file
+NATIVE_STDERR = 2
 CANCELLED = 130  # 128 + SIGINT, as shells have it
 
 
 def main() -> NoReturn:
     """Entry point. Exit status: 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
-    logging.basicConfig(format="streamsr: %(message)s", level=logging.WARNING)
     with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
         signal.signal(signal.SIGTERM, _terminated)
+    with _native_chatter_hidden(), _log_shown():
+        status = _status()
+    sys.exit(status)
+
+
+def _status() -> int:
     try:
         # Click handles usage errors itself when it may, but would turn Ctrl-C into status 1.
-        sys.exit(cli.main(prog_name="streamsr", standalone_mode=False) or 0)
+        return cli.main(prog_name="streamsr", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt, Cancelled):
-        print("streamsr: stopped; nothing was written under the output's name", file=sys.stderr)
-        sys.exit(CANCELLED)
+        print("streamsr: stopped; the unfinished output was removed", file=sys.stderr)
+        return CANCELLED
     except StreamsrError as error:
         print(f"streamsr: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
     except BrokenPipeError:
         # Whoever read our output left; flushing at exit would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
 
 
 def _terminated(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _native_chatter_hidden() -> Iterator[None]:
+    """Keep for Python the standard error that native libraries share with it.
+
+    LiteRT announces its CPU kernels there and SVT-AV1 its version, without a switch for it; what goes wrong they tell
+    through their interfaces. STREAMSR_NATIVE_LOG=1 lets everything through, for who develops a delegate.
+    """
+    try:
+        terminal = os.dup(NATIVE_STDERR)
+    except OSError:  # started without one
+        yield
+        return
+    given = sys.stderr
+    with open(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as own:
+        if not os.environ.get("STREAMSR_NATIVE_LOG"):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, NATIVE_STDERR)
+            os.close(nowhere)
+        sys.stderr = own
+        try:
+            yield
+        finally:
+            sys.stderr = given
+            os.dup2(terminal, NATIVE_STDERR)
+
+
+@contextlib.contextmanager
+def _log_shown() -> Iterator[None]:
+    """Warnings of the library appear on standard error in the form of our other lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("streamsr: %(message)s"))
+    logger = logging.getLogger("streamsr")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -105,6 +150,10 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--batch", metavar="N|auto", default="auto", show_default=True, callback=_batch,
                 help="Frames in one call of the engine; auto measures what an NPU gains.",
             ),
+            click.option(
+                "--reuse/--no-reuse", default=True, help="Take what did not change from the frame before.  [default: yes]"
+            ),
+            click.option("--verify-reuse", is_flag=True, help="Compute that too, and fail should it differ."),
             click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers."),
         )
     ):  # fmt: skip
@@ -124,6 +173,7 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off.")
 def upscale(
     inputs: tuple[Path, ...], output: Path, stats_json: Path | None, **asked: Any
 ) -> int:  # Any: click's values

@@ -32,6 +32,7 @@ class Options:
 
     to        ``1080p`` (lines of a landscape, columns of a portrait picture) or ``WxH``
     start_s, duration_s  the span of the film, in seconds
+    keep_partial  an input that breaks off leaves the output as far as it came; the error is raised all the same
     """
 
     scale: int | None = None
@@ -42,12 +43,15 @@ class Options:
     delegate: str | None = None
     delegate_options: Mapping[str, str] = field(default_factory=dict)
     batch: int | None = None
+    reuse: bool = True
+    verify_reuse: bool = False
     codec: str = "h264"
     crf: int | None = None
     preset: str | None = None
     start_s: float = 0.0
     duration_s: float | None = None
     overwrite: bool = False
+    keep_partial: bool = False
 
 
 Progress = Callable[[Frame], None]
@@ -110,7 +114,12 @@ class Job:
             stack.enter_context(sink)
             # The pipeline enters the source again and leaves it first: both are harmless.
             pipeline = stack.enter_context(Pipeline(film, upscaler, record=self.record))
-            pipeline.run(sink, progress=begun(upscaler, info.frames))
+            try:
+                pipeline.run(sink, progress=begun(upscaler, info.frames))
+            except SourceError:
+                if o.keep_partial and sink.frames:
+                    sink.commit(whole=False)
+                raise
 
     def _upscaler(self, width: int, height: int, source: Path) -> Upscaler:
         """The upscaler for pictures of this size, with its final size set."""
@@ -120,19 +129,26 @@ class Job:
         if size is not None:
             if size[0] <= width and size[1] <= height:
                 raise SourceError(f"{source}: is {width}x{height} already; --to {o.to} would not enlarge it")
+            if max(size) > MAX_SIDE:
+                raise SinkError(f"{source}: would become {size[0]}x{size[1]}; the longest side may have {MAX_SIDE}")
             if o.model is None:
                 scale = _scale_for(max(Fraction(size[0], width), Fraction(size[1], height)))
         if scale not in self._upscalers:
-            self._upscalers[scale] = Upscaler(
-                o.model,
-                scale=scale,
-                engine=o.engine,
-                threads=o.threads,
-                delegate=o.delegate,
-                delegate_options=o.delegate_options,
-                batch=o.batch,
-                record=self.record,
-            )
+            try:
+                self._upscalers[scale] = Upscaler(
+                    o.model,
+                    scale=scale,
+                    engine=o.engine,
+                    threads=o.threads,
+                    delegate=o.delegate,
+                    delegate_options=o.delegate_options,
+                    batch=o.batch,
+                reuse=o.reuse,
+                verify_reuse=o.verify_reuse,
+                    record=self.record,
+                )
+            except ValueError as error:  # options that do not go together, such as a model and another scale
+                raise ModelError(str(error)) from error
         upscaler = self._upscalers[scale]
         upscaler.size = size
         return upscaler

@@ -4,17 +4,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from streamsr.buffers import BufferPool
+from streamsr.changes import changed_regions
 from streamsr.engines import Image, Tile
 from streamsr.engines.select import EngineChoice, open_engine
+from streamsr.errors import ModelError
 from streamsr.frame import Frame
 from streamsr.model import find_model
 from streamsr.region import Region
 from streamsr.stats import Recorder
+
+
+class _Last(NamedTuple):
+    """The picture before: as it came, by network, and at the size wanted then."""
+
+    lr: Image
+    hr: Image
+    shown: Image
+    size: tuple[int, int] | None
 
 
 class Upscaler:
@@ -25,6 +36,8 @@ class Upscaler:
     size     (width, height) of the result when it is not ``scale`` times the input
     engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and ``batch`` go with it,
              see `streamsr.engines.select.EngineChoice`
+    reuse    in `frames`, take what did not change since the frame before from its result
+    verify_reuse  compute it too, and raise ModelError should it differ
     record   where to count what happens
 
     Raises ModelError when the model or engine cannot be used, ValueError for arguments outside their range.
@@ -41,6 +54,8 @@ class Upscaler:
         delegate: str | None = None,
         delegate_options: Mapping[str, str] | None = None,
         batch: int | None = None,
+        reuse: bool = True,
+        verify_reuse: bool = False,
         record: Recorder | None = None,
     ) -> None:
         if size is not None and min(size) < 1:
@@ -56,19 +71,61 @@ class Upscaler:
         self.size = size
         self.record = record or Recorder()
         self.record.engine, self.record.model, self.record.threads = self.engine.name, file.name, self.engine.threads
+        self.reuse, self.verify_reuse = reuse, verify_reuse
+        self._last: _Last | None = None
         self._pool = BufferPool()
 
     def __call__(self, image: Image) -> Image:
-        """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller."""
-        return self._upscaled([_checked(image)])[0]
+        """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is remembered."""
+        return self._sized(self._computed([_checked(image)]))[0]
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Upscale frames of one size, several in one engine call where the device gains from that."""
-        results = self._upscaled([frame.rgb for frame in frames])
-        self.record.count("network", len(frames))
+        """Upscale frames that follow each other: what did not change since the last one is taken from its result.
+
+        The pixels are those of full computation, always. Several frames go into one engine call where the device
+        gains from that.
+        """
+        if self.reuse and self.engine.batch == 1:
+            results = [self._following(frame.rgb) for frame in frames]
+        else:
+            results = self._sized(self._computed([frame.rgb for frame in frames]))
+            self.record.count("network", len(frames))
         return [replace(frame, rgb=rgb) for frame, rgb in zip(frames, results, strict=True)]
 
-    def _upscaled(self, images: Sequence[Image]) -> list[Image]:
+    def _following(self, lr: Image) -> Image:
+        """Upscale a picture, given those before it."""
+        height, width = lr.shape[:2]
+        regions = [Region.of(width, height)]
+        last = self._last
+        if last is not None and (last.lr.shape, last.size) == (lr.shape, self.size):
+            with self.record.stage("compare"):
+                regions = changed_regions(last.lr, lr, region_cost=self.engine.region_cost)
+        else:
+            last = None
+        area = sum(region.area for region in regions)
+        self.record.pixels(total=width * height, reused=width * height - area)
+        if last is not None and not regions:
+            self.record.count("reused")
+            hr, shown = last.hr, last.shown
+        elif last is not None and area < width * height:
+            self.record.count("partial")
+            hr = self._pool.take(last.hr.shape)
+            with self.record.stage("copy"):
+                np.copyto(hr, last.hr)
+            with self.record.stage("network"):
+                self.engine.run([Tile(lr, hr, region) for region in regions])
+            shown = self._sized([hr])[0]
+        else:
+            self.record.count("network")
+            hr = self._computed([lr])[0]
+            shown = self._sized([hr])[0]
+        if self.verify_reuse and not np.array_equal(hr, self._computed([lr])[0]):
+            raise ModelError(f"reuse gave other pixels than full computation on {self.engine.name}; please report this")
+        self._last = _Last(lr, hr, shown, self.size)
+        return shown
+
+    def _computed(self, images: Sequence[Image]) -> list[Image]:
+        """Each picture by network, as a whole."""
         tiles = []
         for lr in images:
             height, width = lr.shape[:2]
@@ -76,13 +133,17 @@ class Upscaler:
             tiles.append(Tile(lr, hr, Region.of(width, height)))
         with self.record.stage("network"):
             self.engine.run(tiles)
+        return [tile.hr for tile in tiles]
+
+    def _sized(self, images: Sequence[Image]) -> list[Image]:
         if self.size is None:
-            return [tile.hr for tile in tiles]
+            return list(images)
         with self.record.stage("resize"):
-            return [resized(tile.hr, self.size) for tile in tiles]
+            return [resized(image, self.size) for image in images]
 
     def close(self) -> None:
         """Release the engine. Closing twice is harmless."""
+        self._last = None
         self.engine.close()
 
     def __enter__(self) -> Self:

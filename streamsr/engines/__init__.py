@@ -44,6 +44,10 @@ class Engine(Protocol):
         """Receptive radius in LR pixels: how far around a changed pixel the output changes."""
 
     @property
+    def region_cost(self) -> int:
+        """What a region costs beside its own area, in LR pixels; 0 for an engine that skips what nobody asked for."""
+
+    @property
     def threads(self) -> int: ...
 
     @property
