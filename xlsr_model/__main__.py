@@ -25,7 +25,7 @@ def train(
     config: Path,
     run: Annotated[Path | None, typer.Option(help="Folder of checkpoint and history; default runs/CONFIG.")] = None,
     backend: Annotated[str | None, typer.Option(help="tensorflow, torch or jax; default KERAS_BACKEND.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads, for the torch backend.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share a batch; one per core is fastest.")] = 1,
 ) -> None:
     """Train by a TOML configuration; goes on from the run's checkpoint if there is one."""
     if backend:
@@ -33,12 +33,8 @@ def train(
     from xlsr_model.config import read_config
     from xlsr_model.train import train as run_training
 
-    if threads and os.environ.get("KERAS_BACKEND") == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
     settings = read_config(config)
-    state = run_training(settings, run or Path("runs") / config.stem)
+    state = run_training(settings, run or Path("runs") / config.stem, workers=workers)
     print(f"step {state.step}: best held-out RGB PSNR {state.best_psnr:.3f} dB")
 
 

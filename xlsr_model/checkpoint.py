@@ -26,6 +26,7 @@ class State:
     vector: np.ndarray
     shapes: dict[str, tuple[int, ...]]
     step: int = 0
+    updates: int = 0  # of the optimiser since its moments were zero; more than `step` where a run went on from another
     loss_sum: float = 0.0  # since the last row of the history
     loss_count: int = 0
     best_psnr: float = -np.inf
@@ -62,6 +63,7 @@ def save(file: Path, state: State, about: dict[str, Any]) -> None:
     """`about` (configuration, code version) is kept beside the numbers. Raises OSError, with the old file intact."""
     numbers = {
         "step": state.step,
+        "updates": state.updates,
         "loss_sum": state.loss_sum,
         "loss_count": state.loss_count,
         "best_psnr": state.best_psnr,
@@ -89,7 +91,7 @@ def load(file: Path) -> tuple[State, dict[str, Any]]:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a checkpoint ({error})"
         raise ValueError(f"{file}: {reason}") from error
     state = State(vectors["vector"], {name: tuple(shape) for name, shape in meta["shapes"].items()})
-    for name, value in {**vectors, **meta["numbers"]}.items():
+    for name, value in {**vectors, "updates": meta["numbers"]["step"], **meta["numbers"]}.items():
         setattr(state, name, value)
     state.history = meta["history"]
     return state, meta["about"]

@@ -1,5 +1,6 @@
 """The settings of a training run, read from TOML. Every key has its meaning here; an unknown one is an error."""
 
+import json
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -85,5 +86,6 @@ def _checked(key: str, value: Any, annotation: Any, origin: str) -> Any:
 
 
 def config_dict(config: Config) -> dict[str, Any]:
-    """For saving beside the weights; `make_config` reads it back."""
-    return asdict(config)
+    """In JSON's terms, for saving beside the weights; `make_config` reads it back."""
+    content: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return content

@@ -7,7 +7,7 @@ through, so a range learns from what it clips and what it coarsens (Esser et al.
 2020). The tensors that a concatenation joins share its range, as in the file; input and output are fixed to bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -37,6 +37,10 @@ def stored_tensors(network: str, scale: int) -> dict[str, bool]:
 
     NETWORKS[network](conv, concat, "input", scale)
     return signed
+
+
+def has_ranges(weights: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("range/") for name in weights)
 
 
 def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]) -> Arrays:
@@ -70,7 +74,7 @@ def _log(values: Sequence[float]) -> np.ndarray:
 
 def fake_quantisers(weights: dict[str, Tensor]) -> tuple[Tap, Tap]:
     """(kernel tap, activation tap) for `forward`; both change nothing where the weights have no ranges."""
-    if not any(name.startswith("range/") for name in weights):
+    if not has_ranges(weights):
         return keep, keep
     return partial(_kernel, weights), partial(_activation, weights)
 

@@ -16,6 +16,7 @@ from xlsr_model.card import loss_against, make_card, measure, write_card
 from xlsr_model.data import load_pairs, split_held_out
 from xlsr_model.export import export_float, export_uint8
 from xlsr_model.gradient import Arrays
+from xlsr_model.qat import has_ranges
 from xlsr_model.requantise import requantise_file
 
 CALIBRATION_IMAGES = 40
@@ -31,10 +32,6 @@ def load_weights(file: Path, which: str) -> tuple[Arrays, dict[str, Any]]:
 
 def without_ranges(weights: Arrays) -> Arrays:
     return {name: value for name, value in weights.items() if "range/" not in name}
-
-
-def has_ranges(weights: Arrays) -> bool:
-    return any(name.startswith("range/") for name in weights)
 
 
 def calibration_images(folders: Sequence[str], scale: int, count: int = CALIBRATION_IMAGES) -> list[np.ndarray]:

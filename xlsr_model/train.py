@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import Arrays, value_and_gradient
 from xlsr_model.network import check_weights, initial_weights
-from xlsr_model.qat import fake_quantisers, with_ranges
+from xlsr_model.qat import fake_quantisers, has_ranges, with_ranges
 from xlsr_model.schedule import learning_rate
 from xlsr_model.version import code_version
+from xlsr_model.workers import Gradient, gradient_workers
 
 log = logging.getLogger(__name__)
 BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8  # the paper's
@@ -31,12 +32,16 @@ CALIBRATION_BATCHES = 50
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
 
 
-def train(config: Config, run: Path) -> checkpoint.State:
+def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
     """Train into the folder `run`, from its checkpoint if there is one. Returns the last state.
+
+    With more than one worker the gradient is computed in so many processes; `workers` must divide the batch.
 
     Ctrl-C or SIGTERM saves a checkpoint and returns. Raises ValueError for unusable settings, data or checkpoints,
     OSError when a checkpoint cannot be written (the previous one is intact).
     """
+    if config.batch % workers:
+        raise ValueError(f"{workers} workers cannot share a batch of {config.batch} equally")
     run.mkdir(parents=True, exist_ok=True)
     file = run / CHECKPOINT
     training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
@@ -52,9 +57,12 @@ def train(config: Config, run: Path) -> checkpoint.State:
     state = _resume(file, config) if file.exists() else _begin(config, patches)
     about = {"config": config_dict(config), "code": code_version(), "images": len(patches.pairs)}
     log.info("%d images, %d held out; step %d of %d", len(patches.pairs), len(held_out), state.step, config.steps)
-    gradient = value_and_gradient(partial(_loss, config), fused=config.fused)
     started, first = time.monotonic(), state.step
-    with _stop_on_signal() as stopped, ThreadPoolExecutor(1, "batches") as pool:
+    with (
+        _stop_on_signal() as stopped,
+        _gradient(config, workers) as gradient,
+        ThreadPoolExecutor(1, "batches") as pool,
+    ):
         batch = pool.submit(patches.batch, state.step)
         while state.step < config.steps and not stopped():
             following = pool.submit(patches.batch, state.step + 1)
@@ -75,21 +83,32 @@ def train(config: Config, run: Path) -> checkpoint.State:
     return state
 
 
+def _gradient(config: Config, workers: int) -> AbstractContextManager[Gradient]:
+    make = partial(_make_gradient, config)
+    return gradient_workers(make, workers) if workers > 1 else nullcontext(make())
+
+
+def _make_gradient(config: Config) -> Gradient:
+    return value_and_gradient(partial(_loss, config), fused=config.fused)
+
+
 def _begin(config: Config, patches: Patches) -> checkpoint.State:
     if not config.start:
         weights = initial_weights(config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale)
         return checkpoint.new_state(weights)
     source, _ = checkpoint.load(Path(config.start))
-    weights = source.named(source.average)
-    check_weights(weights, config.network, config.scale)
-    if config.quantise and not any(name.startswith("range/") for name in weights):
-        weights = with_ranges(
-            config.network, config.scale, weights, [patches.batch(step)[0] for step in range(CALIBRATION_BATCHES)]
-        )
+    check_weights(source.weights, config.network, config.scale)
+    # The weights as training left them, not their average, so that its moments fit: Adam then needs no second warm-up.
+    weights = source.weights
+    if config.quantise and not has_ranges(weights):
+        batches = [patches.batch(step)[0] for step in range(CALIBRATION_BATCHES)]
+        weights = with_ranges(config.network, config.scale, weights, batches)
     state = checkpoint.new_state(weights)
-    if source.shapes == state.shapes:  # go on with the moments too: Adam then needs no second warm-up
-        state.vector, state.average = source.vector.copy(), source.average.copy()
-        state.momentum, state.variance = source.momentum, source.variance
+    state.updates = source.updates
+    for moment in ("momentum", "variance"):
+        known = source.named(getattr(source, moment))
+        zeros = {name: np.zeros_like(value) for name, value in weights.items()}
+        setattr(state, moment, checkpoint.flatten({**zeros, **known}))
     return state
 
 
@@ -133,11 +152,11 @@ def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float
 
 def _adam(state: checkpoint.State, gradient: np.ndarray, rate: float) -> None:
     """Kingma and Ba, 2015, algorithm 1."""
-    step = state.step + 1
+    state.updates += 1
     state.momentum += (1 - BETA1) * (gradient - state.momentum)
     state.variance += (1 - BETA2) * (gradient * gradient - state.variance)
-    corrected = np.sqrt(state.variance / (1 - BETA2**step)) + ADAM_EPSILON
-    state.vector -= np.float32(rate / (1 - BETA1**step)) * state.momentum / corrected
+    corrected = np.sqrt(state.variance / (1 - BETA2**state.updates)) + ADAM_EPSILON
+    state.vector -= np.float32(rate / (1 - BETA1**state.updates)) * state.momentum / corrected
 
 
 def _update_average(state: checkpoint.State, decay: float) -> None:
