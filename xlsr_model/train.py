@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from xlsr_model import checkpoint
-from xlsr_model.config import Config, config_dict
+from xlsr_model.config import Config, config_dict, make_config
 from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import Arrays, value_and_gradient
@@ -115,18 +115,12 @@ def _begin(config: Config, patches: Patches) -> checkpoint.State:
 def _resume(file: Path, config: Config) -> checkpoint.State:
     state, about = checkpoint.load(file)
     check_weights(state.weights, config.network, config.scale)
-    saved, asked = about["config"], config_dict(config)
+    saved, asked = config_dict(make_config(about["config"], str(file))), config_dict(config)
     # A longer or shorter run of the same settings is the only change that keeps its meaning.
     for key in sorted(asked.keys() - {"steps", "rate", "folders", "validate_every", "checkpoint_every"}):
-        if _plain(saved.get(key)) != _plain(asked[key]):
-            raise ValueError(
-                f"{file}: was trained with {key} = {saved.get(key)!r}, the configuration says {asked[key]!r}"
-            )
+        if saved[key] != asked[key]:
+            raise ValueError(f"{file}: was trained with {key} = {saved[key]!r}, the configuration says {asked[key]!r}")
     return state
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:

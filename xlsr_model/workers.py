@@ -6,6 +6,7 @@ is busy otherwise: threads meet after every operator and wait for the slowest, p
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,8 +22,8 @@ Gradient = Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]
 
 @contextmanager
 def gradient_workers(make: Callable[[], Gradient], count: int) -> Iterator[Gradient]:
-    """`make`, called once in each process (so it must be picklable), returns its gradient function. The batch is cut into
-    `count` equal parts, in order; the result is the mean of theirs. Raises RuntimeError if a process dies."""
+    """`make`, called once in each process (so it must be picklable), returns its gradient function. The batch is cut
+    into `count` equal parts, in order; the result is the mean of theirs. Raises RuntimeError if a process dies."""
     context = multiprocessing.get_context("spawn")  # a forked PyTorch or TensorFlow can hang
     pipes = [context.Pipe() for _ in range(count)]
     processes = [
@@ -55,11 +56,9 @@ def _scatter(pipes: list[Connection], weights: Arrays, batch: tuple[np.ndarray, 
 
 
 def _serve(make: Callable[[], Gradient], pipe: Connection) -> None:
-    import signal
-
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the trainer ends us by closing the pipe
+    # Signals reach the whole process group; the trainer finishes its step and ends us by closing the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.environ.get("KERAS_BACKEND") == "torch":
         import torch
 
