@@ -34,8 +34,8 @@ def _machine() -> Iterator[str]:
 
 
 def _quality(name: str) -> str:
-    measured = weights.card(name).get("psnr", {})
-    parts = [f"{data} {values['y']:.2f} dB" for data, values in measured.items() if "y" in values]
+    measured = weights.card(name).get("measured", {})
+    parts = [f"{data} {values['psnr_y']:.2f} dB" for data, values in measured.items() if "psnr_y" in values]
     return f" (Y-PSNR {', '.join(parts)})" if parts else ""
 
 

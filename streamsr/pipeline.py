@@ -70,6 +70,7 @@ class Pipeline:
             return
         for frame in self._upscaled:
             self.record.latency(time.monotonic() - frame.arrival_s)
+            self.record.count("out")
             yield frame
 
     def _decode(self) -> None:

@@ -20,6 +20,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.pixels import FrameWriter, chroma_of
 from streamsr.sinks.copy import StreamCopy
+from streamsr.sinks.muxer import muxer_options
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")
@@ -98,12 +99,16 @@ class FileSink:
         self._copy: StreamCopy | None = None
         self._durations: dict[int, int] = {}
         self.lost: list[str] = []
+        self.frames = 0
+        self._last_s = Fraction(0)
 
     def __enter__(self) -> Self:
         try:
             if self._copy_from is not None:
                 self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end)
-            self._output = av.open(str(self._part), "w", format=self._container_format)
+            source = self._copy.input if self._copy is not None else None
+            options = muxer_options(self._container_format, self._info.time_base, source)
+            self._output = av.open(str(self._part), "w", format=self._container_format, container_options=options)
             if self._copy is not None:
                 self._stream = self._copy.prepare(self._output, self._add_video)
                 self.lost = self._copy.lost
@@ -122,8 +127,6 @@ class FileSink:
         output = self._output
         assert output is not None
         name = self._codec.encoder
-        if name not in output.supported_codecs and _codec_name(name) not in output.supported_codecs:
-            raise SinkError(f"{self.path}: {output.format.name} cannot hold {_codec_name(name)} video; use .mkv")
         info = self._info
         pixel_format = self._codec.chroma[chroma_of(info.pixel_format)]
         # Encoders want whole chroma samples; the last line or column is repeated, nothing is cut off.
@@ -138,7 +141,11 @@ class FileSink:
         if name == "libx265":
             options["x265-params"] = "log-level=error"
         rate = info.rate.limit_denominator(1_000_000) if info.rate else None
-        stream = output.add_stream(name, rate=rate, options=options)
+        try:
+            stream = output.add_stream(name, rate=rate, options=options)
+        except ValueError as error:
+            kind = output.format.name
+            raise SinkError(f"{self.path}: {kind} cannot hold {_codec_name(name)} video; use .mkv") from error
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         # The input's own ticks, so that every frame keeps its exact time, at a variable rate too.
@@ -164,7 +171,8 @@ class FileSink:
             self._durations[picture.pts] = frame.duration
         with self._record.stage("encode"), self._errors():
             self._mux(self._stream.encode(picture))
-        self._record.count("out")
+        self._last_s = picture.pts * frame.time_base
+        self.frames += 1
 
     def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
         assert self._output is not None
@@ -175,13 +183,14 @@ class FileSink:
                 self._copy.until(packet.dts * packet.time_base, self._output)
             self._output.mux_one(packet)
 
-    def commit(self) -> None:
+    def commit(self, *, whole: bool = True) -> None:
+        """Make the result final. Not ``whole``: what accompanies the picture ends with the last frame written."""
         if self._output is None:
             raise ValueError("commit() outside the with block, or a second time")
         with self._record.stage("encode"), self._errors():
             self._mux(self._stream.encode(None))
             if self._copy is not None:
-                self._copy.until(None, self._output)
+                self._copy.until(None if whole else self._last_s, self._output)
             output, self._output = self._output, None
             try:
                 output.close()
@@ -214,6 +223,9 @@ class FileSink:
         if output is not None:
             with contextlib.suppress(FFmpegError, OSError):  # the file goes anyway
                 output.close()
+        if self._copy is not None:
+            self._copy.__exit__(None, None, None)
+            self._copy = None
         self._part.unlink(missing_ok=True)
 
     @contextlib.contextmanager
