@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from streamsr import __version__
-from streamsr.errors import Cancelled, StreamsrError
+from streamsr.errors import Cancelled, SinkError, StreamsrError
 
 if TYPE_CHECKING:
+    from streamsr.audit import Check
     from streamsr.frame import Frame
     from streamsr.job import Options
     from streamsr.stats import Recorder
@@ -173,6 +174,7 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--audit", is_flag=True, help="Compare the output with the input at the end; status 1 on any loss.")
 @click.option("--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off.")
 def upscale(
     inputs: tuple[Path, ...], output: Path, stats_json: Path | None, **asked: Any
@@ -227,7 +229,8 @@ def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json:
         for source, target in pairs:
             try:
                 with _Display(source, target, record) as display:
-                    job.run(source, target, begun=display.begun)
+                    checks = job.run(source, target, begun=display.begun)
+                _report(target, checks)
             except StreamsrError as error:
                 if len(pairs) == 1:
                     raise
@@ -236,6 +239,16 @@ def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json:
     if len(pairs) > 1:
         print(f"{len(pairs) - failed} of {len(pairs)} files upscaled", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _report(target: Path, checks: "list[Check]") -> None:
+    """Print what an audit found. Raises SinkError on a loss."""
+    from streamsr.audit import lost, table
+
+    for line in table(checks):
+        print(line)
+    if gone := lost(checks):
+        raise SinkError(f"{target}: {len(gone)} of {len(checks)} checks failed: {', '.join(c.what for c in gone)}")
 
 
 @contextlib.contextmanager
@@ -300,6 +313,19 @@ class _Display:
         note = f", {damaged} damaged and left out" if damaged else ""
         print(f"{self._target}: {frames} frame{'s' if frames != 1 else ''} in {wall:.1f} s"
               f" ({frames / wall:.1f} fps){note}", file=sys.stderr)  # fmt: skip
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="IN")
+@click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
+def audit(source: Path, target: Path) -> None:
+    """Compare an upscaled file with its input: times, sound, subtitles, chapters, tags, colours.
+
+    One line for each thing: kept, note (different, but nothing lost) or LOST. Status 1 on any loss.
+    """
+    from streamsr import audit as auditing
+
+    _report(target, auditing.audit(source, target))
 
 
 @cli.command()

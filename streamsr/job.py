@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from streamsr.audit import Check, audit
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import Frame
 from streamsr.images import is_image, read_image, upscale_image
@@ -51,6 +52,7 @@ class Options:
     start_s: float = 0.0
     duration_s: float | None = None
     overwrite: bool = False
+    audit: bool = False
     keep_partial: bool = False
 
 
@@ -75,8 +77,10 @@ class Job:
             upscaler.close()
         self._upscalers = {}
 
-    def run(self, source: Path, target: Path, *, begun: Callable[[Upscaler, int | None], Progress | None]) -> None:
-        """Upscale ``source`` into ``target``.
+    def run(
+        self, source: Path, target: Path, *, begun: Callable[[Upscaler, int | None], Progress | None]
+    ) -> list[Check]:
+        """Upscale ``source`` into ``target``. Returns what the audit found, nothing when it was not asked for.
 
         ``begun(upscaler, frames)`` is called once all is known and open; what it returns is called after each frame.
         """
@@ -87,7 +91,7 @@ class Job:
             upscaler = self._upscaler(rgb.shape[1], rgb.shape[0], source)
             begun(upscaler, 1)
             upscale_image(source, target, upscaler, overwrite=self.options.overwrite)
-            return
+            return []
         o = self.options
         check_output(target, overwrite=o.overwrite)
         with ExitStack() as stack:
@@ -120,6 +124,9 @@ class Job:
                 if o.keep_partial and sink.frames:
                     sink.commit(whole=False)
                 raise
+        if not o.audit:
+            return []
+        return audit(source, target, begin=film.begin if cut else None, end=film.end)
 
     def _upscaler(self, width: int, height: int, source: Path) -> Upscaler:
         """The upscaler for pictures of this size, with its final size set."""
@@ -143,8 +150,8 @@ class Job:
                     delegate=o.delegate,
                     delegate_options=o.delegate_options,
                     batch=o.batch,
-                reuse=o.reuse,
-                verify_reuse=o.verify_reuse,
+                    reuse=o.reuse,
+                    verify_reuse=o.verify_reuse,
                     record=self.record,
                 )
             except ValueError as error:  # options that do not go together, such as a model and another scale

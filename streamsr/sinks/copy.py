@@ -1,12 +1,16 @@
 """Everything of a file but its main video, carried over untouched."""
 
+import contextlib
+import io
 import logging
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from math import lcm
 from types import TracebackType
 from typing import Any, Self
 
+import av
 from av.container.output import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -18,20 +22,23 @@ from streamsr.sources.file import main_video, open_input
 
 log = logging.getLogger("streamsr")
 
+MAX_TICKS = 10_000_000
+
 
 class StreamCopy:
     """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
 
     What the output's container cannot hold is left out and named in ``lost`` and in the log. ``begin`` and ``end``
-    (seconds on the input's clock, None for open) cut the copied streams; ``begin`` becomes the output's zero.
+    (seconds on the input's clock, None for open) cut the copied streams; ``begin`` becomes the output's zero. ``input``
+    is the opened file.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, begin: Fraction | None = None, end: Fraction | None = None
     ) -> None:
-        self._input = open_input(path)
+        self.input = open_input(path)
         self._begin, self._end = begin, end
-        self._main = main_video(self._input)
+        self._main = main_video(self.input)
         self._packets: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
@@ -43,41 +50,42 @@ class StreamCopy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._input.close()
+        self.input.close()
 
     def prepare(self, output: OutputContainer, add_video: Callable[[], VideoStream]) -> VideoStream:
         """Add all streams to ``output`` in the input's order, before its header is written; returns the new video."""
         video: VideoStream | None = None
         container = output.format.name
-        output.metadata.update(self._input.metadata)
-        for stream in self._input.streams:
+        output.metadata.update(self.input.metadata)
+        for stream in self.input.streams:
             if self._main is not None and stream.index == self._main.index:
                 video = add_video()
                 _describe(video, stream)
                 continue
             try:
                 copied = self._add(output, stream)
-            except (FFmpegError, ValueError, TypeError) as error:
-                name = stream.codec_context.name if stream.codec_context else "unknown"
-                self._lose(f"{container} cannot hold {stream.type} stream {stream.index} ({name}): {_short(error)}")
+            except (FFmpegError, ValueError, TypeError):
+                codec = stream.codec_context
+                name = codec.codec.canonical_name if codec else stream.metadata.get("filename", "unknown codec")
+                self._lose(f"{container} cannot hold {stream.type} stream {stream.index} ({name})")
                 continue
             if copied is not None:
                 _describe(copied, stream)
-        chapters = self._input.chapters()
+        chapters = self.input.chapters()
         if chapters:
             output.set_chapters(_cut_chapters(chapters, self._begin, self._end))
-        others = [self._input.streams[i] for i in self._outputs]
-        self._packets = self._input.demux(others) if others else iter(())
+        others = [self.input.streams[i] for i in self._outputs]
+        self._packets = self.input.demux(others) if others else iter(())
         return video or add_video()
 
     def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
         if isinstance(stream, AttachmentStream):
+            if output.format.name != "matroska":
+                raise ValueError("only Matroska has attachments")
             name = stream.metadata.get("filename", f"attachment-{stream.index}")
             output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
             return None
-        codec = stream.codec_context
-        if codec is not None and codec.name not in output.supported_codecs and stream.type != "data":
-            raise ValueError("no place for this codec")
+        _check_place(output.format.name, stream)
         copied: Stream = output.add_stream_from_template(stream)
         self._outputs[stream.index] = copied
         return copied
@@ -85,6 +93,12 @@ class StreamCopy:
     def _lose(self, what: str) -> None:
         self.lost.append(what)
         log.warning("left out: %s", what)
+
+    @property
+    def ticks(self) -> int:
+        """Ticks per second in which every time of the input is a whole number, at most 10 million."""
+        ticks = lcm(*(s.time_base.denominator for s in self._input.streams if s.time_base))
+        return min(ticks, MAX_TICKS)
 
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Mux every packet up to this time on the output's clock, or all that are left."""
@@ -96,7 +110,7 @@ class StreamCopy:
                 try:
                     packet = next(self._packets, None)
                 except FFmpegError as error:
-                    raise SourceError(f"{self._input.name}: reading the other streams broke off ({error})") from error
+                    raise SourceError(f"{self.input.name}: reading the other streams broke off ({error})") from error
             if packet is None:
                 return
             ticks = packet.dts if packet.dts is not None else packet.pts
@@ -118,6 +132,20 @@ class StreamCopy:
             output.mux(packet)
 
 
+def _check_place(container: str, stream: Stream) -> None:
+    """Raise what FFmpeg raises when this container has no place for the stream.
+
+    Muxers say so only when the header is written, and then do not say which stream it was: so each one is tried alone.
+    """
+    trial = av.open(io.BytesIO(), "w", format=container)
+    try:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
+    finally:
+        with contextlib.suppress(FFmpegError, ValueError):  # a header alone makes no valid file
+            trial.close()
+
+
 def _describe(target: Stream, source: Stream) -> None:
     target.metadata.update(source.metadata)
     target.disposition = source.disposition
@@ -136,7 +164,3 @@ def _cut_chapters(chapters: list[Any], begin: Fraction | None, end: Fraction | N
             stop = stop if end is None else min(stop, end)
             kept.append({**chapter, "start": round(max(start - zero, 0) / base), "end": round((stop - zero) / base)})
     return kept
-
-
-def _short(error: Exception) -> str:
-    return str(error).split("\n")[0]

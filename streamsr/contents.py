@@ -1,0 +1,144 @@
+"""What a media file holds, read independently of the source and sink that are to be checked: one pass, flat memory."""
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from av.container.input import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import AttachmentStream, Stream
+from av.video.frame import VideoFrame
+
+from streamsr.errors import SourceError
+from streamsr.sources.file import main_video, open_input
+
+
+@dataclass
+class Track:
+    """A stream beside the main video, as it was read.
+
+    times    presentation times in ticks of ``time_base``, one for each packet
+    digests  64 bits of each packet's bytes, without the transport header that only some containers want
+    content  digest of all bytes in order, for containers that cut a stream into other packets
+    """
+
+    index: int
+    kind: str
+    codec: str
+    time_base: Fraction
+    disposition: int
+    metadata: dict[str, str]
+    cover: bool = False
+    name: str = ""
+    times: "array[int]" = field(default_factory=lambda: array("q"))
+    digests: "array[int]" = field(default_factory=lambda: array("Q"))
+    content: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=8))  # hashlib's objects have no type
+
+    def add(self, data: bytes, ticks: int) -> None:
+        digest = hashlib.blake2b(data, digest_size=8)
+        self.times.append(ticks)
+        self.digests.append(int.from_bytes(digest.digest(), "big"))
+        self.content.update(data)
+
+
+class Contents:
+    """An opened file. A context manager; iterate ``frames()`` once to the end, then ``tracks`` is filled.
+
+    begin, end  only this span, in seconds on the file's clock
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, begin: Fraction | None = None, end: Fraction | None = None
+    ) -> None:
+        self._container: InputContainer = open_input(path)
+        self._begin, self._end = begin, end
+        container = self._container
+        main = main_video(container)
+        if main is None:
+            container.close()
+            raise SourceError(f"{os.fspath(path)}: has no video stream")
+        self.main = main
+        self.main.thread_type = "AUTO"
+        self.format = container.format.name
+        self.metadata = dict(container.metadata)
+        self.chapters = container.chapters()
+        self.damaged = 0
+        self.tracks = {s.index: _track(s) for s in container.streams if s.index != main.index}
+
+    def __enter__(self) -> "Contents":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Decoded frames of the main video within the span; whatever else passes by is noted in ``tracks``."""
+        packets = self._container.demux()
+        base = self.main.time_base or Fraction(1)
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError:
+                self.damaged += 1
+                return
+            if packet is None:
+                return
+            # The packets that flush a decoder say their stream only here, not in ``stream_index``.
+            if packet.stream.index != self.main.index:
+                self._note(packet)
+                continue
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                self.damaged += 1
+                continue
+            for frame in frames:
+                assert isinstance(frame, VideoFrame)
+                if self._within((frame.pts or 0) * base):
+                    yield frame
+
+    def _note(self, packet: "Packet[Any]") -> None:
+        track = self.tracks.get(packet.stream_index)
+        if track is None or packet.size == 0:
+            return
+        ticks = packet.dts if packet.dts is not None else packet.pts
+        if track.cover:
+            if not track.times:
+                track.add(bytes(packet), 0)
+        elif ticks is not None and self._within(ticks * track.time_base):
+            shown = packet.pts if packet.pts is not None else ticks
+            track.add(_bare(bytes(packet), track.codec), shown)
+
+    def _within(self, when: Fraction) -> bool:
+        return (self._begin is None or when >= self._begin) and (self._end is None or when < self._end)
+
+
+def _track(stream: Stream) -> Track:
+    codec = stream.codec_context
+    name = str(codec.codec.canonical_name) if codec is not None else "unknown"
+    bits = stream.disposition
+    track = Track(
+        stream.index,
+        stream.type,
+        name,
+        stream.time_base or Fraction(1, 1000),
+        int(bits),
+        dict(stream.metadata),
+        cover=bool(bits & bits.attached_pic),
+    )
+    if isinstance(stream, AttachmentStream):
+        track.name = stream.name or ""
+        track.add(bytes(stream.data or b""), 0)
+    return track
+
+
+def _bare(data: bytes, codec: str) -> bytes:
+    """The packet as every container has it: AAC without the ADTS header that MPEG-TS wants in front of each packet."""
+    if codec == "aac" and len(data) > 9 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
+        return data[7 if data[1] & 1 else 9 :]
+    return data

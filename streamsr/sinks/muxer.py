@@ -1,0 +1,49 @@
+"""How each container is told to keep times and flags as they are."""
+
+from fractions import Fraction
+from math import lcm
+
+from av.container.input import InputContainer
+
+EARLIEST_S = -30
+"""Matroska's first cluster stands at 0 and a block reaches at most 32.768 s before it."""
+
+MOVIE_TIMESCALE_LIMIT = 1 << 31
+"""MP4's movie ticks a second are a signed 32 bit number."""
+
+_MP4_TAGS = frozenset(
+    "title artist album_artist composer album date comment genre copyright description synopsis grouping lyrics "
+    "show episode_id network keywords encoder track disc hd_video media_type".split()  # noqa: SIM905 - a word list
+)
+"""What movenc.c writes where players look for it."""
+
+
+def muxer_options(container_format: str, time_base: Fraction, source: InputContainer | None) -> dict[str, str]:
+    """FFmpeg's options for an output of this format beside ``source``, whose streams will be copied.
+
+    Matroska: FFmpeg would move the whole film when something begins before zero, as the priming samples of AAC do
+    (by 23 ms at 44.1 kHz). Blocks may stand before zero, and are read back there exactly, so nothing is moved.
+    MP4: a track that begins late says so in ticks of the movie; a thousand a second would round it.
+    """
+    streams = [] if source is None else list(source.streams)
+    if container_format in ("matroska", "webm"):
+        starts = [s.start_time * s.time_base for s in streams if s.start_time is not None and s.time_base]
+        # Without "passthrough" the first stream of each kind would become a default one.
+        options = {"default_mode": "passthrough"}
+        if min(starts, default=Fraction(0)) >= EARLIEST_S:
+            options["avoid_negative_ts"] = "disabled"
+        return options
+    if container_format not in ("mp4", "mov"):
+        return {}
+    scale = time_base.denominator
+    for stream in streams:
+        if stream.time_base is not None:
+            both = lcm(scale, stream.time_base.denominator)
+            scale = both if both < MOVIE_TIMESCALE_LIMIT else scale
+    options = {"movie_timescale": str(scale)} if scale < MOVIE_TIMESCALE_LIMIT else {}
+    if source is not None and {key.lower() for key in source.metadata} - _MP4_TAGS - _OF_MP4_ITSELF:
+        options["movflags"] = "use_metadata_tags"
+    return options
+
+
+_OF_MP4_ITSELF = frozenset({"major_brand", "minor_version", "compatible_brands", "creation_time"})
