@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from math import lcm
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,8 +20,6 @@ from streamsr.errors import SourceError
 from streamsr.sources.file import main_video, open_input
 
 log = logging.getLogger("streamsr")
-
-MAX_TICKS = 10_000_000
 
 
 class StreamCopy:
@@ -93,12 +90,6 @@ class StreamCopy:
     def _lose(self, what: str) -> None:
         self.lost.append(what)
         log.warning("left out: %s", what)
-
-    @property
-    def ticks(self) -> int:
-        """Ticks per second in which every time of the input is a whole number, at most 10 million."""
-        ticks = lcm(*(s.time_base.denominator for s in self._input.streams if s.time_base))
-        return min(ticks, MAX_TICKS)
 
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Mux every packet up to this time on the output's clock, or all that are left."""

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -95,6 +96,7 @@ class FileSource:
             self._prepare(self._container)
         except BaseException:
             self._container.close()
+            self._container = None
             raise
         return self
 
@@ -171,7 +173,7 @@ class FileSource:
             if self._start_s and when < self.begin:
                 continue
             if self.end is not None and when >= self.end:
-                return
+                break
             if last is not None and pts <= last:
                 # Two frames cannot be shown at once; broken files say so. The next tick keeps order and count.
                 pts = last + 1
@@ -186,6 +188,8 @@ class FileSource:
                     rgb = resized(rgb, (info.width, info.height))
             yield Frame(rgb, pts, self._time_base, frame.duration or 0, index, time.monotonic())
             index += 1
+        if index == 0:
+            raise SourceError(f"{self.path}: has no frame in the span that was asked for")
 
     def _from(self, first: VideoFrame | None) -> Iterator[VideoFrame]:
         if first is not None:
@@ -197,6 +201,9 @@ class FileSource:
         """All frames the decoder gives. One generator for the life of the stream, or its buffered frames are lost."""
         assert self._container is not None
         in_a_row = 0
+        # AVI stores no presentation times, and what FFmpeg makes up for B-frames runs backwards: but the pictures
+        # take, in the order shown, the very ticks that the packets have in the order stored.
+        ticks: deque[int] | None = deque() if self._container.format.name == "avi" else None
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -204,18 +211,23 @@ class FileSource:
                     packet = next(packets, None)
                     if packet is None:
                         return
+                    if ticks is not None and packet.size and packet.dts is not None:
+                        ticks.append(packet.dts)
                     frames = packet.decode()
             except FFmpegError as error:
                 self._record.count("damaged")
                 in_a_row += 1
                 if in_a_row >= DAMAGED_IN_A_ROW:
                     raise SourceError(
-                        f"{self.path}: {in_a_row} frames in a row cannot be decoded ({_reason(error)})"
+                        f"{self.path}: {in_a_row} frames in a row cannot be decoded: damaged or encrypted"
                     ) from error
                 continue
             if frames:
                 in_a_row = 0
-            yield from frames
+            for frame in frames:
+                if ticks:
+                    frame.pts = ticks.popleft()
+                yield frame
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
