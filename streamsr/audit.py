@@ -28,6 +28,9 @@ COLOUR_LIMIT = 2.0
 ASPECT_LIMIT = 0.01
 """Relative change of the picture's shape: sides are rounded to whole, sometimes even, pixels."""
 
+DEFAULT = 1
+"""The bit of a stream's disposition that makes players choose it."""
+
 _MUXER_TAGS = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "creation_time", "handler_name", "vendor_id"}
 )
@@ -168,12 +171,13 @@ def _shape(seen: VideoFrame, got: VideoFrame, before: Contents, after: Contents)
 
 
 def _colours(seen: VideoFrame, got: VideoFrame) -> Iterator[Check]:
-    wanted, tags = tags_of(seen).resolved(seen.width, seen.height), tags_of(got)
+    # What a player takes each of them for: an output without tags is right where the player's guess is.
+    wanted, tags = tags_of(seen).resolved(seen.width, seen.height), tags_of(got).resolved(got.width, got.height)
     rgb = seen.format.is_rgb or seen.format.name == "pal8"
     if rgb:  # RGB has no matrix; what the output's encoder took is right by the colour check
         wanted = ColorTags(tags.matrix, wanted.primaries, wanted.transfer, tags.range)
     same = (tags.matrix, tags.primaries, tags.transfer) == (wanted.matrix, wanted.primaries, wanted.transfer)
-    same = same and (tags.range or 1) == (wanted.range or 1)
+    same = same and tags.range == wanted.range
     said = "untagged, taken as " if tags_of(seen).matrix == UNSPECIFIED and not rgb else ""
     names = f"matrix {tags.matrix}, primaries {tags.primaries}, transfer {tags.transfer}"
     names += ", full range" if tags.range == FULL else ""
@@ -244,7 +248,9 @@ def _labels(what: str, track: Track, partner: Track) -> Iterator[Check]:
     if track.metadata.get("title") != partner.metadata.get("title"):
         yield Check(f"{what} title", LOST, f"{track.metadata.get('title')} -> {partner.metadata.get('title')}")
     if track.disposition != partner.disposition and track.kind != "attachment":
-        yield Check(f"{what} flags", LOST, f"{track.disposition:#x} -> {partner.disposition:#x}")
+        # MP4 enables the first track of a kind where no other is.
+        verdict = NOTE if partner.disposition == track.disposition | DEFAULT else LOST
+        yield Check(f"{what} flags", verdict, f"{track.disposition:#x} -> {partner.disposition:#x}")
 
 
 def _language(track: Track) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -80,6 +81,8 @@ class Contents:
         """Decoded frames of the main video within the span; whatever else passes by is noted in ``tracks``."""
         packets = self._container.demux()
         base = self.main.time_base or Fraction(1)
+        # AVI has no presentation times: pictures take the packets' ticks in the order shown.
+        ticks: deque[int] | None = deque() if self.format == "avi" else None
         while True:
             try:
                 packet = next(packets, None)
@@ -92,6 +95,8 @@ class Contents:
             if packet.stream.index != self.main.index:
                 self._note(packet)
                 continue
+            if ticks is not None and packet.size and packet.dts is not None:
+                ticks.append(packet.dts)
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -99,6 +104,8 @@ class Contents:
                 continue
             for frame in frames:
                 assert isinstance(frame, VideoFrame)
+                if ticks:
+                    frame.pts = ticks.popleft()
                 if self._within((frame.pts or 0) * base):
                     yield frame
 

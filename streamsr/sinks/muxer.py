@@ -12,8 +12,9 @@ MOVIE_TIMESCALE_LIMIT = 1 << 31
 """MP4's movie ticks a second are a signed 32 bit number."""
 
 _MP4_TAGS = frozenset(
-    "title artist album_artist composer album date comment genre copyright description synopsis grouping lyrics "
-    "show episode_id network keywords encoder track disc hd_video media_type".split()  # noqa: SIM905 - a word list
+    {"title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description"}
+    | {"synopsis", "grouping", "lyrics", "show", "episode_id", "network", "keywords", "encoder", "track", "disc"}
+    | {"hd_video", "media_type"}
 )
 """What movenc.c writes where players look for it."""
 
