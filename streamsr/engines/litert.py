@@ -85,7 +85,7 @@ class LiteRTEngine:
             for strip in region.strips(round(region.area * self.threads / total)):
                 seen = strip.grown(self.halo, width, height)
                 if seen.width < width:
-                    seen = _rounded_up(seen, width, height)
+                    seen = rounded_up(seen, width, height)
                 jobs.append(_Job(Tile(lr, hr, strip), seen))
         return jobs
 
@@ -103,7 +103,7 @@ class LiteRTEngine:
         self.close()
 
 
-def _rounded_up(region: Region, width: int, height: int) -> Region:
+def rounded_up(region: Region, width: int, height: int) -> Region:
     """The region enlarged inside a picture of this size to multiples of TILE_STEP, where the picture has room."""
     w = min(-(-region.width // TILE_STEP) * TILE_STEP, width)
     h = min(-(-region.height // TILE_STEP) * TILE_STEP, height)
