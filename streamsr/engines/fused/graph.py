@@ -1,21 +1,222 @@
+"""Reads a .tflite file and checks that it is the uint8 XLSR network, in every detail the kernels rely on.
+
+The files hold int8 activations between two QUANTIZE operations; here all are uint8, 128 more, as the dot-product
+instructions want them.
+"""
+
 from dataclasses import dataclass
+
 import numpy as np
-@dataclass
+from numpy.typing import NDArray
+
+from streamsr.engines.fused.flatbuffer import Damaged, Table
+from streamsr.errors import ModelError
+
+_CONCATENATION, _CONV, _DEPTH_TO_SPACE, _QUANTIZE = 2, 3, 5, 114
+_INT32, _UINT8, _INT8 = 2, 3, 9
+_NAMES = {_CONCATENATION: "CONCATENATION", _CONV: "CONV_2D", _DEPTH_TO_SPACE: "DEPTH_TO_SPACE", _QUANTIZE: "QUANTIZE"}
+_NONE, _RELU, _RELU6 = 0, 1, 3
+
+SCALES = (2, 3, 4)
+
+LARGEST_SUM = 2**23
+"""A sum must be exact as a float32, also when counted from 2**23 (see kernels)."""
+
+LARGEST_RESULT = 32000
+"""A requantised sum plus a zero point must fit an int16 (see kernels)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Conv:
-    weights: object
-    bias: object
-    scale: object
+    """A convolution, stride 1, padded with the input's zero point.
+
+    ``weights`` [O, kh, kw, I] int8, I being the inputs of one group; ``bias`` [O] int64; ``scale`` [O] float32 turns
+    sums into output steps. Zero points are of uint8 activations.
+    """
+
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int64]
+    scale: NDArray[np.float32]
     groups: int
     in_zero: int
     out_zero: int
-    out_low: int
-    out_high: int
-@dataclass
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
+    """XLSR: stem and point, three root blocks, joined with the side branch from the input, head, depth to space."""
+
     scale: int
     stem: Conv
     point: Conv
-    blocks: tuple
+    blocks: tuple[tuple[Conv, Conv], ...]
     side: Conv
     join: Conv
     head: Conv
+
+
+def read_network(data: bytes) -> Network:
+    """Raises ModelError, with what differs, for anything but the uint8 XLSR network for one of SCALES."""
+    try:
+        return _Graph(data).network()
+    except Damaged as error:
+        raise ModelError(f"the model file is damaged ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    kind: int
+    shape: tuple[int, ...]
+    scale: NDArray[np.float32]
+    zero: int
+    buffer: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Op:
+    code: int
+    inputs: list[int]
+    options: Table | None
+
+
+class _Graph:
+    """The operations by the tensor they make, so that the network is followed from its output to its input."""
+
+    def __init__(self, data: bytes) -> None:
+        if data[4:8] != b"TFL3":
+            raise ModelError("not a .tflite file")
+        model = Table.root(data)
+        # Codes up to 127 stand in the older field, of one byte; a file may leave either at 0.
+        codes = [max(code.number(0, "<b"), code.number(3, "<i")) for code in model.tables(1)]
+        graphs = model.tables(2)
+        if len(graphs) != 1:
+            raise ModelError(f"expected one graph, got {len(graphs)}")
+        self._buffers = model.tables(4)
+        self._tensors = graphs[0].tables(0)
+        self._made: dict[int, _Op] = {}
+        for op in graphs[0].tables(3):
+            code, inputs, outputs = op.number(0, "<I"), _ints(op, 1), _ints(op, 2)
+            if code >= len(codes) or len(outputs) != 1:
+                raise Damaged(f"operation {code} with {len(outputs)} outputs")
+            self._made[outputs[0]] = _Op(codes[code], inputs, op.table(4) if op.number(3, "<B") else None)
+        self._inputs, self._outputs = _ints(graphs[0], 1), _ints(graphs[0], 2)
+
+    def network(self) -> Network:
+        if len(self._inputs) != 1 or len(self._outputs) != 1 or len(self._made) != 15:
+            raise ModelError(
+                f"expected XLSR's 15 operations, one input and one output, got {len(self._made)}, "
+                f"{len(self._inputs)} and {len(self._outputs)}"
+            )
+        result = self._op(self._outputs[0], _QUANTIZE, 1)
+        shuffle = self._op(result.inputs[0], _DEPTH_TO_SPACE, 1)
+        scale = self._number(shuffle, 0)
+        if scale not in SCALES:
+            raise ModelError(f"expected scale {', '.join(map(str, SCALES))}, got {scale}")
+        at = shuffle.inputs[0]
+        self._same(self._outputs[0], at, "depth to space")
+        head, at = self._conv(at, 3 * scale * scale, 3, 32, _RELU6)
+        join, at = self._conv(at, 32, 1, 48, _RELU)
+        both = self._op(at, _CONCATENATION, 2)
+        if self._number(both, 0) not in (-1, 3) or self._number(both, 1, "<b") != _NONE:
+            raise ModelError("expected the side branch joined along the channels")
+        for part in both.inputs:
+            self._same(at, part, "concatenation")
+        blocks, at = [], both.inputs[0]
+        for _ in range(3):
+            point, at = self._conv(at, 32, 1, 32, _NONE)
+            conv, at = self._conv(at, 32, 3, 8, _RELU)
+            blocks.append((conv, point))
+        point, at = self._conv(at, 32, 1, 32, _NONE)
+        stem, at = self._conv(at, 32, 3, 3, _RELU)
+        side, from_side = self._conv(both.inputs[1], 16, 3, 3, _NONE)
+        source = self._op(at, _QUANTIZE, 1).inputs[0]
+        if from_side != at or source != self._inputs[0]:
+            raise ModelError("expected the stem and the side branch on the input")
+        self._same(source, at, "input")
+        for end in (source, self._outputs[0]):
+            if self._tensor(end).kind != _UINT8:
+                raise ModelError("expected uint8 pixels in and out")
+        return Network(scale, stem, point, tuple(blocks[::-1]), side, join, head)
+
+    def _conv(self, output: int, out: int, size: int, inputs: int, activation: int) -> tuple[Conv, int]:
+        """The convolution that makes a tensor, and the tensor it reads."""
+        op = self._op(output, _CONV, 3)
+        x, w, b, y = (self._tensor(index) for index in (*op.inputs, output))
+        what = f"convolution to {out} channels"
+        if w.shape != (out, size, size, inputs) or w.kind != _INT8 or w.zero != 128:
+            raise ModelError(f"{what}: expected int8 weights {[out, size, size, inputs]}, got {list(w.shape)}")
+        if b.shape != (out,) or b.kind != _INT32 or x.kind != _INT8 or y.kind != _INT8:
+            raise ModelError(f"{what}: expected int8 activations and {out} int32 biases")
+        # padding SAME, strides 1, dilations 1
+        found = [self._number(op, 0, "<b"), *(self._number(op, k, "<i", d) for k, d in ((1, 0), (2, 0), (4, 1), (5, 1)))]
+        if found != [0, 1, 1, 1, 1] or self._number(op, 3, "<b") != activation:
+            raise ModelError(f"{what}: expected stride 1, padding SAME and another activation")
+        if len(x.shape) != 4 or x.shape[3] % inputs or len(y.shape) != 4 or y.shape[3] != out:
+            raise ModelError(f"{what}: expected {inputs} inputs a group, got {list(x.shape)} to {list(y.shape)}")
+        groups = x.shape[3] // inputs
+        if groups != (4 if inputs == 8 else 1) or len(x.scale) != 1 or len(y.scale) != 1 or len(w.scale) not in (1, out):
+            raise ModelError(f"{what}: {groups} groups, {len(w.scale)} scales")
+        weights = np.frombuffer(self._content(w, out * size * size * inputs), np.int8).reshape(w.shape)
+        bias = np.frombuffer(self._content(b, 4 * out), "<i4").astype(np.int64)
+        # XNNPACK computes it in float32, in this order.
+        scale = (x.scale * np.broadcast_to(w.scale, out) / y.scale).astype(np.float32)
+        conv = Conv(weights, bias, scale, groups, x.zero, y.zero)
+        if activation != _NONE and y.zero != 0:
+            raise ModelError(f"{what}: expected ReLU's zero at the lowest value, got {y.zero}")
+        if activation == _RELU6 and round(6 / float(y.scale[0])) < 255:
+            raise ModelError(f"{what}: expected outputs up to at most 6")
+        _check_sums(conv, what)
+        return conv, op.inputs[0]
+
+    def _op(self, output: int, code: int, inputs: int) -> _Op:
+        op = self._made.get(output)
+        if op is None or op.code != code or len(op.inputs) != inputs:
+            found = "nothing" if op is None else f"{_NAMES.get(op.code, f'operation {op.code}')} of {len(op.inputs)}"
+            raise ModelError(f"expected {_NAMES[code]} of {inputs}, got {found}")
+        return op
+
+    def _number(self, op: _Op, field: int, kind: str = "<i", default: int = 0) -> int:
+        return default if op.options is None else op.options.number(field, kind, default)
+
+    def _tensor(self, index: int) -> _Tensor:
+        if not 0 <= index < len(self._tensors):
+            raise Damaged(f"tensor {index}")
+        tensor = self._tensors[index]
+        quantization = tensor.table(4)
+        scale = np.frombuffer(quantization.bytes(2, 4), "<f4")
+        zeros = np.frombuffer(quantization.bytes(3, 8), "<i8")
+        kind = tensor.number(1, "<b")
+        if not len(scale) or not np.all(np.isfinite(scale)) or np.any(scale <= 0) or len(set(zeros.tolist())) != 1:
+            raise ModelError("expected positive scales and one zero point")
+        zero = int(zeros[0]) + (128 if kind == _INT8 else 0)
+        if not 0 <= zero <= 255 or quantization.number(6, "<i"):
+            raise ModelError(f"zero point {zero}, quantised dimension {quantization.number(6, '<i')}")
+        return _Tensor(kind, tuple(_ints(tensor, 0)), scale, zero, tensor.number(2, "<I"))
+
+    def _content(self, tensor: _Tensor, size: int) -> bytes:
+        if tensor.buffer >= len(self._buffers):
+            raise Damaged(f"buffer {tensor.buffer}")
+        content = self._buffers[tensor.buffer].bytes(0, 1)
+        if len(content) != size:
+            raise Damaged(f"{len(content)} bytes of weights, expected {size}")
+        return content
+
+    def _same(self, a: int, b: int, what: str) -> None:
+        """Both tensors stand for the same numbers by the same bytes (counted from -128 or from 0)."""
+        first, second = self._tensor(a), self._tensor(b)
+        if not np.array_equal(first.scale, second.scale) or first.zero != second.zero:
+            raise ModelError(f"{what}: expected one scale and zero point on both sides")
+
+
+def _ints(table: Table, field: int) -> list[int]:
+    return [int(value) for value in np.frombuffer(table.bytes(field, 4), "<i4")]
+
+
+def _check_sums(conv: Conv, what: str) -> None:
+    """Refuse what the kernels could not compute exactly: no trained network comes near."""
+    weights = conv.weights.reshape(len(conv.weights), -1).astype(np.int64)
+    most = conv.bias - conv.in_zero * weights.sum(1) + 255 * weights.clip(0).sum(1)
+    least = conv.bias - conv.in_zero * weights.sum(1) + 255 * weights.clip(max=0).sum(1)
+    largest = np.maximum(np.abs(most), np.abs(least))
+    if np.any(largest >= LARGEST_SUM) or np.any(largest * conv.scale.astype(np.float64) >= LARGEST_RESULT):
+        raise ModelError(f"{what}: sums up to {largest.max()}, too large to be exact")

@@ -52,6 +52,9 @@ class Function:
     def mul(self, a: str | int, b: str | int) -> str:
         return self(f"mul i64 {a}, {b}")
 
+    def pointer(self, word: str) -> str:
+        return self(f"inttoptr i64 {word} to ptr")
+
     def splat(self, lanes: int, kind: str, value: str) -> str:
         one = self(f"insertelement <{lanes} x {kind}> poison, {kind} {value}, i64 0")
         vector = f"<{lanes} x {kind}>"
@@ -65,41 +68,33 @@ class Function:
     @contextmanager
     def loop(self, start: str | int, end: str | int, step: int = 1) -> Iterator[str]:
         """``for i in range(start, end, step)`` on i64; gives the index."""
-        head, body, last, done = self._label("head", "body", "last", "done")
+        with self.carry(start, end, step, [], []) as (index, _):
+            yield index
+
+    @contextmanager
+    def carry(
+        self, start: str | int, end: str | int, step: int, kinds: list[str], values: list[str]
+    ) -> Iterator[tuple[str, list[str]]]:
+        """The same with values carried from turn to turn, of the types ``kinds``.
+
+        Gives the index and the list of the carried names. The body replaces its items; after the loop the list names
+        the final values.
+        """
+        head, body, done = self._label("head", "body", "done")
         before, index = self._block, f"%i{self._count}"
         self.do(f"br label %{head}")
         self._enter(head)
-        self.do(f"{index} = phi i64 [{start}, %{before}], [{index}.next, %{last}]")
+        at, names = len(self._lines), [f"{index}.{k}" for k in range(len(values))]
         self.do(f"br i1 {self(f'icmp slt i64 {index}, {end}')}, label %{body}, label %{done}")
         self._enter(body)
-        yield index
-        self.do(f"br label %{last}")
-        self._enter(last)
-        self.do(f"{index}.next = add i64 {index}, {step}")
-        self.do(f"br label %{head}")
-        self._enter(done)
-
-    @contextmanager
-    def carry(self, count: str, kind: str, values: list[str]) -> Iterator[tuple[str, list[str]]]:
-        """``for i in range(count)``, count at least 1, with values carried from turn to turn.
-
-        Gives the index and the list of carried names; the body replaces the list's items, which after the loop name
-        the final values.
-        """
-        body, = self._label("carry")
-        before, index = self._block, f"%i{self._count}"
-        self.do(f"br label %{body}")
-        self._enter(body)
-        self.do(f"{index} = phi i64 [0, %{before}], [{index}.next, %{body}]")
-        at, names = len(self._lines), [f"{index}.c{k}" for k in range(len(values))]
         items = list(names)
         yield index, items
-        phis = zip(names, values, items, strict=True)
-        self._lines[at:at] = [f"  {n} = phi {kind} [{v}, %{before}], [{i}, %{body}]" for n, v, i in phis]
-        self.do(f"{index}.next = add i64 {index}, 1")
-        done, = self._label("done")
-        self.do(f"br i1 {self(f'icmp slt i64 {index}.next, {count}')}, label %{body}, label %{done}")
+        self.do(f"{index}.next = add i64 {index}, {step}")
+        self.do(f"br label %{head}")
+        phis = [("i64", index, str(start), f"{index}.next"), *zip(kinds, names, values, items, strict=True)]
+        self._lines[at:at] = [f"  {n} = phi {k} [{v}, %{before}], [{i}, %{self._block}]" for k, n, v, i in phis]
         self._enter(done)
+        items[:] = names
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:

@@ -20,6 +20,7 @@ class Isa:
     channels: int
     needs: tuple[str, ...]
     dot: str
+    register: str
     signed: bool = False
 
     def subpixels(self, scale: int) -> int:
@@ -33,12 +34,19 @@ _ARM = "aarch64-unknown-linux-gnu"
 
 # 24 of 32 registers hold sums, 3 pixels, the rest weights; the head at x3 keeps 27. VBMI orders the output bytes.
 AVX512 = Isa(
-    "avx512-vnni", *_X86, 16, 3, 8, ("avx512f", "avx512bw", "avx512vl", "avx512vbmi", "avx512vnni"), "avx512.vpdpbusd.512"
+    "avx512-vnni",
+    *_X86,
+    16,
+    3,
+    8,
+    ("avx512f", "avx512bw", "avx512vl", "avx512vbmi", "avx512vnni"),
+    "avx512.vpdpbusd.512",
+    "v",
 )
 # 12 of 16 registers hold sums, so that one remains for the weights.
-AVX = Isa("avx-vnni", *_X86, 8, 3, 4, ("avx2", "fma", "avxvnni"), "avx512.vpdpbusd.256")
-ARM_USDOT = Isa("arm-usdot", _ARM, 4, 3, 8, ("neon", "dotprod", "i8mm"), "usdot")
-ARM_SDOT = Isa("arm-sdot", _ARM, 4, 3, 8, ("neon", "dotprod"), "sdot", signed=True)
+AVX = Isa("avx-vnni", *_X86, 8, 3, 4, ("avx2", "fma", "avxvnni"), "avx512.vpdpbusd.256", "x")
+ARM_USDOT = Isa("arm-usdot", _ARM, 4, 3, 8, ("neon", "dotprod", "i8mm"), "usdot", "w")
+ARM_SDOT = Isa("arm-sdot", _ARM, 4, 3, 8, ("neon", "dotprod"), "sdot", "w", signed=True)
 
 
 def detect(features: Mapping[str, bool]) -> Isa | None:

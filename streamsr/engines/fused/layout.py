@@ -66,9 +66,9 @@ SEGMENTS = 4
 TABLE = 24
 """Most planes that one convolution reads: the head, 3 rows of 8."""
 
-OP_WORDS = 11 + 5 * SEGMENTS
-"""int64 words of an operation: kernel, groups, group step, weights, their step, params, their step, first output
-line, rows and planes of its ring, segments; then for each segment first line, rows, planes, row offset, count."""
+OP_WORDS = 9 + 5 * SEGMENTS
+"""int64 words of an operation: kernel, groups, planes from group to group, weights, params, first line, rows and
+planes of its output ring, segments; then for each segment first line, rows, planes, row offset, count."""
 
 STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
 """Operations of each row stage: stem + side + pointwise, two root blocks, root block + join, head."""

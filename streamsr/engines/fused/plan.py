@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from streamsr.engines.fused import layout
 from streamsr.engines.fused.graph import Conv, Network
 from streamsr.engines.fused.isa import Isa
+from streamsr.engines.fused.kernels import ONE_APART
 from streamsr.engines.fused.layout import Ring, Rings
 from streamsr.engines.fused.rows import head_planes
 
@@ -50,13 +51,10 @@ def plan(network: Network, isa: Isa) -> Plan:
         weights, params = _weights(taps, channels), _params(conv, channels, isa)
         data += [weights, params]
         step = channels // 4 if conv.groups > 1 else 0
-        record[:7] = (
-            2 if head else int(taps.shape[2] == 3), len(weights), step,
-            weights.ctypes.data, weights[0].size, params.ctypes.data, params[0].size,
-        )  # fmt: skip
-        record[7:11] = *target, len(segments)
+        kind = 2 if head else int(taps.shape[2] == 3)
+        record[:9] = kind, len(weights), step, weights.ctypes.data, params.ctypes.data, *target, len(segments)
         for k, (ring, dy, count) in enumerate(segments):
-            record[11 + 5 * k : 16 + 5 * k] = *ring, dy, count
+            record[9 + 5 * k : 14 + 5 * k] = *ring, dy, count
     inputs = (network.stem, *(conv for conv, _ in network.blocks), network.head)
     zeros = np.repeat(np.array([*(conv.in_zero for conv in inputs), 0], np.uint8), 4)
     return Plan(isa, network.scale, rings, words, zeros, tuple(data))
@@ -86,7 +84,10 @@ def _params(conv: Conv, channels: int, isa: Isa) -> NDArray[np.uint8]:
     """[groups, bytes]: int32 biases with the input's zero point folded in, float32 scales, zero point and limits."""
     zero = conv.in_zero - (128 if isa.signed else 0)
     bias = conv.bias - zero * conv.weights.astype(np.int64).sum((1, 2, 3))
-    numbers = np.stack([bias.astype(np.int32).view(np.uint32), conv.scale.view(np.uint32)])
-    groups = numbers.reshape(2, -1, channels).transpose(1, 0, 2).reshape(-1, 2 * channels)
-    tail = np.array([conv.out_zero, conv.out_low, conv.out_high, 0], np.uint8)
+    if conv.weights.shape[1] == 3 and conv.weights.shape[3] > 3:
+        bias += ONE_APART
+    shift = np.float32(-(2.0**23)) * conv.scale
+    numbers = np.stack([bias.astype(np.int32).view(np.uint32), conv.scale.view(np.uint32), shift.view(np.uint32)])
+    groups = numbers.reshape(3, -1, channels).transpose(1, 0, 2).reshape(-1, 3 * channels)
+    tail = np.array([conv.out_zero, 0, 0, 0], np.uint8)
     return np.concatenate([np.ascontiguousarray(groups).view(np.uint8), np.tile(tail, (len(groups), 1))], 1)

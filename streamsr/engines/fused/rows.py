@@ -19,8 +19,7 @@ def walk(isa: Isa, scale: int) -> str:
     rings = Rings.of(head_planes(isa, scale))
     kinds = ((isa.channels, 1), (isa.channels, 3), (3 * isa.subpixels(scale), 3))
     parts = ["declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n"]
-    parts += [_tile(isa, vectors, kinds) for vectors in range(1, isa.vectors + 1)]
-    parts += [_slot(), _fill(), _stage(isa), _read(isa, rings), _corner(isa, rings), _write(isa, scale, rings)]
+    parts += [_slot(), _fill(), _stage(isa, kinds), _read(isa, rings), _corner(isa, rings), _write(isa, scale, rings)]
     return "\n".join([*parts, _run(rings)])
 
 
@@ -51,31 +50,6 @@ def _slot() -> str:
     return f.text()
 
 
-def _tile(isa: Isa, vectors: int, kinds: tuple[tuple[int, int], ...]) -> str:
-    """Run ``%count`` operations on one tile, one after another, while it is in the nearest cache."""
-    f = Function(f"tile_{vectors}", "ptr %call, ptr %op, i64 %count, ptr %table, ptr %outs, i64 %in, i64 %out")
-    line = _get(f, "line")
-    with f.loop(0, "%count") as k:
-        op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
-        words = [f.load("i64", op, 8 * w) for w in range(11)]
-        kind, groups, step, weights, weights_step, params, params_step = words[:7]
-        weights, params = (f(f"inttoptr i64 {pointer} to ptr") for pointer in (weights, params))
-        count = f.load("i64", "%table", f.mul(k, 8 * (layout.TABLE + 1)))
-        table = f.at("%table", f.add(f.mul(k, 8 * (layout.TABLE + 1)), 8))
-        output = f.at(f.load("ptr", "%outs", f.mul(k, 8)), "%out")
-        for number, (channels, taps) in enumerate(kinds):
-            with f.when(f(f"icmp eq i64 {kind}, {number}")), f.loop(0, groups) as g:
-                planes = f(f"and i64 {f.mul(g, step)}, -2")
-                inputs = f.add(f.mul(planes, line), "%in")
-                arguments = (
-                    f"ptr {table}", f"i64 {count}", f"ptr {f.at(weights, f.mul(g, weights_step))}",
-                    f"ptr {f.at(params, f.mul(g, params_step))}", f"i64 {inputs}",
-                    f"ptr {f.at(output, f.mul(g, f.mul(line, -(-channels // 4))))}", f"i64 {line}",
-                )  # fmt: skip
-                f.do(f"call void @{name(vectors, channels, taps)}({', '.join(arguments)})")
-    return f.text()
-
-
 def _fill() -> str:
     """Set pixels ``%from`` (byte offset) to ``%end`` of ``%planes`` planes to the zero point."""
     f = Function("fill", "ptr %row, i64 %planes, i64 %line, i64 %from, i64 %end, i32 %pixel")
@@ -86,48 +60,49 @@ def _fill() -> str:
     return f.text()
 
 
-def _stage(isa: Isa) -> str:
+def _stage(isa: Isa, kinds: tuple[tuple[int, int], ...]) -> str:
     """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on."""
     f = Function("stage", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad")
     line, table = _get(f, "line"), f.load("ptr", "%call", _WORD["table"])
-    outs = f.at(table, 8 * 4 * (layout.TABLE + 1))
-    scratch = f("alloca ptr")
-    with f.loop(0, "%count") as k:
+    scratch, size = f("alloca ptr"), f.mul("%columns", 4)
+    inside, block = f(f"icmp ult i64 %row, {_get(f, 'height')}"), 4 * isa.lanes
+    vectors = f(f"sdiv i64 {f.add(size, block - 1)}, {block}")
+    tiles = f(f"sdiv i64 {vectors}, {isa.vectors}")
+    done = f.mul(tiles, isa.vectors)
+    rest = f(f"sub i64 {vectors}, {done}")
+    with f.when(inside), f.loop(0, "%count") as k:
         op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
-        f.do(f"call void @slot(ptr %call, ptr {f.at(op, 56)}, i64 %row, ptr {f.at(outs, f.mul(k, 8))})")
-        entry = f.at(table, f.mul(k, 8 * (layout.TABLE + 1)))
-        f.store("i64", "0", entry)
-        with f.loop(0, f.load("i64", op, 80)) as s:
-            segment = f.at(op, f.add(f.mul(s, 40), 88))
-            row = f.add("%row", f.load("i64", segment, 24))
+        words = [f.load("i64", op, 8 * w) for w in range(5)]
+        kind, groups, step, weights, params = words
+        f.do(f"call void @slot(ptr %call, ptr {f.at(op, 40)}, i64 %row, ptr {scratch})")
+        out = f.load("ptr", scratch)
+        with f.carry(0, f.load("i64", op, 64), 1, ["i64"], ["0"]) as (s, total):
+            segment = f.at(op, f.add(f.mul(s, 40), 72))
+            row, planes = f.add("%row", f.load("i64", segment, 24)), f.load("i64", segment, 32)
             f.do(f"call void @slot(ptr %call, ptr {segment}, i64 {row}, ptr {scratch})")
-            start, count, done = f.load("ptr", scratch), f.load("i64", segment, 32), f.load("i64", entry)
-            with f.loop(0, count) as plane:
-                slot = f.add(f.mul(f.add(done, plane), 8), 8)
-                f.store("ptr", f.at(start, f.mul(plane, line)), entry, slot)
-            f.store("i64", f.add(done, count), entry)
-    last = f.add("%count", -1)
-    out = f.load("ptr", outs, f.mul(last, 8))
-    planes = f.load("i64", "%op", f.add(f.mul(last, 8 * layout.OP_WORDS), 72))
-    bytes_ = f.mul("%columns", 4)
-    inside = f(f"icmp ult i64 %row, {_get(f, 'height')}")
-    with f.when(inside):
-        block = 4 * isa.lanes
-        tiles = f(f"sdiv i64 {f.add(bytes_, block - 1)}, {block}")
-        start = f.mul("%offset", 4)
-        with f.loop(0, tiles, isa.vectors) as tile:
-            left, out_x = f(f"sub i64 {tiles}, {tile}"), f.mul(tile, block)
-            in_x = f.add(start, out_x)
-            for vectors in range(1, isa.vectors + 1):
-                test = "sge" if vectors == isa.vectors else "eq"
-                with f.when(f(f"icmp {test} i64 {left}, {vectors}")):
-                    f.do(
-                        f"call void @tile_{vectors}(ptr %call, ptr %op, i64 %count, ptr {table}, ptr {outs}, "
-                        f"i64 {in_x}, i64 {out_x})"
+            start = f.load("ptr", scratch)
+            with f.loop(0, planes) as plane:
+                f.store("ptr", f.at(start, f.mul(plane, line)), table, f.mul(f.add(total[0], plane), 8))
+            total[0] = f.add(total[0], planes)
+        for number, (channels, taps) in enumerate(kinds):
+            with f.when(f(f"icmp eq i64 {kind}, {number}")):
+                for width in range(isa.vectors, 0, -1):
+                    full = width == isa.vectors
+                    count, x = (tiles, "0") if full else ("1", f.mul(done, block))
+                    source = f.add(f.mul("%offset", 4), x)
+                    call = (
+                        f"call void @{name(width, channels, taps)}(ptr {table}, i64 {total[0]}, ptr {f.pointer(weights)}, "
+                        f"ptr {f.pointer(params)}, i64 {source}, i64 {step}, ptr {f.at(out, x)}, i64 {line}, "
+                        f"i64 {groups}, i64 {count})"
                     )
+                    with f.when("true" if full else f(f"icmp eq i64 {rest}, {width}")):
+                        f.do(call)
     with f.when("%pad"):
-        whole = f(f"select i1 {inside}, i64 0, i64 {bytes_}")
-        for first, end in (("-4", whole), (bytes_, f.add(bytes_, 4))):
+        last = f.at("%op", f.mul(f.add("%count", -1), 8 * layout.OP_WORDS))
+        f.do(f"call void @slot(ptr %call, ptr {f.at(last, 40)}, i64 %row, ptr {scratch})")
+        out, planes = f.load("ptr", scratch), f.load("i64", last, 56)
+        whole = f(f"select i1 {inside}, i64 0, i64 {size}")
+        for first, end in (("-4", whole), (size, f.add(size, 4))):
             f.do(f"call void @fill(ptr {out}, i64 {planes}, i64 {line}, i64 {first}, i64 {end}, i32 %pixel)")
     return f.text()
 
