@@ -84,10 +84,10 @@ def save(file: Path, state: State, about: dict[str, Any]) -> None:
 def load(file: Path) -> tuple[State, dict[str, Any]]:
     """(state, about). Raises ValueError if the file is missing or not a checkpoint."""
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             meta = json.loads(str(content["meta"]))
             vectors = {name: content[name] for name in _VECTORS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a checkpoint ({error})"
         raise ValueError(f"{file}: {reason}") from error
     state = State(vectors["vector"], {name: tuple(shape) for name, shape in meta["shapes"].items()})

@@ -43,6 +43,10 @@ def has_ranges(weights: Mapping[str, Tensor]) -> bool:
     return any(name.startswith("range/") for name in weights)
 
 
+def without_ranges(weights: Arrays) -> Arrays:
+    return {name: value for name, value in weights.items() if "range/" not in name}
+
+
 def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]) -> Arrays:
     """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255 batches [N, H, W,
     3]."""

@@ -16,7 +16,7 @@ from xlsr_model.card import loss_against, make_card, measure, write_card
 from xlsr_model.data import load_pairs, split_held_out
 from xlsr_model.export import export_float, export_uint8
 from xlsr_model.gradient import Arrays
-from xlsr_model.qat import has_ranges
+from xlsr_model.qat import has_ranges, without_ranges
 from xlsr_model.requantise import requantise_file
 
 CALIBRATION_IMAGES = 40
@@ -28,10 +28,6 @@ def load_weights(file: Path, which: str) -> tuple[Arrays, dict[str, Any]]:
     state, about = checkpoint.load(file)
     weights = state.named(state.best if which == "best" and np.isfinite(state.best_psnr) else state.average)
     return weights, {**about, "steps": state.step, "held_out_psnr_rgb": round(float(state.best_psnr), 4)}
-
-
-def without_ranges(weights: Arrays) -> Arrays:
-    return {name: value for name, value in weights.items() if "range/" not in name}
 
 
 def calibration_images(folders: Sequence[str], scale: int, count: int = CALIBRATION_IMAGES) -> list[np.ndarray]:

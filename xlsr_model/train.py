@@ -20,7 +20,7 @@ from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import Arrays, value_and_gradient
 from xlsr_model.network import check_weights, initial_weights
-from xlsr_model.qat import fake_quantisers, has_ranges, with_ranges
+from xlsr_model.qat import fake_quantisers, has_ranges, with_ranges, without_ranges
 from xlsr_model.schedule import learning_rate
 from xlsr_model.version import code_version
 from xlsr_model.workers import Gradient, gradient_workers
@@ -93,23 +93,38 @@ def _make_gradient(config: Config) -> Gradient:
 
 
 def _begin(config: Config, patches: Patches) -> checkpoint.State:
+    weights = initial_weights(config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale)
     if not config.start:
-        weights = initial_weights(config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale)
-        return checkpoint.new_state(weights)
-    source, _ = checkpoint.load(Path(config.start))
-    check_weights(source.weights, config.network, config.scale)
-    # The weights as training left them, not their average, so that its moments fit: Adam then needs no second warm-up.
-    weights = source.weights
-    if config.quantise and not has_ranges(weights):
-        batches = [patches.batch(step)[0] for step in range(CALIBRATION_BATCHES)]
-        weights = with_ranges(config.network, config.scale, weights, batches)
-    state = checkpoint.new_state(weights)
+        return checkpoint.new_state(_ready(config, weights, patches))
+    source, about = checkpoint.load(Path(config.start))
+    if about["config"]["network"] != config.network:
+        raise ValueError(f"{config.start}: is of {about['config']['network']}, the configuration says {config.network}")
+    # The weights as training left them, not their average, so that the optimiser's moments fit: it then needs no second
+    # warm-up. Another scale differs in its head alone, which starts anew.
+    known = source.weights if config.quantise else without_ranges(source.weights)
+    fits = about["config"]["scale"] == config.scale
+    weights |= {
+        name: value for name, value in known.items() if fits or (name in weights and not name.startswith("head/"))
+    }
+    state = checkpoint.new_state(_ready(config, weights, patches))
     state.updates = source.updates
     for moment in ("momentum", "variance"):
-        known = source.named(getattr(source, moment))
-        zeros = {name: np.zeros_like(value) for name, value in weights.items()}
-        setattr(state, moment, checkpoint.flatten({**zeros, **known}))
+        named = source.named(getattr(source, moment))
+        kept = {name: named.get(name, np.zeros(0)) for name in state.shapes}
+        fill = {
+            name: kept[name] if kept[name].shape == shape else np.zeros(shape) for name, shape in state.shapes.items()
+        }
+        setattr(state, moment, checkpoint.flatten(fill))
     return state
+
+
+def _ready(config: Config, weights: Arrays, patches: Patches) -> Arrays:
+    """With ranges beside the weights if quantisation-aware training is to start, as they are otherwise."""
+    if not config.quantise or has_ranges(weights):
+        return weights
+    batches = [patches.batch(step) for step in range(CALIBRATION_BATCHES)]
+    images = [(lr * gain).astype(np.float32) for lr, _, gain in batches]
+    return with_ranges(config.network, config.scale, weights, images)
 
 
 def _resume(file: Path, config: Config) -> checkpoint.State:
@@ -124,9 +139,9 @@ def _resume(file: Path, config: Config) -> checkpoint.State:
 
 
 def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
-    lr, hr = batch
-    output = _output(config, weights, lr, precision=config.precision)
-    squared = ops.square(output - hr)
+    lr, hr, gain = batch
+    output = _output(config, weights, ops.cast(lr, "float32") * gain, precision=config.precision)
+    squared = ops.square(output - ops.cast(hr, "float32") * gain)
     return ops.mean(ops.sqrt(squared + config.epsilon**2)) if config.epsilon else ops.mean(squared)
 
 

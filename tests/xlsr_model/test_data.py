@@ -15,9 +15,10 @@ def nearest_pair(seed: int) -> Pair:
 
 
 def test_patches_are_cut_and_turned_alike():
-    lr, hr = Patches([nearest_pair(1), nearest_pair(2)], 3, 16, 8).batch(0)
+    lr, hr, gain = Patches([nearest_pair(1), nearest_pair(2)], 3, 16, 8).batch(0)
     assert lr.shape == (16, 8, 8, 3)
     assert hr.shape == (16, 8, 8, 27)
+    assert gain.shape == (16, 1, 1, 1)
     assert np.array_equal(unpack(hr, 3), lr.repeat(3, 1).repeat(3, 2))
 
 
@@ -32,9 +33,9 @@ def test_a_batch_depends_on_seed_and_step_alone():
 def test_all_eight_turns_and_all_intensities_occur():
     ramp = np.arange(36, dtype=np.uint8).reshape(6, 6, 1).repeat(3, 2)
     patches = Patches([Pair("ramp", ramp, ramp.repeat(2, 0).repeat(2, 1))], 2, 300, 6)
-    lr, _ = patches.batch(0)
-    assert len({patch.tobytes() for patch in lr}) == 8 * 3
-    assert {round(float(patch.max()) * 255 / 35, 2) for patch in lr} == {1.0, 0.7, 0.5}
+    lr, _, gain = patches.batch(0)
+    assert len({patch.tobytes() for patch in lr}) == 8
+    assert {round(float(value) * 255, 2) for value in gain.flat} == {1.0, 0.7, 0.5}
 
 
 def test_pack_and_unpack_are_inverse():
