@@ -254,14 +254,21 @@ def _report(target: Path, checks: "list[Check]") -> None:
 @contextlib.contextmanager
 def _stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
     """Write the numbers at the end, also of a run that failed."""
+
+    def write() -> None:
+        if path is not None:
+            path.write_text(json.dumps(record.snapshot().json(), indent=2) + "\n", encoding="utf-8")
+
     try:
         yield
-    finally:
-        if path is not None:
-            try:
-                path.write_text(json.dumps(record.snapshot().json(), indent=2) + "\n", encoding="utf-8")
-            except OSError as error:
-                print(f"streamsr: cannot write {path}: {error.strerror}", file=sys.stderr)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what went wrong first is what is told
+            write()
+        raise
+    try:
+        write()
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
 
 class _Display:

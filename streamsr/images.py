@@ -1,5 +1,6 @@
 """Still pictures: PNG, JPEG, WebP and their like, through OpenCV."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from streamsr.upscaler import Upscaler, resized
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 QUALITY = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
+MAX_PIXELS = 1 << 26
+"""8192 x 8192: four times as wide and high it takes 3 GB."""
+
 WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff"})
 
 
@@ -35,6 +39,8 @@ def read_image(path: Path) -> tuple[Image, Image | None]:
         raise SourceError(f"{path}: not a picture OpenCV can read ({error.err})") from error
     if image is None:
         raise SourceError(f"{path}: " + ("not a picture, or damaged" if content.size else "the file is empty"))
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise SourceError(f"{path}: {image.shape[1]}x{image.shape[0]} is more than can be handled ({MAX_PIXELS} pixels)")
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if image.dtype != np.uint8:
@@ -66,12 +72,16 @@ def write_image(path: Path, rgb: Image, alpha: Image | None, *, overwrite: bool)
     except cv2.error as error:
         raise SinkError(f"{path}: the picture cannot be encoded ({error.err})") from error
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise SinkError(f"{path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):  # a file where a directory is needed
+            part.unlink(missing_ok=True)
 
 
 def upscale_image(source: Path, target: Path, upscaler: Upscaler, *, overwrite: bool) -> None:
     """Upscale one picture file. Transparency is resized beside the colours."""
+    if target.exists() and target.samefile(source):
+        raise SinkError(f"{target}: is the input")
     rgb, alpha = read_image(source)
     result = upscaler(rgb)
     if alpha is not None:

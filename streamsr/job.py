@@ -178,6 +178,8 @@ def target_size(to: str, width: int, height: int) -> tuple[int, int]:
         size = int(match[1]), int(match[2])
         if min(size) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {to}")
+        if max(size) > MAX_SIDE:
+            raise ValueError(f"expected sides of at most {MAX_SIDE}, got {to}")
         return size
     match = re.fullmatch(r"(\d{3,4})p", to)
     if match is None:

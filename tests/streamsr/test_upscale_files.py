@@ -216,11 +216,17 @@ def test_finer_chroma_is_kept(upscale: Command, tmp_path: Path, pix_fmt: str) ->
 
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "suffix"),
-    [("ffv1", "yuv420p10le", ".mkv"), ("ffv1", "gray", ".mkv"), ("ffv1", "bgr0", ".mkv"), ("ffv1", "yuva420p", ".mkv"),
-     ("ffv1", "yuv410p", ".mkv"), ("ffv1", "yuv411p", ".mkv"), ("ffv1", "yuv440p", ".mkv"),
-     ("ffv1", "gray10le", ".mkv"), ("rawvideo", "yuyv422", ".avi"), ("rawvideo", "nv12", ".nut"), ("png", "rgb24", ".mov"), ("gif", "rgb8", ".gif"),
-     ("mpeg2video", "yuv420p", ".ts"), ("mjpeg", "yuvj422p", ".mkv")],
-)  # fmt: skip
+    [
+        *(("ffv1", pix_fmt, ".mkv") for pix_fmt in ("yuv420p10le", "gray", "gray10le", "bgr0", "yuva420p")),
+        *(("ffv1", pix_fmt, ".mkv") for pix_fmt in ("yuv410p", "yuv411p", "yuv440p")),
+        ("rawvideo", "yuyv422", ".avi"),
+        ("rawvideo", "nv12", ".nut"),
+        ("png", "rgb24", ".mov"),
+        ("gif", "rgb8", ".gif"),
+        ("mpeg2video", "yuv420p", ".ts"),
+        ("mjpeg", "yuvj422p", ".mkv"),
+    ],
+)
 def test_the_picture_looks_the_same_from_every_pixel_format(
     upscale: Command, tmp_path: Path, codec: str, pix_fmt: str, suffix: str
 ) -> None:
