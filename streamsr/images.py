@@ -40,7 +40,8 @@ def read_image(path: Path) -> tuple[Image, Image | None]:
     if image is None:
         raise SourceError(f"{path}: " + ("not a picture, or damaged" if content.size else "the file is empty"))
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
-        raise SourceError(f"{path}: {image.shape[1]}x{image.shape[0]} is more than can be handled ({MAX_PIXELS} pixels)")
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise SourceError(f"{path}: {size} is more than can be handled ({MAX_PIXELS} pixels)")
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if image.dtype != np.uint8:

@@ -17,7 +17,6 @@ import pytest
 from tests.streamsr.conftest import Command, Result, command
 from tests.streamsr.media import look, make_video
 
-
 LARGEST_FILE = 300_000
 """Enough for the compiled code that numba stores on a first run."""
 
@@ -62,7 +61,7 @@ def _huge(path: Path) -> None:
 
 
 MAKERS: dict[str, Callable[[Path], object]] = {
-    "missing.mp4": lambda path: None,
+    "missing.mp4": lambda _: None,
     "directory.mp4": lambda path: path.mkdir(),
     "empty.mp4": lambda path: path.touch(),
     "sound.mp4": _audio_only,
@@ -76,7 +75,7 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "huge.y4m": _huge,
     "noise.png": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + np.random.default_rng(0).bytes(500)),
     "empty.png": lambda path: path.touch(),
-    "missing.png": lambda path: None,
+    "missing.png": lambda _: None,
     "directory.png": lambda path: path.mkdir(),
 }
 
@@ -289,8 +288,8 @@ def complaint(result: Result) -> str:
 @pytest.mark.parametrize(
     ("name", "make"),
     [
-        ("empty.tflite", lambda good: b""),
-        ("text.tflite", lambda good: b"this is no model, just a long line of text " * 9),
+        ("empty.tflite", lambda _: b""),
+        ("text.tflite", lambda _: b"this is no model, just a long line of text " * 9),
         ("cut.tflite", lambda good: good[: len(good) // 2]),
         ("tail.tflite", lambda good: good[-len(good) // 2 :]),
         ("zeros.tflite", lambda good: bytes(len(good))),
