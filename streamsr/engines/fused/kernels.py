@@ -53,6 +53,20 @@ def name(vectors: int, channels: int, taps: int) -> str:
     return f"conv_{vectors}_{channels}_{taps}"
 
 
+def kernels(isa: Isa, llvm: int, scale: int) -> str:
+    """All convolutions of the network for one scale."""
+    return "\n".join(
+        convolution(isa, llvm, vectors=vectors, channels=channels, taps=taps)
+        for vectors in range(1, isa.vectors + 1)
+        for channels, taps in kinds(isa, scale)
+    )
+
+
+def kinds(isa: Isa, scale: int) -> tuple[tuple[int, int], ...]:
+    """Output channels and taps of the kernels, by the number that stands in an operation's record."""
+    return (4, 1), (isa.channels, 3), (3 * isa.subpixels(scale), 3)
+
+
 def convolution(isa: Isa, llvm: int, *, vectors: int, channels: int, taps: int) -> str:
     """A function that computes ``vectors`` x ``lanes`` pixels of ``groups`` x ``channels`` output channels.
 

@@ -14,6 +14,9 @@ HEAD = 64
 REACH = 5
 """Rows and columns around the output that the five 3x3 convolutions see."""
 
+COLUMNS = 1024
+"""Widest strip: its rows fill about 0.6 MB, and a core has 1 MB of cache to itself."""
+
 
 class Ring(NamedTuple):
     """``planes`` lines for each of ``rows`` rows, from line ``first`` on."""
@@ -57,7 +60,7 @@ def stride(width: int, lanes: int) -> int:
     An odd number of cache lines: with a power of two all planes of a row would meet in the same few cache sets.
     """
     vectors = -(-width // lanes)
-    return (HEAD + 4 * lanes * vectors + 64 + 63) // 64 * 64 // 64 * 64 | 64
+    return (HEAD + 4 * lanes * vectors + 64 + 63) // 64 * 64 | 64
 
 
 SEGMENTS = 4

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from streamsr.engines.fused import layout
 from streamsr.engines.fused.graph import Conv, Network
 from streamsr.engines.fused.isa import Isa
-from streamsr.engines.fused.kernels import ONE_APART
+from streamsr.engines.fused.kernels import ONE_APART, kinds
 from streamsr.engines.fused.layout import Ring, Rings
 from streamsr.engines.fused.rows import head_planes
 
@@ -46,12 +46,12 @@ def plan(network: Network, isa: Isa) -> Plan:
     words, data = np.zeros((len(ops), layout.OP_WORDS), np.int64), []
     for record, (conv, target, segments) in zip(words, ops, strict=True):
         head = conv is network.head
-        channels = 3 * isa.subpixels(network.scale) if head else isa.channels
         taps = _window(conv) if segments is window else _rows(conv)
+        kind = 2 if head else int(taps.shape[2] == 3)
+        channels = kinds(isa, network.scale)[kind][0]
         weights, params = _weights(taps, channels), _params(conv, channels, isa)
         data += [weights, params]
         step = channels // 4 if conv.groups > 1 else 0
-        kind = 2 if head else int(taps.shape[2] == 3)
         record[:9] = kind, len(weights), step, weights.ctypes.data, params.ctypes.data, *target, len(segments)
         for k, (ring, dy, count) in enumerate(segments):
             record[9 + 5 * k : 14 + 5 * k] = *ring, dy, count

@@ -8,7 +8,7 @@ right of each row: together they are the "same" padding of every convolution.
 from streamsr.engines.fused import layout
 from streamsr.engines.fused.ir import Function
 from streamsr.engines.fused.isa import Isa
-from streamsr.engines.fused.kernels import name
+from streamsr.engines.fused.kernels import kinds, name
 from streamsr.engines.fused.layout import Ring, Rings
 
 _WORD = {word: 8 * k for k, word in enumerate(layout.CALL)}
@@ -17,9 +17,8 @@ _WORD = {word: 8 * k for k, word in enumerate(layout.CALL)}
 def walk(isa: Isa, scale: int) -> str:
     """IR of ``run(ptr call)``, which computes one strip, and of the functions it uses."""
     rings = Rings.of(head_planes(isa, scale))
-    kinds = ((isa.channels, 1), (isa.channels, 3), (3 * isa.subpixels(scale), 3))
     parts = ["declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n"]
-    parts += [_slot(), _fill(), _stage(isa, kinds), _read(isa, rings), _corner(isa, rings), _write(isa, scale, rings)]
+    parts += [_slot(), _fill(), _stage(isa, kinds(isa, scale)), _read(isa, rings), _corner(isa, rings), _write(isa, scale, rings)]
     return "\n".join([*parts, _run(rings)])
 
 
@@ -60,7 +59,7 @@ def _fill() -> str:
     return f.text()
 
 
-def _stage(isa: Isa, kinds: tuple[tuple[int, int], ...]) -> str:
+def _stage(isa: Isa, sizes: tuple[tuple[int, int], ...]) -> str:
     """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on."""
     f = Function("stage", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad")
     line, table = _get(f, "line"), f.load("ptr", "%call", _WORD["table"])
@@ -84,7 +83,7 @@ def _stage(isa: Isa, kinds: tuple[tuple[int, int], ...]) -> str:
             with f.loop(0, planes) as plane:
                 f.store("ptr", f.at(start, f.mul(plane, line)), table, f.mul(f.add(total[0], plane), 8))
             total[0] = f.add(total[0], planes)
-        for number, (channels, taps) in enumerate(kinds):
+        for number, (channels, taps) in enumerate(sizes):
             with f.when(f(f"icmp eq i64 {kind}, {number}")):
                 for width in range(isa.vectors, 0, -1):
                     full = width == isa.vectors
