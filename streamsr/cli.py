@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streamsr.stats import Recorder
     from streamsr.upscaler import Upscaler
 
-ENGINES = ("auto", "litert")  # as in streamsr.engines.select, which would cost its imports here
+ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.select, which would cost its imports here
 CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.file
 NATIVE_STDERR = 2
 CANCELLED = 130  # 128 + SIGINT, as shells have it

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamsr.engines.select import EngineChoice, open_engine
+from streamsr.engines.select import ENGINES, EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.machine import processor_name, usable_cores
 from streamsr.model import find_model
@@ -23,12 +23,14 @@ def describe(what: str | None) -> Iterator[str]:
 def _machine() -> Iterator[str]:
     yield f"machine   {processor_name()}, {usable_cores()} usable cores"
     yield "versions  " + ", ".join(f"{name} {version}" for name, version in versions().items())
-    try:
-        engine, why = open_engine(find_model(), EngineChoice())
-        with engine:
-            yield f"engine    {engine.name} on {engine.threads} threads: {why}"
-    except ModelError as error:
-        yield f"engine    none: {error}"
+    for name in ENGINES:
+        try:
+            engine, why = open_engine(find_model(), EngineChoice(name))
+            with engine:
+                found = f" takes {engine.name}, {engine.threads} threads ({why})" if name == "auto" else " runs here"
+        except ModelError as error:
+            found = f" does not run here: {error}"
+        yield f"engine    {name}{found}"
     for name in weights.names():
         yield f"model     {name}{_quality(name)}"
 

@@ -35,6 +35,15 @@ class DelegateError(ModelError):
     """The delegate cannot be used; the message says why."""
 
 
+def installed(library: str) -> bool:
+    """Whether the loader finds a library of this name, in whatever state."""
+    try:
+        ctypes.PyDLL(library)
+    except OSError as error:
+        return f"{library}: cannot open shared object file" not in str(error)
+    return True
+
+
 def load(library: str, options: Mapping[str, str]) -> Any:  # the wheel has no types
     """The delegate of this shared library. Raises DelegateError when it does not load or refuses its options."""
     from ai_edge_litert.interpreter import load_delegate  # 0.1 s: only for who needs it

@@ -1,13 +1,17 @@
 """Which engine runs a model on this machine, and why."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from streamsr.engines import Engine
+from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 
-ENGINES = ("auto", "litert")
+ENGINES = ("auto", "fused", "openvino", "litert")
+"""After ``auto``, in the order of preference: the first two are faster, the last is the reference and runs anywhere."""
+
 log = logging.getLogger("streamsr")
 
 
@@ -31,6 +35,8 @@ class EngineChoice:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"expected an engine of {', '.join(ENGINES)}, got {self.engine!r}")
+        if self.delegate is not None and self.engine not in ("auto", "litert"):
+            raise ValueError(f"expected no delegate with the {self.engine} engine: LiteRT drives delegates")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"expected at least 1 thread, got {self.threads}")
         if self.batch is not None and self.batch < 1:
@@ -40,31 +46,64 @@ class EngineChoice:
 def open_engine(model: ModelFile, choice: EngineChoice) -> tuple[Engine, str]:
     """The engine for this model, and one line saying why it was chosen.
 
-    An NPU delegate that was asked for must work; one that was only found is used when it passes its self-test and is
-    otherwise named in the log. Raises ModelError when no engine runs the model.
+    What was asked for must work. ``auto`` takes an NPU whose delegate is found and passes its self-test, else the first
+    CPU engine that runs the model; what was tried and did not work is named in the line and in the log. Raises
+    ModelError when no engine runs the model.
     """
-    from streamsr.engines.delegate import WELL_KNOWN, DelegateError, load, open_delegate
+    if choice.delegate is not None:
+        from streamsr.engines.delegate import open_delegate
+
+        engine = open_delegate(model, choice.delegate, choice.delegate_options, batch=choice.batch)
+        return engine, "asked for, passed its self-test"
+    if choice.engine != "auto":
+        return _OPENERS[choice.engine](model, choice), "asked for"
+    failed: list[str] = []
+    npu = _probed(model, choice, failed)
+    if npu is not None:
+        return npu, "NPU found, passed its self-test"
+    for note in failed:
+        log.warning("%s; using the CPU", note)
+    for name in ("fused", *(["openvino"] if find_spec("openvino") else [])):
+        try:
+            return _OPENERS[name](model, choice), "; ".join(["fastest here", *failed])
+        except ModelError as error:
+            failed.append(f"not {name}: {error}")
+            log.info(failed[-1])
+    return _litert(model, choice), "; ".join(failed)
+
+
+def _probed(model: ModelFile, choice: EngineChoice, failed: list[str]) -> Engine | None:
+    """An NPU with a delegate library under a well-known name; what is there but does not work goes to ``failed``."""
+    from streamsr.engines.delegate import WELL_KNOWN, DelegateError, installed, open_delegate
+
+    for library in filter(installed, WELL_KNOWN):
+        try:
+            return open_delegate(model, library, {}, batch=choice.batch)
+        except DelegateError as error:
+            failed.append(str(error))
+    return None
+
+
+def _fused(model: ModelFile, choice: EngineChoice) -> Engine:
+    from streamsr.engines.fused import FusedEngine
+
+    return FusedEngine(model, threads=choice.threads)
+
+
+def _openvino(model: ModelFile, choice: EngineChoice) -> Engine:
+    from streamsr.engines.openvino import OpenVINOEngine
+
+    return OpenVINOEngine(model, threads=choice.threads)
+
+
+def _litert(model: ModelFile, choice: EngineChoice) -> Engine:
     from streamsr.engines.litert import LiteRTEngine
 
-    if choice.delegate is not None:
-        return (
-            open_delegate(model, choice.delegate, choice.delegate_options, batch=choice.batch),
-            f"delegate {choice.delegate} was asked for and passed its self-test",
-        )
-    notes = []
-    if choice.engine == "auto":
-        for library, vendor in WELL_KNOWN.items():
-            try:
-                load(library, {})
-            except DelegateError as error:
-                if "cannot open shared object" not in str(error):
-                    notes.append(str(error))
-                continue
-            try:
-                return open_delegate(model, library, {}, batch=choice.batch), f"{vendor} NPU found, self-test passed"
-            except DelegateError as error:
-                notes.append(str(error))
-    for note in notes:
-        log.warning("%s; using the CPU", note)
-    why = "asked for" if choice.engine == "litert" else "; ".join(["no NPU delegate found" if not notes else notes[0]])
-    return LiteRTEngine(model, threads=choice.threads, batch=choice.batch or 1), why
+    return LiteRTEngine(model, threads=choice.threads, batch=choice.batch or 1)
+
+
+_OPENERS: Mapping[str, Callable[[ModelFile, EngineChoice], Engine]] = {
+    "fused": _fused,
+    "openvino": _openvino,
+    "litert": _litert,
+}
