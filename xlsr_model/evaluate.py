@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from xlsr_model.data import Image, Pair, find_images, load_pairs
 from xlsr_model.imresize import imresize
 from xlsr_model.metrics import compare
+from xlsr_model.network import CLIP_AT
 
 BASELINES = ("bicubic",)
 
@@ -30,7 +32,7 @@ def bicubic(scale: int) -> Upscaler:
 
 
 def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
-    """A .tflite super-resolution file: uint8 in and out (bytes are pixels) or float32 (RGB/255 in, 0..6 or 0..1 out).
+    """A .tflite super-resolution file: uint8 in and out or float32 (RGB/255 in, 0..6 or 0..1 out).
 
     Raises ValueError for anything else.
     """
@@ -60,16 +62,25 @@ def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
     scale, rest = divmod(probe.shape[0], 16)
     if rest or probe.shape != (16 * scale, 16 * scale, 3):
         raise ValueError(f"{file}: not a super-resolution model: a 16x16 image became {probe.shape}")
-    if kinds[0] == np.uint8:
-        return Upscaler(file.stem, scale, invoke)
-    # White stays white: that tells the RELU6 form, whose full scale is 6, from the plain one.
-    full_scale = 6.0 if np.median(probe[5 * scale : -5 * scale, 5 * scale : -5 * scale]) > 3 else 1.0
+    white = CLIP_AT if _ends_in_relu6(file) else 1.0
+    step, zero = made[0]["quantization"]
+    if kinds[0] == np.uint8 and zero == 0 and np.isclose(step * 255, white):
+        return Upscaler(file.stem, scale, invoke)  # bytes are pixels
 
-    def run_float(lr: Image) -> Image:
-        output = invoke(lr.astype(np.float32) / 255) * (255 / full_scale)
-        return np.clip(np.rint(output), 0, 255).astype(np.uint8)
+    def run_scaled(lr: Image) -> Image:
+        output = invoke(lr) if kinds[0] == np.uint8 else invoke(lr.astype(np.float32) / 255)
+        values = (output.astype(np.float32) - zero) * step if step else output
+        return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
 
-    return Upscaler(file.stem, scale, run_float)
+    return Upscaler(file.stem, scale, run_scaled)
+
+
+def _ends_in_relu6(file: Path) -> bool:
+    """Whether a convolution is clipped at 6: our export's form of Clipped ReLU, whose white is 6 and not 1."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.read_bytes(), 0))
+    options = [operator.builtinOptions for operator in model.subgraphs[0].operators]
+    relu6 = schema.ActivationFunctionType.RELU6
+    return any(isinstance(o, schema.Conv2DOptionsT) and o.fusedActivationFunction == relu6 for o in options)
 
 
 def evaluate(upscaler: Upscaler, pairs: list[Pair]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+CLIP_AT = (
+    6.0  # Clipped ReLU is deployed as RELU6 of six times the last convolution: the same function, but one XNNPACK has
+)
 Tensor = Any  # a tensor of whichever Keras backend runs
 Conv = Callable[[str, Tensor, int, int, int, str], Tensor]
 Concat = Callable[[Tensor, Tensor], Tensor]

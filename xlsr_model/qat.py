@@ -32,7 +32,7 @@ def stored_tensors(network: str, scale: int) -> dict[str, bool]:
         return name
 
     def concat(a: str, b: str) -> str:
-        signed["concat"] = signed.pop(a) or signed.pop(b)
+        signed["concat"] = any([signed.pop(a), signed.pop(b)])
         return "concat"
 
     NETWORKS[network](conv, concat, "input", scale)

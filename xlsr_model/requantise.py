@@ -12,9 +12,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from xlsr_model.export import CLIP_AT
 from xlsr_model.gradient import Arrays
-from xlsr_model.network import layers
+from xlsr_model.network import CLIP_AT, layers
 from xlsr_model.qat import Scale, activation_scales, kernel_step
 
 INPUT_SCALE: Scale = (1 / 255, -128)
@@ -48,12 +47,36 @@ def requantise(template: bytes, weights: Arrays, network: str, scale: int) -> by
     tensor_scales[first.outputs[0]] = scales["input"]
     for index, (step, zero) in tensor_scales.items():
         _set_scale(graph.tensors[index], step, zero)
+    _pin_output(model)
     for operator in graph.operators:
         if _code(model, operator) == schema.BuiltinOperator.CONV_2D:
             name = _layer_name(graph.tensors[operator.outputs[0]].name.decode(), by_name)
             gain = CLIP_AT if by_name[name].activation == "clip" else 1.0
             _set_convolution(model, operator, weights, name, tensor_scales[operator.inputs[0]][0], gain)
-    builder = flatbuffers.Builder(len(template))
+    return _packed(model)
+
+
+def pin_output(content: bytes) -> bytes:
+    """The same post-training-quantised file with an output scale of exactly 6/255, zero point 0: bytes are pixels.
+
+    Calibration gives that only if some picture comes out at full white; the head's own numbers do not depend on it.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    _pin_output(model)
+    return _packed(model)
+
+
+def _pin_output(model: Any) -> None:
+    """The head is the last convolution; what follows only moves its bytes around."""
+    graph = model.subgraphs[0]
+    convolutions = [n for n, op in enumerate(graph.operators) if _code(model, op) == schema.BuiltinOperator.CONV_2D]
+    for operator in graph.operators[convolutions[-1] :]:
+        tensor = graph.tensors[operator.outputs[0]]
+        _set_scale(tensor, OUTPUT_SCALE[0], 0 if tensor.type == schema.TensorType.UINT8 else OUTPUT_SCALE[1])
+
+
+def _packed(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 16)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

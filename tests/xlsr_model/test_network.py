@@ -11,7 +11,9 @@ def test_xlsr_has_the_parameters_of_the_paper(scale, parameters):
 
 
 def test_layer_table_of_x3():
-    table = [(layer.channels_in, layer.channels, layer.kernel, layer.groups, layer.activation) for layer in layers("xlsr", 3)]
+    table = [
+        (layer.channels_in, layer.channels, layer.kernel, layer.groups, layer.activation) for layer in layers("xlsr", 3)
+    ]
     block = [(32, 32, 3, 4, "relu"), (32, 32, 1, 1, "none")]
     assert table == [
         (3, 32, 3, 1, "relu"),
@@ -43,7 +45,9 @@ def test_same_seed_gives_same_weights():
 
 
 def test_weights_of_another_scale_are_refused_by_the_layer_that_differs():
-    with pytest.raises(ValueError, match=r"not weights of xlsr x3: expected head/kernel \(3, 3, 32, 27\), got \(3, 3, 32, 12\)"):
+    with pytest.raises(
+        ValueError, match=r"not weights of xlsr x3: expected head/kernel \(3, 3, 32, 27\), got \(3, 3, 32, 12\)"
+    ):
         check_weights(initial_weights("xlsr", 2, seed=0), "xlsr", 3)
 
 
