@@ -8,8 +8,9 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from streamsr.engines.fused import cache
+from streamsr.engines.fused.instructions import declarations
 from streamsr.engines.fused.isa import Isa, detect
-from streamsr.engines.fused.kernels import declarations, kernels
+from streamsr.engines.fused.kernels import kernels
 from streamsr.engines.fused.rows import walk
 from streamsr.errors import ModelError
 

@@ -3,7 +3,7 @@
 Text rather than a builder because vector code reads better that way, and the generator then needs no import.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -73,7 +73,7 @@ class Function:
 
     @contextmanager
     def carry(
-        self, start: str | int, end: str | int, step: int, kinds: list[str], values: list[str]
+        self, start: str | int, end: str | int, step: int, kinds: Sequence[str], values: Sequence[str]
     ) -> Iterator[tuple[str, list[str]]]:
         """The same with values carried from turn to turn, of the types ``kinds``.
 

@@ -8,45 +8,42 @@ from dataclasses import dataclass
 class Isa:
     """One way to emit the kernels.
 
-    ``lanes`` pixels fill a vector register (4 bytes each). A kernel keeps ``channels`` x ``vectors`` sums in
-    registers; the head's kernel keeps ``subpixels`` x 3 channels. ``needs`` are LLVM's names of the CPU features;
-    nothing of this kind may run on a CPU that lacks one.
+    ``lanes`` pixels fill a vector register (4 bytes each), of which there are ``registers``. A 3x3 kernel keeps
+    ``channels`` x ``vectors`` sums in them. ``needs`` are LLVM's names of the CPU features that the code may use:
+    nothing of this kind may run on a CPU that lacks one. ``dot`` is LLVM's name of the dot-product instruction, which
+    with ``signed`` takes pixels from -128; ``letter`` is its name for a vector register in constraints.
     """
 
     name: str
     triple: str
     lanes: int
+    registers: int
     vectors: int
     channels: int
     needs: tuple[str, ...]
     dot: str
-    register: str
+    letter: str
     signed: bool = False
 
+    @property
+    def x86(self) -> bool:
+        return self.triple.startswith("x86")
+
     def subpixels(self, scale: int) -> int:
-        """Output pixels of one row that the head computes together; a divisor of ``scale``."""
-        room = self.channels + 1 if self.channels > 4 else 3
-        return max(n for n in range(1, scale + 1) if scale % n == 0 and 3 * n <= room)
+        """Output pixels of one row, three channels each, that the head computes together; a divisor of ``scale``."""
+        most = (self.registers - 4) // (3 * self.vectors)
+        return max(n for n in range(1, scale + 1) if scale % n == 0 and n <= most)
 
 
-_X86 = ("x86_64-unknown-linux-gnu",)
+_X86 = "x86_64-unknown-linux-gnu"
 _ARM = "aarch64-unknown-linux-gnu"
+_AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512vbmi", "avx512vnni")
 
-# 24 of 32 registers hold sums, 3 pixels, the rest weights; the head at x3 keeps 27. VBMI orders the output bytes.
-AVX512 = Isa(
-    "avx512-vnni",
-    *_X86,
-    16,
-    3,
-    8,
-    ("avx512f", "avx512bw", "avx512vl", "avx512vbmi", "avx512vnni"),
-    "avx512.vpdpbusd.512",
-    "v",
-)
-# 12 of 16 registers hold sums, so that one remains for the weights.
-AVX = Isa("avx-vnni", *_X86, 8, 3, 4, ("avx2", "fma", "avxvnni"), "avx512.vpdpbusd.256", "x")
-ARM_USDOT = Isa("arm-usdot", _ARM, 4, 3, 8, ("neon", "dotprod", "i8mm"), "usdot", "w")
-ARM_SDOT = Isa("arm-sdot", _ARM, 4, 3, 8, ("neon", "dotprod"), "sdot", "w", signed=True)
+# Of 32 registers 24 hold sums (27 in the head at x3), 3 pixels, the rest weights. VBMI orders the output bytes.
+AVX512 = Isa("avx512-vnni", _X86, 16, 32, 3, 8, _AVX512, "avx512.vpdpbusd.512", "v")
+AVX = Isa("avx-vnni", _X86, 8, 16, 3, 4, ("avx2", "fma", "avxvnni"), "avx512.vpdpbusd.256", "x")
+ARM_USDOT = Isa("arm-usdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod", "i8mm"), "usdot", "w")
+ARM_SDOT = Isa("arm-sdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod"), "sdot", "w", signed=True)
 
 
 def detect(features: Mapping[str, bool]) -> Isa | None:

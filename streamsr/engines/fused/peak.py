@@ -1,0 +1,61 @@
+"""The most multiply-adds a second that one core can do with the instruction the engine uses: its yardstick."""
+
+import ctypes
+import time
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from streamsr.engines.fused.compile import Library, host_isa
+from streamsr.engines.fused.instructions import declarations, dot
+from streamsr.engines.fused.ir import Function
+from streamsr.engines.fused.isa import Isa
+
+CALL_S = 0.0004
+"""Length of one measurement: long against a clock reading, short against a turn of the system's scheduler."""
+
+BASE_MACS, HEAD_MACS = 13_840, 288
+"""Multiply-adds for an LR pixel of all layers but the head, and of the head for each of its 3 * s * s outputs."""
+
+
+def macs(scale: int) -> int:
+    """Multiply-adds the network needs for one LR pixel, each counted once: what padding costs is the engine's loss."""
+    return BASE_MACS + HEAD_MACS * 3 * scale * scale
+
+
+class Peak:
+    """Measures one core: dot products on registers alone, as many chains as the network's kernels have."""
+
+    def __init__(self) -> None:
+        isa = host_isa()
+        self._library = Library(peak_ir(isa, llvm.llvm_version_info[0]), isa)
+        self._run = self._library.function("peak", ctypes.c_int64, ctypes.c_void_p)
+        self._memory = np.zeros(64, np.uint8)
+        self._macs = 4 * isa.lanes * isa.vectors * isa.channels
+        self._turns = max(1, round(1000 * CALL_S / self._seconds(1000)))
+
+    def sample(self) -> float:
+        """Multiply-adds a second in one short measurement. Take many: the highest is the core's, the rest is noise."""
+        return self._macs * self._turns / self._seconds(self._turns)
+
+    def close(self) -> None:
+        self._library.close()
+
+    def _seconds(self, turns: int) -> float:
+        start = time.perf_counter()
+        self._run(turns, self._memory.ctypes.data)
+        return time.perf_counter() - start
+
+
+def peak_ir(isa: Isa, version: int) -> str:
+    """IR of ``peak(i64 turns, ptr memory)``, which reads and writes one vector."""
+    f = Function("peak", "i64 %turns, ptr %memory", linkage="")
+    kind, count = f"<{isa.lanes} x i32>", isa.vectors * isa.channels
+    pixels, weight = f.load(f"<{4 * isa.lanes} x i8>", "%memory"), f.load(kind, "%memory")
+    with f.carry(0, "%turns", 1, [kind] * count, ["zeroinitializer"] * count) as (_, sums):
+        sums[:] = [dot(f, isa, version, total, pixels, weight) for total in sums]
+    total = sums[0]
+    for other in sums[1:]:
+        total = f(f"add {kind} {total}, {other}")
+    f.store(kind, total, "%memory")
+    return declarations(isa, version) + f.text()
