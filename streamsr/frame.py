@@ -16,6 +16,7 @@ class Frame:
     duration   in ticks, 0 when the container did not say
     index      position among the frames of its source, from 0
     arrival_s  ``time.monotonic()`` when the frame was captured or decoded
+    lr         of an upscaled live frame, the picture it was made from
     """
 
     rgb: Image
@@ -24,6 +25,7 @@ class Frame:
     duration: int = 0
     index: int = 0
     arrival_s: float = 0.0
+    lr: Image | None = None
 
     @property
     def time_s(self) -> float:

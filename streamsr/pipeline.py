@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from streamsr.channel import Channel, ReaderGone
 from streamsr.frame import Frame, StreamInfo
 from streamsr.sinks import Sink
-from streamsr.sources import Source
+from streamsr.sources import Source, Stoppable
 from streamsr.stats import Recorder, Stats
 from streamsr.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from streamsr.live import LiveStage
 
 WAITING = 2
 """Frames that may wait between two stages: enough to hide a hiccup; more would only cost memory and latency."""
@@ -24,14 +27,22 @@ class Pipeline:
     A context manager (entered by the loop itself if need be) and an iterator. The pipeline enters and leaves the
     source; the upscaler stays the caller's. Leaving the ``with`` block or the loop for any reason stops the threads and
     waits for them. The exception a stage raised surfaces, itself, in the caller's loop.
+
+    budget_s  the source is live: frames leave the upscaler at this age at most, in lower quality if need be, and only
+              the newest waits; see `streamsr.live`. Without it every frame is upscaled in full, however long it takes.
     """
 
-    def __init__(self, source: Source, upscaler: Upscaler, *, record: Recorder | None = None) -> None:
+    def __init__(
+        self, source: Source, upscaler: Upscaler, *, budget_s: float | None = None, record: Recorder | None = None
+    ) -> None:
         self._source, self._upscaler = source, upscaler
         self.record = record or upscaler.record
         self._stack: ExitStack | None = None
-        self._decoded: Channel[Frame] = Channel(max(WAITING, upscaler.engine.batch))
-        self._upscaled: Channel[Frame] = Channel(WAITING)
+        self._live = None if budget_s is None else _live_stage(upscaler, budget_s)
+        self._decoded: Channel[Frame] = Channel(
+            1 if self._live else max(WAITING, upscaler.engine.batch), newest=self._live is not None
+        )
+        self._upscaled: Channel[Frame] = Channel(1 if self._live else WAITING)
 
     @property
     def info(self) -> StreamInfo:
@@ -41,6 +52,9 @@ class Pipeline:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self._source)
+            stack.callback(self._account)
+            if self._live is not None:
+                self._live.warm(self._source.info)
             for name, work, reads, writes in (
                 ("decode", self._decode, None, self._decoded),
                 ("upscale", self._upscale, self._decoded, self._upscaled),
@@ -53,6 +67,8 @@ class Pipeline:
             # Last in, first out: every reader leaves, so that every writer wakes, before the threads are waited for.
             stack.callback(self._decoded.leave)
             stack.callback(self._upscaled.leave)
+            if isinstance(self._source, Stoppable):
+                stack.callback(self._source.stop)
             self._stack = stack.pop_all()
         return self
 
@@ -79,9 +95,26 @@ class Pipeline:
             self._decoded.put(frame)
 
     def _upscale(self) -> None:
+        if self._live is not None:
+            self._upscale_live(self._live)
+            return
         for frames in self._decoded.groups(self._upscaler.engine.batch):
             for frame in self._upscaler.frames(frames):
                 self._upscaled.put(frame)
+
+    def _upscale_live(self, stage: "LiveStage") -> None:
+        lost = 0
+        for frame in self._decoded:
+            done = stage.frame(frame, waiting=self._decoded.waiting)
+            self.record.count("dropped", self._decoded.dropped - lost)
+            lost = self._decoded.dropped
+            if done is not None:
+                self._upscaled.put(done)
+
+    def _account(self) -> None:
+        """Once the threads are joined: frames of a live source that nobody fetched any more were dropped."""
+        if self._live is not None:
+            self.record.count("dropped", self.record.unaccounted)
 
     def run(self, sink: Sink, *, progress: Callable[[Frame], None] | None = None) -> Stats:
         """Write every frame into the entered ``sink`` and commit it. ``progress`` is called after each frame."""
@@ -91,6 +124,12 @@ class Pipeline:
                 progress(frame)
         sink.commit()
         return self.record.snapshot()
+
+
+def _live_stage(upscaler: Upscaler, budget_s: float) -> "LiveStage":
+    from streamsr.live import LiveStage  # with its compiled loops: only for who is live
+
+    return LiveStage(upscaler, budget_s)
 
 
 def _closing_both_ends(work: Callable[[], None], reads: Channel[Frame] | None, writes: Channel[Frame]) -> None:

@@ -30,10 +30,28 @@ class Stats:
     model: str
     threads: int
     reuse_share: float = 0.0
+    live: "Live | None" = None
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
     def json(self) -> dict[str, object]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Live:
+    """What only a live run has.
+
+    late         frames that left the upscaler older than the budget, shown or not
+    sharp        frames shown that are the network's work in every pixel, computed now or before
+    pixel_share  of the pixels of all frames upscaled: by network, taken from the frame before, resized
+    stages_ms    age of the frames at each stage: p50, p95, p99, max
+    """
+
+    budget_ms: float
+    late: int
+    sharp: int
+    pixel_share: dict[str, float]
+    stages_ms: dict[str, dict[str, float | None]]
 
 
 class Recorder:
@@ -44,19 +62,33 @@ class Recorder:
         self.threads = 0
         self._frames: Counter[str] = Counter(dict.fromkeys(("in", "out", *FATES, "damaged"), 0))
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._latency_s: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._pixels = self._pixels_reused = 0
+        self._latency_s: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATENCIES_KEPT))
+        self._pixels = self._pixels_reused = self._pixels_resized = 0
+        self.budget_s: float | None = None
+        self.late = self.sharp = 0
         self._start = time.perf_counter()
 
     def count(self, what: str, number: int = 1) -> None:
         self._frames[what] += number
 
-    def pixels(self, *, total: int, reused: int) -> None:
+    def pixels(self, *, total: int, reused: int, resized: int = 0) -> None:
         self._pixels += total
         self._pixels_reused += reused
+        self._pixels_resized += resized
 
-    def latency(self, seconds: float) -> None:
-        self._latency_s.append(seconds)
+    def latency(self, seconds: float, stage: str = "out") -> None:
+        """The age of a frame at this stage; ``out`` is where it leaves the pipeline."""
+        self._latency_s[stage].append(seconds)
+
+    @property
+    def frames(self) -> dict[str, int]:
+        """The counts so far."""
+        return dict(self._frames)
+
+    @property
+    def unaccounted(self) -> int:
+        """Frames read that have no fate yet."""
+        return self._frames["in"] - sum(self._frames[fate] for fate in FATES)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -69,20 +101,40 @@ class Recorder:
 
     def snapshot(self) -> Stats:
         wall = time.perf_counter() - self._start
-        latency: dict[str, float | None] = dict.fromkeys(("p50", "p95", "p99", "max"))
-        if self._latency_s:
-            values = np.percentile(np.array(self._latency_s), [50, 95, 99, 100]) * 1e3
-            latency = {key: round(float(value), 3) for key, value in zip(latency, values, strict=True)}
         return Stats(
             frames=dict(self._frames),
-            latency_ms=latency,
+            latency_ms=_percentiles_ms(self._latency_s["out"]),
             seconds={"wall": round(wall, 4), **{name: round(s, 4) for name, s in self._seconds.items()}},
             fps=round(self._frames["out"] / wall, 3) if wall else 0.0,
             engine=self.engine,
             model=self.model,
             threads=self.threads,
             reuse_share=round(self._pixels_reused / self._pixels, 4) if self._pixels else 0.0,
+            live=self._live(),
         )
+
+    def _live(self) -> Live | None:
+        if self.budget_s is None:
+            return None
+        pixels = max(self._pixels, 1)
+        reused, resized = self._pixels_reused / pixels, self._pixels_resized / pixels
+        share = {"network": 1 - reused - resized if self._pixels else 0.0, "reused": reused, "resized": resized}
+        return Live(
+            budget_ms=round(self.budget_s * 1e3, 3),
+            late=self.late,
+            sharp=self.sharp,
+            pixel_share={name: round(value, 4) for name, value in share.items()},
+            stages_ms={stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())},
+        )
+
+
+def _percentiles_ms(seconds: deque[float]) -> dict[str, float | None]:
+    """Of a list that another thread may be appending to."""
+    values = list(seconds)
+    if not values:
+        return dict.fromkeys(("p50", "p95", "p99", "max"))
+    found = np.percentile(np.array(values), [50, 95, 99, 100]) * 1e3
+    return {key: round(float(value), 3) for key, value in zip(("p50", "p95", "p99", "max"), found, strict=True)}
 
 
 def versions() -> dict[str, str]:

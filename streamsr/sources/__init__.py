@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from streamsr.frame import Frame, StreamInfo
 
@@ -24,3 +24,11 @@ class Source(Protocol):
     ) -> None: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A source that waits: for its time, for a connection, for somebody's picture."""
+
+    def stop(self) -> None:
+        """Cut the wait short; the iteration ends soon. Called from any thread, more than once perhaps."""

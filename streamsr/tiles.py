@@ -1,0 +1,116 @@
+"""Which parts of a picture deserve the network most when it cannot take all of them."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamsr.changes import CELL, Cells
+from streamsr.engines import Image
+
+TILE_CELLS = 4
+"""Cells along each side of a tile: 32 x 32 pixels, of which a tile alone computes 42 x 42 with its halo."""
+
+TILE_PIXELS = (TILE_CELLS * CELL) ** 2
+
+REFINED_SHARE = 0.125
+"""Of the tiles taken, those that go to parts which were resized earlier and have not changed since, oldest first.
+
+However busy the rest of the picture is, what stands still becomes sharp.
+"""
+
+STICKY = 1.5
+"""How much more a tile counts that the network took in the last frame: quality should not jump between neighbours."""
+
+CHANGE_UNIT = 8.0
+"""Mean difference of 8 bits that makes a change count as much as the detail itself."""
+
+Scores = NDArray[np.float64]
+"""One number for each tile, [rows, columns]."""
+
+
+class Tiles(NamedTuple):
+    """What is known of each tile, [rows, columns] each.
+
+    score    detail and change, see `scores`
+    changed  whether something changed in it
+    age      for how many frames parts of it have stood still without being at full quality, 0 for none
+    taken    whether the network took it in the last frame
+    """
+
+    score: Scores
+    changed: Cells
+    age: NDArray[np.int64]
+    taken: Cells
+
+
+def choose(tiles: Tiles, count: int) -> Cells:
+    """The ``count`` tiles that deserve the network most, of those that changed or are not at full quality."""
+    chosen = np.zeros(tiles.changed.shape, np.bool_)
+    waiting = tiles.age > 0
+    refined = math.ceil(count * REFINED_SHARE)
+    _set_first(chosen, np.where(waiting, -tiles.age.astype(np.float64), np.inf), refined)
+    wanted = tiles.changed & ~chosen
+    merit = tiles.score * np.where(tiles.taken, STICKY, 1.0)
+    _set_first(chosen, np.where(wanted, -merit, np.inf), count - int(chosen.sum()))
+    left = waiting & ~chosen
+    _set_first(chosen, np.where(left, -tiles.age.astype(np.float64), np.inf), count - int(chosen.sum()))
+    return chosen
+
+
+def _set_first(chosen: Cells, order: Scores, count: int) -> None:
+    """Set the ``count`` tiles that come first in ``order``; infinite ones never."""
+    if count <= 0:
+        return
+    flat = order.ravel()
+    first = np.argsort(flat, kind="stable")[:count]
+    chosen.ravel()[first[np.isfinite(flat[first])]] = True
+
+
+def tiles_with(cells: Cells) -> Cells:
+    """Which tiles hold a true cell."""
+    rows, columns = cells.shape
+    padded = np.pad(cells, ((0, -rows % TILE_CELLS), (0, -columns % TILE_CELLS)))
+    return np.asarray(
+        padded.reshape(padded.shape[0] // TILE_CELLS, TILE_CELLS, -1, TILE_CELLS).any(axis=(1, 3)), np.bool_
+    )
+
+
+def cells_of(tiles: Cells, like: Cells) -> Cells:
+    """The cells of these tiles, in a picture with as many cells as ``like``."""
+    rows, columns = like.shape
+    return np.repeat(np.repeat(tiles, TILE_CELLS, axis=0), TILE_CELLS, axis=1)[:rows, :columns]
+
+
+def scores(previous: Image, current: Image) -> Scores:
+    """Detail of each tile, the mean step between neighbouring pixels, weighed up by how much it changed.
+
+    Resizing loses where there is detail; a loss is seen where something moves.
+    """
+    side = TILE_CELLS * CELL
+    height, width = current.shape[:2]
+    sums = np.zeros((-(-height // side), -(-width // side), 3))
+    _measure(previous, current, side, sums)
+    pixels = np.maximum(sums[..., 2], 1)
+    return np.asarray((0.5 + sums[..., 0] / pixels) * (1 + sums[..., 1] / pixels / CHANGE_UNIT))
+
+
+@njit(nogil=True, cache=True)
+def _measure(before, now, side, sums):  # type: ignore[no-untyped-def]  # numba infers
+    """Sums over each tile: steps to the right and down of green, differences of green, pixels; every other line."""
+    height, width = now.shape[:2]
+    for y in range(0, height - 1, 2):
+        row, below, old = now[y], now[y + 1], before[y]
+        for tile in range(sums.shape[1]):
+            detail, change = np.int64(0), np.int64(0)
+            end = min((tile + 1) * side, width - 1)
+            for x in range(tile * side, end):
+                g = np.int64(row[x, 1])
+                detail += abs(g - np.int64(row[x + 1, 1])) + abs(g - np.int64(below[x, 1]))
+                change += abs(g - np.int64(old[x, 1]))
+            into = sums[y // side, tile]
+            into[0] += detail
+            into[1] += change
+            into[2] += max(end - tile * side, 0)

@@ -1,0 +1,233 @@
+"""The live stage: what it does with the pixels, on a fake engine and a virtual clock; and the same bytes as a file."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamsr.engines import Image, Tile
+from streamsr.frame import Frame, StreamInfo
+from streamsr.live import LiveStage
+from streamsr.pipeline import Pipeline
+from streamsr.stats import FATES, Recorder
+from streamsr.upscaler import Upscaler
+
+SCALE = 3
+WIDTH, HEIGHT = 160, 96
+INFO = StreamInfo(WIDTH, HEIGHT, Fraction(1, 30), rate=Fraction(30), live=True)
+
+
+class Clock:
+    """Virtual seconds."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def network(lr: Image) -> Image:
+    """What the fake engine gives: each pixel inverted and repeated. Bicubic never does that."""
+    return np.repeat(np.repeat(255 - lr, SCALE, axis=0), SCALE, axis=1)
+
+
+class FakeEngine:
+    """Takes ``whole_s`` for a whole picture and in proportion for less."""
+
+    name, scale, halo, batch, threads = "fake", SCALE, 5, 1, 1
+
+    def __init__(self, clock: Clock, *, whole_s: float, region_cost: int) -> None:
+        self.clock, self.whole_s, self.region_cost = clock, whole_s, region_cost
+
+    def run(self, tiles: Sequence[Tile]) -> None:
+        for lr, hr, region in tiles:
+            hr[region.scaled(SCALE).slices] = network(lr[region.slices])
+            self.clock.now += self.whole_s * region.area / (WIDTH * HEIGHT)
+
+
+class Bench:
+    """A stage on a fake engine, fed at 30 frames a second."""
+
+    def __init__(self, *, whole_s: float, budget_s: float = 0.05, region_cost: int = 0) -> None:
+        self.clock = Clock()
+        self.engine = FakeEngine(self.clock, whole_s=whole_s, region_cost=region_cost)
+        self.record = Recorder()
+        upscaler: Any = SimpleNamespace(engine=self.engine, record=self.record, size=None)  # Any: a stand-in
+        self.stage = LiveStage(upscaler, budget_s, clock=self.clock)
+        self.stage.warm(INFO)
+        self.index = 0
+        self.next = self.clock.now
+
+    def show(self, lr: Image, *, late_s: float = 0.0, waiting: int = 0) -> Image | None:
+        self.next += 1 / 30
+        arrival_s = self.next
+        self.clock.now = max(self.clock.now, arrival_s) + late_s
+        self.record.count("in")
+        frame = self.stage.frame(
+            Frame(lr, self.index, Fraction(1, 30), index=self.index, arrival_s=arrival_s), waiting=waiting
+        )
+        self.index += 1
+        return None if frame is None else frame.rgb
+
+    def sharp(self, lr: Image, hr: Image | None) -> float:
+        """Share of the picture that is the network's."""
+        assert hr is not None
+        return float((hr == network(lr)).all(axis=2).mean())
+
+
+def noise(seed: int) -> Image:
+    return np.random.default_rng(seed).integers(0, 100, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def test_a_fast_engine_computes_every_pixel() -> None:
+    bench = Bench(whole_s=0.01)
+    for seed in range(10):
+        assert bench.sharp(noise(seed), bench.show(noise(seed))) == 1
+    assert bench.record.frames["network"] == 10
+    assert bench.record.sharp == 10
+
+
+def test_an_unchanged_picture_costs_nothing_and_a_small_change_little() -> None:
+    bench = Bench(whole_s=0.01)
+    first = noise(1)
+    bench.show(first)
+    bench.show(first.copy())
+    changed = first.copy()
+    changed[50:53, 70:73] += 1
+    assert bench.sharp(changed, bench.show(changed)) == 1
+    assert [bench.record.frames[fate] for fate in ("network", "reused", "partial")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("region_cost", [0, 200])
+def test_a_slow_engine_computes_a_part_and_keeps_the_budget(region_cost: int) -> None:
+    bench = Bench(whole_s=0.08, region_cost=region_cost)
+    shares = [bench.sharp(noise(seed), bench.show(noise(seed))) for seed in range(30)]
+    assert 0.1 < np.mean(shares[10:]) < 0.6
+    stats = bench.record.snapshot()
+    assert stats.live is not None
+    assert stats.live.late == 0
+    assert stats.live.stages_ms["upscaled"]["max"] <= 50  # type: ignore[operator]  # there are ages
+    assert stats.frames["partial"] == 30
+
+
+@pytest.mark.parametrize("region_cost", [0, 200])
+def test_a_picture_that_stands_still_becomes_sharp_and_stays_so(region_cost: int) -> None:
+    bench = Bench(whole_s=0.15, region_cost=region_cost)
+    for seed in range(5):
+        bench.show(noise(seed))
+    shares = [bench.sharp(noise(9), bench.show(noise(9))) for _ in range(30)]
+    assert shares[0] < 0.5
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert bench.record.frames["reused"] > 10
+
+
+def test_what_stands_still_becomes_sharp_beside_what_always_moves() -> None:
+    bench = Bench(whole_s=0.15)
+    still = noise(1)
+    for seed in range(200):
+        lr = noise(seed)
+        lr[:, 64:] = still[:, 64:]
+        hr = bench.show(lr)
+    assert hr is not None
+    assert (hr[:, 72 * SCALE :] == network(still)[:, 72 * SCALE :]).all()
+
+
+def test_detail_that_moves_is_preferred_to_flat_parts() -> None:
+    bench = Bench(whole_s=0.08)
+    for seed in range(10):
+        lr = np.full((HEIGHT, WIDTH, 3), seed, np.uint8)
+        lr[32:64, 32:128] = noise(seed)[32:64, 32:128]
+        hr = bench.show(lr)
+    assert hr is not None
+    detailed = np.s_[32 * SCALE : 64 * SCALE, 32 * SCALE : 128 * SCALE]
+    assert (hr[detailed] == network(lr)[detailed]).all()
+
+
+def test_an_old_frame_is_resized_and_a_too_old_one_dropped() -> None:
+    bench = Bench(whole_s=0.03)
+    bench.show(noise(0))
+    assert bench.sharp(noise(1), bench.show(noise(1), late_s=0.0499)) < 0.1
+    assert bench.show(noise(2), late_s=0.06) is None
+    assert bench.record.frames["resized"] == bench.record.frames["dropped"] == 1
+
+
+def test_every_frame_has_one_fate_through_spikes_and_stalls() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        bench = Bench(whole_s=float(rng.uniform(0.01, 0.2)), region_cost=int(rng.choice([0, 200])))
+        normal_s = bench.engine.whole_s
+        image = noise(0)
+        for i in range(60):
+            bench.engine.whole_s = normal_s * (5 if 20 <= i < 30 else 1)
+            if rng.random() < 0.5:
+                y, x = rng.integers(0, 80), rng.integers(0, 130)
+                image = image.copy()
+                image[y : y + 20, x : x + 40] = rng.integers(0, 100)
+            bench.show(image, late_s=float(rng.choice([0, 0, 0, 0.02, 0.2])), waiting=int(rng.random() < 0.1))
+        frames = bench.record.frames
+        assert sum(frames[fate] for fate in FATES) == frames["in"] == 60
+        share = bench.record.snapshot().live.pixel_share  # type: ignore[union-attr]  # it is live
+        assert sum(share.values()) == pytest.approx(1, abs=1e-3)
+        assert min(share.values()) >= 0
+
+
+def test_a_refined_picture_has_the_bytes_of_full_computation(model: str) -> None:
+    """On the real engine, with a clock that leaves no time at first."""
+    clock = Clock()
+    with Upscaler(model, engine="litert", threads=1) as upscaler:
+        stage = LiveStage(upscaler, 0.05, clock=clock)
+        lr = noise(3)
+        expected = upscaler(lr)
+        blurred = stage.frame(Frame(lr, 0, Fraction(1, 30), 0, 0, clock.now - 0.0499))
+        assert blurred is not None
+        assert upscaler.record.frames["network"] == 1  # nothing was measured yet: it is tried
+        for i in range(1, 40):
+            clock.now += 1 / 30
+            lr = noise(i % 2)
+            stage.frame(Frame(lr, i, Fraction(1, 30), 0, i, clock.now - (0.0499 if i < 10 else 0)))
+        done = stage.frame(Frame(lr, 40, Fraction(1, 30), 0, 40, clock.now))
+        assert done is not None
+        expected = upscaler(lr)
+        np.testing.assert_array_equal(done.rgb, expected)
+
+
+class Frames:
+    """A source that gives all its frames at once."""
+
+    def __init__(self, images: list[Image]) -> None:
+        self.info = INFO
+        self.images = images
+
+    def __enter__(self) -> "Frames":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        import time
+
+        for i, image in enumerate(self.images):
+            yield Frame(image, i, Fraction(1, 30), index=i, arrival_s=time.monotonic())
+
+
+def test_a_live_pipeline_accounts_for_every_frame(model: str) -> None:
+    with Upscaler(model, engine="litert", threads=1) as upscaler:
+        shown = list(Pipeline(Frames([noise(i % 3) for i in range(50)]), upscaler, budget_s=10.0))
+        frames = upscaler.record.frames
+        assert frames["in"] == 50 == sum(frames[fate] for fate in FATES)
+        assert len(shown) == 50 - frames["dropped"] > 0
+        assert shown[-1].pts == 49
+        assert shown[-1].lr is not None
+
+
+def test_a_live_pipeline_left_early_accounts_for_every_frame(model: str) -> None:
+    with Upscaler(model, engine="litert", threads=1) as upscaler:
+        with Pipeline(Frames([noise(i) for i in range(50)]), upscaler, budget_s=10.0) as pipeline:
+            next(iter(pipeline))
+        frames = upscaler.record.frames
+        assert frames["in"] == sum(frames[fate] for fate in FATES) > 0
