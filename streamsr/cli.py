@@ -114,7 +114,7 @@ class Seconds(click.ParamType[float]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", str(value))
+        match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", str(value), re.ASCII)
         if match is None:
             self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
         hours, minutes, seconds = (float(part or 0) for part in match.groups())
@@ -333,6 +333,24 @@ def audit(source: Path, target: Path) -> None:
     from streamsr import audit as auditing
 
     _report(target, auditing.audit(source, target))
+
+
+@cli.command()
+@click.option(
+    "--clip", type=click.Path(path_type=Path), metavar="FILE", help="A video to measure on.  [default: one is made]"
+)
+@click.option("--model", metavar="NAME|FILE", help="As in upscale.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers.")
+def bench(clip: Path | None, model: str | None, json_file: Path | None) -> None:
+    """Measure this machine: every engine, every stage, the whole command. Takes about a minute."""
+    from streamsr.bench import measure
+    from streamsr.model import find_model
+
+    report = measure(clip, model=find_model(model))
+    for line in report.lines():
+        click.echo(line)
+    if json_file is not None:
+        _write_text(json_file, report.json())
 
 
 @cli.command()

@@ -174,14 +174,14 @@ def target_size(to: str, width: int, height: int) -> tuple[int, int]:
 
     ``1080p`` keeps the picture's shape: its shorter side becomes 1080, the other the nearest even number.
     """
-    if match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", to):
+    if match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", to):
         size = int(match[1]), int(match[2])
         if min(size) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {to}")
         if max(size) > MAX_SIDE:
             raise ValueError(f"expected sides of at most {MAX_SIDE}, got {to}")
         return size
-    match = re.fullmatch(r"(\d{3,4})p", to)
+    match = re.fullmatch(r"([0-9]{3,4})p", to)
     if match is None:
         raise ValueError(f"expected a size such as 1080p or 1920x1080, got {to!r}")
     short = int(match[1])

@@ -3,6 +3,7 @@
 import ctypes
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -68,18 +69,19 @@ def open_delegate(model: ModelFile, library: str, options: Mapping[str, str], *,
     delegate = load(library, options)
     name = f"litert+{WELL_KNOWN.get(library, library)}"
     try:
-        engine = LiteRTEngine(model, delegate=delegate, name=name, batch=batch or 1)
-        difference = _self_test(engine, model)
-        if difference is None:
+        with ExitStack() as stack:
+            engine = stack.enter_context(LiteRTEngine(model, delegate=delegate, name=name, batch=batch or 1))
+            difference = _self_test(engine, model)
+            if difference is not None:
+                raise DelegateError(f"delegate {library}: wrong results ({difference})")
             if batch is None:
                 engine.batch = _measured_batch(engine)
+            stack.pop_all()
             return engine
     except DelegateError:
         raise
     except ModelError as error:
         raise DelegateError(f"delegate {library}: cannot run the model ({error})") from error
-    engine.close()
-    raise DelegateError(f"delegate {library}: wrong results ({difference})")
 
 
 def _self_test(engine: LiteRTEngine, model: ModelFile) -> str | None:

@@ -49,7 +49,9 @@ class LiteRTEngine:
     ) -> None:
         self.name = name
         self.region_cost = 1024  # about 80 us for a call, in pixels computed in that time
-        self.threads = 1 if delegate is not None else threads or usable_cores()
+        if delegate is not None:
+            threads = 1  # it brings its own
+        self.threads = usable_cores() if threads is None else threads
         self.batch = batch
         if self.threads < 1 or batch < 1:
             raise ValueError(f"expected at least 1 thread and a batch of at least 1, got {threads} and {batch}")
@@ -61,6 +63,8 @@ class LiteRTEngine:
         self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"streamsr-litert-{i}") for i in range(self.threads)]
 
     def run(self, tiles: Sequence[Tile]) -> None:
+        if not self._workers:
+            raise ModelError("the engine is closed")
         check_tiles(tiles, self.scale)
         loads: list[list[_Job]] = [[] for _ in self._workers]
         areas = [0] * len(loads)
@@ -118,8 +122,11 @@ class _Interpreters:
         self._delegate = delegate
         self._ready: dict[tuple[int, ...], Any] = {}
         interpreter = self._new()
-        self.scale = _check_interface(interpreter, model)
-        self.halo = _receptive_radius(interpreter, model)
+        try:
+            self.scale = _check_interface(interpreter, model)
+            self.halo = _receptive_radius(interpreter, model)
+        except (UnicodeDecodeError, IndexError) as error:  # names and indices of a damaged file
+            raise ModelError(f"{model.path}: damaged ({_first_line(error)})") from error
 
     def _new(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter  # 0.1 s: only for who needs it

@@ -1,0 +1,166 @@
+"""Buffers, statistics, model look-up, sizes and times: the small parts."""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamsr import ModelError
+from streamsr.buffers import BufferPool
+from streamsr.cli import Seconds
+from streamsr.job import target_size
+from streamsr.model import MAX_MODEL_BYTES, find_model
+from streamsr.stats import FATES, Recorder
+from xlsr_model import weights
+
+
+def test_a_buffer_in_use_is_never_handed_out_again() -> None:
+    pool = BufferPool()
+    held = [pool.take((4, 5, 3)) for _ in range(20)]
+    for i, array in enumerate(held):
+        array[:] = i
+    assert all((array == i).all() for i, array in enumerate(held))
+
+
+def test_a_view_keeps_its_buffer_from_being_handed_out() -> None:
+    pool = BufferPool()
+    view = pool.take((4, 5, 3))[1:2]
+    view[:] = 9
+    pool.take((4, 5, 3))[:] = 1
+    assert (view == 9).all()
+
+
+def test_a_buffer_given_back_is_used_again() -> None:
+    pool = BufferPool()
+    first = pool.take((4, 5, 3))
+    address = first.ctypes.data
+    del first
+    assert pool.take((4, 5, 3)).ctypes.data == address
+
+
+def test_buffers_of_another_size_are_let_go() -> None:
+    pool = BufferPool()
+    for side in range(1, 50):
+        assert pool.take((side, side, 3)).shape == (side, side, 3)
+    assert len(pool._bases) <= 8
+
+
+def test_fates_and_latencies_are_counted() -> None:
+    record = Recorder()
+    record.count("in", 3)
+    record.count("network", 2)
+    record.count("dropped")
+    for seconds in (0.001, 0.002, 0.003):
+        record.latency(seconds)
+    record.pixels(total=100, reused=25)
+    with record.stage("network"):
+        pass
+    seen = record.snapshot()
+    assert seen.frames["in"] == sum(seen.frames[fate] for fate in FATES)
+    assert seen.latency_ms["p50"] == pytest.approx(2)
+    assert seen.latency_ms["max"] == pytest.approx(3)
+    assert seen.reuse_share == 0.25
+    assert json.loads(json.dumps(seen.json()))["frames"]["dropped"] == 1
+
+
+def test_statistics_of_nothing_are_numbers_too() -> None:
+    seen = Recorder().snapshot()
+    assert seen.latency_ms == dict.fromkeys(("p50", "p95", "p99", "max"))
+    assert seen.fps == 0
+    assert set(seen.frames) == {"in", "out", *FATES, "damaged"}
+
+
+def test_the_default_model_upscales_by_three() -> None:
+    assert find_model().name == "xlsr_x3_u8"
+    assert find_model(scale=3).path == weights.path("xlsr_x3_u8")
+
+
+def test_a_model_is_found_by_name_and_by_path(model: Path) -> None:
+    assert find_model("xlsr_x3_u8").content == find_model(str(model)).content == model.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.tflite", "../weights/nothing", ""])
+def test_an_unknown_model_is_named_beside_the_known_ones(name: str) -> None:
+    with pytest.raises(ModelError, match="xlsr_x3_u8"):
+        find_model(name)
+
+
+def test_a_scale_nobody_trained_is_refused() -> None:
+    with pytest.raises(ModelError, match="no shipped model upscales by 7"):
+        find_model(scale=7)
+
+
+def test_a_file_too_large_for_a_model_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "large.tflite", "wb") as file:
+        file.truncate(MAX_MODEL_BYTES + 1)
+    with pytest.raises(ModelError, match="larger than any model"):
+        find_model(tmp_path / "large.tflite")
+
+
+@pytest.mark.parametrize(
+    ("to", "width", "height", "expected"),
+    [
+        ("1080p", 640, 360, (1920, 1080)),
+        ("1080p", 360, 640, (1080, 1920)),
+        ("1080p", 720, 720, (1080, 1080)),
+        ("1080p", 720, 480, (1620, 1080)),
+        ("1440p", 854, 480, (2562, 1440)),
+        ("2160p", 1920, 1080, (3840, 2160)),
+        ("720p", 500, 281, (1282, 720)),
+        ("100x50", 640, 360, (100, 50)),
+        ("101x51", 640, 360, (101, 51)),
+    ],
+)
+def test_target_sizes(to: str, width: int, height: int, expected: tuple[int, int]) -> None:
+    assert target_size(to, width, height) == expected
+
+
+@pytest.mark.parametrize("to", ["", "p", "10p", "12345p", "1080", "1080P", "0x5", "5x", "-1x5", "1x99999", "１０８０p"])
+def test_sizes_that_are_none(to: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        target_size(to, 16, 9)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from(["720p", "1080p", "2160p"]))
+def test_a_target_keeps_the_shape_of_the_picture(width: int, height: int, to: str) -> None:
+    got = target_size(to, width, height)
+    assert min(got) == int(to[:-1])
+    assert max(got) % 2 == 0
+    short, long = sorted((width, height))
+    assert abs(max(got) - long / short * min(got)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("90", 90), ("1.5", 1.5), ("1:30", 90), ("0:01:30.5", 90.5), ("2:00:00", 7200), ("1:2:3", 3723)],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert Seconds().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1:", ":1", "1:2:3:4", "1e3", "1,5", "nan"])
+def test_times_that_are_none(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a time"):
+        Seconds().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+        "x",
+    ],
+    ids=["gray", "rgba", "float", "empty", "text"],
+)
+def test_what_is_no_picture_is_refused_by_the_upscaler(model: Path, image: np.ndarray) -> None:
+    from streamsr import Upscaler
+
+    with Upscaler(model, threads=1) as upscaler, pytest.raises(ValueError, match="expected"):
+        upscaler(image)
