@@ -1,0 +1,85 @@
+"""``python -m xlsr_model``: one clear line for every bad input."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from xlsr_model import checkpoint
+from xlsr_model.network import initial_weights
+
+
+def run(*arguments: object, cwd=None, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "xlsr_model", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, check=False)
+
+
+def error_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The last line on standard error, where nothing but LiteRT's own notices may come before it."""
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+def test_evaluate_prints_and_writes_the_means(pictures, tmp_path):
+    file = tmp_path / "result.json"
+    result = run("evaluate", "--model", "xlsr_x3_u8", "--data", pictures, "--json", file)
+    assert result.returncode == 0, result.stderr
+    content = json.loads(file.read_text())
+    assert f"Y {content['mean']['psnr_y']:6.3f} dB" in result.stdout.splitlines()[-1]
+    assert (content["model"], content["scale"], len(content["images"])) == ("xlsr_x3_u8", 3, 6)
+
+
+def test_model_of_another_scale_is_refused(pictures):
+    assert "upscales by 3, not by 2" in error_line(
+        run("evaluate", "--model", "xlsr_x3_u8", "--data", pictures, "--scale", "2")
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [("none.tflite", "no such model file"), ("text.tflite", "not a .tflite model")]
+)
+def test_bad_model_is_named(pictures, tmp_path, model, message):
+    (tmp_path / "text.tflite").write_text("text")
+    assert message in error_line(run("evaluate", "--model", tmp_path / model, "--data", pictures))
+
+
+def test_folder_without_usable_pictures_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((6, 6, 3), np.uint8))
+    assert "no usable picture" in error_line(run("evaluate", "--model", "bicubic", "--data", tmp_path))
+
+
+def test_unknown_key_in_a_configuration_is_named(tmp_path):
+    pytest.importorskip("keras", reason="needs the train extra")
+    (tmp_path / "c.toml").write_text('folders = ["x"]\nstepz = 1\n')
+    assert "unknown key 'stepz'" in error_line(run("train", tmp_path / "c.toml"))
+
+
+def test_checkpoint_that_is_none_is_named(tmp_path):
+    (tmp_path / "c.npz").write_text("text")
+    assert "c.npz: not a checkpoint" in error_line(run("export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite"))
+    assert not (tmp_path / "m.tflite").exists()
+
+
+def test_export_without_tensorflow_says_what_to_install(tmp_path):
+    state = checkpoint.new_state(initial_weights("xlsr", 3, seed=0))
+    checkpoint.save(tmp_path / "c.npz", state, {"config": {"network": "xlsr", "scale": 3, "clipped": True}})
+    for module in ("keras", "tensorflow"):  # stands before the real one, and is as absent as a package can be
+        (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module', name='{module}')")
+    result = run("export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite", PYTHONPATH=str(tmp_path))
+    assert "is not installed: pip install 'streamsr[train]'" in error_line(result)
+
+
+def test_unknown_options_are_usage_errors():
+    assert run("evaluate", "--nonsense").returncode == 2
+
+
+def test_help_imports_neither_keras_nor_tensorflow():
+    code = "import sys, xlsr_model.__main__; print({'keras', 'tensorflow', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
