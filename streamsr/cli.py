@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streamsr.upscaler import Upscaler
 
 ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.select, which would cost its imports here
-CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.file
+CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.encode
 NATIVE_STDERR = 2
 CANCELLED = 130  # 128 + SIGINT, as shells have it
 
@@ -188,7 +188,7 @@ def upscale(
     if asked["duration"] == 0:
         raise click.UsageError("--duration must be above 0")
     from streamsr.job import Options, target_size
-    from streamsr.sinks.file import CODECS as ENCODERS
+    from streamsr.sinks.encode import CODECS as ENCODERS
 
     if asked["to"]:
         try:

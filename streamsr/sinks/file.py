@@ -3,8 +3,6 @@
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +16,8 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.pixels import FrameWriter, chroma_of
 from streamsr.sinks.copy import StreamCopy
+from streamsr.sinks.encode import Encoding, canonical_name
 from streamsr.sinks.muxer import muxer_options
 from streamsr.stats import Recorder
 
@@ -33,26 +31,6 @@ FORMATS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """An encoder: its FFmpeg name, its 8-bit formats by chroma, and its defaults. No ``crf``: it is lossless."""
-
-    encoder: str
-    chroma: Mapping[str, str]
-    crf: int | None
-    preset: str | None
-
-
-_ALL = {c: f"yuv{c}p" for c in ("420", "422", "444")}
-CODECS = {
-    "h264": Codec("libx264", _ALL, 18, "veryfast"),
-    "hevc": Codec("libx265", _ALL, 20, "fast"),
-    "av1": Codec("libsvtav1", dict.fromkeys(_ALL, "yuv420p"), 28, "10"),
-    "ffv1": Codec("ffv1", _ALL, None, None),
-}
-"""Defaults near visually lossless at each codec's fast end; `docs/benchmarks.md` has what they cost."""
-
-
 class FileSink:
     """Encodes frames into ``path`` through ``path`` + ``.part``. See `streamsr.sinks.Sink` for the contract.
 
@@ -60,7 +38,7 @@ class FileSink:
     size       (width, height) of the frames that will come
     copy_from  file whose other streams, chapters and metadata are carried over
     begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero, also for the frames
-    crf, preset  of the encoder; None for this codec's default
+    codec, crf, preset, encoder_threads  see `streamsr.sinks.encode.Encoding`
 
     Constructing it checks what can be checked without writing; entering creates the partial file.
     """
@@ -74,6 +52,7 @@ class FileSink:
         codec: str = "h264",
         crf: int | None = None,
         preset: str | None = None,
+        encoder_threads: int | None = None,
         overwrite: bool = False,
         copy_from: str | os.PathLike[str] | None = None,
         begin: Fraction | None = None,
@@ -81,17 +60,11 @@ class FileSink:
         record: Recorder | None = None,
     ) -> None:
         self.path = Path(path)
-        if codec not in CODECS:
-            raise ValueError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")
-        self._codec = CODECS[codec]
-        if self._codec.crf is None and (crf is not None or preset is not None):
-            raise ValueError(f"expected no crf or preset: {codec} is lossless")
+        self._encoding = Encoding(codec, crf, preset, encoder_threads)
         self._container_format = check_output(self.path, overwrite=overwrite)
         if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
             raise SinkError(f"{self.path}: is the input")
         self._info, self._size, self._overwrite = info, size, overwrite
-        self._crf = self._codec.crf if crf is None else crf
-        self._preset = preset or self._codec.preset
         self._copy_from, self._begin, self._end = copy_from, begin, end
         self._record = record or Recorder()
         self._part = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
@@ -126,37 +99,19 @@ class FileSink:
     def _add_video(self) -> VideoStream:
         output = self._output
         assert output is not None
-        name = self._codec.encoder
         info = self._info
-        pixel_format = self._codec.chroma[chroma_of(info.pixel_format)]
-        # Encoders want whole chroma samples; the last line or column is repeated, nothing is cut off.
-        even_x, even_y = "420" in pixel_format or "422" in pixel_format, "420" in pixel_format
-        width, height = self._size
-        width, height = width + (width % 2 if even_x else 0), height + (height % 2 if even_y else 0)
-        options = {}
-        if self._crf is not None:
-            options["crf"] = str(self._crf)
-        if self._preset is not None:
-            options["preset"] = self._preset
-        if name == "libx265":
-            options["x265-params"] = "log-level=error"
+        name = self._encoding.encoder
         rate = info.rate.limit_denominator(1_000_000) if info.rate else None
         try:
-            stream = output.add_stream(name, rate=rate, options=options)
+            stream = output.add_stream(name, rate=rate, options=self._encoding.options())
         except ValueError as error:
             kind = output.format.name
-            raise SinkError(f"{self.path}: {kind} cannot hold {_codec_name(name)} video; use .mkv") from error
+            raise SinkError(f"{self.path}: {kind} cannot hold {canonical_name(name)} video; use .mkv") from error
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-        # The input's own ticks, so that every frame keeps its exact time, at a variable rate too.
-        stream.time_base = stream.codec_context.time_base = info.time_base
-        stream.codec_context.sample_aspect_ratio = info.sar
-        stream.color_range, stream.colorspace = info.color.range, info.color.matrix
-        stream.color_primaries, stream.color_trc = info.color.primaries, info.color.transfer
-        stream.thread_type = "AUTO"
+        self._writer = self._encoding.prepare(stream.codec_context, info, self._size)
+        stream.time_base = info.time_base
         if info.display_matrix is not None:
             stream.set_display_matrix(info.display_matrix)
-        self._writer = FrameWriter(info.color, pixel_format, width, height)
         return stream
 
     def write(self, frame: Frame) -> None:
@@ -179,9 +134,24 @@ class FileSink:
         for packet in packets:
             assert packet.pts is not None
             packet.duration = self._durations.pop(packet.pts, 0)
-            if self._copy is not None and packet.dts is not None:
-                self._copy.until(packet.dts * packet.time_base, self._output)
+            self.put(packet)
+
+    def put(self, packet: "Packet[VideoStream]") -> None:
+        """Write a packet that an encoder with the same settings made, in place of a frame.
+
+        Its pts, dts, duration and time base must be set, on the output's clock.
+        """
+        assert self._output is not None
+        packet.stream = self._stream
+        if self._copy is not None and packet.dts is not None:
+            self._copy.until(packet.dts * packet.time_base, self._output)
+        with self._errors():
             self._output.mux_one(packet)
+
+    @property
+    def extradata(self) -> bytes:
+        """The global headers of the encoder, as they stand in the file's header."""
+        return bytes(self._stream.codec_context.extradata or b"")
 
     def commit(self, *, whole: bool = True) -> None:
         """Make the result final. Not ``whole``: what accompanies the picture ends with the last frame written."""
@@ -249,10 +219,6 @@ def check_output(path: Path, *, overwrite: bool) -> str:
     if not os.access(path.parent, os.W_OK):
         raise SinkError(f"{path}: the directory {path.parent} cannot be written")
     return FORMATS[path.suffix.lower()]
-
-
-def _codec_name(encoder: str) -> str:
-    return str(av.codec.Codec(encoder, "w").canonical_name)
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,9 @@ EARLIEST_S = -30
 MOVIE_TIMESCALE_LIMIT = 1 << 31
 """MP4's movie ticks a second are a signed 32 bit number."""
 
+SAME_BYTES = {"fflags": "bitexact"}
+"""No random identifiers: the same work gives the same file."""
+
 _MP4_TAGS = frozenset(
     {"title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description"}
     | {"synopsis", "grouping", "lyrics", "show", "episode_id", "network", "keywords", "encoder", "track", "disc"}
@@ -30,18 +33,18 @@ def muxer_options(container_format: str, time_base: Fraction, source: InputConta
     if container_format in ("matroska", "webm"):
         starts = [s.start_time * s.time_base for s in streams if s.start_time is not None and s.time_base]
         # Without "passthrough" the first stream of each kind would become a default one.
-        options = {"default_mode": "passthrough"}
+        options = {"default_mode": "passthrough", **SAME_BYTES}
         if min(starts, default=Fraction(0)) >= EARLIEST_S:
             options["avoid_negative_ts"] = "disabled"
         return options
     if container_format not in ("mp4", "mov"):
-        return {}
-    scale = time_base.denominator
+        return dict(SAME_BYTES)
+    scale = min(time_base.denominator, MOVIE_TIMESCALE_LIMIT - 1)
     for stream in streams:
         if stream.time_base is not None:
             both = lcm(scale, stream.time_base.denominator)
             scale = both if both < MOVIE_TIMESCALE_LIMIT else scale
-    options = {"movie_timescale": str(scale)} if scale < MOVIE_TIMESCALE_LIMIT else {}
+    options = {"movie_timescale": str(scale), **SAME_BYTES}
     if source is not None and {key.lower() for key in source.metadata} - _MP4_TAGS - _OF_MP4_ITSELF:
         options["movflags"] = "use_metadata_tags"
     return options
