@@ -180,7 +180,7 @@ def test_a_corrupt_model_is_a_model_error_in_one_line(
     assert "\n" not in str(raised.value)
 
 
-def test_bytes_changed_anywhere_never_crash(model: Path, tmp_path: Path) -> None:
+def test_bytes_changed_anywhere_never_crash(model: Path) -> None:
     """Weights may change unnoticed; the structure may not bring the process down."""
     import subprocess
     import sys
@@ -213,7 +213,7 @@ def test_fewer_than_one_thread_is_refused(model: Path, threads: int) -> None:
         LiteRTEngine(find_model(model), threads=threads)
 
 
-def test_a_float_model_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_float_model_is_refused_in_words() -> None:
     from xlsr_model import weights
 
     floats = [name for name in weights.names() if name.endswith("_f32")]
