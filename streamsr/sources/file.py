@@ -5,6 +5,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -62,10 +63,24 @@ def main_video(container: InputContainer) -> VideoStream | None:
     return best if best in films else (films[0] if films else None)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Part of a film on the file's own clock, in seconds.
+
+    begin, end  first time inside and first time behind; None for open
+    seek        where decoding starts, a key frame some way before ``begin``; None for the file's start
+    """
+
+    begin: Fraction | None = None
+    end: Fraction | None = None
+    seek: Fraction | None = None
+
+
 class FileSource:
     """Decodes the main video stream of a file. See `streamsr.sources.Source` for the contract.
 
     start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
+    span, info           one segment of a film instead, and what is known of the whole film: so all segments agree
     begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for all
     record               where damaged frames are counted: a frame that cannot be decoded is left out; after
                          DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
@@ -77,6 +92,8 @@ class FileSource:
         *,
         start_s: float = 0.0,
         duration_s: float | None = None,
+        span: Span | None = None,
+        info: StreamInfo | None = None,
         record: Recorder | None = None,
     ) -> None:
         if start_s < 0 or (duration_s is not None and duration_s <= 0):
@@ -84,6 +101,7 @@ class FileSource:
         self.path = Path(path)
         self._start_s = start_s
         self._duration_s = duration_s
+        self._span, self._known = span, info
         self._record = record or Recorder()
         self._container: InputContainer | None = None
         self._pool = BufferPool()
@@ -118,17 +136,32 @@ class FileSource:
         self.end: Fraction | None = None
         if self._duration_s is not None:
             self.end = self.begin + Fraction(self._duration_s).limit_denominator(1_000_000)
-        if self._start_s > 0:
-            container.seek(int(self.begin / stream.time_base), stream=stream)
+        seek = self.begin if self._start_s > 0 else None
+        if self._span is not None:
+            self.begin, self.end = self._span.begin or first_s, self._span.end
+            seek = self._span.seek
+        if seek is not None:
+            container.seek(int(seek / stream.time_base), stream=stream)
         # Tags, size and rotation are only certain on a decoded frame; and a file without one is refused here, before
         # anybody has made an output.
         self._decoded = self._decode()
         first = next(self._decoded, None)
+        if self._span is not None and seek is not None and not self._precedes(first):
+            # Seeking is only as good as the container's index. Without it the whole film is decoded up to the span.
+            container.close()
+            self._span = Span(self._span.begin, self._span.end)
+            self._container = open_input(self.path)
+            self._prepare(self._container)
+            return
         if first is None:
             raise SourceError(f"{self.path}: no frame could be decoded" + (" after the start" if self._start_s else ""))
         self._first: VideoFrame | None = first
         if first.width < MIN_SIDE or first.height < MIN_SIDE or first.width * first.height > MAX_PIXELS:
             raise SourceError(f"{self.path}: a picture of {first.width}x{first.height} is outside what can be handled")
+        if self._known is not None:
+            self._reader = FrameReader(self._known.color, codec=codec.name)
+            self.info = self._known
+            return
         tags = tags_of(first)
         resolved = tags.resolved(first.width, first.height)
         self._reader = FrameReader(resolved, codec=codec.name)
@@ -162,6 +195,7 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Frame]:
         info = self.info
+        skips = self._start_s > 0 or (self._span is not None and self._span.begin is not None)
         last: int | None = None
         index = 0
         first, self._first = self._first, None
@@ -170,7 +204,7 @@ class FileSource:
             if pts is None:
                 pts = 0 if last is None else last + 1
             when = pts * self._time_base
-            if self._start_s and when < self.begin:
+            if skips and when < self.begin:
                 continue
             if self.end is not None and when >= self.end:
                 break
@@ -188,8 +222,12 @@ class FileSource:
                     rgb = resized(rgb, (info.width, info.height))
             yield Frame(rgb, pts, self._time_base, frame.duration or 0, index, time.monotonic())
             index += 1
-        if index == 0:
+        if index == 0 and self._span is None:
             raise SourceError(f"{self.path}: has no frame in the span that was asked for")
+
+    def _precedes(self, first: VideoFrame | None) -> bool:
+        """Whether decoding began early enough to give every frame of the span."""
+        return first is not None and first.pts is not None and first.pts * self._time_base <= self.begin
 
     def _from(self, first: VideoFrame | None) -> Iterator[VideoFrame]:
         if first is not None:
