@@ -152,7 +152,7 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Frames in one call of the engine; auto measures what an NPU gains.",
             ),
             click.option(
-                "--reuse/--no-reuse", default=True, help="Take what did not change from the frame before.  [default: yes]"
+                "--reuse/--no-reuse", default=True, help="Take what did not change from the last frame.  [default: yes]"
             ),
             click.option("--verify-reuse", is_flag=True, help="Compute that too, and fail should it differ."),
             click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers."),
@@ -257,16 +257,21 @@ def _stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
 
     def write() -> None:
         if path is not None:
-            path.write_text(json.dumps(record.snapshot().json(), indent=2) + "\n", encoding="utf-8")
+            _write_text(path, json.dumps(record.snapshot().json(), indent=2))
 
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # what went wrong first is what is told
+        with contextlib.suppress(SinkError):  # what went wrong first is what is told
             write()
         raise
+    write()
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a text file. Raises SinkError."""
     try:
-        write()
+        path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
@@ -336,9 +341,7 @@ def audit(source: Path, target: Path) -> None:
 
 
 @cli.command()
-@click.option(
-    "--clip", type=click.Path(path_type=Path), metavar="FILE", help="A video to measure on.  [default: one is made]"
-)
+@click.option("--clip", type=click.Path(path_type=Path), metavar="FILE", help="A video.  [default: one is made]")
 @click.option("--model", metavar="NAME|FILE", help="As in upscale.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers.")
 def bench(clip: Path | None, model: str | None, json_file: Path | None) -> None:
@@ -351,6 +354,13 @@ def bench(clip: Path | None, model: str | None, json_file: Path | None) -> None:
         click.echo(line)
     if json_file is not None:
         _write_text(json_file, report.json())
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
 
 @cli.command()
