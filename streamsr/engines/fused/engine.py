@@ -1,6 +1,5 @@
 """The fused engine: the whole network in one pass of integer kernels over rows that never leave the cache."""
 
-import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,8 +19,6 @@ from streamsr.region import Region
 
 WORTH_SHARING = 4096
 """Pixels below which a piece of work is not worth waking another thread: about 0.2 ms."""
-
-log = logging.getLogger("streamsr")
 
 
 class FusedEngine:
@@ -58,7 +55,7 @@ class FusedEngine:
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="streamsr-fused")
         try:
             selftest.check(self, model, self._library.key)
-        except ModelError:
+        except BaseException:
             self.close()
             raise
 

@@ -147,15 +147,17 @@ class _Graph:
             raise ModelError(f"{what}: expected int8 weights {[out, size, size, inputs]}, got {list(w.shape)}")
         if b.shape != (out,) or b.kind != _INT32 or x.kind != _INT8 or y.kind != _INT8:
             raise ModelError(f"{what}: expected int8 activations and {out} int32 biases")
-        # padding SAME, strides 1, dilations 1
-        found = [self._number(op, 0, "<b"), *(self._number(op, k, "<i", d) for k, d in ((1, 0), (2, 0), (4, 1), (5, 1)))]
+        # Padding SAME is 0; then two strides and two dilations.
+        found = [self._number(op, 0, "<b"), self._number(op, 1), self._number(op, 2)]
+        found += [self._number(op, 4, default=1), self._number(op, 5, default=1)]
         if found != [0, 1, 1, 1, 1] or self._number(op, 3, "<b") != activation:
             raise ModelError(f"{what}: expected stride 1, padding SAME and another activation")
         if len(x.shape) != 4 or x.shape[3] % inputs or len(y.shape) != 4 or y.shape[3] != out:
             raise ModelError(f"{what}: expected {inputs} inputs a group, got {list(x.shape)} to {list(y.shape)}")
         groups = x.shape[3] // inputs
-        if groups != (4 if inputs == 8 else 1) or len(x.scale) != 1 or len(y.scale) != 1 or len(w.scale) not in (1, out):
-            raise ModelError(f"{what}: {groups} groups, {len(w.scale)} scales")
+        scales = len(x.scale), len(y.scale), len(w.scale)
+        if groups != (4 if inputs == 8 else 1) or scales not in ((1, 1, 1), (1, 1, out)):
+            raise ModelError(f"{what}: {groups} groups, scales {scales}")
         weights = np.frombuffer(self._content(w, out * size * size * inputs), np.int8).reshape(w.shape)
         bias = np.frombuffer(self._content(b, 4 * out), "<i4").astype(np.int64)
         # XNNPACK computes it in float32, in this order.

@@ -66,12 +66,12 @@ def _convolution(isa: Isa, llvm: int, vectors: int, channels: int, taps: int) ->
             out = f.at("%out", f.add(x, f.mul(g, f.mul("%plane", -(-channels // 4)))))
             bias = [f.splat(isa.lanes, "i32", f.load("i32", params, 4 * c)) for c in range(channels)]
             tile = _Tile(*shape, [one for one in bias for _ in range(vectors)])
-            start = [step for i in range(early) for step in tile.row(i, source, weights)]
+            start = [step for k in range(early) for step in tile.row(k, source, weights)]
             finish = _Tile(*shape, last[2:]).finish(last[1], last[0]) if early else []
-            for i, step in enumerate(start):
+            for k, step in enumerate(start):
                 step()
-                tile.pin(range(i % channels * vectors, (i % channels + 1) * vectors))
-                for other in finish[len(finish) * i // len(start) : len(finish) * (i + 1) // len(start)]:
+                tile.pin(range(k % channels * vectors, (k % channels + 1) * vectors))
+                for other in finish[len(finish) * k // len(start) : len(finish) * (k + 1) // len(start)]:
                     other()
             with f.carry(early, "%n", 1, vector, tile.sums) as (i, tile.sums):
                 for step in tile.row(i, source, weights):

@@ -17,9 +17,17 @@ _WORD = {word: 8 * k for k, word in enumerate(layout.CALL)}
 def walk(isa: Isa, scale: int) -> str:
     """IR of ``run(ptr call)``, which computes one strip, and of the functions it uses."""
     rings = Rings.of(head_planes(isa, scale))
-    parts = ["declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n"]
-    parts += [_slot(), _fill(), _stage(isa, kinds(isa, scale)), _read(isa, rings), _corner(isa, rings), _write(isa, scale, rings)]
-    return "\n".join([*parts, _run(rings)])
+    parts = [
+        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
+        _slot(),
+        _fill(),
+        _stage(isa, scale),
+        _read(rings),
+        _corner(isa, rings),
+        _write(isa, scale, rings),
+        _run(),
+    ]
+    return "\n".join(parts)
 
 
 def head_planes(isa: Isa, scale: int) -> int:
@@ -33,7 +41,7 @@ def _get(f: Function, word: str) -> str:
 
 
 def _row(f: Function, ring: Ring, row: str, line: str, arena: str) -> str:
-    """Pixel 0 of plane 0 of a row. Rows begin at -REACH, and REACH + 1 is a multiple of 3."""
+    """Pixel 0 of plane 0 of a row, which is at least -REACH."""
     slot = f(f"urem i64 {f.add(row, layout.REACH + 1)}, {ring.rows}") if ring.rows > 1 else "0"
     first = f.add(f.mul(slot, ring.planes), ring.first)
     return f.at(arena, f.add(f.mul(first, line), layout.HEAD))
@@ -59,11 +67,11 @@ def _fill() -> str:
     return f.text()
 
 
-def _stage(isa: Isa, sizes: tuple[tuple[int, int], ...]) -> str:
+def _stage(isa: Isa, scale: int) -> str:
     """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on."""
     f = Function("stage", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad")
     line, table = _get(f, "line"), f.load("ptr", "%call", _WORD["table"])
-    scratch, size = f("alloca ptr"), f.mul("%columns", 4)
+    scratch, size, start = f("alloca ptr"), f.mul("%columns", 4), f.mul("%offset", 4)
     inside, block = f(f"icmp ult i64 %row, {_get(f, 'height')}"), 4 * isa.lanes
     vectors = f(f"sdiv i64 {f.add(size, block - 1)}, {block}")
     tiles = f(f"sdiv i64 {vectors}, {isa.vectors}")
@@ -71,31 +79,28 @@ def _stage(isa: Isa, sizes: tuple[tuple[int, int], ...]) -> str:
     rest = f(f"sub i64 {vectors}, {done}")
     with f.when(inside), f.loop(0, "%count") as k:
         op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
-        words = [f.load("i64", op, 8 * w) for w in range(5)]
-        kind, groups, step, weights, params = words
+        kind, groups, step, weights, params = (f.load("i64", op, 8 * word) for word in range(5))
         f.do(f"call void @slot(ptr %call, ptr {f.at(op, 40)}, i64 %row, ptr {scratch})")
         out = f.load("ptr", scratch)
         with f.carry(0, f.load("i64", op, 64), 1, ["i64"], ["0"]) as (s, total):
             segment = f.at(op, f.add(f.mul(s, 40), 72))
             row, planes = f.add("%row", f.load("i64", segment, 24)), f.load("i64", segment, 32)
             f.do(f"call void @slot(ptr %call, ptr {segment}, i64 {row}, ptr {scratch})")
-            start = f.load("ptr", scratch)
+            pixel = f.load("ptr", scratch)
             with f.loop(0, planes) as plane:
-                f.store("ptr", f.at(start, f.mul(plane, line)), table, f.mul(f.add(total[0], plane), 8))
+                f.store("ptr", f.at(pixel, f.mul(plane, line)), table, f.mul(f.add(total[0], plane), 8))
             total[0] = f.add(total[0], planes)
-        for number, (channels, taps) in enumerate(sizes):
+        for number, (channels, taps) in enumerate(kinds(isa, scale)):
             with f.when(f(f"icmp eq i64 {kind}, {number}")):
                 for width in range(isa.vectors, 0, -1):
                     full = width == isa.vectors
                     count, x = (tiles, "0") if full else ("1", f.mul(done, block))
-                    source = f.add(f.mul("%offset", 4), x)
-                    call = (
-                        f"call void @{name(width, channels, taps)}(ptr {table}, i64 {total[0]}, ptr {f.pointer(weights)}, "
-                        f"ptr {f.pointer(params)}, i64 {source}, i64 {step}, ptr {f.at(out, x)}, i64 {line}, "
-                        f"i64 {groups}, i64 {count})"
-                    )
                     with f.when("true" if full else f(f"icmp eq i64 {rest}, {width}")):
-                        f.do(call)
+                        f.do(
+                            f"call void @{name(width, channels, taps)}(ptr {table}, i64 {total[0]}, "
+                            f"ptr {f.pointer(weights)}, ptr {f.pointer(params)}, i64 {f.add(start, x)}, i64 {step}, "
+                            f"ptr {f.at(out, x)}, i64 {line}, i64 {groups}, i64 {count})"
+                        )
     with f.when("%pad"):
         last = f.at("%op", f.mul(f.add("%count", -1), 8 * layout.OP_WORDS))
         f.do(f"call void @slot(ptr %call, ptr {f.at(last, 40)}, i64 %row, ptr {scratch})")
@@ -106,7 +111,7 @@ def _stage(isa: Isa, sizes: tuple[tuple[int, int], ...]) -> str:
     return f.text()
 
 
-def _read(isa: Isa, rings: Rings) -> str:
+def _read(rings: Rings) -> str:
     """RGB bytes to three planes: the nine bytes of pixels x-1, x, x+1 in dwords at 0, 4 and 8 of the window."""
     f = Function("read", "ptr %call, i64 %row, i32 %pixel")
     line, arena, width = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), _get(f, "width")
@@ -183,7 +188,7 @@ def _gather(f: Function, block: int, vectors: list[str], sources: list[tuple[int
     return result
 
 
-def _run(rings: Rings) -> str:
+def _run() -> str:
     """One strip from its first input row to its last output row."""
     f = Function("run", "ptr %call", linkage="")
     ops, zero_points = (f.load("ptr", "%call", _WORD[word]) for word in ("ops", "zero_points"))

@@ -44,7 +44,7 @@ def _digest(engine: _Runs, pictures: list[Image]) -> bytes:
         height, width = lr.shape[:2]
         hr = np.zeros((height * engine.scale, width * engine.scale, 3), np.uint8)
         engine.run([Tile(lr, hr, Region.of(width, height))])
-        digest.update(hr)
+        digest.update(hr.tobytes())
     return digest.digest()
 
 
