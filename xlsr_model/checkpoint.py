@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_model.gradient import Arrays
+from xlsr_model.network import Arrays
 
 
 @dataclass

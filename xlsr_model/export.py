@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_model.gradient import Arrays
-from xlsr_model.network import CLIP_AT, NETWORKS, check_weights
+from xlsr_model.network import CLIP_AT, NETWORKS, Arrays, check_weights
 from xlsr_model.requantise import pin_output
 
 

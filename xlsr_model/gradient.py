@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
+from xlsr_model.network import Arrays
+
 Loss = Callable[[Mapping[str, Any], tuple[Any, ...]], Any]
 
 

@@ -19,6 +19,7 @@ import numpy as np
 CLIP_AT = (
     6.0  # Clipped ReLU is deployed as RELU6 of six times the last convolution: the same function, but one XNNPACK has
 )
+Arrays = dict[str, np.ndarray]
 Tensor = Any  # a tensor of whichever Keras backend runs
 Conv = Callable[[str, Tensor, int, int, int, str], Tensor]
 Concat = Callable[[Tensor, Tensor], Tensor]
@@ -106,13 +107,13 @@ def macs_per_pixel(network: str, scale: int) -> int:
     return sum(layer.parameters - layer.channels for layer in layers(network, scale))
 
 
-def initial_weights(network: str, scale: int, *, seed: int, variance_scale: float = 0.1) -> dict[str, np.ndarray]:
+def initial_weights(network: str, scale: int, *, seed: int, variance_scale: float = 0.1) -> Arrays:
     """He-normal kernels with the variance scaled (0.1 in the paper), zero biases.
 
     The small start matters: with plain He-normal a 20,000-step run ended 0.26 dB lower (docs/quality.md).
     """
     rng = np.random.default_rng(seed)
-    weights: dict[str, np.ndarray] = {}
+    weights: Arrays = {}
     for layer in layers(network, scale):
         fan_in = layer.kernel**2 * layer.channels_in // layer.groups
         deviation = sqrt(2 * variance_scale / fan_in)
@@ -121,7 +122,7 @@ def initial_weights(network: str, scale: int, *, seed: int, variance_scale: floa
     return weights
 
 
-def check_weights(weights: dict[str, np.ndarray], network: str, scale: int) -> None:
+def check_weights(weights: Arrays, network: str, scale: int) -> None:
     """Raises ValueError, naming the first difference, unless the weights are those of this network at this scale."""
     for layer in layers(network, scale):
         for part, shape in (("kernel", layer.kernel_shape), ("bias", (layer.channels,))):

@@ -14,8 +14,7 @@ import numpy as np
 from keras import ops
 
 from xlsr_model.forward import Tap, forward, keep
-from xlsr_model.gradient import Arrays
-from xlsr_model.network import NETWORKS, Tensor, layers
+from xlsr_model.network import NETWORKS, Arrays, Tensor, layers
 
 KERNEL_LEVELS = 127
 LEVELS = 255

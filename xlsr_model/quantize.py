@@ -15,7 +15,7 @@ from xlsr_model import checkpoint
 from xlsr_model.card import loss_against, make_card, measure, write_card
 from xlsr_model.data import load_pairs, split_held_out
 from xlsr_model.export import export_float, export_uint8
-from xlsr_model.gradient import Arrays
+from xlsr_model.network import Arrays
 from xlsr_model.qat import has_ranges, without_ranges
 from xlsr_model.requantise import requantise_file
 

@@ -12,8 +12,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from xlsr_model.gradient import Arrays
-from xlsr_model.network import CLIP_AT, layers
+from xlsr_model.network import CLIP_AT, Arrays, layers
 from xlsr_model.qat import Scale, activation_scales, kernel_step
 
 INPUT_SCALE: Scale = (1 / 255, -128)

@@ -18,8 +18,8 @@ from xlsr_model import checkpoint
 from xlsr_model.config import Config, config_dict, make_config
 from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
 from xlsr_model.forward import clipped_relu, forward
-from xlsr_model.gradient import Arrays, value_and_gradient
-from xlsr_model.network import check_weights, initial_weights
+from xlsr_model.gradient import value_and_gradient
+from xlsr_model.network import Arrays, check_weights, initial_weights
 from xlsr_model.qat import fake_quantisers, has_ranges, with_ranges, without_ranges
 from xlsr_model.schedule import learning_rate
 from xlsr_model.version import code_version

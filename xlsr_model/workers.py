@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_model.gradient import Arrays
+from xlsr_model.network import Arrays
 
 Gradient = Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]
 
