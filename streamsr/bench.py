@@ -253,7 +253,7 @@ def _command(clip: Path, model: ModelFile, folder: Path, timings: list[Timing], 
             round(numbers["seconds"]["wall"], 3),
             round(usage.ru_utime + usage.ru_stime, 3),
             round(bound, 3),
-            round(usage.ru_maxrss / 1024, 1),
+            numbers["peak_memory_mib"] or 0.0,
         )
         best = found if best is None or found.steady_s < best.steady_s else best
     assert best is not None

@@ -11,13 +11,27 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def peak_memory_mib() -> float | None:
+    """The most memory this process has had at once; None where the system does not tell.
+
+    Not ``ru_maxrss``: that begins with what the parent had when it started us.
+    """
+    kib = _field("/proc/self/status", "VmHWM")
+    return round(int(kib.split()[0]) / 1024, 1) if kib else None
+
+
 def processor_name() -> str:
     """The processor's model name, for reports."""
+    return _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
+
+
+def _field(path: str, name: str) -> str | None:
+    """The first value of this name in one of Linux's files of ``name: value`` lines."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
-                if line.startswith("model name"):
+                if line.startswith(name):
                     return line.split(":", 1)[1].strip()
     except OSError:  # not Linux
         pass
-    return platform.processor() or platform.machine()
+    return None

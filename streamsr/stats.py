@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from streamsr.machine import peak_memory_mib
+
 FATES = ("network", "reused", "partial", "resized", "dropped")
 """The one thing that happens to each frame read: computed by the network as a whole; copied whole from the previous
 output; part computed and part copied or resized; resized without the network; left out. They add up to frames in."""
@@ -31,6 +33,7 @@ class Stats:
     threads: int
     reuse_share: float = 0.0
     live: "Live | None" = None
+    peak_memory_mib: float | None = field(default_factory=peak_memory_mib)
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
     def json(self) -> dict[str, object]:
