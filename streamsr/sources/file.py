@@ -138,7 +138,7 @@ class FileSource:
             self.end = self.begin + Fraction(self._duration_s).limit_denominator(1_000_000)
         seek = self.begin if self._start_s > 0 else None
         if self._span is not None:
-            self.begin, self.end = self._span.begin or first_s, self._span.end
+            self.begin, self.end = first_s if self._span.begin is None else self._span.begin, self._span.end
             seek = self._span.seek
         if seek is not None:
             container.seek(int(seek / stream.time_base), stream=stream)
