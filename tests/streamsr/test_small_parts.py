@@ -119,7 +119,9 @@ def test_target_sizes(to: str, width: int, height: int, expected: tuple[int, int
     assert target_size(to, width, height) == expected
 
 
-@pytest.mark.parametrize("to", ["", "p", "10p", "12345p", "1080", "1080P", "0x5", "5x", "-1x5", "1x99999", "\u0661080p"])
+@pytest.mark.parametrize(
+    "to", ["", "p", "10p", "12345p", "1080", "1080P", "0x5", "5x", "-1x5", "1x99999", "\u0661080p"]
+)
 def test_sizes_that_are_none(to: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         target_size(to, 16, 9)

@@ -1,0 +1,48 @@
+"""What ``streamsr info`` tells."""
+
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.streamsr.conftest import Command
+from tests.streamsr.media import SRT, make_video
+
+
+def test_the_machine(streamsr: Command) -> None:
+    result = streamsr("info")
+    assert result.status == 0, result.err
+    for word in ("machine", "usable cores", "versions", "engine", "xlsr_x3_u8"):
+        assert word in result.out
+
+
+def test_a_model(streamsr: Command, model: Path) -> None:
+    for what in ("xlsr_x3_u8", model):
+        result = streamsr("info", what)
+        assert result.status == 0, result.err
+        assert "scale     3" in result.out
+        assert "reach     5 pixels" in result.out
+
+
+def test_a_media_file(streamsr: Command, tmp_path: Path) -> None:
+    (tmp_path / "text.srt").write_text(SRT)
+
+    def prepare(container: av.container.OutputContainer, _video: object) -> None:
+        container.set_chapters(
+            [{"id": 1, "start": 0, "end": 1, "time_base": av.time_base and 1, "metadata": {"title": "One"}}]
+        )
+        container.add_attachment("font.ttf", "font/ttf", b"font")
+
+    source = make_video(tmp_path / "in.mkv", audio=["aac"], subtitle=tmp_path / "text.srt", prepare=prepare)
+    result = streamsr("info", source)
+    assert result.status == 0, result.err
+    for word in ("64x48", "yuv420p", "<- is upscaled", "aac", "[deu]", "One"):
+        assert word in result.out
+
+
+@pytest.mark.parametrize("what", ["nowhere.mp4", "nowhere.tflite", "nonsense", "."])
+def test_what_cannot_be_read(streamsr: Command, what: str) -> None:
+    result = streamsr("info", what)
+    assert result.status == 1
+    assert len(result.lines) == 1
+    assert result.err.startswith("streamsr: ")

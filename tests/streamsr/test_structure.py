@@ -1,0 +1,103 @@
+"""The shape of the program: which module may import what, and that names said twice agree."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import streamsr
+from tests.conftest import ROOT
+
+MODULES = sorted(path for package in ("streamsr", "xlsr_model") for path in (ROOT / package).rglob("*.py"))
+TRAINING = {"tensorflow", "keras", "torch", "jax"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that this file names in an import, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    names = set(imports(path))
+    tops = {name.split(".")[0] for name in names}
+    if package == "streamsr":
+        assert not tops & TRAINING
+        ours = {name for name in names if name.split(".")[0] == "xlsr_model"}
+        assert all(name == "xlsr_model" or name.startswith("xlsr_model.weights") for name in ours), ours
+    else:
+        assert "streamsr" not in tops
+    if path.parent.name == "weights":
+        assert tops <= set(sys.stdlib_module_names)
+
+
+def test_only_the_channel_and_the_pipeline_know_threads() -> None:
+    """The engines' pools of workers come from concurrent.futures."""
+    users = {path.name for path in (ROOT / "streamsr").rglob("*.py") if "threading" in set(imports(path))}
+    assert users <= {"channel.py", "pipeline.py"}
+    locks = {
+        path.name
+        for path in (ROOT / "streamsr").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("Lock", "RLock", "Condition", "Event", "Semaphore")
+    }
+    assert locks <= {"channel.py"}
+
+
+def test_public_names_are_sorted_and_importable() -> None:
+    assert streamsr.__all__ == sorted(streamsr.__all__)
+    assert all(getattr(streamsr, name).__name__ == name for name in streamsr.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        streamsr.nonsense  # noqa: B018 - looking it up is the test
+
+
+def test_the_command_line_offers_what_there_is() -> None:
+    from streamsr import cli
+    from streamsr.engines import select
+    from streamsr.sinks import encode
+
+    assert select.ENGINES == cli.ENGINES
+    assert tuple(encode.CODECS) == cli.CODECS
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["upscale", "--help"], ["info", "--help"]])
+def test_help_waits_for_no_heavy_import(words: list[str]) -> None:
+    script = (
+        "import sys\nfrom streamsr.cli import main\n"
+        f"sys.argv = ['streamsr', *{words!r}]\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'numpy', 'av', 'cv2', 'numba', 'ai_edge_litert', 'llvmlite', 'rich.progress'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "streamsr" in done.stdout
+
+
+def test_the_command_is_installed() -> None:
+    command = Path(sys.executable).with_name("streamsr")
+    if not command.exists():
+        pytest.skip("streamsr is not installed beside this Python")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == f"streamsr, version {streamsr.__version__}\n"
+
+
+def test_importing_the_library_is_silent_and_starts_nothing() -> None:
+    script = "import streamsr, threading\nassert threading.active_count() == 1\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, timeout=60,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert done.stdout + done.stderr == ""
