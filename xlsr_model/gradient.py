@@ -1,6 +1,7 @@
 """Loss and gradient of a scalar function of named arrays, on the Keras backend that is set. Nothing else depends on
 the backend."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ def _torch(loss: Loss, fused: bool) -> Callable[[Arrays, tuple[np.ndarray, ...]]
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if fused:
+        # Keras caches its dtype rules in functions that the compiler looks through; both see the same dtypes.
+        warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`", UserWarning)
         loss = torch.compile(loss)
 
     def run(weights: Arrays, batch: tuple[np.ndarray, ...]) -> tuple[float, Arrays]:

@@ -41,7 +41,7 @@ def write_report(sets: Path, document: Path) -> None:
     part = "\n\n".join(
         [
             f"Measured by `python -m xlsr_model report --sets ...` on {platform.machine()}, {os.cpu_count()} cores; "
-            "every file through LiteRT as it is shipped. Border of one scale cut; Y as MATLAB's rgb2ycbcr, not rounded.",
+            "every file through LiteRT as it is shipped. Border of one scale cut; Y as MATLAB's, not rounded.",
             "### The shipped files\n\n" + _shipped_table(sets),
             "### Against others at x3 (the paper's Table 4)\n\n" + _others_table(sets),
             "### Size (Table 1)\n\n" + _size_table(),
