@@ -45,8 +45,9 @@ def _status() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt, Cancelled):
-        print("streamsr: stopped; the unfinished output was removed", file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt, Cancelled) as stopped:
+        said = str(stopped) if isinstance(stopped, Cancelled) else ""
+        print(f"streamsr: {said or 'stopped; the unfinished output was removed'}", file=sys.stderr)
         return CANCELLED
     except StreamsrError as error:
         print(f"streamsr: {error}", file=sys.stderr)
@@ -174,6 +175,9 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--resume", is_flag=True, help="Work in segments, and go on where an earlier such run was stopped.")
+@click.option("--segment", "segment_s", type=Seconds(), default=10.0, show_default=True, metavar="T",
+              help="With --resume: what a crash costs at most, in seconds of film.")
 @click.option("--audit", is_flag=True, help="Compare the output with the input at the end; status 1 on any loss.")
 @click.option("--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off.")
 def upscale(
@@ -187,6 +191,8 @@ def upscale(
         raise click.UsageError("--scale and --to exclude each other")
     if asked["duration"] == 0:
         raise click.UsageError("--duration must be above 0")
+    if asked["resume"] and asked["keep_partial"]:
+        raise click.UsageError("--resume and --keep-partial exclude each other")
     from streamsr.job import Options, target_size
     from streamsr.sinks.encode import CODECS as ENCODERS
 
@@ -354,13 +360,6 @@ def bench(clip: Path | None, model: str | None, json_file: Path | None) -> None:
         click.echo(line)
     if json_file is not None:
         _write_text(json_file, report.json())
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
 
 @cli.command()
