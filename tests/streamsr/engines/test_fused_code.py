@@ -1,0 +1,175 @@
+"""The fused engine's machine code: the right instructions, only where they run, from a cache nobody can upset."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+
+from streamsr.engines import Tile
+from streamsr.engines.fused import FusedEngine, cache, selftest
+from streamsr.engines.fused.compile import assembly, network_ir
+from streamsr.engines.fused.isa import ARM_SDOT, ARM_USDOT, AVX, AVX512, Isa, detect
+from streamsr.engines.fused.kernels import EARLY
+from streamsr.engines.fused.peak import Peak, macs
+from streamsr.errors import ModelError
+from streamsr.model import find_model
+
+FEATURES = llvm.get_host_cpu_features()
+needs_vnni = pytest.mark.skipif(detect(FEATURES) is None, reason="this processor has no VNNI instructions")
+MODEL = find_model("xlsr_x3_u8")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return cache.folder()
+
+
+def load() -> None:
+    FusedEngine(MODEL, threads=1).close()
+
+
+@pytest.mark.parametrize(
+    ("isa", "instruction"),
+    [
+        (AVX512, r"vpdpbusd\s+\S+, %zmm\d+, %zmm"),
+        (AVX, r"\{vex\}\s+vpdpbusd\s+%ymm\d+, %ymm\d+, %ymm"),
+        (ARM_USDOT, r"\busdot\s+v\d+\.4s, v\d+\.16b, v\d+\.16b"),
+        (ARM_SDOT, r"\bsdot\s+v\d+\.4s, v\d+\.16b, v\d+\.16b"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Isa) else "",
+)
+def test_the_generator_emits_the_dot_product_of(isa: Isa, instruction: str) -> None:
+    text = assembly(network_ir(isa, 3), isa)
+    # One for each tap, channel and vector of a row, and EARLY rows more where requantisation is woven in.
+    pointwise = 4 * (1 + (EARLY if isa.registers >= 32 else 0))
+    channels = pointwise + 3 * isa.channels + 3 * 3 * isa.subpixels(3)
+    assert len(re.findall(instruction, text)) == channels * sum(range(1, isa.vectors + 1))
+
+
+def test_sums_stay_in_registers() -> None:
+    text = assembly(network_ir(AVX512, 3), AVX512)
+    assert len(re.findall(r"vmov\w+\s+%zmm\d+, [-\d]*\(%rsp\)", text)) <= 12
+
+
+def test_avx_code_uses_nothing_of_avx512() -> None:
+    text = assembly(network_ir(AVX, 3), AVX)
+    assert "%zmm" not in text
+    assert not re.search(r"%[xy]mm(1[6-9]|[23]\d)|%k[0-7]", text)
+
+
+@pytest.mark.parametrize(
+    ("has", "chosen"),
+    [
+        ({}, None),
+        ({"avx2", "fma"}, None),
+        ({"avx2", "fma", "avxvnni"}, AVX),
+        ({"avx2", "fma", "avxvnni", "avx512f", "avx512bw", "avx512vl", "avx512vnni"}, AVX),
+        (set(AVX512.needs), AVX512),
+        (set(AVX512.needs) | {"avx2", "fma", "avxvnni"}, AVX512),
+        (set(ARM_USDOT.needs), None),
+    ],
+)
+def test_only_a_processor_with_every_feature_gets_code(has: set[str], chosen: Isa | None) -> None:
+    features = dict.fromkeys({*AVX512.needs, *AVX.needs, *ARM_USDOT.needs}, False)
+    assert detect(features | dict.fromkeys(has, True)) is chosen
+
+
+@needs_vnni
+def test_code_is_compiled_once(folder: Path) -> None:
+    load()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {path.name.split("-")[0] for path in before} == {"fused", "selftest"}
+    load()
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@needs_vnni
+@pytest.mark.parametrize(
+    "damage",
+    [lambda body: b"", lambda body: body[:50], lambda body: body[:500] + b"\x00" + body[501:], lambda body: body * 2],
+)
+def test_a_damaged_cache_is_rebuilt(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    load()
+    good = {path: path.read_bytes() for path in folder.iterdir()}
+    for path, body in good.items():
+        path.write_bytes(damage(body) if len(body) > 500 else b"x" * len(body))
+    load()
+    assert {path: path.read_bytes() for path in folder.iterdir()} == good
+
+
+@needs_vnni
+def test_code_that_others_may_write_is_not_run(folder: Path) -> None:
+    load()
+    code = next(folder.glob("fused-*"))
+    code.chmod(0o666)
+    assert cache.load(code.name) is None
+    code.chmod(0o600)
+    assert cache.load(code.name) is not None
+    folder.chmod(0o777)
+    assert cache.load(code.name) is None
+
+
+@needs_vnni
+def test_an_unwritable_cache_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    load()
+
+
+WRITER = """
+import sys
+from streamsr.engines.fused import cache
+body = bytes([int(sys.argv[1])]) * 300_000
+for _ in range(40):
+    cache.store("contended", body)
+    found = cache.load("contended")
+    assert found is not None and len(found) == 300_000 and len(set(found)) == 1
+"""
+
+
+def test_processes_writing_at_once_never_see_half_a_file(folder: Path) -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(k)], env=os.environ) for k in range(4)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
+    assert [path.name for path in folder.iterdir()] == ["contended"]
+
+
+class _OneByteOff:
+    """An engine that differs from LiteRT in one byte of every picture."""
+
+    scale = 3
+
+    def __init__(self, engine: FusedEngine) -> None:
+        self._engine = engine
+
+    def run(self, tiles: list[Tile]) -> None:
+        self._engine.run(tiles)
+        tiles[0].hr[-1, -1, -1] ^= 1
+
+
+@needs_vnni
+def test_one_differing_byte_fails_the_self_test() -> None:
+    with FusedEngine(MODEL, threads=1) as engine, pytest.raises(ModelError, match="failed its self-test"):
+        selftest.check(_OneByteOff(engine), MODEL, "code")
+
+
+@needs_vnni
+def test_the_peak_can_be_measured() -> None:
+    assert macs(3) == 21_616
+    peak = Peak()
+    assert peak.sample() > 1e6
+    peak.close()
+
+
+def test_importing_the_engine_leaves_numba_and_litert_alone() -> None:
+    code = (
+        "import sys, streamsr.engines.fused as _; print(*{'numba', 'ai_edge_litert', 'tensorflow'} & set(sys.modules))"
+    )
+    assert not np.any(subprocess.check_output([sys.executable, "-c", code], text=True).split())
