@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import llvmlite.binding as llvm
-import numpy as np
 import pytest
 
 from streamsr.engines import Tile
@@ -91,16 +90,21 @@ def test_code_is_compiled_once(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda _: b"",
+    "cut short": lambda body: body[:500],
+    "one byte changed": lambda body: body[:500] + bytes([body[500] ^ 1]) + body[501:],
+    "doubled": lambda body: body * 2,
+}
+
+
 @needs_vnni
-@pytest.mark.parametrize(
-    "damage",
-    [lambda body: b"", lambda body: body[:50], lambda body: body[:500] + b"\x00" + body[501:], lambda body: body * 2],
-)
-def test_a_damaged_cache_is_rebuilt(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_rebuilt(folder: Path, damage: str) -> None:
     load()
     good = {path: path.read_bytes() for path in folder.iterdir()}
     for path, body in good.items():
-        path.write_bytes(damage(body) if len(body) > 500 else b"x" * len(body))
+        path.write_bytes(DAMAGES[damage](body) if len(body) > 500 else b"x" * len(body))
     load()
     assert {path: path.read_bytes() for path in folder.iterdir()} == good
 
@@ -169,7 +173,5 @@ def test_the_peak_can_be_measured() -> None:
 
 
 def test_importing_the_engine_leaves_numba_and_litert_alone() -> None:
-    code = (
-        "import sys, streamsr.engines.fused as _; print(*{'numba', 'ai_edge_litert', 'tensorflow'} & set(sys.modules))"
-    )
-    assert not np.any(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    code = "import sys, streamsr.engines.fused; print(*{'numba', 'ai_edge_litert', 'tensorflow'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []
