@@ -52,6 +52,9 @@ def _status() -> int:
     except StreamsrError as error:
         print(f"streamsr: {error}", file=sys.stderr)
         return 1
+    except ImportError as error:  # a system library that a wheel expects, such as OpenCV's libGL
+        print(f"streamsr: this installation is not complete: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # Whoever read our output left; flushing at exit would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -176,8 +179,15 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Work in segments, and go on where an earlier such run was stopped.")
-@click.option("--segment", "segment_s", type=Seconds(), default=10.0, show_default=True, metavar="T",
-              help="With --resume: what a crash costs at most, in seconds of film.")
+@click.option(
+    "--segment",
+    "segment_s",
+    type=Seconds(),
+    default=10.0,
+    show_default=True,
+    metavar="T",
+    help="With --resume: what a crash costs at most, in seconds of film.",
+)
 @click.option("--audit", is_flag=True, help="Compare the output with the input at the end; status 1 on any loss.")
 @click.option("--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off.")
 def upscale(

@@ -15,6 +15,9 @@ from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import Frame
 from streamsr.images import is_image, read_image, upscale_image
 from streamsr.pipeline import Pipeline
+from streamsr.resume import ENCODER_THREADS, upscale_resumable
+from streamsr.segments import SEGMENT_S
+from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink, check_output
 from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
@@ -53,6 +56,8 @@ class Options:
     duration_s: float | None = None
     overwrite: bool = False
     audit: bool = False
+    resume: bool = False
+    segment_s: float = SEGMENT_S
     keep_partial: bool = False
 
 
@@ -93,7 +98,8 @@ class Job:
             upscale_image(source, target, upscaler, overwrite=self.options.overwrite)
             return []
         o = self.options
-        check_output(target, overwrite=o.overwrite)
+        if not o.resume:
+            check_output(target, overwrite=o.overwrite)
         with ExitStack() as stack:
             film = FileSource(source, start_s=o.start_s, duration_s=o.duration_s, record=self.record)
             info = stack.enter_context(film).info
@@ -102,6 +108,22 @@ class Job:
             if max(size) > MAX_SIDE:
                 raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
             cut = o.start_s > 0 or o.duration_s is not None
+            begin = film.begin if cut else None
+            if o.resume:
+                upscale_resumable(
+                    source,
+                    target,
+                    film,
+                    upscaler,
+                    Encoding(o.codec, o.crf, o.preset, ENCODER_THREADS),
+                    begin=begin,
+                    end=film.end,
+                    seconds=o.segment_s,
+                    overwrite=o.overwrite,
+                    record=self.record,
+                    begun=begun,
+                )
+                return self._audit(source, target, film, begin)
             sink = FileSink(
                 target,
                 info,
@@ -111,7 +133,7 @@ class Job:
                 preset=o.preset,
                 overwrite=o.overwrite,
                 copy_from=source,
-                begin=film.begin if cut else None,
+                begin=begin,
                 end=film.end,
                 record=self.record,
             )
@@ -124,9 +146,10 @@ class Job:
                 if o.keep_partial and sink.frames:
                     sink.commit(whole=False)
                 raise
-        if not o.audit:
-            return []
-        return audit(source, target, begin=film.begin if cut else None, end=film.end)
+        return self._audit(source, target, film, begin)
+
+    def _audit(self, source: Path, target: Path, film: FileSource, begin: Fraction | None) -> list[Check]:
+        return audit(source, target, begin=begin, end=film.end) if self.options.audit else []
 
     def _upscaler(self, width: int, height: int, source: Path) -> Upscaler:
         """The upscaler for pictures of this size, with its final size set."""
