@@ -109,7 +109,7 @@ def test_an_npu_that_was_found_and_passes_is_used(tmp_path: Path, model: Path) -
     result = _probe(tmp_path, model, "nothing")
     assert result.returncode == 0, result.stderr
     assert "litert+VeriSilicon" in result.stderr
-    assert "VeriSilicon NPU found, self-test passed" in result.stderr
+    assert "passed its self-test" in result.stderr
 
 
 @pytest.mark.parametrize(
