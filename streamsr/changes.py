@@ -6,9 +6,9 @@ previous output.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from streamsr.compiled import compiled
 from streamsr.engines import Image
 from streamsr.region import HALO, Region
 
@@ -83,7 +83,7 @@ def _grown(cells: Cells) -> Cells:
     return grown
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _compare(a, b, cells):  # type: ignore[no-untyped-def]  # numba infers
     """Mark the cells in which two [H, 3 W] pictures differ."""
     height, width = a.shape
@@ -101,7 +101,7 @@ def _compare(a, b, cells):  # type: ignore[no-untyped-def]  # numba infers
             row[whole] |= left[i] != right[i]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _cost(width, height, region_cost):  # type: ignore[no-untyped-def]  # numba infers
     """Of a rectangle of cells, in pixels the network must compute."""
     if width <= 0 or height <= 0:
@@ -109,7 +109,7 @@ def _cost(width, height, region_cost):  # type: ignore[no-untyped-def]  # numba 
     return (width * CELL + 2 * HALO) * (height * CELL + 2 * HALO) + region_cost
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _rectangles(cells, region_cost):  # type: ignore[no-untyped-def]  # numba infers
     """Cut a mask into disjoint rectangles [n, 4] (x0, y0, x1, y1) that hold all true cells.
 

@@ -59,6 +59,9 @@ def _status() -> int:
         # Whoever read our output left; flushing at exit would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # not the input's or the output's: a cache on a full disk, say
+        print(f"streamsr: {error}", file=sys.stderr)
+        return 1
 
 
 def _terminated(_signal: int, _frame: object) -> NoReturn:

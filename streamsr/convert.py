@@ -8,10 +8,10 @@ B, which LLVM does not vectorise (8.5 ms against 0.2).
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamsr.color import FULL, ColorTags
+from streamsr.compiled import compiled
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -82,7 +82,7 @@ class Converter:
 
 
 # Loops touch few arrays each, so that LLVM can prove them apart and vectorise; no NaN comes in.
-_jit = njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
+_jit = compiled(error_model="numpy", fastmath={"nnan", "nsz", "contract"})
 
 
 @_jit

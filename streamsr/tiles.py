@@ -4,10 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamsr.changes import CELL, Cells
+from streamsr.compiled import compiled
 from streamsr.engines import Image
 
 TILE_CELLS = 4
@@ -97,7 +97,7 @@ def scores(previous: Image, current: Image) -> Scores:
     return np.asarray((0.5 + sums[..., 0] / pixels) * (1 + sums[..., 1] / pixels / CHANGE_UNIT))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _measure(before, now, side, sums):  # type: ignore[no-untyped-def]  # numba infers
     """Sums over each tile: steps to the right and down of green, differences of green, pixels; every other line."""
     height, width = now.shape[:2]
