@@ -22,7 +22,7 @@ def host_isa() -> Isa:
     except RuntimeError as error:  # LLVM does not know this system
         raise ModelError(f"cannot tell what this processor can do ({error})") from error
     if isa is None:
-        raise ModelError("this processor has neither AVX512-VNNI (with VBMI) nor AVX-VNNI")
+        raise ModelError("this processor has neither AVX512-VNNI nor AVX-VNNI")
     return isa
 
 

@@ -33,6 +33,7 @@ class FusedEngine:
     name = "fused"
     halo = layout.REACH
     batch = 1
+    region_cost = 900  # a 32x32 region takes as long as 1,900 pixels of a whole frame: its halo, and 20 us for the call
 
     def __init__(self, model: ModelFile, *, threads: int | None = None) -> None:
         self.threads = usable_cores() if threads is None else threads
@@ -46,7 +47,6 @@ class FusedEngine:
         except ModelError as error:
             raise ModelError(f"{model.path}: {error}") from error
         self.scale = network.scale
-        self.region_cost = 256
         self._library = Library(network_ir(isa, network.scale), isa)
         ready = plan(network, isa)
         # The caller's thread is one of the workers.
