@@ -77,7 +77,7 @@ def make_config(content: dict[str, Any], origin: str) -> Config:
 
 
 def _checked(key: str, value: Any, annotation: Any, origin: str) -> Any:
-    expected: type | tuple[type, ...] = {bool: bool, int: int, float: (int, float), str: str}.get(annotation, list)
+    expected: Any = {bool: bool, int: int, float: (int, float), str: str}.get(annotation, list)
     if not isinstance(value, expected) or (annotation is not bool and isinstance(value, bool)):
         raise ValueError(f"{origin}: {key}: expected {getattr(annotation, '__name__', annotation)}, got {value!r}")
     if isinstance(value, list):

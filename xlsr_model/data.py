@@ -38,7 +38,7 @@ def read_image(file: Path) -> Image:
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise ValueError(f"{file}: not a readable picture")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -145,11 +145,11 @@ class Patches:
         hr = np.empty((self.count, size * scale, size * scale, 3), np.uint8)
         gain = np.empty((self.count, 1, 1, 1), np.float32)
         for n in range(self.count):
-            pair = self.pairs[rng.integers(len(self.pairs))]
+            pair = self.pairs[int(rng.integers(len(self.pairs)))]
             y = int(rng.integers(pair.lr.shape[0] - size + 1))
             x = int(rng.integers(pair.lr.shape[1] - size + 1))
             turn = int(rng.integers(8))
-            gain[n] = self.intensities[rng.integers(len(self.intensities))] / 255
+            gain[n] = self.intensities[int(rng.integers(len(self.intensities)))] / 255
             lr[n] = _turned(pair.lr[y : y + size, x : x + size], turn)
             hr[n] = _turned(pair.hr[y * scale : (y + size) * scale, x * scale : (x + size) * scale], turn)
         return lr, pack(hr, scale), gain

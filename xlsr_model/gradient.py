@@ -46,7 +46,7 @@ def _torch(loss: Loss, fused: bool) -> Callable[[Arrays, tuple[np.ndarray, ...]]
 def _tensorflow(loss: Loss) -> Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]:
     import tensorflow as tf
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]  # TensorFlow ships no types
     def compiled(weights: dict[str, Any], batch: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
         with tf.GradientTape() as tape:
             tape.watch(weights)

@@ -51,4 +51,5 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
     half = SSIM_WINDOW // 2
-    return cv2.GaussianBlur(image, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA)[half:-half, half:-half]
+    blurred = cv2.GaussianBlur(image, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA)
+    return np.asarray(blurred, np.float64)[half:-half, half:-half]

@@ -21,7 +21,7 @@ from xlsr_model.network import NETWORKS, macs_per_pixel, parameter_count
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 # Y and RGB PSNR in dB, measured with this evaluation (x3): the best public float weights of XLSR, and ABPN (42.5K
 # parameters, quantisation-aware int8). The paper's own numbers are Y of its float32 network.
-OTHERS = {
+OTHERS: dict[str, dict[str, tuple[float | None, float | None]]] = {
     "XLSR, best public weights, float": {"Set5": (33.27, 31.32), "Set14": (29.63, 27.75), "B100": (28.61, 27.26)},
     "ABPN, int8, 42.5K parameters": {"Set5": (33.47, 31.47), "Set14": (29.74, 27.83), "B100": (28.68, 27.32)},
     "XLSR, the paper, float (Y)": {"Set5": (33.42, None), "Set14": (29.73, None), "B100": (28.55, None)},
@@ -161,7 +161,7 @@ def _crops(file: Path) -> str:
         return ""
     with av.open(str(clip)) as container:
         frames = (frame for n, frame in enumerate(container.decode(video=0)) if n == 60)
-        hr = next(frames).to_ndarray(format="rgb24")[:, :639]
+        hr = np.asarray(next(frames).to_ndarray(format="rgb24")[:, :639], np.uint8)
     from fractions import Fraction
 
     from xlsr_model.evaluate import tflite

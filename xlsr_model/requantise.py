@@ -108,7 +108,7 @@ def _set_scale(tensor: Any, step: float, zero: int) -> None:
 
 def _code(model: Any, operator: Any) -> int:
     code = model.operatorCodes[operator.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
 def _layer_name(tensor_name: str, known: dict[str, Any]) -> str:
