@@ -38,6 +38,7 @@ class Pipeline:
         self._source, self._upscaler = source, upscaler
         self.record = record or upscaler.record
         self._stack: ExitStack | None = None
+        self._entered = False
         self._live = None if budget_s is None else _live_stage(upscaler, budget_s)
         self._decoded: Channel[Frame] = Channel(
             1 if self._live else max(WAITING, upscaler.engine.batch), newest=self._live is not None
@@ -50,6 +51,9 @@ class Pipeline:
         return self._source.info
 
     def __enter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError("a pipeline runs once; make a new one")
+        self._entered = True
         with ExitStack() as stack:
             stack.enter_context(self._source)
             stack.callback(self._account)

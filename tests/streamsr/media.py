@@ -34,13 +34,14 @@ def make_video(
     audio_frames: int = 20,
     prepare: Callable[[Any, Any], None] = lambda _container, _stream: None,
     subtitle: Path | None = None,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """A video with one frame at each of ``pts`` and an audio stream of noise for each codec in ``audio``.
 
     ``prepare(container, video stream)`` may set what else there is before the header is written. ``subtitle`` is a
     file whose subtitle stream is copied.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=container_options) as container:
         video = container.add_stream(codec, rate=Fraction(1) / time_base, options=options or {})
         video.width, video.height, video.pix_fmt = *size, pix_fmt
         video.time_base = video.codec_context.time_base = time_base

@@ -186,6 +186,13 @@ def test_leaving_twice_is_harmless() -> None:
     line.__exit__(None, None, None)
 
 
+def test_a_pipeline_runs_once() -> None:
+    line = pipeline(FakeSource(3), FakeUpscaler())
+    assert len(list(line)) == 3
+    with pytest.raises(RuntimeError, match="runs once"):
+        list(line)
+
+
 def test_an_error_of_the_caller_is_the_callers() -> None:
     error = ZeroDivisionError("mine")
     with pytest.raises(ZeroDivisionError) as raised, pipeline(FakeSource(1000), FakeUpscaler()) as line:  # noqa: PT012
