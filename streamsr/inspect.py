@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from streamsr.engines.select import ENGINES, EngineChoice, open_engine
 from streamsr.errors import ModelError
@@ -36,9 +37,16 @@ def _machine() -> Iterator[str]:
 
 
 def _quality(name: str) -> str:
-    measured = weights.card(name).get("measured", {})
+    measured = _card(name).get("measured", {})
     parts = [f"{data} {values['psnr_y']:.2f} dB" for data, values in measured.items() if "psnr_y" in values]
     return f" (Y-PSNR {', '.join(parts)})" if parts else ""
+
+
+def _card(model: str | Path) -> dict[str, Any]:  # a card may say anything
+    try:
+        return weights.card(model)
+    except (OSError, ValueError) as error:
+        raise ModelError(str(error)) from error
 
 
 def _model(what: str) -> Iterator[str]:
@@ -50,7 +58,7 @@ def _model(what: str) -> Iterator[str]:
         yield f"reach     {engine.halo} pixels"
         yield f"sha256    {model.sha256}"
         yield f"engine    {engine.name}: {why}"
-    for key, value in weights.card(model.path).items():
+    for key, value in _card(model.path).items():
         if key not in ("sha256", "scale"):
             yield f"{key:<9} {value}"
 

@@ -1,5 +1,6 @@
 """What ``streamsr info`` tells."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -29,7 +30,7 @@ def test_a_media_file(streamsr: Command, tmp_path: Path) -> None:
 
     def prepare(container: av.container.OutputContainer, _video: object) -> None:
         container.set_chapters(
-            [{"id": 1, "start": 0, "end": 1, "time_base": av.time_base and 1, "metadata": {"title": "One"}}]
+            [{"id": 1, "start": 0, "end": 1, "time_base": Fraction(1), "metadata": {"title": "One"}}]
         )
         container.add_attachment("font.ttf", "font/ttf", b"font")
 
@@ -46,3 +47,12 @@ def test_what_cannot_be_read(streamsr: Command, what: str) -> None:
     assert result.status == 1
     assert len(result.lines) == 1
     assert result.err.startswith("streamsr: ")
+
+
+def test_a_model_card_that_is_damaged_is_said_in_one_line(streamsr: Command, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "own.tflite").write_bytes(model.read_bytes())
+    (tmp_path / "own.json").write_text("{not json")
+    result = streamsr("info", tmp_path / "own.tflite")
+    assert result.status == 1
+    assert "not JSON" in result.err
+    assert "Traceback" not in result.err
