@@ -1,0 +1,107 @@
+"""Writes LLVM IR as text: numbered values, counted loops and conditions. Pure strings; LLVM checks the result.
+
+Text rather than a builder because vector code reads better that way, and the generator then needs no import.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+class Function:
+    """One function under construction: ``f(text)`` adds an instruction with a result and returns its name."""
+
+    def __init__(self, name: str, params: str, *, linkage: str = "internal") -> None:
+        self._lines = [f"define {linkage} void @{name}({params}) nounwind {{", "entry:"]
+        self._count = 0
+        self._block = "entry"
+
+    def __call__(self, text: str) -> str:
+        self._count += 1
+        self._lines.append(f"  %v{self._count} = {text}")
+        return f"%v{self._count}"
+
+    def do(self, text: str) -> None:
+        """Add an instruction without a result."""
+        self._lines.append(f"  {text}")
+
+    def text(self) -> str:
+        return "\n".join([*self._lines, "  ret void", "}", ""])
+
+    def _label(self, *names: str) -> list[str]:
+        self._count += 1
+        return [f"{name}{self._count}" for name in names]
+
+    def _enter(self, label: str) -> None:
+        self._lines.append(f"{label}:")
+        self._block = label
+
+    def at(self, pointer: str, offset: str | int) -> str:
+        """``pointer`` moved by ``offset`` bytes."""
+        return self(f"getelementptr i8, ptr {pointer}, i64 {offset}")
+
+    def load(self, kind: str, pointer: str, offset: str | int = 0) -> str:
+        """Load without any assumption on alignment."""
+        return self(f"load {kind}, ptr {self.at(pointer, offset)}, align 1")
+
+    def store(self, kind: str, value: str, pointer: str, offset: str | int = 0) -> None:
+        self.do(f"store {kind} {value}, ptr {self.at(pointer, offset)}, align 1")
+
+    def add(self, a: str | int, b: str | int) -> str:
+        return self(f"add i64 {a}, {b}")
+
+    def mul(self, a: str | int, b: str | int) -> str:
+        return self(f"mul i64 {a}, {b}")
+
+    def pointer(self, word: str) -> str:
+        return self(f"inttoptr i64 {word} to ptr")
+
+    def splat(self, lanes: int, kind: str, value: str) -> str:
+        one = self(f"insertelement <{lanes} x {kind}> poison, {kind} {value}, i64 0")
+        vector = f"<{lanes} x {kind}>"
+        return self(f"shufflevector {vector} {one}, {vector} poison, <{lanes} x i32> zeroinitializer")
+
+    def shuffle(self, lanes: int, a: str, b: str, mask: list[int]) -> str:
+        """Pick bytes from ``a`` (0..lanes-1) and ``b`` (lanes..2*lanes-1); both are ``<lanes x i8>``."""
+        picks = ", ".join(f"i32 {m}" for m in mask)
+        return self(f"shufflevector <{lanes} x i8> {a}, <{lanes} x i8> {b}, <{len(mask)} x i32> <{picks}>")
+
+    @contextmanager
+    def loop(self, start: str | int, end: str | int, step: int = 1) -> Iterator[str]:
+        """``for i in range(start, end, step)`` on i64; gives the index."""
+        with self.carry(start, end, step, [], []) as (index, _):
+            yield index
+
+    @contextmanager
+    def carry(
+        self, start: str | int, end: str | int, step: int, kinds: Sequence[str], values: Sequence[str]
+    ) -> Iterator[tuple[str, list[str]]]:
+        """The same with values carried from turn to turn, of the types ``kinds``.
+
+        Gives the index and the list of the carried names. The body replaces its items; after the loop the list names
+        the final values.
+        """
+        head, body, done = self._label("head", "body", "done")
+        before, index = self._block, f"%i{self._count}"
+        self.do(f"br label %{head}")
+        self._enter(head)
+        at, names = len(self._lines), [f"{index}.{k}" for k in range(len(values))]
+        self.do(f"br i1 {self(f'icmp slt i64 {index}, {end}')}, label %{body}, label %{done}")
+        self._enter(body)
+        items = list(names)
+        yield index, items
+        self.do(f"{index}.next = add i64 {index}, {step}")
+        self.do(f"br label %{head}")
+        phis = [("i64", index, str(start), f"{index}.next"), *zip(kinds, names, values, items, strict=True)]
+        self._lines[at:at] = [f"  {n} = phi {k} [{v}, %{before}], [{i}, %{self._block}]" for k, n, v, i in phis]
+        self._enter(done)
+        items[:] = names
+
+    @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """The body runs only if the i1 ``condition`` holds."""
+        then, done = self._label("then", "done")
+        self.do(f"br i1 {condition}, label %{then}, label %{done}")
+        self._enter(then)
+        yield
+        self.do(f"br label %{done}")
+        self._enter(done)

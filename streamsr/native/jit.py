@@ -1,0 +1,98 @@
+"""From IR to functions that Python can call: LLVM, and the cache of what it made."""
+
+import ctypes
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from streamsr.native import cache
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What code is made for: LLVM's target triple, processor name and features (``+avx2,-...``)."""
+
+    triple: str
+    cpu: str = ""
+    features: str = ""
+
+    @classmethod
+    def host(cls) -> "Machine":
+        """This machine with all it can do."""
+        triple = llvm.get_default_triple()
+        try:
+            return cls(triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+        except RuntimeError:  # LLVM does not know this system: plain code runs on it all the same
+            return cls(triple)
+
+    def target(self) -> "llvm.TargetMachine":
+        target = llvm.Target.from_triple(self.triple)
+        return target.create_target_machine(cpu=self.cpu, features=self.features, opt=3, jit=True)
+
+
+Passes = Callable[["llvm.ModuleRef", "llvm.TargetMachine"], None]
+
+
+def vectorised(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
+    """LLVM's usual passes, with loops turned into vector operations."""
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    builder = llvm.create_pass_builder(target, options)
+    builder.getModulePassManager().run(module, builder)
+
+
+class Library:
+    """Compiled code in memory; its functions are gone when it is closed. Compiles only what the cache lacks.
+
+    name    of the cached file, for people
+    passes  the optimisation; part of the key through ``name`` and ``ir`` only, so give each its own name
+    """
+
+    def __init__(self, ir: str, machine: Machine, *, name: str, passes: Passes = vectorised) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        # The IR stands for the generator: code made by another version of it has another key.
+        parts = (llvmlite.__version__, str(llvm.llvm_version_info), name, str(machine), ir)
+        self.key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        file = f"{name}-{self.key[:32]}.o"
+        code = cache.load(file)
+        if code is None:
+            code = object_code(ir, machine, passes)
+            cache.store(file, code)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine.target())
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+
+    def function(self, name: str, *arguments: type) -> Callable[..., None]:
+        """A function without a result. Calls release the interpreter lock."""
+        return ctypes.CFUNCTYPE(None, *arguments)(self._engine.get_function_address(name))
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def object_code(ir: str, machine: Machine, passes: Passes = vectorised) -> bytes:
+    """Machine code of ``ir``, which uses no instruction beyond what ``machine`` has."""
+    module, target = optimised(ir, machine, passes)
+    code: bytes = target.emit_object(module)
+    return code
+
+
+def assembly(ir: str, machine: Machine, passes: Passes = vectorised) -> str:
+    """The same as text, for those who want to read what runs."""
+    module, target = optimised(ir, machine, passes)
+    text: str = target.emit_assembly(module)
+    return text
+
+
+def optimised(ir: str, machine: Machine, passes: Passes) -> "tuple[llvm.ModuleRef, llvm.TargetMachine]":
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = machine.target()
+    module = llvm.parse_assembly(f'target triple = "{machine.triple}"\n{ir}')
+    module.verify()
+    passes(module, target)
+    return module, target

@@ -1,0 +1,341 @@
+"""The loops over every pixel as LLVM IR: YUV to RGB planes and back, and which cells of two pictures differ.
+
+Plain scalar loops on pointers that are said not to overlap; LLVM vectorises them for the machine at hand. Compiled in a
+tenth of a second and cached, where numba needs 0.3 s to be imported and seconds to compile them.
+"""
+
+import ctypes
+import functools
+import struct
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamsr.native.ir import Function
+from streamsr.native.jit import Library, Machine
+
+CALL_TO_RGB = (
+    "y", "u", "v", "rgb", "scratch", "k",
+    "y_stride", "c_stride", "width", "height", "half", "rows", "sub_x", "sub_y",
+)  # fmt: skip
+CALL_FROM_RGB = (
+    "rgb", "y", "u", "v", "scratch", "k",
+    "y_stride", "c_stride", "width", "height", "columns", "lines", "half", "rows", "sub_x", "sub_y",
+)  # fmt: skip
+"""int64 words of one call: addresses of the planes, of scratch rows and of the constants ``k``, then sizes in samples
+and strides in bytes; ``rgb`` is planar and dense, ``sub_x`` and ``sub_y`` are 1 where chroma has half the samples."""
+
+DECODE = ["ky", "rv", "gu", "gv", "bu", "y_zero", "c_zero", "top", "even", "odd"]
+ENCODE = ["yr", "yg", "yb", "ur", "ug", "ub", "vr", "vg", "vb", "y_zero", "c_zero", "top", "scale", "before", "middle"]
+"""float32 constants of a call, see `convert.Converter`; ``top`` is the highest level written."""
+
+_FAST = "nnan nsz"
+"""No NaN comes in and zeros have no sign that matters. Nothing that could change a result: every machine of a farm must
+give the same bytes, so multiplications do not fuse with additions where the processor could."""
+
+
+Rows = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
+    """Y [H, >=W], U and V of all or half its rows and columns to planar, dense ``rgb`` [3, H, W]."""
+    y, u, v = planes
+    _, height, width = rgb.shape
+    rows, sub_x, sub_y = u.shape[0], int(u.shape[1] < width), int(u.shape[0] < height)
+    half = (width + sub_x) >> sub_x
+    _check(height, width, y, u, v)
+    if rgb.strides[1:] != (width * rgb.itemsize, rgb.itemsize) or rows < -(-height // (1 + sub_y)):
+        raise ValueError(f"expected dense RGB planes and chroma for every row, got {rgb.shape} and {u.shape}")
+    scratch = np.empty(half + 2 + 2 * (2 * half), np.float32)
+    sizes = (y.strides[0], u.strides[0], width, height, half, rows, sub_x, sub_y)
+    _call(f"to_rgb_{8 * y.itemsize}_{8 * rgb.itemsize}", (y, u, v, rgb, scratch, _constants(DECODE, k)), sizes)
+
+
+def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
+    """Planar, dense ``rgb`` [3, H, W] to Y, U and V, whose rows and columns may be more: the last is repeated."""
+    y, u, v = planes
+    _, height, width = rgb.shape
+    lines, columns = y.shape
+    rows, half = u.shape
+    sub_x, sub_y = int(half < columns), int(rows < lines)
+    _check(height, width, y, u, v)
+    if (
+        rgb.strides[1:] != (width * rgb.itemsize, rgb.itemsize)
+        or half << sub_x > columns + 1
+        or rows << sub_y > lines + 1
+    ):
+        raise ValueError(f"expected dense RGB planes and chroma no larger than luma, got {rgb.shape} and {u.shape}")
+    scratch = np.zeros(columns + 4, np.float32)  # a row is first multiplied by 0, which NaN would survive
+    sizes = (y.strides[0], u.strides[0], width, height, columns, lines, half, rows, sub_x, sub_y)
+    _call(f"from_rgb_{8 * rgb.itemsize}_{8 * y.itemsize}", (rgb, y, u, v, scratch, _constants(ENCODE, k)), sizes)
+
+
+def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.bool_]) -> None:
+    """Set the flag of each cell of 8 x 8 pixels in which two dense pictures [H, W, 3] differ; leave the others."""
+    height, width = a.shape[:2]
+    if a.shape != b.shape or a.shape[2:] != (3,) or not (a.flags.c_contiguous and b.flags.c_contiguous):
+        raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
+    if cells.shape != (-(-height // 8), -(-width // 8)) or not cells.flags.c_contiguous:
+        raise ValueError(f"expected a flag for each cell of {width}x{height}, got {cells.shape}")
+    _call("compare", (a, b, cells), (height, 3 * width, cells.shape[1]))
+
+
+def _check(height: int, width: int, y: Rows, u: Rows, v: Rows) -> None:
+    """What native code relies on."""
+    if min(height, width) < 1 or y.shape[0] < height or y.shape[1] < width or u.size == 0:
+        raise ValueError(f"expected luma of at least {width}x{height}, got {y.shape} and chroma {u.shape}")
+    if u.shape != v.shape or u.strides != v.strides or not y.dtype == u.dtype == v.dtype:
+        raise ValueError(f"expected U and V alike, got {u.shape} {u.dtype} and {v.shape} {v.dtype}")
+    if any(plane.strides[1] != plane.itemsize or plane.strides[0] <= 0 for plane in (y, u, v)):
+        raise ValueError("expected planes whose samples lie side by side")
+
+
+def _constants(names: Sequence[str], k: Mapping[str, float]) -> NDArray[np.float32]:
+    return np.array([k[name] for name in names], np.float32)
+
+
+def _call(name: str, arrays: Sequence[NDArray[np.generic]], sizes: Sequence[int]) -> None:
+    """``arrays`` are kept alive by the caller's frame until this returns."""
+    words = np.array([*(array.__array_interface__["data"][0] for array in arrays), *sizes], np.int64)
+    _function(name)(words.__array_interface__["data"][0])
+
+
+@functools.cache
+def _function(name: str) -> Callable[[int], None]:
+    library = Library(_module(name), Machine.host(), name=name)
+    function = library.function(name, ctypes.c_void_p)
+    return lambda call, _library=library: function(call)  # type: ignore[misc]  # the library must outlive it
+
+
+def _module(name: str) -> str:
+    """IR of one function and what it calls."""
+    kind, *bits = name.rsplit("_", 2) if name != "compare" else (name,)
+    read, write = (int(b) for b in bits) if bits else (0, 0)
+    parts = [f"declare i{n} @llvm.{m}.i{n}(i{n}, i{n})" for n in (32, 64) for m in ("smin", "smax")]
+    if kind == "to_rgb":
+        parts += [_widen(read), _mix(read, write), _to_rgb(read, write)]
+    elif kind == "from_rgb":
+        parts += [_weigh(read, write), _add(read), _subsample(write), _from_rgb(read, write)]
+    else:
+        parts += [_compare()]
+    return "\n".join(parts)
+
+
+class _Loops(Function):
+    """A function over rows of samples and of float32."""
+
+    def constants(self, names: Sequence[str], *wanted: str) -> list[str]:
+        return [self.load("float", "%k", 4 * names.index(name)) for name in wanted]
+
+    def op(self, kind: str, a: str, b: str) -> str:
+        return self(f"f{kind} {_FAST} float {a}, {b}")
+
+    def fma(self, total: str, a: str, b: str) -> str:
+        return self.op("add", total, self.op("mul", a, b))
+
+    def real(self, row: str, x: str | int) -> str:
+        return self.load("float", row, x * 4 if isinstance(x, int) else self.mul(x, 4))
+
+    def put(self, value: str, row: str, x: str | int) -> None:
+        self.store("float", value, row, x * 4 if isinstance(x, int) else self.mul(x, 4))
+
+    def level(self, bits: int, row: str, x: str) -> str:
+        """Sample ``x`` of a row as a float."""
+        return self(f"uitofp i{bits} {self.load(f'i{bits}', row, self.mul(x, bits // 8))} to float")
+
+    def put_level(self, bits: int, value: str, top: str, row: str, x: str) -> None:
+        """Cut ``value`` to a whole number between 0 and ``top`` and store it as sample ``x``."""
+        whole = self(f"fptosi float {value} to i32")
+        whole = self(f"call i32 @llvm.smin.i32(i32 {whole}, i32 {self(f'fptosi float {top} to i32')})")
+        whole = self(f"call i32 @llvm.smax.i32(i32 {whole}, i32 0)")
+        self.store(f"i{bits}", self(f"trunc i32 {whole} to i{bits}"), row, self.mul(x, bits // 8))
+
+    def words(self, names: Sequence[str]) -> dict[str, str]:
+        found = {name: self.load("i64", "%call", 8 * i) for i, name in enumerate(names)}
+        pointers = {"y", "u", "v", "rgb", "scratch", "k"}
+        return {name: self.pointer(word) if name in pointers else word for name, word in found.items()}
+
+    def clamp(self, value: str, high: str) -> str:
+        value = self(f"call i64 @llvm.smin.i64(i64 {value}, i64 {high})")
+        return self(f"call i64 @llvm.smax.i64(i64 {value}, i64 0)")
+
+    def nonzero(self, value: str) -> str:
+        return self(f"icmp ne i64 {value}, 0")
+
+    def choose(self, condition: str, a: str, b: str) -> str:
+        return self(f"select i1 {condition}, i64 {a}, i64 {b}")
+
+
+def _number(value: float) -> str:
+    """A float32 literal; LLVM wants its double's bits."""
+    (single,) = struct.unpack("<f", struct.pack("<f", value))
+    return f"0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
+
+
+def _widen(bits: int) -> str:
+    """One row of chroma at a luma row: three parts of the near row, one of the far one; then as wide as luma."""
+    params = "ptr noalias %near, ptr noalias %far, ptr noalias %row, ptr noalias %wide, i64 %half, i64 %sub, ptr %k"
+    f = _Loops(f"widen_{bits}", params)
+    zero, even, odd = f.constants(DECODE, "c_zero", "even", "odd")
+    with f.loop(0, "%half") as x:
+        near = f.op("mul", f.level(bits, "%near", x), _number(0.75))
+        far = f.op("mul", f.level(bits, "%far", x), _number(0.25))
+        f.put(f.op("sub", f.op("add", near, far), zero), "%row", f.add(x, 1))
+    f.put(f.real("%row", 1), "%row", 0)
+    f.put(f.real("%row", "%half"), "%row", f.add("%half", 1))
+    halved = f.nonzero("%sub")
+    rest_even, rest_odd = (f.op("sub", _number(1), part) for part in (even, odd))
+    with f.when(halved), f.loop(0, "%half") as x:
+        at, out = f.at("%row", f.mul(x, 4)), f.at("%wide", f.mul(x, 8))
+        left, here, right = (f.real(at, i) for i in range(3))
+        f.put(f.fma(f.op("mul", here, even), left, rest_even), out, 0)
+        f.put(f.fma(f.op("mul", here, odd), right, rest_odd), out, 1)
+    with f.when(f(f"xor i1 {halved}, true")), f.loop(0, "%half") as x:
+        f.put(f.real("%row", f.add(x, 1)), "%wide", x)
+    return f.text()
+
+
+def _mix(read: int, write: int) -> str:
+    """One row of R, G or B from luma and the two widened rows of chroma."""
+    params = (
+        "ptr noalias %y, ptr noalias %u, ptr noalias %v, ptr noalias %out, i64 %width, ptr %k, float %cu, float %cv"
+    )
+    f = _Loops(f"mix_{read}_{write}", params)
+    ky, zero, top = f.constants(DECODE, "ky", "y_zero", "top")
+    with f.loop(0, "%width") as x:
+        value = f.fma(_number(0.5), f.op("sub", f.level(read, "%y", x), zero), ky)
+        value = f.fma(f.fma(value, f.real("%u", x), "%cu"), f.real("%v", x), "%cv")
+        f.put_level(write, value, top, "%out", x)
+    return f.text()
+
+
+def _to_rgb(read: int, write: int) -> str:
+    f = _Loops(f"to_rgb_{read}_{write}", "ptr %call", linkage="")
+    w = f.words(CALL_TO_RGB)
+    f.do(f"%k = getelementptr i8, ptr {w['k']}, i64 0")
+    rv, gu, gv, bu = f.constants(DECODE, "rv", "gu", "gv", "bu")
+    wide_u = f.at(w["scratch"], f.mul(f.add(w["half"], 2), 4))
+    wide_v = f.at(wide_u, f.mul(w["half"], 8))
+    row_bytes, last, halved = f.mul(w["width"], write // 8), f.add(w["rows"], -1), f.nonzero(w["sub_y"])
+    plane = f.mul(row_bytes, w["height"])
+    with f.loop(0, w["height"]) as j:
+        # Rows 2c and 2c+1 lie a quarter above and below chroma row c.
+        near = f(f"lshr i64 {j}, {w['sub_y']}")
+        far = f.add(f.add(near, -1), f.mul(f(f"and i64 {j}, 1"), 2))
+        far = f.choose(halved, f.clamp(far, last), near)
+        near, far = f.mul(near, w["c_stride"]), f.mul(far, w["c_stride"])
+        for chroma, wide in ((w["u"], wide_u), (w["v"], wide_v)):
+            rows = f"ptr {f.at(chroma, near)}, ptr {f.at(chroma, far)}, ptr {w['scratch']}, ptr {wide}"
+            f.do(f"call void @widen_{read}({rows}, i64 {w['half']}, i64 {w['sub_x']}, ptr %k)")
+        luma, target = f.at(w["y"], f.mul(j, w["y_stride"])), f.at(w["rgb"], f.mul(j, row_bytes))
+        for i, (cu, cv) in enumerate(((_number(0), rv), (gu, gv), (bu, _number(0)))):
+            out = f.at(target, f.mul(plane, i))
+            rows = f"ptr {luma}, ptr {wide_u}, ptr {wide_v}, ptr {out}, i64 {w['width']}"
+            f.do(f"call void @mix_{read}_{write}({rows}, ptr %k, float {cu}, float {cv})")
+    return f.text()
+
+
+_RGB = "ptr noalias %r, ptr noalias %g, ptr noalias %b, i64 %width, float %cr, float %cg, float %cb"
+
+
+def _weighted(f: _Loops, bits: int, start: str, x: str) -> str:
+    for plane in "rgb":
+        start = f.fma(start, f.level(bits, f"%{plane}", x), f"%c{plane}")
+    return start
+
+
+def _weigh(read: int, write: int) -> str:
+    """One row of luma; its last sample is repeated up to ``columns``."""
+    f = _Loops(f"weigh_{read}_{write}", f"{_RGB}, float %zero, float %top, ptr noalias %out, i64 %columns")
+    with f.loop(0, "%width") as x:
+        f.put_level(write, _weighted(f, read, "%zero", x), "%top", "%out", x)
+    size = write // 8
+    last = f.load(f"i{write}", "%out", f.mul(f.add("%width", -1), size))
+    with f.loop("%width", "%columns") as x:
+        f.store(f"i{write}", last, "%out", f.mul(x, size))
+    return f.text()
+
+
+def _add(bits: int) -> str:
+    """``row[x + 1] = row[x + 1] * kept + weighted sum``."""
+    f = _Loops(f"add_{bits}", f"{_RGB}, float %kept, ptr noalias %row")
+    with f.loop(0, "%width") as x:
+        before = f.op("mul", f.real("%row", f.add(x, 1)), "%kept")
+        f.put(_weighted(f, bits, before, x), "%row", f.add(x, 1))
+    return f.text()
+
+
+def _subsample(bits: int) -> str:
+    """One row of chroma from sums at luma's width."""
+    f = _Loops(f"subsample_{bits}", "ptr noalias %row, ptr noalias %out, i64 %half, i64 %sub, ptr %k")
+    zero, top, scale, before, middle = f.constants(ENCODE, "c_zero", "top", "scale", "before", "middle")
+    halved = f.nonzero("%sub")
+    with f.when(halved), f.loop(0, "%half") as x:
+        at = f.at("%row", f.mul(x, 8))
+        total = f.fma(f.op("mul", f.real(at, 0), before), f.real(at, 1), middle)
+        f.put_level(bits, f.fma(zero, f.op("add", total, f.real(at, 2)), scale), top, "%out", x)
+    with f.when(f(f"xor i1 {halved}, true")), f.loop(0, "%half") as x:
+        f.put_level(bits, f.fma(zero, f.real("%row", f.add(x, 1)), scale), top, "%out", x)
+    return f.text()
+
+
+def _from_rgb(read: int, write: int) -> str:
+    f = _Loops(f"from_rgb_{read}_{write}", "ptr %call", linkage="")
+    w = f.words(CALL_FROM_RGB)
+    f.do(f"%k = getelementptr i8, ptr {w['k']}, i64 0")
+    k = dict(zip(ENCODE, f.constants(ENCODE, *ENCODE), strict=True))
+    row_bytes, last = f.mul(w["width"], read // 8), f.add(w["height"], -1)
+    plane = f.mul(row_bytes, w["height"])
+
+    def picture_row(j: str) -> str:
+        red = f.at(w["rgb"], f.mul(f.clamp(j, last), row_bytes))
+        green, blue = f.at(red, plane), f.at(red, f.mul(plane, 2))
+        return f"ptr {red}, ptr {green}, ptr {blue}, i64 {w['width']}"
+
+    with f.loop(0, w["lines"]) as j:
+        out, weights = f.at(w["y"], f.mul(j, w["y_stride"])), ", ".join(f"float {k[c]}" for c in ("yr", "yg", "yb"))
+        numbers = f"{weights}, float {k['y_zero']}, float {k['top']}"
+        f.do(f"call void @weigh_{read}_{write}({picture_row(j)}, {numbers}, ptr {out}, i64 {w['columns']})")
+    together = f.add(w["sub_y"], 1)
+    sums = w["scratch"]
+    with f.loop(0, w["rows"]) as c:
+        for name in "uv":
+            weights = ", ".join(f"float {k[name + p]}" for p in "rgb")
+            with f.loop(0, together) as n:
+                kept = f(f"uitofp i64 {n} to float")  # 0 for the first row, 1 for the second
+                row = picture_row(f.add(f.mul(c, together), n))
+                f.do(f"call void @add_{read}({row}, {weights}, float {kept}, ptr {sums})")
+            f.put(f.real(sums, 1), sums, 0)
+            end = f.real(sums, w["width"])
+            with f.loop(f.add(w["width"], 1), f.add(w["columns"], 3)) as x:
+                f.put(end, sums, x)
+            out = f.at(w[name], f.mul(c, w["c_stride"]))
+            f.do(f"call void @subsample_{write}(ptr {sums}, ptr {out}, i64 {w['half']}, i64 {w['sub_x']}, ptr %k)")
+    return f.text()
+
+
+def _compare() -> str:
+    """Set the byte of each cell of 8 x 8 pixels in which two dense RGB pictures differ."""
+    f = _Loops("compare", "ptr %call", linkage="")
+    a, b, flags, height, row_bytes, columns = (f.load("i64", "%call", 8 * i) for i in range(6))
+    a, b, flags = f.pointer(a), f.pointer(b), f.pointer(flags)
+    whole = f(f"udiv i64 {row_bytes}, 24")
+    with f.loop(0, height) as y:
+        start = f.mul(y, row_bytes)
+        left, right = f.at(a, start), f.at(b, start)
+        cells = f.at(flags, f.mul(f(f"lshr i64 {y}, 3"), columns))
+
+        def mark(different: str, c: str, cells: str = cells) -> None:
+            byte = f(f"zext i1 {different} to i8")
+            f.store("i8", f(f"or i8 {byte}, {f.load('i8', cells, c)}"), cells, c)
+
+        with f.loop(0, whole) as c:
+            parts = [
+                f(f"xor i64 {f.load('i64', left, at)}, {f.load('i64', right, at)}")
+                for at in (f.add(f.mul(c, 24), 8 * i) for i in range(3))
+            ]
+            mark(f.nonzero(f(f"or i64 {f(f'or i64 {parts[0]}, {parts[1]}')}, {parts[2]}")), c)
+        with f.loop(f.mul(whole, 24), row_bytes) as x:
+            mark(f(f"icmp ne i8 {f.load('i8', left, x)}, {f.load('i8', right, x)}"), whole)
+    return f.text()
