@@ -46,6 +46,8 @@ def _status() -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Cancelled) as stopped:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more must not interrupt the last words
         said = str(stopped) if isinstance(stopped, Cancelled) else ""
         print(f"streamsr: {said or 'stopped; the unfinished output was removed'}", file=sys.stderr)
         return CANCELLED

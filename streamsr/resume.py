@@ -101,19 +101,28 @@ def upscale_resumable(
         if ledger.finished:
             log.warning("going on: %d of %d segments are finished", len(ledger.finished), len(spans))
         done = sum(line["frames"] for line in ledger.finished.values())
-        progress = begun(upscaler, None if info.frames is None else max(info.frames - done, 0))
         kept = "what is finished is kept: run the same command again to go on"
         try:
-            with _interruptible() as stopping:
+            with _interruptible() as asked:
+                done = sum(line["frames"] for line in ledger.finished.values())
+                left = None if info.frames is None else max(info.frames - done, 0)
+                progress = _saying(asked, begun(upscaler, left))
                 for number, span in enumerate(spans):
                     if number in ledger.finished:
                         continue
-                    if stopping():
-                        raise Cancelled(f"stopped; {len(ledger.finished)} of {len(spans)} segments, {kept}")
+                    if asked.is_set():
+                        raise Cancelled(f"stopped; {len(ledger.finished)} of {len(spans)} segments done, {kept}")
                     frames = upscale_segment(
-                        source, span, ledger.path(number), info=info, upscaler=upscaler, encoding=encoding,
-                        container=container, record=record, progress=progress,
-                    )  # fmt: skip
+                        source,
+                        span,
+                        ledger.path(number),
+                        info=info,
+                        upscaler=upscaler,
+                        encoding=encoding,
+                        container=container,
+                        record=record,
+                        progress=progress,
+                    )
                     ledger.finish(number, frames=frames)
                 with new_sink() as sink:
                     shift = round(begin / info.time_base) if begin else 0
@@ -128,21 +137,36 @@ def upscale_resumable(
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Within it the first Ctrl-C only makes the yielded function true; the second is a KeyboardInterrupt."""
+def _interruptible() -> Iterator[threading.Event]:
+    """Within it the first Ctrl-C only sets the yielded event; the second is a KeyboardInterrupt."""
     asked = threading.Event()
 
     def interrupted(_signal: int, _frame: object) -> None:
+        # Nothing may be printed here: the interrupted code may be printing.
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        log.warning("finishing this segment; Ctrl-C again stops at once")
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield asked
         return
     before = signal.signal(signal.SIGINT, interrupted)
     try:
-        yield asked.is_set
+        yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _saying(asked: threading.Event, progress: Callable[[Frame], None] | None) -> Callable[[Frame], None]:
+    """``progress``, and once a word to who pressed Ctrl-C."""
+    said = False
+
+    def after(frame: Frame) -> None:
+        nonlocal said
+        if progress is not None:
+            progress(frame)
+        if asked.is_set() and not said:
+            said = True
+            log.warning("finishing this segment; Ctrl-C again stops at once")
+
+    return after

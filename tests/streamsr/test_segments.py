@@ -1,0 +1,377 @@
+"""Work in segments: whatever happens in between, the same bytes come out. Kills are real ones."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from streamsr.errors import SinkError
+from streamsr.ledger import LEDGER, Ledger
+from streamsr.segments import plan, upscale_segment
+from streamsr.sinks.encode import Encoding
+from streamsr.sources.file import FileSource, Span
+from streamsr.stats import Recorder
+from streamsr.upscaler import Upscaler
+from tests.streamsr.conftest import Command
+from tests.streamsr.media import look, make_video
+
+SEGMENT_S = 0.5
+
+DIES = """
+import os, sys
+left = int(sys.argv.pop(1))
+def counted(call):
+    def wrapped(*args, **how):
+        global left
+        left -= 1
+        if left == 0:
+            os._exit(9)  # like a kill: nothing is flushed, closed or removed
+        return call(*args, **how)
+    return wrapped
+for name in ("fsync", "replace", "unlink", "rmdir"):
+    setattr(os, name, counted(getattr(os, name)))
+from streamsr.cli import main
+main()
+"""
+"""The command, dying just before its Nth call that makes something last."""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds with B-frames, a key frame every eight frames, a variable rate, and sound."""
+    pts = [i * 512 + (i % 3) * 7 for i in range(75)]
+    options = {"g": "8", "bf": "2", "preset": "ultrafast"}
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return make_video(path, pts=pts, time_base=Fraction(1, 12800), options=options, audio=["aac"], audio_frames=140)
+
+
+def arguments(film: Path, target: Path, model: Path, *more: object) -> list[str]:
+    given = ["upscale", film, "-o", target, "--resume", "--segment", SEGMENT_S, "--model", model]
+    return [*map(str, given), "--threads", "1", "--preset", "ultrafast", *map(str, more)]
+
+
+def start(words: list[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-m", "streamsr.cli", *words], stderr=subprocess.PIPE, text=True)
+
+
+def run(words: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "streamsr.cli", *words], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(film: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The output of a run that nobody disturbed."""
+    target = tmp_path_factory.mktemp("reference") / "out.mkv"
+    done = run(arguments(film, target, model))
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in target.parent.iterdir()] == ["out.mkv"], "the ledger is cleared away"
+    return target.read_bytes()
+
+
+def test_plan_cuts_at_key_frames_and_leaves_nothing_out(film: Path) -> None:
+    spans = plan(film, seconds=SEGMENT_S)
+    assert len(spans) == 5
+    assert [span.begin for span in spans[1:]] == [span.end for span in spans[:-1]]
+    assert (spans[0].begin, spans[-1].end) == (None, None)
+    with av.open(str(film)) as container:
+        keys = {p.pts * p.time_base for p in container.demux(video=0) if p.is_keyframe and p.size}
+    assert {span.begin for span in spans[1:]} <= keys
+
+
+def test_plan_of_a_part_stays_inside_it(film: Path) -> None:
+    spans = plan(film, begin=Fraction(1, 2), end=Fraction(2), seconds=SEGMENT_S)
+    assert (spans[0].begin, spans[-1].end) == (Fraction(1, 2), Fraction(2))
+    assert all(Fraction(1, 2) < span.begin < 2 for span in spans[1:] if span.begin is not None)
+
+
+def test_plan_of_times_out_of_order_is_one_segment(tmp_path: Path) -> None:
+    """AVI keeps no presentation times."""
+    film = make_video(tmp_path / "film.avi", pts=range(30), options={"g": "4"})
+    assert plan(film, seconds=0.2) == [Span()]
+
+
+def test_segments_hold_each_frame_once(film: Path) -> None:
+    with FileSource(film) as source:
+        info = source.info
+        whole = [(frame.pts, frame.rgb.tobytes()) for frame in source]
+    parts = []
+    for span in plan(film, seconds=SEGMENT_S):
+        with FileSource(film, span=span, info=info) as source:
+            parts += [(frame.pts, frame.rgb.tobytes()) for frame in source]
+    assert parts == whole
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1"])
+def test_a_segment_is_the_same_whoever_makes_it_when(film: Path, model: Path, tmp_path: Path, codec: str) -> None:
+    with FileSource(film) as source:
+        info = source.info
+    spans = plan(film, seconds=1.0)
+    made: list[list[bytes]] = []
+    for threads, order in ((1, spans), (2, spans[::-1])):
+        with Upscaler(model, threads=threads) as upscaler:
+            for span in order:
+                path = tmp_path / f"{threads}-{spans.index(span)}.segment"
+                upscale_segment(
+                    film,
+                    span,
+                    path,
+                    info=info,
+                    upscaler=upscaler,
+                    encoding=Encoding(codec, threads=2),
+                    container="matroska",
+                    record=Recorder(),
+                )
+        made.append([(tmp_path / f"{threads}-{i}.segment").read_bytes() for i in range(len(spans))])
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
+def test_joined_film_keeps_times_and_sound(film: Path, tmp_path: Path, upscale: Command, name: str) -> None:
+    done = upscale(
+        film, tmp_path / name, "--resume", "--segment", SEGMENT_S, *(["--audit"] if name != "out.ts" else [])
+    )
+    assert done.status == 0, done.out + done.err
+    before, after = look(film), look(tmp_path / name)
+    assert len(after.times) == len(before.times)
+    gaps = [b - a for a, b in zip(before.times, after.times, strict=True)]
+    tick = {"out.mkv": Fraction(1, 1000), "out.mp4": Fraction(0), "out.ts": Fraction(1, 90000)}[name]
+    assert max(gaps) - min(gaps) <= tick
+    assert [data for _, data in next(iter(after.packets.values()))] or name == "out.ts"
+
+
+def test_a_part_of_a_film_resumes_too(film: Path, tmp_path: Path, upscale: Command) -> None:
+    done = upscale(
+        film, tmp_path / "o.mkv", "--resume", "--segment", "0.5", "--start", "1", "--duration", "1", "--audit"
+    )
+    assert done.status == 0, done.out + done.err
+
+
+@pytest.mark.parametrize("before", [1, 3, 5, 12, 17, 19, 22, 24, 26])
+def test_dying_before_anything_is_made_to_last_changes_nothing(
+    film: Path, model: Path, reference: bytes, tmp_path: Path, before: int
+) -> None:
+    target = tmp_path / "out.mkv"
+    words = arguments(film, target, model)
+    died = subprocess.run(
+        [sys.executable, "-c", DIES, str(before), *words], capture_output=True, timeout=120, check=False
+    )
+    assert died.returncode in (0, 9)
+    if target.with_name("out.mkv.resume").exists():
+        done = run(words)
+        assert done.returncode == 0, done.stderr
+    assert target.read_bytes() == reference
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def killed_until_done(words: list[str], target: Path, delays: Iterator[float], kills: int) -> int:
+    """Kill the command after each of the delays, at most ``kills`` times, then let it finish; returns the kills."""
+    done = 0
+    while done < kills:
+        with start(words) as process:
+            try:
+                process.communicate(timeout=next(delays))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                done += process.returncode == -signal.SIGKILL
+        if process.returncode == 0:
+            break
+    if not target.exists() or target.with_name(target.name + ".resume").exists():
+        last = run(words)
+        assert last.returncode == 0, last.stderr
+    return done
+
+
+def test_killed_at_random_the_output_is_the_same(film: Path, model: Path, reference: bytes, tmp_path: Path) -> None:
+    chance = random.Random(5)
+    delays = iter(lambda: chance.uniform(0.5, 2.0), None)
+    target = tmp_path / "out.mkv"
+    assert killed_until_done(arguments(film, target, model), target, delays, 3) >= 1
+    assert target.read_bytes() == reference
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_killed_a_hundred_times_at_random_the_output_is_the_same(
+    film: Path, model: Path, reference: bytes, tmp_path: Path
+) -> None:
+    chance = random.Random(int(os.environ.get("STREAMSR_TEST_SEED", "1")))
+    delays = iter(lambda: chance.uniform(0.4, 2.5), None)
+    kills = outputs = 0
+    while kills < 100:
+        target = tmp_path / f"{outputs}.mkv"
+        kills += killed_until_done(arguments(film, target, model), target, delays, 100 - kills)
+        assert target.read_bytes() == reference, f"output {outputs} differs after {kills} kills"
+        outputs += 1
+    print(f"{kills} kills, {outputs} outputs, none differs")
+
+
+def test_ctrl_c_finishes_the_segment_and_says_how_to_go_on(
+    film: Path, model: Path, reference: bytes, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mkv"
+    words = arguments(film, target, model)
+    with start(words) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # the line that says that work begins
+        while not list(tmp_path.glob("out.mkv.resume/*.part")):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    if process.returncode != 0:  # it may have been in its last segment
+        assert process.returncode == 130
+        assert "finishing this segment" in said
+        assert "run the same command again to go on" in said.splitlines()[-1]
+        assert not target.exists()
+        assert run(words).returncode == 0
+    assert target.read_bytes() == reference
+
+
+def test_a_second_ctrl_c_stops_at_once(film: Path, model: Path, reference: bytes, tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+    words = arguments(film, target, model)
+    with start(words) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        while not list(tmp_path.glob("out.mkv.resume/*.part")):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    if process.returncode != 0:
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        assert run(words).returncode == 0
+    assert target.read_bytes() == reference
+
+
+@pytest.fixture
+def unfinished(film: Path, model: Path, tmp_path: Path) -> Path:
+    """The target of a run that died after its first segments."""
+    target = tmp_path / "out.mkv"
+    words = arguments(film, target, model)
+    subprocess.run([sys.executable, "-c", DIES, "9", *words], capture_output=True, timeout=120, check=False)
+    assert (target.with_name("out.mkv.resume") / LEDGER).exists()
+    return target
+
+
+def test_changed_settings_are_named_and_refused(film: Path, model: Path, unfinished: Path) -> None:
+    refused = run(arguments(film, unfinished, model, "--crf", "30"))
+    assert refused.returncode == 1
+    assert "cannot go on: crf was None, now 30" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_changed_input_is_refused(film: Path, model: Path, unfinished: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.mp4"
+    shutil.copy(film, changed)
+    with open(changed, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    refused = run(arguments(changed, unfinished, model))
+    assert refused.returncode == 1
+    assert "cannot go on: the input has changed" in refused.stderr
+
+
+def test_a_renamed_input_goes_on(film: Path, model: Path, unfinished: Path, reference: bytes, tmp_path: Path) -> None:
+    renamed = tmp_path / "renamed.mp4"
+    shutil.copy(film, renamed)
+    done = run(arguments(renamed, unfinished, model))
+    assert done.returncode == 0, done.stderr
+    assert "going on" in done.stderr
+    assert unfinished.read_bytes() == reference
+
+
+def test_a_torn_line_and_a_damaged_segment_are_made_again(
+    film: Path, model: Path, unfinished: Path, reference: bytes
+) -> None:
+    folder = unfinished.with_name("out.mkv.resume")
+    with open(folder / LEDGER, "ab") as ledger:
+        ledger.write(b'{"segment": 3, "fra')
+    with open(folder / "000000.segment", "r+b") as segment:
+        segment.seek(200)
+        segment.write(b"damaged")
+    done = run(arguments(film, unfinished, model))
+    assert done.returncode == 0, done.stderr
+    assert unfinished.read_bytes() == reference
+
+
+def test_a_full_disk_is_an_error_that_can_be_resumed(film: Path, model: Path, reference: bytes, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the segments fit, the joined film does not."""
+    target = tmp_path / "out.mkv"
+    words = arguments(film, target, model)
+    limit = len(reference) // 2
+    full = subprocess.run(
+        [sys.executable, "-m", "streamsr.cli", *words],
+        capture_output=True, text=True, timeout=120, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert full.returncode == 1, full.stderr
+    assert "run the same command again" in full.stderr.splitlines()[-1]
+    assert "Traceback" not in full.stderr
+    assert not target.exists()
+    used = sum(path.stat().st_size for path in target.with_name("out.mkv.resume").iterdir())
+    assert used <= len(reference) * 1.1
+    assert run(words).returncode == 0
+    assert target.read_bytes() == reference
+
+
+def test_two_runs_on_one_output_do_not_mix(tmp_path: Path) -> None:
+    with (
+        Ledger(tmp_path / "out.mkv", {"a": 1}),
+        pytest.raises(SinkError, match="another run"),
+        Ledger(tmp_path / "out.mkv", {"a": 1}),
+    ):
+        pass
+
+
+def test_ledger_names_every_difference(tmp_path: Path) -> None:
+    then = {"input": {"bytes": 1}, "model": "x", "size": (1, 2), "versions": {"av": "18"}}
+    with Ledger(tmp_path / "out.mkv", then):
+        pass
+    with Ledger(tmp_path / "out.mkv", then):
+        pass
+    now = {"input": {"bytes": 2}, "model": "y", "size": (1, 3), "versions": {"av": "19"}}
+    with pytest.raises(SinkError) as refused, Ledger(tmp_path / "out.mkv", now):
+        pass
+    for words in ("the input has changed", "the model is another", "size was [1, 2], now [1, 3]", "versions av was 18"):
+        assert words in str(refused.value)
+
+
+def test_a_container_that_cannot_hold_the_codec_is_refused_before_the_work(
+    film: Path, tmp_path: Path, upscale: Command
+) -> None:
+    before = time.monotonic()
+    refused = upscale(film, tmp_path / "out.webm", "--resume")
+    assert refused.status == 1
+    assert "use .mkv" in refused.err
+    assert list(tmp_path.iterdir()) == []
+    assert time.monotonic() - before < 20
+
+
+def test_an_existing_output_is_refused(film: Path, tmp_path: Path, upscale: Command) -> None:
+    target = tmp_path / "out.mkv"
+    target.write_bytes(b"mine")
+    assert "exists already" in upscale(film, target, "--resume").err
+    assert target.read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_the_ledger_is_readable(unfinished: Path) -> None:
+    lines = (unfinished.with_name("out.mkv.resume") / LEDGER).read_text().splitlines()
+    assert {"input", "model", "codec", "versions", "encoder threads"} <= set(json.loads(lines[0]))
+    assert all({"segment", "frames", "bytes", "blake2b"} == set(json.loads(line)) for line in lines[1:])
