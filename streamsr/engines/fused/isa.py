@@ -54,6 +54,6 @@ ARM_SDOT = Isa("arm-sdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod"), "sdot", "w", 
 def detect(features: Mapping[str, bool]) -> Isa | None:
     """The fastest kind that a CPU with these features (LLVM's names) can run, None if there is none.
 
-    The ARM kinds are never chosen: their code has been read, not yet run.
+    The ARM kinds are never chosen: emulated, they give the right bytes, but no ARM processor has run them yet.
     """
     return next((isa for isa in (AVX512, AVX) if all(features.get(need) for need in isa.needs)), None)

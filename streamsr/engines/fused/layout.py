@@ -60,7 +60,7 @@ def stride(width: int, lanes: int) -> int:
     An odd number of cache lines: with a power of two all planes of a row would meet in the same few cache sets.
     """
     vectors = -(-width // lanes)
-    return (HEAD + 4 * lanes * vectors + 64 + 63) // 64 * 64 | 64
+    return -(-(HEAD + 4 * lanes * vectors + 64) // 64) * 64 | 64
 
 
 SEGMENTS = 4
@@ -69,9 +69,14 @@ SEGMENTS = 4
 TABLE = 24
 """Most planes that one convolution reads: the head, 3 rows of 8."""
 
-OP_WORDS = 9 + 5 * SEGMENTS
-"""int64 words of an operation: kernel, groups, planes from group to group, weights, params, first line, rows and
-planes of its output ring, segments; then for each segment first line, rows, planes, row offset, count."""
+SEGMENT = "first", "rows", "planes", "dy", "count"
+"""int64 words of a run of planes: its ring, the row's distance from the output's, how many planes from the first."""
+
+OP = "kernel", "groups", "step", "weights", "params", "first", "rows", "planes", "segments"
+"""int64 words of an operation: number of its kernel, groups of channels, planes from one group's inputs to the next's,
+two addresses, its output's ring, and how many segments it reads. The segments' words follow."""
+
+OP_WORDS = len(OP) + len(SEGMENT) * SEGMENTS
 
 STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
 """Operations of each row stage: stem + side + pointwise, two root blocks, root block + join, head."""

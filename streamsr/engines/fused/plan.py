@@ -52,9 +52,18 @@ def plan(network: Network, isa: Isa) -> Plan:
         weights, params = _weights(taps, channels), _params(conv, channels, isa)
         data += [weights, params]
         step = channels // 4 if conv.groups > 1 else 0
-        record[:9] = kind, len(weights), step, weights.ctypes.data, params.ctypes.data, *target, len(segments)
+        record[: len(layout.OP)] = (
+            kind,
+            len(weights),
+            step,
+            weights.ctypes.data,
+            params.ctypes.data,
+            *target,
+            len(segments),
+        )
         for k, (ring, dy, count) in enumerate(segments):
-            record[9 + 5 * k : 14 + 5 * k] = *ring, dy, count
+            at = len(layout.OP) + len(layout.SEGMENT) * k
+            record[at : at + len(layout.SEGMENT)] = *ring, dy, count
     inputs = (network.stem, *(conv for conv, _ in network.blocks), network.head)
     zeros = np.repeat(np.array([*(conv.in_zero for conv in inputs), 0], np.uint8), 4)
     return Plan(isa, network.scale, rings, words, zeros, tuple(data))

@@ -12,6 +12,8 @@ from streamsr.engines.fused.kernels import kinds, name
 from streamsr.engines.fused.layout import Ring, Rings
 
 _WORD = {word: 8 * k for k, word in enumerate(layout.CALL)}
+_OP = {word: 8 * k for k, word in enumerate(layout.OP)}
+_SEGMENT = {word: 8 * k for k, word in enumerate(layout.SEGMENT)}
 
 
 def walk(isa: Isa, scale: int) -> str:
@@ -48,7 +50,7 @@ def _row(f: Function, ring: Ring, row: str, line: str, arena: str) -> str:
 
 
 def _slot() -> str:
-    """The same as _row for a ring given as three words at ``%ring``; the result is stored at ``%result``."""
+    """The same as _row for the ring whose words stand at ``%ring``; the result is stored at ``%result``."""
     f = Function("slot", "ptr %call, ptr %ring, i64 %row, ptr %result")
     first, rows, planes = (f.load("i64", "%ring", 8 * k) for k in range(3))
     line = f.add(f.mul(f(f"urem i64 {f.add('%row', layout.REACH + 1)}, {rows}"), planes), first)
@@ -79,12 +81,13 @@ def _stage(isa: Isa, scale: int) -> str:
     rest = f(f"sub i64 {vectors}, {done}")
     with f.when(inside), f.loop(0, "%count") as k:
         op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
-        kind, groups, step, weights, params = (f.load("i64", op, 8 * word) for word in range(5))
-        f.do(f"call void @slot(ptr %call, ptr {f.at(op, 40)}, i64 %row, ptr {scratch})")
+        kind, groups, step, weights, params = (f.load("i64", op, _OP[word]) for word in layout.OP[:5])
+        f.do(f"call void @slot(ptr %call, ptr {f.at(op, _OP['first'])}, i64 %row, ptr {scratch})")
         out = f.load("ptr", scratch)
-        with f.carry(0, f.load("i64", op, 64), 1, ["i64"], ["0"]) as (s, total):
-            segment = f.at(op, f.add(f.mul(s, 40), 72))
-            row, planes = f.add("%row", f.load("i64", segment, 24)), f.load("i64", segment, 32)
+        with f.carry(0, f.load("i64", op, _OP["segments"]), 1, ["i64"], ["0"]) as (s, total):
+            segment = f.at(op, f.add(f.mul(s, 8 * len(layout.SEGMENT)), 8 * len(layout.OP)))
+            row = f.add("%row", f.load("i64", segment, _SEGMENT["dy"]))
+            planes = f.load("i64", segment, _SEGMENT["count"])
             f.do(f"call void @slot(ptr %call, ptr {segment}, i64 {row}, ptr {scratch})")
             pixel = f.load("ptr", scratch)
             with f.loop(0, planes) as plane:
@@ -103,8 +106,8 @@ def _stage(isa: Isa, scale: int) -> str:
                         )
     with f.when("%pad"):
         last = f.at("%op", f.mul(f.add("%count", -1), 8 * layout.OP_WORDS))
-        f.do(f"call void @slot(ptr %call, ptr {f.at(last, 40)}, i64 %row, ptr {scratch})")
-        out, planes = f.load("ptr", scratch), f.load("i64", last, 56)
+        f.do(f"call void @slot(ptr %call, ptr {f.at(last, _OP['first'])}, i64 %row, ptr {scratch})")
+        out, planes = f.load("ptr", scratch), f.load("i64", last, _OP["planes"])
         whole = f(f"select i1 {inside}, i64 0, i64 {size}")
         for first, end in (("-4", whole), (size, f.add(size, 4))):
             f.do(f"call void @fill(ptr {out}, i64 {planes}, i64 {line}, i64 {first}, i64 {end}, i32 %pixel)")

@@ -25,40 +25,39 @@ class Runner:
     def compute(self, tile: Tile) -> None:
         """Write the output pixels of ``tile.region``, at most COLUMNS wide. The tile has passed check_tiles."""
         lr, hr, region = tile
-        if region.width >= self._plan.isa.lanes:
-            corner = region.scaled(self._plan.scale)
-            self._strip(lr, region, hr[corner.y : corner.bottom, corner.x : corner.right])
+        place, lanes, scale = region.scaled(self._plan.scale), self._plan.isa.lanes, self._plan.scale
+        if region.width >= lanes:
+            self._strip(lr, region, hr, place)
         else:  # the code writes whole vectors
-            narrow = region.scaled(self._plan.scale)
-            wide = np.empty((narrow.height, self._plan.isa.lanes * self._plan.scale, 3), np.uint8)
-            self._strip(lr, region, wide)
-            hr[narrow.slices] = wide[:, : narrow.width]
+            wide = np.empty((place.height, lanes * scale, 3), np.uint8)
+            self._strip(lr, region, wide, Region.of(lanes * scale, place.height))
+            hr[place.slices] = wide[:, : place.width]
 
-    def _strip(self, lr: Image, region: Region, hr: Image) -> None:
+    def _strip(self, lr: Image, region: Region, hr: Image, place: Region) -> None:
+        """``place`` is where in ``hr`` the output goes; it is wider than the region where that is narrow."""
         plan, (height, width) = self._plan, lr.shape[:2]
-        seen = region.grown(layout.REACH, width, height)
-        columns = hr.shape[1] // plan.scale
-        line = layout.stride(seen.width, plan.isa.lanes)
+        scale, lanes = plan.scale, plan.isa.lanes
+        seen, columns = region.grown(layout.REACH, width, height), max(region.width, lanes)
+        line = layout.stride(seen.width, lanes)
         arena = self._memory(plan.rings.lines * line)
         ok = (
-            region.within(width, height)
-            and seen.width <= layout.COLUMNS + 2 * layout.REACH
-            and lr.dtype == hr.dtype == np.uint8
-            and lr.shape == (height, width, 3)
-            and lr.strides[1:] == hr.strides[1:] == (3, 1)
-            and lr.strides[0] >= 3 * width
-            and hr.strides[0] >= 3 * hr.shape[1]
+            lr.dtype == hr.dtype == np.uint8
+            and lr.flags.c_contiguous
+            and hr.flags.c_contiguous
             and hr.flags.writeable
-            and hr.shape == (region.height * plan.scale, columns * plan.scale, 3)
-            and columns == max(region.width, plan.isa.lanes)
-            and plan.ops.shape == (11, layout.OP_WORDS)
+            and lr.shape == (height, width, 3)
+            and hr.shape == (*hr.shape[:2], 3)
+            and region.within(width, height)
+            and seen.width <= layout.COLUMNS + 2 * layout.REACH
+            and place.within(hr.shape[1], hr.shape[0])
+            and (place.width, place.height) == (columns * scale, region.height * scale)
         )
         if not ok:
-            raise ValueError(f"cannot compute {region} of {lr.shape}{lr.strides} into {hr.shape}{hr.strides}")
+            raise ValueError(f"cannot compute {region} of {lr.shape} into {place} of {hr.shape}")
         self._call[:] = (
-            _address(lr) + 3 * seen.x, lr.strides[0], _address(hr), hr.strides[0], height, region.y, region.bottom,
-            seen.width, region.x - seen.x, columns, _address(arena), line, _address(plan.ops), _address(self._table),
-            _address(plan.zero_points),
+            _address(lr) + 3 * seen.x, 3 * width, _address(hr) + 3 * (place.y * hr.shape[1] + place.x),
+            3 * hr.shape[1], height, region.y, region.bottom, seen.width, region.x - seen.x, columns,
+            _address(arena), line, _address(plan.ops), _address(self._table), _address(plan.zero_points),
         )  # fmt: skip
         self._run(_address(self._call))
 
