@@ -1,0 +1,85 @@
+"""Cameras, through OpenCV."""
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+import cv2
+
+from streamsr.engines import Image
+from streamsr.errors import SourceError
+from streamsr.frame import StreamInfo
+from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
+
+EMPTY_IN_A_ROW = 5
+"""Reads without a picture, after which a camera is taken for gone."""
+
+
+def is_camera(spec: str) -> bool:
+    """``0``, ``/dev/video0``: an index or a device."""
+    return re.fullmatch(r"\d{1,2}|/dev/video\d+", spec) is not None
+
+
+def camera(spec: str, *, size: tuple[int, int] | None = None, rate: float | None = None) -> ReconnectingSource:
+    """The camera with this index or device path; ``size`` and ``rate`` are wishes, ``info`` has what it gives.
+
+    A frame's arrival is when the driver handed it over. A camera that vanishes is waited for.
+    """
+    return ReconnectingSource(f"camera {spec}", lambda: _Camera(spec, size, rate))
+
+
+class _Camera:
+    """A `streamsr.sources.reconnect.Session`."""
+
+    def __init__(self, spec: str, size: tuple[int, int] | None, rate: float | None) -> None:
+        self._spec = spec
+        self._capture = cv2.VideoCapture(int(spec)) if spec.isdecimal() else cv2.VideoCapture(spec)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise SourceError(f"camera {spec}: cannot be opened; is it there, and free?")
+        # Compressed pictures: uncompressed ones of a USB camera come at a few frames a second in its larger sizes.
+        self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        if size is not None:
+            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        if rate is not None:
+            self._capture.set(cv2.CAP_PROP_FPS, rate)
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not the oldest of a queue
+        self._first = self._read()
+        if self._first is None:
+            self._capture.release()
+            raise SourceError(f"camera {spec}: gives no picture")
+        height, width = self._first.shape[:2]
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.info = StreamInfo(
+            width,
+            height,
+            TIME_BASE,
+            rate=Fraction(fps).limit_denominator(1001) if 1 <= fps <= 1000 else None,
+            pixel_format="rgb24",
+            live=True,
+        )
+
+    def _read(self) -> Image | None:
+        try:
+            found, bgr = self._capture.read()
+        except cv2.error:
+            return None
+        if not found or bgr is None:
+            return None
+        rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]  # uint8 stays uint8
+        return rgb
+
+    def pictures(self) -> Iterator[tuple[Image, float | None]]:
+        missing = 0
+        while missing < EMPTY_IN_A_ROW:
+            rgb, self._first = self._first if self._first is not None else self._read(), None
+            if rgb is None:
+                missing += 1
+                continue
+            missing = 0
+            yield rgb, None
+        raise SourceError(f"camera {self._spec}: has gone")
+
+    def close(self) -> None:
+        self._capture.release()

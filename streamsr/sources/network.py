@@ -1,0 +1,131 @@
+"""Network streams, through PyAV: RTSP, RTMP, HLS, SRT, MPEG-TS over UDP or TCP, HTTP."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+import av
+from av.error import FFmpegError
+
+from streamsr.buffers import BufferPool
+from streamsr.engines import Image
+from streamsr.errors import SourceError
+from streamsr.frame import StreamInfo
+from streamsr.pixels import FrameReader, tags_of
+from streamsr.sources.file import DAMAGED_IN_A_ROW, MAX_PIXELS, main_video
+from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
+from streamsr.stats import Recorder
+
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
+
+PROTOCOLS = "crypto,http,https,httpproxy,rtmp,rtmps,rtmpt,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
+"""What a stream may refer to: a play list from the network may not make us read local files."""
+
+TIMEOUT_S = 5.0
+"""Longest wait for a connection, and for the next packet."""
+
+OPTIONS = {
+    "": {"protocol_whitelist": PROTOCOLS, "fflags": "nobuffer", "probesize": "1000000", "analyzeduration": "1000000"},
+    "rtsp": {"rtsp_transport": "tcp"},  # through firewalls, and without torn pictures
+}
+
+
+def is_network(spec: str) -> bool:
+    match = re.match(r"([a-z]+)://", spec)
+    return match is not None and match[1] in SCHEMES
+
+
+def network(url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None = None) -> ReconnectingSource:
+    """The stream at this URL. It is connected to again whenever it breaks off, also when it falls silent.
+
+    A stream of known length, such as a film over HTTP, ends at its end.
+    """
+    name = re.sub(r"//[^/@]*@", "//", url)  # no password in a message
+    return ReconnectingSource(name, lambda: _Stream(url, name, timeout_s, record or Recorder()))
+
+
+class _Stream:
+    """A `streamsr.sources.reconnect.Session`."""
+
+    def __init__(self, url: str, name: str, timeout_s: float, record: Recorder) -> None:
+        self._name, self._record = name, record
+        options = OPTIONS[""] | OPTIONS.get(url.split(":", 1)[0].removesuffix("s"), {})
+        try:
+            self._container = av.open(url, "r", options=options, timeout=timeout_s, metadata_errors="replace")
+        except FFmpegError as error:
+            raise SourceError(f"{name}: {_reason(error, timeout_s)}") from error
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+        self._timeout_s = timeout_s
+        self._pool = BufferPool()
+        try:
+            self._prepare()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _prepare(self) -> None:
+        stream = main_video(self._container)
+        codec = stream.codec_context if stream is not None else None
+        if stream is None or codec is None:
+            raise SourceError(f"{self._name}: carries no video")
+        stream.thread_type = "SLICE"  # threads by frame would hold frames back
+        self._stream = stream
+        self._decoded = self._decode()
+        first = next(self._decoded, None)
+        if first is None:
+            raise SourceError(f"{self._name}: ended before the first picture")
+        if first.width * first.height > MAX_PIXELS:
+            raise SourceError(f"{self._name}: a picture of {first.width}x{first.height} is too large")
+        self._first: av.VideoFrame | None = first
+        tags = tags_of(first).resolved(first.width, first.height)
+        self._reader = FrameReader(tags, codec=codec.name)
+        self.info = StreamInfo(
+            first.width,
+            first.height,
+            TIME_BASE,
+            rate=stream.average_rate or stream.guessed_rate,
+            color=tags,
+            pixel_format=first.format.name,
+            live=True,
+        )
+
+    def pictures(self) -> Iterator[tuple[Image, float | None]]:
+        first, self._first = self._first, None
+        for frame in chain([first] if first is not None else [], self._decoded):
+            rgb = self._pool.take((frame.height, frame.width, 3))
+            self._reader.read(frame, rgb)
+            yield rgb, frame.time
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        damaged = 0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError as error:
+                raise SourceError(f"{self._name}: {_reason(error, self._timeout_s)}") from error
+            if packet is None:
+                break
+            try:
+                frames = packet.decode()
+            except FFmpegError as error:
+                self._record.count("damaged")
+                damaged += 1
+                if damaged >= DAMAGED_IN_A_ROW:
+                    raise SourceError(f"{self._name}: {damaged} frames in a row cannot be decoded") from error
+                continue
+            damaged = 0 if frames else damaged
+            yield from frames
+        if not self._container.duration:
+            raise SourceError(f"{self._name}: broke off")
+
+    def close(self) -> None:
+        self._decoded.close()  # type: ignore[attr-defined]  # it is a generator
+        self._container.close()
+
+
+def _reason(error: FFmpegError, timeout_s: float) -> str:
+    if isinstance(error, av.error.ExitError):
+        return f"nothing came for {timeout_s:g} s"
+    return str(getattr(error, "strerror", None) or error).split("\n")[0]

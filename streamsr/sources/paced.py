@@ -1,0 +1,59 @@
+"""A film shown as if it were live: the reproducible stand-in for a camera."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol, Self
+
+from streamsr.channel import Pause
+from streamsr.frame import Frame, StreamInfo
+from streamsr.sources import Source
+
+
+class Waits(Protocol):
+    """What `streamsr.channel.Pause` does, for a test with its own clock."""
+
+    def wait(self, seconds: float) -> bool: ...
+
+    def end(self) -> None: ...
+
+
+class PacedSource:
+    """Frames of another source, each when its time has come. See `streamsr.sources.Source` for the contract.
+
+    The first frame comes at once, the others as much later as their timestamps say; a frame that is decoded too late
+    comes as soon as it is there and delays no other. ``arrival_s`` is when it came.
+    """
+
+    def __init__(
+        self, source: Source, *, clock: Callable[[], float] = time.monotonic, pause: Waits | None = None
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._pause = pause or Pause()
+
+    @property
+    def info(self) -> StreamInfo:
+        return replace(self._source.info, live=True)
+
+    def __enter__(self) -> Self:
+        self._source.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Iterator[Frame]:
+        begin_s: float | None = None
+        for frame in self._source:
+            if begin_s is None:
+                begin_s = self._clock() - frame.time_s
+            if self._pause.wait(begin_s + frame.time_s - self._clock()):
+                return
+            yield replace(frame, arrival_s=self._clock())
+
+    def stop(self) -> None:
+        self._pause.end()

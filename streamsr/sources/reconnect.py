@@ -1,0 +1,137 @@
+"""Sources that may vanish and come back: a camera unplugged, a network that drops."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Protocol, Self
+
+from streamsr.channel import Pause
+from streamsr.engines import Image
+from streamsr.errors import SourceError
+from streamsr.frame import Frame, StreamInfo
+from streamsr.sources.paced import Waits
+
+log = logging.getLogger("streamsr")
+
+TIME_BASE = Fraction(1, 90000)
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
+
+
+class Session(Protocol):
+    """One connection, from its opening to its end or failure. Used by one thread at a time.
+
+    ``pictures`` gives [H, W, 3] uint8 RGB, each with its time on the stream's own clock in seconds, None when it has
+    none; raises SourceError when the connection breaks, and ends only when there is no more to come.
+    """
+
+    @property
+    def info(self) -> StreamInfo: ...
+
+    def pictures(self) -> Iterator[tuple[Image, float | None]]: ...
+
+    def close(self) -> None: ...
+
+
+def wait_before(attempt: int) -> float:
+    """Seconds to wait before the ``attempt``-th try to connect again, counted from 0."""
+    return float(min(FIRST_WAIT_S * 2.0 ** min(attempt, 30), LONGEST_WAIT_S))
+
+
+class ReconnectingSource:
+    """Frames of session after session. See `streamsr.sources.Source` for the contract.
+
+    open  connects, or raises SourceError. The first failure is the caller's; once frames have come, it is tried again
+          for as long as it takes, after growing waits.
+
+    Time goes on while nothing comes. The size stays that of the first session.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open: Callable[[], Session],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Waits | None = None,
+    ) -> None:
+        self.name = name
+        self.state = "connecting"
+        """What a preview shows: ``connecting``, ``live``, or why there is nothing."""
+        self.connections = 0
+        self._open, self._clock, self._pause = open, clock, pause or Pause()
+        self._stopped = False
+        self._session: Session | None = None
+
+    def __enter__(self) -> Self:
+        if self._session is None:
+            self._session = self._connected()
+            self.info = self._session.info
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._pause.end()
+
+    def __iter__(self) -> Iterator[Frame]:
+        begin_s = self._clock()
+        index, last = 0, -1
+        while self._session is not None:
+            offset_s: float | None = None
+            try:
+                for rgb, time_s in self._session.pictures():
+                    now = self._clock()
+                    if offset_s is None or time_s is None:
+                        offset_s = now - begin_s - (time_s or 0.0)
+                    pts = max(round((offset_s + (time_s or 0.0)) / TIME_BASE), last + 1)
+                    last = pts
+                    if self._stopped:
+                        return
+                    self.state = "live"
+                    yield Frame(self._fitting(rgb), pts, TIME_BASE, 0, index, now)
+                    index += 1
+                return
+            except SourceError as error:
+                if not self._again(error):
+                    return
+
+    def _again(self, error: SourceError) -> bool:
+        """Connect anew, however long it takes; False when told to stop."""
+        assert self._session is not None
+        log.warning("%s; connecting again", error)
+        self._session.close()
+        self._session = None
+        attempt = 0
+        while self._session is None:
+            wait_s = wait_before(attempt)
+            self.state = f"lost: {error}; next try in {wait_s:.1f} s"
+            if self._pause.wait(wait_s):
+                return False
+            self.state = "connecting"
+            try:
+                self._session = self._connected()
+            except SourceError as failure:
+                error = failure
+                attempt += 1
+        log.warning("%s: connected again", self.name)
+        return True
+
+    def _connected(self) -> Session:
+        session = self._open()
+        self.connections += 1
+        return session
+
+    def _fitting(self, rgb: Image) -> Image:
+        if rgb.shape[1::-1] == (self.info.width, self.info.height):
+            return rgb
+        from streamsr.upscaler import resized
+
+        return resized(rgb, (self.info.width, self.info.height))
