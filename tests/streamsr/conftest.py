@@ -31,7 +31,7 @@ Command = Callable[..., Result]
 @pytest.fixture
 def streamsr(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     """Run ``streamsr`` with these arguments."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(*args: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["streamsr", *map(str, args)])
@@ -41,7 +41,8 @@ def streamsr(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Result(int(stopped.value.code or 0), *capfd.readouterr())
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
