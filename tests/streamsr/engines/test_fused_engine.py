@@ -1,5 +1,8 @@
 """The fused engine gives LiteRT's bytes: every model of the family, any picture, cut in any way, by any threads."""
 
+import ctypes
+import mmap
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -234,7 +237,6 @@ def test_nothing_outside_the_region_is_written(engine: FusedEngine, data: st.Dat
     width, height = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 20))
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     region = Region(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
-    # The picture's own memory ends where a page-sized guard begins, so that the bytes around it can be looked at.
     guarded = np.full((3 * height + 64, 3 * width, 3), 77, np.uint8)
     hr, lr = guarded[32:-32], noise(width, height)
     engine.run([Tile(lr, hr, region)])
@@ -242,6 +244,40 @@ def test_nothing_outside_the_region_is_written(engine: FusedEngine, data: st.Dat
     inner = region.scaled(3).slices
     expected[32:-32][inner] = litert(model_of(SHIPPED[0]), lr)[inner]
     assert np.array_equal(guarded, expected)
+
+
+PAGE = mmap.PAGESIZE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses mprotect")
+@pytest.mark.parametrize("flush", ["start", "end"])
+def test_no_byte_around_the_pictures_is_touched(engine: FusedEngine, flush: str) -> None:
+    """The pages before and after each picture are forbidden: a single access ends the process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    kept = []
+
+    def fenced(shape: tuple[int, int, int]) -> Image:
+        size = int(np.prod(shape))
+        inner = -(-size // PAGE) * PAGE
+        memory = mmap.mmap(-1, inner + 2 * PAGE)
+        kept.append(memory)
+        start = np.frombuffer(memory, np.uint8).ctypes.data
+        for fence in (start, start + PAGE + inner):
+            assert libc.mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(PAGE), 0) == 0
+        first = PAGE if flush == "start" else PAGE + inner - size
+        return np.frombuffer(memory, np.uint8)[first : first + size].reshape(shape)
+
+    for width, height in [*SIZES, (131, 12)]:
+        lr, hr = fenced((height, width, 3)), fenced((3 * height, 3 * width, 3))
+        lr[:] = noise(width, height)
+        engine.run([Tile(lr, hr, Region.of(width, height))])
+        assert np.array_equal(hr, litert(model_of(SHIPPED[0]), lr))
+
+
+def test_a_single_row_may_have_any_stride(engine: FusedEngine) -> None:
+    lr = noise(40, 1)[::-1]
+    assert lr.strides[0] < 0
+    assert np.array_equal(whole(engine, lr), litert(model_of(SHIPPED[0]), lr))
 
 
 def test_tiles_of_several_frames_run_together(engine: FusedEngine) -> None:
