@@ -245,7 +245,8 @@ def _same_packets(track: Track, partner: Track, shift: Fraction) -> tuple[str, s
 def _labels(what: str, track: Track, partner: Track) -> Iterator[Check]:
     if _language(track) != _language(partner):
         yield Check(f"{what} language", LOST, f"{_language(track)} -> {_language(partner)}")
-    if track.metadata.get("title") != partner.metadata.get("title"):
+    titles = {partner.metadata.get("title"), partner.metadata.get("handler_name")}  # MP4 tracks have but the latter
+    if track.metadata.get("title") not in titles | {None}:
         yield Check(f"{what} title", LOST, f"{track.metadata.get('title')} -> {partner.metadata.get('title')}")
     if track.disposition != partner.disposition and track.kind != "attachment":
         # MP4 enables the first track of a kind where no other is.

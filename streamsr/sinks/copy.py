@@ -17,6 +17,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
+from streamsr.sinks.subtitles import OWN, TEXT, TextConverter
 from streamsr.sources.file import main_video, open_input
 
 log = logging.getLogger("streamsr")
@@ -25,7 +26,8 @@ log = logging.getLogger("streamsr")
 class StreamCopy:
     """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
 
-    What the output's container cannot hold is left out and named in ``lost`` and in the log. ``begin`` and ``end``
+    What the output's container cannot hold is left out and named in ``lost`` and in the log; a text subtitle is
+    rewritten in the container's own format instead, and named in ``changed``. ``begin`` and ``end``
     (seconds on the input's clock, None for open) cut the copied streams; ``begin`` becomes the output's zero. ``input``
     is the opened file.
     """
@@ -39,7 +41,9 @@ class StreamCopy:
         self._packets: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
+        self._converters: dict[int, TextConverter] = {}
         self.lost: list[str] = []
+        self.changed: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +72,8 @@ class StreamCopy:
                 continue
             if copied is not None:
                 _describe(copied, stream)
+                if "title" in stream.metadata and container in ("mp4", "mov"):
+                    copied.metadata["handler_name"] = stream.metadata["title"]  # all the title an MP4 track has
         chapters = self.input.chapters()
         if chapters:
             output.set_chapters(_cut_chapters(chapters, self._begin, self._end))
@@ -82,7 +88,21 @@ class StreamCopy:
             name = stream.metadata.get("filename", f"attachment-{stream.index}")
             output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
             return None
-        _check_place(output.format.name, stream)
+        try:
+            _check_place(output.format.name, stream)
+        except (FFmpegError, ValueError, TypeError):
+            codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
+            if codec not in TEXT or output.format.name not in OWN:
+                raise
+            converter = TextConverter(output, stream)
+            self._converters[stream.index] = converter
+            self._outputs[stream.index] = converter.stream
+            self.changed.append(
+                f"subtitle stream {stream.index} ({codec}) becomes {converter.codec} without its styles"
+            )
+            log.warning("%s: all that %s can hold", self.changed[-1], output.format.name)
+            text: Stream = converter.stream
+            return text
         copied: Stream = output.add_stream_from_template(stream)
         self._outputs[stream.index] = copied
         return copied
@@ -119,7 +139,12 @@ class StreamCopy:
             if shift:
                 packet.pts = None if packet.pts is None else packet.pts - shift
                 packet.dts = None if packet.dts is None else packet.dts - shift
-            packet.stream = self._outputs[packet.stream_index]
+            index = packet.stream_index
+            if index in self._converters:
+                packet = self._converters[index].converted(packet)
+                if packet is None:
+                    continue
+            packet.stream = self._outputs[index]
             output.mux(packet)
 
 

@@ -3,10 +3,16 @@
 from fractions import Fraction
 from math import lcm
 
+from av.audio.stream import AudioStream
 from av.container.input import InputContainer
+from av.stream import Stream
+from av.video.stream import VideoStream
 
 EARLIEST_S = -30
 """Matroska's first cluster stands at 0 and a block reaches at most 32.768 s before it."""
+
+MP4_MIN_TICKS = 10_000
+"""Coarser video time bases are doubled by movenc.c until they have so many ticks a second."""
 
 MOVIE_TIMESCALE_LIMIT = 1 << 31
 """MP4's movie ticks a second are a signed 32 bit number."""
@@ -39,15 +45,24 @@ def muxer_options(container_format: str, time_base: Fraction, source: InputConta
         return options
     if container_format not in ("mp4", "mov"):
         return dict(SAME_BYTES)
-    scale = min(time_base.denominator, MOVIE_TIMESCALE_LIMIT - 1)
-    for stream in streams:
-        if stream.time_base is not None:
-            both = lcm(scale, stream.time_base.denominator)
-            scale = both if both < MOVIE_TIMESCALE_LIMIT else scale
+    scale = 1
+    for ticks in [_mp4_ticks(time_base), *(_mp4_ticks(s.time_base, s) for s in streams if s.time_base is not None)]:
+        both = lcm(scale, ticks)
+        scale = both if both < MOVIE_TIMESCALE_LIMIT else scale
     options = {"movie_timescale": str(scale), **SAME_BYTES}
     if source is not None and {key.lower() for key in source.metadata} - _MP4_TAGS - _OF_MP4_ITSELF:
         options["movflags"] = "use_metadata_tags"
     return options
+
+
+def _mp4_ticks(time_base: Fraction, stream: Stream | None = None) -> int:
+    """Ticks a second that movenc.c gives a track, in which its start must be a whole number of the movie's ticks too."""
+    if isinstance(stream, AudioStream):
+        return stream.codec_context.sample_rate or 1
+    ticks = time_base.denominator
+    while ticks < MP4_MIN_TICKS and (stream is None or isinstance(stream, VideoStream)):
+        ticks *= 2
+    return ticks
 
 
 _OF_MP4_ITSELF = frozenset({"major_brand", "minor_version", "compatible_brands", "creation_time"})
