@@ -25,7 +25,7 @@ TIMEOUT_S = 5.0
 """Longest wait for a connection, and for the next packet."""
 
 OPTIONS = {
-    "": {"protocol_whitelist": PROTOCOLS, "fflags": "nobuffer", "probesize": "1000000", "analyzeduration": "1000000"},
+    "": {"protocol_whitelist": PROTOCOLS, "probesize": "1000000", "analyzeduration": "1000000"},
     "rtsp": {"rtsp_transport": "tcp"},  # through firewalls, and without torn pictures
 }
 

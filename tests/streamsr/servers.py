@@ -1,0 +1,42 @@
+"""Servers and senders on loopback addresses, which the tests start and stop themselves."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def needs_ffmpeg() -> str:
+    """The path of Debian's ffmpeg; the test is skipped where there is none."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        pytest.skip("ffmpeg is not installed")
+    return found
+
+
+@contextmanager
+def ffmpeg(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Debian's ffmpeg with these arguments, ended with the block."""
+    command = [needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", *words]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+PICTURES = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x96:rate=25")
+"""A moving picture at its own rate, as input arguments."""
+
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "10", "-pix_fmt", "yuv420p")
+"""An encoder without delay that can be joined every 0.4 s."""
