@@ -222,9 +222,9 @@ def _partner(track: Track, left: dict[int, Track]) -> Track | None:
 
 def _same_packets(track: Track, partner: Track, shift: Fraction) -> tuple[str, str]:
     name = f"{track.codec} {track.name}".strip()
-    if track.codec != partner.codec:
-        return NOTE, f"{name} -> {partner.codec}, {len(track.times)} -> {len(partner.times)} packets"
-    if track.digests != partner.digests:
+    if track.codec != partner.codec and track.words != partner.words:
+        return LOST, f"{name} -> {partner.codec}: {len(track.times)} -> {len(partner.times)} packets, other words"
+    if track.codec == partner.codec and track.digests != partner.digests:
         if track.content.digest() != partner.content.digest():
             differ = sum(a != b for a, b in zip(track.digests, partner.digests, strict=False))
             return LOST, f"{name}: {len(track.times)} packets in, {len(partner.times)} out, {differ} differ"
@@ -239,6 +239,8 @@ def _same_packets(track: Track, partner: Track, shift: Fraction) -> tuple[str, s
     if off:
         return LOST, f"{name}: {len(off)} of {len(track.times)} packets at another time, first by {_ms(off[0])}"
     exact = "" if slack == 0 else f", times to {_ms(slack)}"
+    if track.codec != partner.codec:
+        return NOTE, f"{name} -> {partner.codec}: the same {len(track.words)} texts, without styles{exact}"
     return KEPT, f"{name}: {len(track.times)} packets equal{exact}"
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from streamsr import __version__
+from streamsr import __version__, cli_live
+from streamsr.cli_options import Seconds, engine_options, stats_written, write_text
 from streamsr.errors import Cancelled, SinkError, StreamsrError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from streamsr.stats import Recorder
     from streamsr.upscaler import Upscaler
 
-ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.select, which would cost its imports here
 CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.encode
 NATIVE_STDERR = 2
 CANCELLED = 130  # 128 + SIGINT, as shells have it
@@ -115,74 +115,19 @@ def cli() -> None:
     """Upscale video in real time on a CPU or an NPU."""
 
 
-class Seconds(click.ParamType[float]):
-    """``90``, ``1:30`` or ``0:01:30.5``."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", str(value), re.ASCII)
-        if match is None:
-            self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
-        hours, minutes, seconds = (float(part or 0) for part in match.groups())
-        return hours * 3600 + minutes * 60 + seconds
-
-
-def _batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
-    if value == "auto":
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"{value!r} is neither auto nor a number of at least 1")
-    return int(value)
-
-
-def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    for value in values:
-        if "=" not in value:
-            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
-    return dict(value.split("=", 1) for value in values)
-
-
-def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options every command that upscales has."""
-    for option in reversed(
-        (
-            click.option("--model", metavar="NAME|FILE", help="A shipped model (see `info`) or a .tflite file."),
-            click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
-            click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]"),
-            click.option("--delegate", metavar="LIB", help="A TFLite external delegate (NPU) that must be used."),
-            click.option(
-                "--delegate-option", "delegate_options", metavar="K=V", multiple=True, callback=_pairs, help="For it."
-            ),
-            click.option(
-                "--batch", metavar="N|auto", default="auto", show_default=True, callback=_batch,
-                help="Frames in one call of the engine; auto measures what an NPU gains.",
-            ),
-            click.option(
-                "--reuse/--no-reuse", default=True, help="Take what did not change from the last frame.  [default: yes]"
-            ),
-            click.option("--verify-reuse", is_flag=True, help="Compute that too, and fail should it differ."),
-            click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers."),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 @cli.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|DIR")
 @click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
 @click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale.")
-@_engine_options
+@engine_options
 @click.option("--codec", type=click.Choice(CODECS), default="h264", show_default=True)
 @click.option("--crf", type=click.IntRange(0, 63), help="Quality, lower is better.  [default: by codec]")
 @click.option("--preset", metavar="P", help="The encoder's speed, such as ultrafast or medium; a number for av1.")
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--strict", is_flag=True, help="Refuse an output that cannot hold all streams as they are.")
 @click.option("--resume", is_flag=True, help="Work in segments, and go on where an earlier such run was stopped.")
 @click.option(
     "--segment",
@@ -246,7 +191,7 @@ def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json:
 
     record = Recorder()
     failed = 0
-    with Job(options, record=record) as job, _stats_written(stats_json, record):
+    with Job(options, record=record) as job, stats_written(stats_json, record):
         for source, target in pairs:
             try:
                 with _Display(source, target, record) as display:
@@ -270,31 +215,6 @@ def _report(target: Path, checks: "list[Check]") -> None:
         print(line)
     if gone := lost(checks):
         raise SinkError(f"{target}: {len(gone)} of {len(checks)} checks failed: {', '.join(c.what for c in gone)}")
-
-
-@contextlib.contextmanager
-def _stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
-    """Write the numbers at the end, also of a run that failed."""
-
-    def write() -> None:
-        if path is not None:
-            _write_text(path, json.dumps(record.snapshot().json(), indent=2))
-
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(SinkError):  # what went wrong first is what is told
-            write()
-        raise
-    write()
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a text file. Raises SinkError."""
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
 
 class _Display:
@@ -374,7 +294,7 @@ def bench(clip: Path | None, model: str | None, json_file: Path | None) -> None:
     for line in report.lines():
         click.echo(line)
     if json_file is not None:
-        _write_text(json_file, report.json())
+        write_text(json_file, report.json())
 
 
 @cli.command()
@@ -386,6 +306,9 @@ def info(what: str | None) -> None:
     for line in describe(what):
         click.echo(line)
 
+
+for command in cli_live.COMMANDS:
+    cli.add_command(command)
 
 if __name__ == "__main__":
     main()

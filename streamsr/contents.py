@@ -16,6 +16,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.frame import VideoFrame
 
 from streamsr.errors import SourceError
+from streamsr.sinks.subtitles import TEXT, words
 from streamsr.sources.file import main_video, open_input
 
 
@@ -25,6 +26,7 @@ class Track:
 
     times    presentation times in ticks of ``time_base``, one for each packet
     digests  64 bits of each packet's bytes, without the transport header that only some containers want
+    words    digests of what text subtitles say; packets that say nothing are not counted at all
     content  digest of all bytes in order, for containers that cut a stream into other packets
     """
 
@@ -38,12 +40,17 @@ class Track:
     name: str = ""
     times: "array[int]" = field(default_factory=lambda: array("q"))
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
+    words: "array[int]" = field(default_factory=lambda: array("Q"))
     content: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=8))  # hashlib's objects have no type
 
     def add(self, data: bytes, ticks: int) -> None:
-        digest = hashlib.blake2b(data, digest_size=8)
+        if self.codec in TEXT:
+            said = words(self.codec, data)
+            if not said:
+                return
+            self.words.append(_digest(said.encode()))
         self.times.append(ticks)
-        self.digests.append(int.from_bytes(digest.digest(), "big"))
+        self.digests.append(_digest(data))
         self.content.update(data)
 
 
@@ -123,6 +130,10 @@ class Contents:
 
     def _within(self, when: Fraction) -> bool:
         return (self._begin is None or when >= self._begin) and (self._end is None or when < self._end)
+
+
+def _digest(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def _track(stream: Stream) -> Track:

@@ -56,6 +56,7 @@ class Options:
     duration_s: float | None = None
     overwrite: bool = False
     audit: bool = False
+    strict: bool = False
     resume: bool = False
     segment_s: float = SEGMENT_S
     keep_partial: bool = False
@@ -120,6 +121,7 @@ class Job:
                     end=film.end,
                     seconds=o.segment_s,
                     overwrite=o.overwrite,
+                    strict=o.strict,
                     record=self.record,
                     begun=begun,
                 )
@@ -132,6 +134,7 @@ class Job:
                 crf=o.crf,
                 preset=o.preset,
                 overwrite=o.overwrite,
+                strict=o.strict,
                 copy_from=source,
                 begin=begin,
                 end=film.end,

@@ -40,6 +40,7 @@ def upscale_resumable(
     end: Fraction | None,
     seconds: float,
     overwrite: bool,
+    strict: bool = False,
     record: Recorder,
     begun: Begun,
 ) -> None:
@@ -85,6 +86,7 @@ def upscale_resumable(
                 preset=encoding.preset,
                 encoder_threads=encoding.threads,
                 overwrite=True,
+                strict=strict,
                 copy_from=source,
                 begin=begin,
                 end=end,

@@ -68,7 +68,8 @@ class StreamCopy:
             except (FFmpegError, ValueError, TypeError):
                 codec = stream.codec_context
                 name = codec.codec.canonical_name if codec else stream.metadata.get("filename", "unknown codec")
-                self._lose(f"{container} cannot hold {stream.type} stream {stream.index} ({name})")
+                hint = "; a .mkv output would" if container != "matroska" and _fits_matroska(stream) else ""
+                self._lose(f"{container} cannot hold {stream.type} stream {stream.index} ({name}){hint}")
                 continue
             if copied is not None:
                 _describe(copied, stream)
@@ -160,6 +161,15 @@ def _check_place(container: str, stream: Stream) -> None:
     finally:
         with contextlib.suppress(FFmpegError, ValueError):  # a header alone makes no valid file
             trial.close()
+
+
+def _fits_matroska(stream: Stream) -> bool:
+    try:
+        if not isinstance(stream, AttachmentStream):
+            _check_place("matroska", stream)
+    except (FFmpegError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _describe(target: Stream, source: Stream) -> None:

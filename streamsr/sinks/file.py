@@ -38,6 +38,7 @@ class FileSink:
     size       (width, height) of the frames that will come
     copy_from  file whose other streams, chapters and metadata are carried over
     begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero, also for the frames
+    strict     refuse an output that cannot hold everything of ``copy_from`` as it is
     codec, crf, preset, encoder_threads  see `streamsr.sinks.encode.Encoding`
 
     Constructing it checks what can be checked without writing; entering creates the partial file.
@@ -54,6 +55,7 @@ class FileSink:
         preset: str | None = None,
         encoder_threads: int | None = None,
         overwrite: bool = False,
+        strict: bool = False,
         copy_from: str | os.PathLike[str] | None = None,
         begin: Fraction | None = None,
         end: Fraction | None = None,
@@ -64,7 +66,7 @@ class FileSink:
         self._container_format = check_output(self.path, overwrite=overwrite)
         if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
             raise SinkError(f"{self.path}: is the input")
-        self._info, self._size, self._overwrite = info, size, overwrite
+        self._info, self._size, self._overwrite, self._strict = info, size, overwrite, strict
         self._copy_from, self._begin, self._end = copy_from, begin, end
         self._record = record or Recorder()
         self._part = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
@@ -85,6 +87,8 @@ class FileSink:
             if self._copy is not None:
                 self._stream = self._copy.prepare(self._output, self._add_video)
                 self.lost = self._copy.lost
+                if self._strict and (kept_from := self.lost + self._copy.changed):
+                    raise SinkError(f"{self.path}: {kept_from[0]}; refused by --strict")
             else:
                 self._stream = self._add_video()
             self._output.start_encoding()

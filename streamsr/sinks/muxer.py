@@ -56,7 +56,7 @@ def muxer_options(container_format: str, time_base: Fraction, source: InputConta
 
 
 def _mp4_ticks(time_base: Fraction, stream: Stream | None = None) -> int:
-    """Ticks a second that movenc.c gives a track, in which its start must be a whole number of the movie's ticks too."""
+    """Ticks a second that movenc.c gives a track; the movie's must be a multiple for its start to be exact."""
     if isinstance(stream, AudioStream):
         return stream.codec_context.sample_rate or 1
     ticks = time_base.denominator
