@@ -2,6 +2,8 @@
 
 import ctypes
 import time
+from types import TracebackType
+from typing import Self
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -39,7 +41,16 @@ class Peak:
         return self._macs * self._turns / self._seconds(self._turns)
 
     def close(self) -> None:
+        """Closing twice is harmless."""
         self._library.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _seconds(self, turns: int) -> float:
         start = time.perf_counter()

@@ -167,8 +167,8 @@ def test_one_differing_byte_fails_the_self_test() -> None:
 @needs_vnni
 def test_the_peak_can_be_measured() -> None:
     assert macs(3) == 21_616
-    peak = Peak()
-    assert peak.sample() > 1e6
+    with Peak() as peak:
+        assert peak.sample() > 1e6
     peak.close()
 
 
