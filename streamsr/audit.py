@@ -57,7 +57,7 @@ def audit(
 
     Both files are decoded once, side by side. Raises SourceError when either cannot be read.
     """
-    with Contents(source, begin=begin, end=end) as before, Contents(target) as after:
+    with Contents(source, begin=begin, end=end) as before, Contents(target, like=before) as after:
         film = _Film(before, after, begin or Fraction(0))
         for seen, got in zip_longest(before.frames(), after.frames()):
             film.add(seen, got)

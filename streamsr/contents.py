@@ -58,19 +58,30 @@ class Contents:
     """An opened file. A context manager; iterate ``frames()`` once to the end, then ``tracks`` is filled.
 
     begin, end  only this span, in seconds on the file's clock
+    like        a file whose main video stands at the same place among as many
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, begin: Fraction | None = None, end: Fraction | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        begin: Fraction | None = None,
+        end: Fraction | None = None,
+        like: "Contents | None" = None,
     ) -> None:
         self._container: InputContainer = open_input(path)
         self._begin, self._end = begin, end
         container = self._container
+        films = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
         main = main_video(container)
+        if like is not None and len(films) == like.films:
+            main = films[like.place]
         if main is None:
             container.close()
             raise SourceError(f"{os.fspath(path)}: has no video stream")
         self.main = main
+        self.films: int = len(films)
+        self.place: int = films.index(main) if main in films else 0
         self.main.thread_type = "AUTO"
         self.format = container.format.name
         self.metadata = dict(container.metadata)

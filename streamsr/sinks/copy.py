@@ -22,6 +22,9 @@ from streamsr.sources.file import main_video, open_input
 
 log = logging.getLogger("streamsr")
 
+COVERS = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "webp"}
+"""Image type by codec: Matroska keeps a cover as an attachment."""
+
 
 class StreamCopy:
     """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
@@ -35,12 +38,14 @@ class StreamCopy:
     def __init__(
         self, path: str | os.PathLike[str], *, begin: Fraction | None = None, end: Fraction | None = None
     ) -> None:
+        self._path = path
         self.input = open_input(path)
         self._begin, self._end = begin, end
         self._main = main_video(self.input)
         self._packets: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
+        self._covers: list[tuple[Stream, bytes]] = []
         self._converters: dict[int, TextConverter] = {}
         self.lost: list[str] = []
         self.changed: list[str] = []
@@ -89,6 +94,12 @@ class StreamCopy:
             name = stream.metadata.get("filename", f"attachment-{stream.index}")
             output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
             return None
+        cover = bool(stream.disposition & stream.disposition.attached_pic)
+        if cover and output.format.name == "matroska":
+            kind = COVERS.get(stream.codec_context.name if stream.codec_context else "", "jpeg")
+            name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
+            output.add_attachment(name, f"image/{kind}", self._cover(stream))
+            return None
         try:
             _check_place(output.format.name, stream)
         except (FFmpegError, ValueError, TypeError):
@@ -105,8 +116,16 @@ class StreamCopy:
             text: Stream = converter.stream
             return text
         copied: Stream = output.add_stream_from_template(stream)
+        if cover:
+            self._covers.append((copied, self._cover(stream)))
+            return copied
         self._outputs[stream.index] = copied
         return copied
+
+    def _cover(self, stream: Stream) -> bytes:
+        """The one picture of a cover stream. Read apart: some containers give it only once, and first."""
+        with open_input(self._path) as again:
+            return next((bytes(p) for p in again.demux(again.streams[stream.index]) if p.size), b"")
 
     def _lose(self, what: str) -> None:
         self.lost.append(what)
@@ -115,6 +134,12 @@ class StreamCopy:
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Mux every packet up to this time on the output's clock, or all that are left."""
         zero = self._begin or Fraction(0)
+        while self._covers:
+            target, picture = self._covers.pop()
+            cover: Packet[Any] = av.Packet(picture)
+            cover.pts = cover.dts = 0
+            cover.time_base, cover.stream = Fraction(1, 1000), target
+            output.mux(cover)
         while True:
             packet = self._waiting
             self._waiting = None
