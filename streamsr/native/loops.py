@@ -17,18 +17,21 @@ from streamsr.native.jit import Library, Machine
 
 CALL_TO_RGB = (
     "y", "u", "v", "rgb", "scratch", "k",
-    "y_stride", "c_stride", "width", "height", "half", "rows", "sub_x", "sub_y",
+    "y_stride", "c_stride", "rgb_stride", "width", "height", "half", "rows", "sub_x", "sub_y",
 )  # fmt: skip
 CALL_FROM_RGB = (
     "rgb", "y", "u", "v", "scratch", "k",
-    "y_stride", "c_stride", "width", "height", "columns", "lines", "half", "rows", "sub_x", "sub_y",
+    "y_stride", "c_stride", "rgb_stride", "width", "height", "columns", "lines", "half", "rows", "sub_x", "sub_y",
 )  # fmt: skip
 """int64 words of one call: addresses of the planes, of scratch rows and of the constants ``k``, then sizes in samples
-and strides in bytes; ``rgb`` is planar and dense, ``sub_x`` and ``sub_y`` are 1 where chroma has half the samples."""
+and strides in bytes; ``sub_x`` and ``sub_y`` are 1 where chroma has half the samples."""
 
 DECODE = ["ky", "rv", "gu", "gv", "bu", "y_zero", "c_zero", "top", "even", "odd"]
 ENCODE = ["yr", "yg", "yb", "ur", "ug", "ub", "vr", "vg", "vb", "y_zero", "c_zero", "top", "scale", "before", "middle"]
 """float32 constants of a call, see `convert.Converter`; ``top`` is the highest level written."""
+
+LANES = 32
+"""Pixels that one turn of packing takes."""
 
 _FAST = "nnan nsz"
 """No NaN comes in and zeros have no sign that matters. Nothing that could change a result: every machine of a farm must
@@ -39,35 +42,31 @@ Rows = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
-    """Y [H, >=W], U and V of all or half its rows and columns to planar, dense ``rgb`` [3, H, W]."""
+    """Y [H, >=W], U and V of all or half its rows and columns to ``rgb`` [H, W, 3]."""
     y, u, v = planes
-    _, height, width = rgb.shape
+    height, width = rgb.shape[:2]
     rows, sub_x, sub_y = u.shape[0], int(u.shape[1] < width), int(u.shape[0] < height)
     half = (width + sub_x) >> sub_x
-    _check(height, width, y, u, v)
-    if rgb.strides[1:] != (width * rgb.itemsize, rgb.itemsize) or rows < -(-height // (1 + sub_y)):
-        raise ValueError(f"expected dense RGB planes and chroma for every row, got {rgb.shape} and {u.shape}")
-    scratch = np.empty(half + 2 + 2 * (2 * half), np.float32)
-    sizes = (y.strides[0], u.strides[0], width, height, half, rows, sub_x, sub_y)
+    _check(rgb, y, u, v)
+    if rows < -(-height // (1 + sub_y)) or not rgb.flags.writeable:
+        raise ValueError(f"expected chroma for every row and a writable picture, got {u.shape} for {width}x{height}")
+    scratch = np.empty(half + 2 + 2 * (2 * half) + 3 * width, np.float32)
+    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, half, rows, sub_x, sub_y)
     _call(f"to_rgb_{8 * y.itemsize}_{8 * rgb.itemsize}", (y, u, v, rgb, scratch, _constants(DECODE, k)), sizes)
 
 
 def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
-    """Planar, dense ``rgb`` [3, H, W] to Y, U and V, whose rows and columns may be more: the last is repeated."""
+    """``rgb`` [H, W, 3] to Y, U and V, whose rows and columns may be more: the last is repeated."""
     y, u, v = planes
-    _, height, width = rgb.shape
-    lines, columns = y.shape
-    rows, half = u.shape
+    height, width = rgb.shape[:2]
+    (lines, columns), (rows, half) = y.shape, u.shape
     sub_x, sub_y = int(half < columns), int(rows < lines)
-    _check(height, width, y, u, v)
-    if (
-        rgb.strides[1:] != (width * rgb.itemsize, rgb.itemsize)
-        or half << sub_x > columns + 1
-        or rows << sub_y > lines + 1
-    ):
-        raise ValueError(f"expected dense RGB planes and chroma no larger than luma, got {rgb.shape} and {u.shape}")
-    scratch = np.zeros(columns + 4, np.float32)  # a row is first multiplied by 0, which NaN would survive
-    sizes = (y.strides[0], u.strides[0], width, height, columns, lines, half, rows, sub_x, sub_y)
+    _check(rgb, y, u, v)
+    if (rows, half) != (-(-lines // (1 + sub_y)), -(-columns // (1 + sub_x))) or not y.flags.writeable:
+        raise ValueError(f"expected chroma of all or half of luma's {y.shape}, writable, got {u.shape}")
+    # A row of sums is first multiplied by 0, which NaN would survive.
+    scratch = np.zeros(2 * (columns + 4) + 3 * width, np.float32)
+    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, columns, lines, half, rows, sub_x, sub_y)
     _call(f"from_rgb_{8 * rgb.itemsize}_{8 * y.itemsize}", (rgb, y, u, v, scratch, _constants(ENCODE, k)), sizes)
 
 
@@ -81,14 +80,19 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.bool_]
     _call("compare", (a, b, cells), (height, 3 * width, cells.shape[1]))
 
 
-def _check(height: int, width: int, y: Rows, u: Rows, v: Rows) -> None:
+def _check(rgb: Rows, y: Rows, u: Rows, v: Rows) -> None:
     """What native code relies on."""
+    height, width = rgb.shape[:2]
+    if rgb.shape != (height, width, 3) or rgb.strides[1:] != (3 * rgb.itemsize, rgb.itemsize):
+        raise ValueError(f"expected a picture [H, W, 3] with dense rows, got {rgb.shape}")
     if min(height, width) < 1 or y.shape[0] < height or y.shape[1] < width or u.size == 0:
         raise ValueError(f"expected luma of at least {width}x{height}, got {y.shape} and chroma {u.shape}")
     if u.shape != v.shape or u.strides != v.strides or not y.dtype == u.dtype == v.dtype:
         raise ValueError(f"expected U and V alike, got {u.shape} {u.dtype} and {v.shape} {v.dtype}")
-    if any(plane.strides[1] != plane.itemsize or plane.strides[0] <= 0 for plane in (y, u, v)):
+    if any(plane.strides[1] != plane.itemsize for plane in (y, u, v)):
         raise ValueError("expected planes whose samples lie side by side")
+    if any(array.dtype not in (np.uint8, np.uint16) or array.strides[0] <= 0 for array in (rgb, y, u, v)):
+        raise ValueError("expected uint8 or uint16 samples, rows from top to bottom")
 
 
 def _constants(names: Sequence[str], k: Mapping[str, float]) -> NDArray[np.float32]:
@@ -114,9 +118,9 @@ def _module(name: str) -> str:
     read, write = (int(b) for b in bits) if bits else (0, 0)
     parts = [f"declare i{n} @llvm.{m}.i{n}(i{n}, i{n})" for n in (32, 64) for m in ("smin", "smax")]
     if kind == "to_rgb":
-        parts += [_widen(read), _mix(read, write), _to_rgb(read, write)]
+        parts += [_widen(read), _mix(read, write), _shuffle("pack", write), _to_rgb(read, write)]
     elif kind == "from_rgb":
-        parts += [_weigh(read, write), _add(read), _subsample(write), _from_rgb(read, write)]
+        parts += [_shuffle("unpack", read), _weigh(read, write), _add(read), _subsample(write), _from_rgb(read, write)]
     else:
         parts += [_compare()]
     return "\n".join(parts)
@@ -210,6 +214,38 @@ def _mix(read: int, write: int) -> str:
     return f.text()
 
 
+def _shuffle(kind: str, bits: int) -> str:
+    """``pack`` a row of R, G and B into RGB pixels, or ``unpack`` it. LLVM would leave such loops scalar, 20 times slower."""
+    f = _Loops(f"{kind}_{bits}", "ptr noalias %r, ptr noalias %g, ptr noalias %b, ptr noalias %rgb, i64 %width")
+    size, one = bits // 8, f"i{bits}"
+    planes = [f"%{plane}" for plane in "rgb"]
+
+    def pick(lanes: int, a: str, b: str, picks: Sequence[int]) -> str:
+        mask = ", ".join(f"i32 {i}" for i in picks)
+        return f(f"shufflevector <{lanes} x {one}> {a}, <{lanes} x {one}> {b}, <{len(picks)} x i32> <{mask}>")
+
+    n = LANES
+    whole = f(f"and i64 %width, {-n}")
+    with f.loop(0, whole, n) as x:
+        at, pixel = f.mul(x, size), f.mul(x, 3 * size)
+        if kind == "pack":
+            r, g, b = (f.load(f"<{n} x {one}>", plane, at) for plane in planes)
+            both, third = pick(n, r, g, range(2 * n)), pick(n, b, b, [*range(n), *range(n)])
+            rgb = pick(2 * n, both, third, [i // 3 + (0, n, 2 * n)[i % 3] for i in range(3 * n)])
+            f.store(f"<{3 * n} x {one}>", rgb, "%rgb", pixel)
+        else:
+            rgb = f.load(f"<{3 * n} x {one}>", "%rgb", pixel)
+            for i, plane in enumerate(planes):
+                f.store(f"<{n} x {one}>", pick(3 * n, rgb, rgb, range(i, 3 * n, 3)), plane, at)
+    with f.loop(whole, "%width") as x:
+        at, pixel = f.mul(x, size), f.mul(x, 3 * size)
+        for i, plane in enumerate(planes):
+            here, there = (plane, at), ("%rgb", f.add(pixel, i * size))
+            source, target = (here, there) if kind == "pack" else (there, here)
+            f.store(one, f.load(one, *source), *target)
+    return f.text()
+
+
 def _to_rgb(read: int, write: int) -> str:
     f = _Loops(f"to_rgb_{read}_{write}", "ptr %call", linkage="")
     w = f.words(CALL_TO_RGB)
@@ -218,7 +254,8 @@ def _to_rgb(read: int, write: int) -> str:
     wide_u = f.at(w["scratch"], f.mul(f.add(w["half"], 2), 4))
     wide_v = f.at(wide_u, f.mul(w["half"], 8))
     row_bytes, last, halved = f.mul(w["width"], write // 8), f.add(w["rows"], -1), f.nonzero(w["sub_y"])
-    plane = f.mul(row_bytes, w["height"])
+    red = f.at(wide_v, f.mul(w["half"], 8))
+    planes = [red, f.at(red, row_bytes), f.at(red, f.mul(row_bytes, 2))]
     with f.loop(0, w["height"]) as j:
         # Rows 2c and 2c+1 lie a quarter above and below chroma row c.
         near = f(f"lshr i64 {j}, {w['sub_y']}")
@@ -228,11 +265,12 @@ def _to_rgb(read: int, write: int) -> str:
         for chroma, wide in ((w["u"], wide_u), (w["v"], wide_v)):
             rows = f"ptr {f.at(chroma, near)}, ptr {f.at(chroma, far)}, ptr {w['scratch']}, ptr {wide}"
             f.do(f"call void @widen_{read}({rows}, i64 {w['half']}, i64 {w['sub_x']}, ptr %k)")
-        luma, target = f.at(w["y"], f.mul(j, w["y_stride"])), f.at(w["rgb"], f.mul(j, row_bytes))
-        for i, (cu, cv) in enumerate(((_number(0), rv), (gu, gv), (bu, _number(0)))):
-            out = f.at(target, f.mul(plane, i))
+        luma, target = f.at(w["y"], f.mul(j, w["y_stride"])), f.at(w["rgb"], f.mul(j, w["rgb_stride"]))
+        for out, (cu, cv) in zip(planes, ((_number(0), rv), (gu, gv), (bu, _number(0))), strict=True):
             rows = f"ptr {luma}, ptr {wide_u}, ptr {wide_v}, ptr {out}, i64 {w['width']}"
             f.do(f"call void @mix_{read}_{write}({rows}, ptr %k, float {cu}, float {cv})")
+        rows = ", ".join(f"ptr {row}" for row in (*planes, target))
+        f.do(f"call void @pack_{write}({rows}, i64 {w['width']})")
     return f.text()
 
 
@@ -285,33 +323,34 @@ def _from_rgb(read: int, write: int) -> str:
     w = f.words(CALL_FROM_RGB)
     f.do(f"%k = getelementptr i8, ptr {w['k']}, i64 0")
     k = dict(zip(ENCODE, f.constants(ENCODE, *ENCODE), strict=True))
-    row_bytes, last = f.mul(w["width"], read // 8), f.add(w["height"], -1)
-    plane = f.mul(row_bytes, w["height"])
+    last, together = f.add(w["height"], -1), f.add(w["sub_y"], 1)
+    sums = [w["scratch"], f.at(w["scratch"], f.mul(f.add(w["columns"], 4), 4))]
+    red, row_bytes = f.at(sums[1], f.mul(f.add(w["columns"], 4), 4)), f.mul(w["width"], read // 8)
+    planes = ", ".join(f"ptr {p}" for p in (red, f.at(red, row_bytes), f.at(red, f.mul(row_bytes, 2))))
 
-    def picture_row(j: str) -> str:
-        red = f.at(w["rgb"], f.mul(f.clamp(j, last), row_bytes))
-        green, blue = f.at(red, plane), f.at(red, f.mul(plane, 2))
-        return f"ptr {red}, ptr {green}, ptr {blue}, i64 {w['width']}"
+    def weights(output: str) -> str:
+        return ", ".join(f"float {k[output + plane]}" for plane in "rgb")
 
-    with f.loop(0, w["lines"]) as j:
-        out, weights = f.at(w["y"], f.mul(j, w["y_stride"])), ", ".join(f"float {k[c]}" for c in ("yr", "yg", "yb"))
-        numbers = f"{weights}, float {k['y_zero']}, float {k['top']}"
-        f.do(f"call void @weigh_{read}_{write}({picture_row(j)}, {numbers}, ptr {out}, i64 {w['columns']})")
-    together = f.add(w["sub_y"], 1)
-    sums = w["scratch"]
     with f.loop(0, w["rows"]) as c:
-        for name in "uv":
-            weights = ", ".join(f"float {k[name + p]}" for p in "rgb")
-            with f.loop(0, together) as n:
-                kept = f(f"uitofp i64 {n} to float")  # 0 for the first row, 1 for the second
-                row = picture_row(f.add(f.mul(c, together), n))
-                f.do(f"call void @add_{read}({row}, {weights}, float {kept}, ptr {sums})")
-            f.put(f.real(sums, 1), sums, 0)
-            end = f.real(sums, w["width"])
+        with f.loop(0, together) as n:
+            j = f.add(f.mul(c, together), n)
+            source = f.at(w["rgb"], f.mul(f.clamp(j, last), w["rgb_stride"]))
+            f.do(f"call void @unpack_{read}({planes}, ptr {source}, i64 {w['width']})")
+            with f.when(f(f"icmp slt i64 {j}, {w['lines']}")):
+                out = f.at(w["y"], f.mul(j, w["y_stride"]))
+                numbers = f"{weights('y')}, float {k['y_zero']}, float {k['top']}"
+                call = f"{planes}, i64 {w['width']}, {numbers}, ptr {out}, i64 {w['columns']}"
+                f.do(f"call void @weigh_{read}_{write}({call})")
+            kept = f(f"uitofp i64 {n} to float")  # 0 for the first row, 1 for the second
+            for name, row in zip("uv", sums, strict=True):
+                f.do(f"call void @add_{read}({planes}, i64 {w['width']}, {weights(name)}, float {kept}, ptr {row})")
+        for name, row in zip("uv", sums, strict=True):
+            f.put(f.real(row, 1), row, 0)
+            end = f.real(row, w["width"])
             with f.loop(f.add(w["width"], 1), f.add(w["columns"], 3)) as x:
-                f.put(end, sums, x)
+                f.put(end, row, x)
             out = f.at(w[name], f.mul(c, w["c_stride"]))
-            f.do(f"call void @subsample_{write}(ptr {sums}, ptr {out}, i64 {w['half']}, i64 {w['sub_x']}, ptr %k)")
+            f.do(f"call void @subsample_{write}(ptr {row}, ptr {out}, i64 {w['half']}, i64 {w['sub_x']}, ptr %k)")
     return f.text()
 
 
