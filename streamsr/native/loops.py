@@ -215,7 +215,7 @@ def _mix(read: int, write: int) -> str:
 
 
 def _shuffle(kind: str, bits: int) -> str:
-    """``pack`` a row of R, G and B into RGB pixels, or ``unpack`` it. LLVM would leave such loops scalar, 20 times slower."""
+    """``pack`` a row of R, G and B into RGB pixels, or ``unpack`` it. LLVM leaves such loops scalar, 20x slower."""
     f = _Loops(f"{kind}_{bits}", "ptr noalias %r, ptr noalias %g, ptr noalias %b, ptr noalias %rgb, i64 %width")
     size, one = bits // 8, f"i{bits}"
     planes = [f"%{plane}" for plane in "rgb"]

@@ -1,18 +1,13 @@
-"""From IR to functions that Python can call: LLVM, and the cache of what it made."""
+"""The engine's code as a library for one instruction set."""
 
-import ctypes
-import hashlib
-from collections.abc import Callable
-
-import llvmlite
 import llvmlite.binding as llvm
 
-from streamsr.engines.fused import cache
 from streamsr.engines.fused.instructions import declarations
 from streamsr.engines.fused.isa import Isa, detect
 from streamsr.engines.fused.kernels import kernels
 from streamsr.engines.fused.rows import walk
 from streamsr.errors import ModelError
+from streamsr.native import jit
 
 
 def host_isa() -> Isa:
@@ -32,60 +27,23 @@ def network_ir(isa: Isa, scale: int) -> str:
     return declarations(isa, version) + kernels(isa, version, scale) + walk(isa, scale)
 
 
-def object_code(ir: str, isa: Isa) -> bytes:
-    """Machine code of ``ir`` that uses no instruction beyond what ``isa`` says it needs."""
-    module, machine = _optimised(ir, isa)
-    code: bytes = machine.emit_object(module)
-    return code
+def library(ir: str, isa: Isa) -> jit.Library:
+    """``ir`` as callable code that uses no instruction beyond what ``isa`` says it needs."""
+    return jit.Library(ir, _machine(isa), name=f"fused-{isa.name}", passes=_passes)
 
 
 def assembly(ir: str, isa: Isa) -> str:
     """The same as text, for those who want to read what runs."""
-    module, machine = _optimised(ir, isa)
-    text: str = machine.emit_assembly(module)
-    return text
+    return jit.assembly(ir, _machine(isa), _passes)
 
 
-class Library:
-    """Compiled code in memory; its functions are gone when it is closed. Compiles only what the cache lacks."""
-
-    def __init__(self, ir: str, isa: Isa) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        # The IR stands for the generator: code made by another version of it has another key.
-        key = hashlib.sha256("\n".join([llvmlite.__version__, str(llvm.llvm_version_info), isa.name, ir]).encode())
-        name = f"fused-{isa.name}-{key.hexdigest()[:32]}.o"
-        code = cache.load(name)
-        if code is None:
-            code = object_code(ir, isa)
-            cache.store(name, code)
-        self.key = key.hexdigest()
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(isa))
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
-
-    def function(self, name: str, *arguments: type) -> Callable[..., None]:
-        """A function without a result. Calls release the interpreter lock."""
-        address = self._engine.get_function_address(name)
-        return ctypes.CFUNCTYPE(None, *arguments)(address)
-
-    def close(self) -> None:
-        self._engine.close()
+def _machine(isa: Isa) -> jit.Machine:
+    return jit.Machine(isa.triple, features=",".join(f"+{need}" for need in isa.needs))
 
 
-def _machine(isa: Isa) -> "llvm.TargetMachine":
-    features = ",".join(f"+{need}" for need in isa.needs)
-    return llvm.Target.from_triple(isa.triple).create_target_machine(features=features, opt=3, jit=True)
-
-
-def _optimised(ir: str, isa: Isa) -> "tuple[llvm.ModuleRef, llvm.TargetMachine]":
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    machine = _machine(isa)
-    module = llvm.parse_assembly(f'target triple = "{isa.triple}"\n{ir}')
-    module.verify()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
-    # All that the kernels need: the usual set of passes takes 0.3 s longer and its code is not faster.
+def _passes(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
+    """All that the kernels need: the usual set of passes takes 0.3 s longer and its code is not faster."""
+    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options())
     passes = llvm.create_new_function_pass_manager()
     passes.add_instruction_combine_pass()
     passes.add_loop_rotate_pass()
@@ -93,4 +51,3 @@ def _optimised(ir: str, isa: Isa) -> "tuple[llvm.ModuleRef, llvm.TargetMachine]"
     for function in module.functions:
         if not function.is_declaration:
             passes.run(function, builder)
-    return module, machine

@@ -8,7 +8,7 @@ from typing import Self
 
 from streamsr.engines import Tile, check_tiles
 from streamsr.engines.fused import layout, selftest
-from streamsr.engines.fused.compile import Library, host_isa, network_ir
+from streamsr.engines.fused.compile import host_isa, library, network_ir
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.fused.plan import plan
 from streamsr.engines.fused.strip import Runner
@@ -47,7 +47,7 @@ class FusedEngine:
         except ModelError as error:
             raise ModelError(f"{model.path}: {error}") from error
         self.scale = network.scale
-        self._library = Library(network_ir(isa, network.scale), isa)
+        self._library = library(network_ir(isa, network.scale), isa)
         ready = plan(network, isa)
         # The caller's thread is one of the workers.
         self._runners = [Runner(self._library, ready) for _ in range(self.threads)]

@@ -1,7 +1,7 @@
 """The handful of vector operations the kernels are made of, in the words of each instruction set."""
 
-from streamsr.engines.fused.ir import Function
 from streamsr.engines.fused.isa import Isa
+from streamsr.native.ir import Function
 
 
 def declarations(isa: Isa, llvm: int) -> str:

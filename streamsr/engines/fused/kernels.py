@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from streamsr.engines.fused.instructions import dot, pack, pin, requantise
-from streamsr.engines.fused.ir import Function
 from streamsr.engines.fused.isa import Isa
+from streamsr.native.ir import Function
 
 EARLY = 7
 """Rows of a pointwise convolution between which the last group is requantised: the stem has no more."""

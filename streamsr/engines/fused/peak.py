@@ -8,10 +8,10 @@ from typing import Self
 import llvmlite.binding as llvm
 import numpy as np
 
-from streamsr.engines.fused.compile import Library, host_isa
+from streamsr.engines.fused.compile import host_isa, library
 from streamsr.engines.fused.instructions import declarations, dot
-from streamsr.engines.fused.ir import Function
 from streamsr.engines.fused.isa import Isa
+from streamsr.native.ir import Function
 
 CALL_S = 0.0004
 """Length of one measurement: long against a clock reading, short against a turn of the system's scheduler."""
@@ -30,7 +30,7 @@ class Peak:
 
     def __init__(self) -> None:
         isa = host_isa()
-        self._library = Library(peak_ir(isa, llvm.llvm_version_info[0]), isa)
+        self._library = library(peak_ir(isa, llvm.llvm_version_info[0]), isa)
         self._run = self._library.function("peak", ctypes.c_int64, ctypes.c_void_p)
         self._memory = np.zeros(64, np.uint8)
         self._macs = 4 * isa.lanes * isa.vectors * isa.channels

@@ -6,10 +6,10 @@ right of each row: together they are the "same" padding of every convolution.
 """
 
 from streamsr.engines.fused import layout
-from streamsr.engines.fused.ir import Function
 from streamsr.engines.fused.isa import Isa
 from streamsr.engines.fused.kernels import kinds, name
 from streamsr.engines.fused.layout import Ring, Rings
+from streamsr.native.ir import Function
 
 _WORD = {word: 8 * k for k, word in enumerate(layout.CALL)}
 _OP = {word: 8 * k for k, word in enumerate(layout.OP)}

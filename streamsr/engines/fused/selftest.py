@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 
 from streamsr.engines import Image, Tile
-from streamsr.engines.fused import cache
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile
+from streamsr.native import cache
 from streamsr.region import Region
 
 

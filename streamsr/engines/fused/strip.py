@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Image, Tile
 from streamsr.engines.fused import layout
-from streamsr.engines.fused.compile import Library
 from streamsr.engines.fused.plan import Plan
+from streamsr.native.jit import Library
 from streamsr.region import Region
 
 

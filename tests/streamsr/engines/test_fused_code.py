@@ -11,13 +11,14 @@ import llvmlite.binding as llvm
 import pytest
 
 from streamsr.engines import Tile
-from streamsr.engines.fused import FusedEngine, cache, selftest
+from streamsr.engines.fused import FusedEngine, selftest
 from streamsr.engines.fused.compile import assembly, network_ir
 from streamsr.engines.fused.isa import ARM_SDOT, ARM_USDOT, AVX, AVX512, Isa, detect
 from streamsr.engines.fused.kernels import EARLY
 from streamsr.engines.fused.peak import Peak, macs
 from streamsr.errors import ModelError
 from streamsr.model import find_model
+from streamsr.native import cache
 
 FEATURES = llvm.get_host_cpu_features()
 needs_vnni = pytest.mark.skipif(detect(FEATURES) is None, reason="this processor has no VNNI instructions")
@@ -130,7 +131,7 @@ def test_an_unwritable_cache_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.
 
 WRITER = """
 import sys
-from streamsr.engines.fused import cache
+from streamsr.native import cache
 body = bytes([int(sys.argv[1])]) * 300_000
 for _ in range(40):
     cache.store("contended", body)

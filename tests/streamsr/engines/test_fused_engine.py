@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from streamsr.engines import Image, Tile
 from streamsr.engines.fused import FusedEngine
-from streamsr.engines.fused.compile import Library, network_ir
+from streamsr.engines.fused.compile import library, network_ir
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.fused.isa import AVX, AVX512, Isa, detect
 from streamsr.engines.fused.plan import plan
@@ -170,14 +170,14 @@ def test_every_instruction_set_gives_litert_bytes(name: str, isa: Isa) -> None:
         pytest.skip(f"this processor cannot run {isa.name}")
     model = model_of(name)
     network = read_network(model.content)
-    library = Library(network_ir(isa, network.scale), isa)
-    runner = Runner(library, plan(network, isa))
+    compiled = library(network_ir(isa, network.scale), isa)
+    runner = Runner(compiled, plan(network, isa))
     for width, height in SIZES:
         lr = noise(width, height, seed=9)
         hr = np.zeros((height * network.scale, width * network.scale, 3), np.uint8)
         runner.compute(Tile(lr, hr, Region.of(width, height)))
         assert np.array_equal(hr, litert(model, lr)), (width, height)
-    library.close()
+    compiled.close()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
