@@ -127,7 +127,7 @@ def upscale_resumable(
                     )
                     ledger.finish(number, frames=frames)
                 with new_sink() as sink:
-                    shift = round(begin / info.time_base) if begin else 0
+                    shift = round(sink.zero / info.time_base)
                     join([ledger.path(i) for i in range(len(spans))], sink, time_base=info.time_base, shift=shift)
                     sink.commit()
                 ledger.publish(sink.path)

@@ -31,8 +31,9 @@ class StreamCopy:
 
     What the output's container cannot hold is left out and named in ``lost`` and in the log; a text subtitle is
     rewritten in the container's own format instead, and named in ``changed``. ``begin`` and ``end``
-    (seconds on the input's clock, None for open) cut the copied streams; ``begin`` becomes the output's zero. ``input``
-    is the opened file.
+    (seconds on the input's clock, None for open) cut the copied streams. ``zero`` is the time that becomes the output's
+    zero: ``begin``, or the first frame's where that is negative, since MP4 shows nothing before zero. ``input`` is the
+    opened file.
     """
 
     def __init__(
@@ -42,6 +43,9 @@ class StreamCopy:
         self.input = open_input(path)
         self._begin, self._end = begin, end
         self._main = main_video(self.input)
+        self.zero = Fraction(0) if begin is None else begin
+        if begin is None and self._main is not None and self._main.start_time is not None and self._main.time_base:
+            self.zero = min(self._main.start_time * self._main.time_base, Fraction(0))
         self._packets: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
@@ -82,7 +86,7 @@ class StreamCopy:
                     copied.metadata["handler_name"] = stream.metadata["title"]  # all the title an MP4 track has
         chapters = self.input.chapters()
         if chapters:
-            output.set_chapters(_cut_chapters(chapters, self._begin, self._end))
+            output.set_chapters(_cut_chapters(chapters, self.zero, self._end))
         others = [self.input.streams[i] for i in self._outputs]
         self._packets = self.input.demux(others) if others else iter(())
         return video or add_video()
@@ -133,7 +137,6 @@ class StreamCopy:
 
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Mux every packet up to this time on the output's clock, or all that are left."""
-        zero = self._begin or Fraction(0)
         while self._covers:
             target, picture = self._covers.pop()
             cover: Packet[Any] = av.Packet(picture)
@@ -158,10 +161,10 @@ class StreamCopy:
                 continue
             if self._end is not None and when >= self._end:
                 continue
-            if time_s is not None and when - zero > time_s:
+            if time_s is not None and when - self.zero > time_s:
                 self._waiting = packet
                 return
-            shift = round(zero / packet.time_base)
+            shift = round(self.zero / packet.time_base)
             if shift:
                 packet.pts = None if packet.pts is None else packet.pts - shift
                 packet.dts = None if packet.dts is None else packet.dts - shift
@@ -202,11 +205,10 @@ def _describe(target: Stream, source: Stream) -> None:
     target.disposition = source.disposition
 
 
-def _cut_chapters(chapters: list[Any], begin: Fraction | None, end: Fraction | None) -> list[Any]:
+def _cut_chapters(chapters: list[Any], zero: Fraction, end: Fraction | None) -> list[Any]:
     """Chapters that overlap the span, moved to the output's clock."""
-    if begin is None and end is None:
+    if zero == 0 and end is None:
         return chapters
-    zero = begin or Fraction(0)
     kept = []
     for chapter in chapters:
         base = chapter["time_base"]

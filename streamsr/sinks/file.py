@@ -73,6 +73,7 @@ class FileSink:
         self._output: OutputContainer | None = None
         self._copy: StreamCopy | None = None
         self._durations: dict[int, int] = {}
+        self.zero = begin or Fraction(0)  # on the input's clock, what is the output's zero
         self.lost: list[str] = []
         self.frames = 0
         self._last_s = Fraction(0)
@@ -81,6 +82,7 @@ class FileSink:
         try:
             if self._copy_from is not None:
                 self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end)
+                self.zero = self._copy.zero
             source = self._copy.input if self._copy is not None else None
             options = muxer_options(self._container_format, self._info.time_base, source)
             self._output = av.open(str(self._part), "w", format=self._container_format, container_options=options)
@@ -124,7 +126,7 @@ class FileSink:
             raise ValueError(f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}")
         with self._record.stage("convert"):
             picture = self._writer.frame(frame.rgb)
-        shift = round(self._begin / frame.time_base) if self._begin else 0
+        shift = round(self.zero / frame.time_base)
         picture.pts, picture.time_base = frame.pts - shift, frame.time_base
         if frame.duration:
             self._durations[picture.pts] = frame.duration

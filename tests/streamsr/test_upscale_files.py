@@ -121,13 +121,13 @@ def test_subtitles_chapters_attachments_and_titles_survive(upscale: Command, tmp
         assert b.streams.attachments[0].metadata["filename"] == "font.ttf"
 
 
-def test_what_the_container_cannot_hold_is_named_and_left_out(upscale: Command, tmp_path: Path) -> None:
+def test_text_the_container_cannot_hold_as_it_is_becomes_its_own_kind(upscale: Command, tmp_path: Path) -> None:
     (tmp_path / "text.srt").write_text(SRT)
     source = make_video(tmp_path / "in.mkv", subtitle=tmp_path / "text.srt")
     result = upscale(source, tmp_path / "out.mp4")
     assert result.status == 0, result.err
-    assert "mp4 cannot hold subtitle stream 1 (subrip)" in result.err
-    assert look(tmp_path / "out.mp4").kinds == ["video:h264"]
+    assert "subtitle stream 1 (subrip) becomes mov_text" in result.err
+    assert look(tmp_path / "out.mp4").kinds == ["video:h264", "subtitle:mov_text"]
 
 
 def test_an_attachment_in_mp4_is_left_out_with_a_word(upscale: Command, tmp_path: Path) -> None:
