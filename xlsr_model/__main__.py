@@ -6,27 +6,32 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 # Everything that imports Keras or TensorFlow is imported inside the command that needs it: help must stay fast,
 # and evaluation must work without them.
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Train, quantise and measure XLSR."
+FILE = click.Path(path_type=Path)
+_sets = click.option("--sets", type=FILE, help="Folder of evaluation sets to measure for the model card.")
+_weights = click.option(
+    "--weights", type=click.Choice(["best", "average"]), default="best", help="best on the held-out images, or average."
 )
+_output = click.option("-o", "--output", type=FILE, required=True)
 
-Sets = Annotated[Path | None, typer.Option("--sets", help="Folder of evaluation sets to measure for the model card.")]
-Weights = Annotated[str, typer.Option("--weights", help="best (on the held-out images) or average.")]
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def app() -> None:
+    """Train, quantise and measure XLSR."""
 
 
 @app.command()
-def train(
-    config: Path,
-    run: Annotated[Path | None, typer.Option(help="Folder of checkpoint and history; default runs/CONFIG.")] = None,
-    backend: Annotated[str | None, typer.Option(help="tensorflow, torch or jax; default KERAS_BACKEND.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share a batch; one per core is fastest.")] = 1,
-) -> None:
+@click.argument("config", type=FILE)
+@click.option("--run", type=FILE, help="Folder of checkpoint and history; default runs/CONFIG.")
+@click.option("--backend", help="tensorflow, torch or jax; default KERAS_BACKEND.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, help="Processes that share a batch; one per core is fastest."
+)
+def train(config: Path, run: Path | None, backend: str | None, workers: int) -> None:
     """Train by a TOML configuration; goes on from the run's checkpoint if there is one."""
     if backend:
         os.environ["KERAS_BACKEND"] = backend
@@ -39,12 +44,11 @@ def train(
 
 
 @app.command()
-def export(
-    checkpoint: Path,
-    output: Annotated[Path, typer.Option("-o", "--output")],
-    sets: Sets = None,
-    weights: Weights = "best",
-) -> None:
+@click.argument("checkpoint", type=FILE)
+@_output
+@_sets
+@_weights
+def export(checkpoint: Path, output: Path, sets: Path | None, weights: str) -> None:
     """Write a float32 .tflite and its model card."""
     _tensorflow()
     from xlsr_model.quantize import make_float
@@ -54,33 +58,39 @@ def export(
 
 
 @app.command()
+@click.argument("checkpoint", type=FILE)
+@_output
+@click.option("--per-channel", is_flag=True, help="Per-channel weights, for CPUs.")
+@click.option("--data", multiple=True, help="Folder of calibration pictures; default the training folders.")
+@_sets
+@click.option("--twin", type=FILE, help="The float .tflite to measure the loss against.")
+@_weights
 def quantize(
     checkpoint: Path,
-    output: Annotated[Path, typer.Option("-o", "--output")],
-    per_channel: Annotated[bool, typer.Option("--per-channel", help="Per-channel weights, for CPUs.")] = False,
-    data: Annotated[
-        list[str] | None, typer.Option(help="Folder of calibration pictures; default the training folders.")
-    ] = None,
-    sets: Sets = None,
-    twin: Annotated[Path | None, typer.Option(help="The float .tflite to measure the loss against.")] = None,
-    weights: Weights = "best",
+    output: Path,
+    per_channel: bool,
+    data: tuple[str, ...],
+    sets: Path | None,
+    twin: Path | None,
+    weights: str,
 ) -> None:
     """Write a uint8 .tflite and its model card: with the ranges of a quantisation-aware checkpoint, or calibrated
     ones."""
     _tensorflow()
     from xlsr_model.quantize import make_uint8
 
-    make_uint8(checkpoint, output, which=weights, per_channel=per_channel, folders=data or [], sets=sets, twin=twin)
+    make_uint8(checkpoint, output, which=weights, per_channel=per_channel, folders=list(data), sets=sets, twin=twin)
     print(output)
 
 
 @app.command()
-def evaluate(
-    model: Annotated[str, typer.Option(help="A .tflite file, the name of a shipped model, or bicubic.")],
-    data: Annotated[Path, typer.Option(help="Folder of HR pictures, or of a benchmark with HR and LR_bicubic/X3.")],
-    scale: Annotated[int | None, typer.Option(help="Needed for bicubic; otherwise checked against the model.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result there too.")] = None,
-) -> None:
+@click.option("--model", required=True, help="A .tflite file, the name of a shipped model, or bicubic.")
+@click.option(
+    "--data", type=FILE, required=True, help="Folder of HR pictures, or of a benchmark with HR and LR_bicubic/X3."
+)
+@click.option("--scale", type=int, help="Needed for bicubic; otherwise checked against the model.")
+@click.option("--json", "json_file", type=FILE, help="Write the result there too.")
+def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) -> None:
     """PSNR and SSIM, on Y and on RGB, border cut by the scale."""
     from xlsr_model import evaluate as evaluation
     from xlsr_model import weights
@@ -101,12 +111,15 @@ def evaluate(
 
 
 @app.command()
-def report(
-    sets: Annotated[Path, typer.Option(help="Folder of evaluation sets.")],
-    output: Annotated[Path, typer.Option(help="The document to write; pictures go to images/ beside it.")] = Path(
-        "docs/quality.md"
-    ),
-) -> None:
+@click.option("--sets", type=FILE, required=True, help="Folder of evaluation sets.")
+@click.option(
+    "--output",
+    type=FILE,
+    default="docs/quality.md",
+    show_default=True,
+    help="The document to write; pictures go to images/ beside it.",
+)
+def report(sets: Path, output: Path) -> None:
     """Remake docs/quality.md from the shipped models."""
     from xlsr_model.report import write_report
 
