@@ -1,10 +1,8 @@
 """The ``streamsr`` command. Heavy imports stand inside the commands, so that help answers at once."""
 
 import contextlib
-import json
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator

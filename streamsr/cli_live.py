@@ -1,0 +1,90 @@
+"""The commands for pictures that do not wait: ``streamsr live``."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamsr.cli_options import Seconds, engine_options, stats_written
+
+if TYPE_CHECKING:
+    from streamsr.stats import Recorder, Stats
+    from streamsr.upscaler import Upscaler
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """``640x360``."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", str(value), re.ASCII)
+        if match is None:
+            self.fail(f"{value!r} is not a size; write 640x360", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+@click.command()
+@click.argument("source")
+@click.option("--realtime", is_flag=True, help="Show a file at its own rate, as if it were live.")
+@click.option("--size", type=Size(), metavar="WxH", help="Ask a camera for this size,")
+@click.option("--rate", type=click.FloatRange(1, 1000), help="and this many pictures a second.")
+@click.option("--budget-ms", type=click.FloatRange(1), default=100, show_default=True,
+              help="Age at which a frame must be upscaled; less time means less by network.")  # fmt: skip
+@click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
+@click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT as well.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Record into a .mkv, .mp4 or .ts file.")
+@click.option("--publish", metavar="URL", help="Send to rtmp://, rtsp://, udp:// or tcp://.")
+@click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing recording.")
+@engine_options
+def live(budget_ms: float, stats_json: Path | None, **asked: Any) -> None:  # Any: click's values
+    """Upscale a camera, a stream, a file or test: as it comes, within a latency budget.
+
+    SOURCE is a camera (0, /dev/video0), an address (rtsp://, rtmp://, http://, udp://, tcp://), a file, - for y4m on
+    standard input, or test:WIDTHxHEIGHT@RATE.
+    """
+    if asked["duration"] == 0:
+        raise click.UsageError("--duration must be above 0")
+    from streamsr.live_job import LiveOptions, run_live
+    from streamsr.stats import Recorder
+
+    for name in ("reuse", "verify_reuse"):
+        del asked[name]
+    scale = asked.pop("scale")
+    options = LiveOptions(
+        scale=None if scale is None else int(scale),
+        budget_s=budget_ms / 1e3,
+        duration_s=asked.pop("duration"),
+        **asked,
+    )
+    record = Recorder()
+
+    def begun(upscaler: "Upscaler") -> None:
+        cores = f"{upscaler.engine.threads} thread{'s' if upscaler.engine.threads > 1 else ''}"
+        print(f"{options.source}: {upscaler.model.name} on {upscaler.engine.name}, {cores} ({upscaler.why});"
+              f" Ctrl-C stops", file=sys.stderr)  # fmt: skip
+
+    with stats_written(stats_json, record):
+        try:
+            run_live(options, record=record, begun=begun)
+        except KeyboardInterrupt:  # how a live run ends; all is closed and kept
+            pass
+        finally:
+            _report(record)
+
+
+def _report(record: "Recorder") -> None:
+    """The last line: what happened to the frames."""
+    stats: Stats = record.snapshot()
+    f = stats.frames
+    fates = ", ".join(f"{f[fate]} {fate}" for fate in ("network", "reused", "partial", "resized", "dropped") if f[fate])
+    line = f"{f['in']} frames in, {f['out']} out: {fates or 'none'}"
+    if stats.live is not None and (ages := stats.live.stages_ms.get("upscaled")):
+        line += f"; upscaled at an age of {ages['p50']} ms, 99 % within {ages['p99']} ms, {stats.live.late} late"
+    print(line, file=sys.stderr)
+
+
+COMMANDS = (live,)

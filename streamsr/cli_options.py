@@ -1,0 +1,98 @@
+"""What several commands of the ``streamsr`` command share: their options, and where their numbers go."""
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamsr.errors import SinkError
+
+if TYPE_CHECKING:
+    from streamsr.stats import Recorder
+
+ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.select, which would cost its imports here
+
+
+class Seconds(click.ParamType[float]):
+    """``90``, ``1:30`` or ``0:01:30.5``."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", str(value), re.ASCII)
+        if match is None:
+            self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+
+
+def _batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither auto nor a number of at least 1")
+    return int(value)
+
+
+def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
+    return dict(value.split("=", 1) for value in values)
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options every command that upscales has."""
+    for option in reversed(
+        (
+            click.option("--model", metavar="NAME|FILE", help="A shipped model (see `info`) or a .tflite file."),
+            click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
+            click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]"),
+            click.option("--delegate", metavar="LIB", help="A TFLite external delegate (NPU) that must be used."),
+            click.option(
+                "--delegate-option", "delegate_options", metavar="K=V", multiple=True, callback=_pairs, help="For it."
+            ),
+            click.option(
+                "--batch", metavar="N|auto", default="auto", show_default=True, callback=_batch,
+                help="Frames in one call of the engine; auto measures what an NPU gains.",
+            ),
+            click.option(
+                "--reuse/--no-reuse", default=True, help="Take what did not change from the last frame.  [default: yes]"
+            ),
+            click.option("--verify-reuse", is_flag=True, help="Compute that too, and fail should it differ."),
+            click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@contextlib.contextmanager
+def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
+    """Write the numbers at the end, also of a run that failed."""
+
+    def write() -> None:
+        if path is not None:
+            write_text(path, json.dumps(record.snapshot().json(), indent=2))
+
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(SinkError):  # what went wrong first is what is told
+            write()
+        raise
+    write()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file. Raises SinkError."""
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}") from error
