@@ -4,7 +4,6 @@ import contextlib
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from streamsr.engines import Image
@@ -12,7 +11,7 @@ from streamsr.errors import SinkError, SourceError
 from streamsr.upscaler import Upscaler, resized
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-QUALITY = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
+JPEG_QUALITY = 95
 MAX_PIXELS = 1 << 26
 """8192 x 8192: four times as wide and high it takes 3 GB."""
 
@@ -28,6 +27,8 @@ def read_image(path: Path) -> tuple[Image, Image | None]:
 
     Deeper pictures are rounded to 8 bits. Raises SourceError.
     """
+    import cv2  # 0.1 s, and system libraries that films can do without
+
     try:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -54,15 +55,18 @@ def read_image(path: Path) -> tuple[Image, Image | None]:
 
 def write_image(path: Path, rgb: Image, alpha: Image | None, *, overwrite: bool) -> None:
     """Write a picture in the format of its suffix, through ``path`` + ``.part``. Raises SinkError."""
+    import cv2  # as above
+
     if path.exists() and not overwrite:
         raise SinkError(f"{path}: exists already; --overwrite replaces it")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise SinkError(f"{path}: unknown kind of picture {path.suffix!r}; known: {' '.join(sorted(SUFFIXES))}")
     pixels = rgb[..., ::-1] if alpha is None or suffix not in WITH_ALPHA else np.dstack((rgb[..., ::-1], alpha))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
     part = path.with_name(path.name + ".part")
     try:
-        done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), QUALITY.get(suffix, []))
+        done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), quality)
         if not done:
             raise SinkError(f"{path}: the picture cannot be encoded")
         with open(part, "wb") as file:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from streamsr.audit import Check, audit
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import Frame
 from streamsr.images import is_image, read_image, upscale_image
@@ -23,6 +22,9 @@ from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
+
+if TYPE_CHECKING:
+    from streamsr.audit import Check
 
 log = logging.getLogger("streamsr")
 
@@ -85,7 +87,7 @@ class Job:
 
     def run(
         self, source: Path, target: Path, *, begun: Callable[[Upscaler, int | None], Progress | None]
-    ) -> list[Check]:
+    ) -> "list[Check]":
         """Upscale ``source`` into ``target``. Returns what the audit found, nothing when it was not asked for.
 
         ``begun(upscaler, frames)`` is called once all is known and open; what it returns is called after each frame.
@@ -151,8 +153,12 @@ class Job:
                 raise
         return self._audit(source, target, film, begin)
 
-    def _audit(self, source: Path, target: Path, film: FileSource, begin: Fraction | None) -> list[Check]:
-        return audit(source, target, begin=begin, end=film.end) if self.options.audit else []
+    def _audit(self, source: Path, target: Path, film: FileSource, begin: Fraction | None) -> "list[Check]":
+        if not self.options.audit:
+            return []
+        from streamsr.audit import audit  # OpenCV: 0.1 s, and system libraries that films can do without
+
+        return audit(source, target, begin=begin, end=film.end)
 
     def _upscaler(self, width: int, height: int, source: Path) -> Upscaler:
         """The upscaler for pictures of this size, with its final size set."""
