@@ -1,4 +1,4 @@
-"""The commands for pictures that do not wait: ``streamsr live``."""
+"""The commands for pictures that do not wait: ``streamsr live`` and ``pipe``."""
 
 import re
 import sys
@@ -76,6 +76,36 @@ def live(budget_ms: float, stats_json: Path | None, **asked: Any) -> None:  # An
             _report(record)
 
 
+@click.command()
+@click.option("--size", type=Size(), metavar="WxH", help="Raw video instead of y4m: its size,")
+@click.option("--format", "pixel_format", metavar="F", default="yuv420p", show_default=True,
+              help="its pixel format, such as yuv422p10le or rgb24,")  # fmt: skip
+@click.option("--rate", metavar="R", default="25", show_default=True, help="and its rate, such as 30000/1001.")
+@click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
+@click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale.")
+@engine_options
+def pipe(
+    size: tuple[int, int] | None, pixel_format: str, rate: str, stats_json: Path | None, **asked: Any
+) -> None:  # Any: click's values
+    """Upscale y4m or raw video from standard input to y4m on standard output.
+
+    ffmpeg -i in.mp4 -f yuv4mpegpipe - | streamsr pipe | ffmpeg -i - out.mp4
+    """
+    from streamsr.pipe import raw_format, run_pipe
+    from streamsr.stats import Recorder
+
+    if sys.stdin.isatty() or sys.stdout.isatty():
+        raise click.UsageError("pipe reads video from another program and writes it to one; see --help")
+    try:
+        layout = None if size is None else raw_format(size, pixel_format, rate)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    scale = asked.pop("scale")
+    record = Recorder()
+    with stats_written(stats_json, record):
+        run_pipe(layout, scale=None if scale is None else int(scale), record=record, **asked)
+
+
 def _report(record: "Recorder") -> None:
     """The last line: what happened to the frames."""
     stats: Stats = record.snapshot()
@@ -87,4 +117,4 @@ def _report(record: "Recorder") -> None:
     print(line, file=sys.stderr)
 
 
-COMMANDS = (live,)
+COMMANDS = (live, pipe)

@@ -1,0 +1,52 @@
+"""YUV4MPEG2 into a pipe, for whatever program comes next."""
+
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from streamsr.convert import Converter, Plane
+from streamsr.frame import Frame
+from streamsr.sources.y4m import Y4mFormat
+from streamsr.stats import Recorder
+
+
+class Y4mSink:
+    """Frames as 8-bit ``format`` into a binary stream, which stays the caller's. See `streamsr.sinks.Sink`.
+
+    BrokenPipeError passes through: the reader has seen enough, which is no failure of ours.
+    """
+
+    def __init__(self, stream: BinaryIO, format: Y4mFormat, *, record: Recorder | None = None) -> None:
+        if format.depth != 8 or format.chroma in ("rgb", "bgr"):
+            raise ValueError(f"expected 8-bit YUV, got {format}")
+        self._stream, self._format = stream, format
+        self._record = record or Recorder()
+        self._converter = Converter(format.tags, centred=format.centred)
+        self._planes: list[Plane] = [np.empty(shape, np.uint8) for shape in format.shapes]
+        if format.chroma == "mono":  # the converter fills chroma too; it goes nowhere
+            self._planes += [np.empty(format.shapes[0], np.uint8) for _ in range(2)]
+        self._written = len(format.shapes)
+
+    def __enter__(self) -> Self:
+        self._stream.write(f"{self._format}\n".encode())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, frame: Frame) -> None:
+        height, width = frame.rgb.shape[:2]
+        if (width, height) != (self._format.width, self._format.height):
+            raise ValueError(f"expected a frame of {self._format.width}x{self._format.height}, got {width}x{height}")
+        y, u, v = self._planes
+        with self._record.stage("convert"):
+            self._converter.from_rgb(frame.rgb, (y, u, v))
+        with self._record.stage("write"):
+            self._stream.write(b"FRAME\n")
+            for plane in self._planes[: self._written]:
+                self._stream.write(plane.data)
+
+    def commit(self) -> None:
+        self._stream.flush()
