@@ -19,6 +19,9 @@ class Config:
     held_out: int = 8  # images for choosing the best weights
     batch: int = 16
     patch: int = 32  # low-resolution pixels
+    video: int = (
+        0  # versions of each picture degraded as video is, in place of the clean one; 0 trains on clean pictures
+    )
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
     clipped: bool = True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
     variance_scale: float = 0.1  # of the He-normal initialisation

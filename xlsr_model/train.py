@@ -45,9 +45,9 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
     run.mkdir(parents=True, exist_ok=True)
     file = run / CHECKPOINT
     training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
-    held_out = load_pairs(validation, config.scale)
+    held_out = _as_video(config, load_pairs(validation, config.scale))
     patches = Patches(
-        load_pairs(training, config.scale, smallest=config.patch),
+        _as_video(config, load_pairs(training, config.scale, smallest=config.patch)),
         config.scale,
         config.batch,
         config.patch,
@@ -81,6 +81,14 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
                 _save(run, state, about)
     _save(run, state, about)
     return state
+
+
+def _as_video(config: Config, pairs: list[Pair]) -> list[Pair]:
+    if not config.video:
+        return pairs
+    from xlsr_model.degrade import video_pairs  # imports PyAV, which training on pictures does without
+
+    return video_pairs(pairs, config.video, seed=config.seed)
 
 
 def _gradient(config: Config, workers: int) -> AbstractContextManager[Gradient]:
