@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 from xlsr_model import weights
 from xlsr_model.card import measure
 from xlsr_model.data import find_images, load_pairs
-from xlsr_model.evaluate import bicubic, evaluate
+from xlsr_model.evaluate import bicubic, evaluate, tflite
 from xlsr_model.network import NETWORKS, macs_per_pixel, parameter_count
 
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
@@ -46,6 +46,7 @@ def write_report(sets: Path, document: Path) -> None:
             "### Against others at x3 (the paper's Table 4)\n\n" + _others_table(sets),
             "### Size (Table 1)\n\n" + _size_table(),
             "### Challenge score (Table 3)\n\n" + _score_table(sets),
+            "### On video\n\n" + _video_table(),
             _curve(images / "quality_curve.png"),
             _crops(images / "quality_crops.png"),
         ]
@@ -111,6 +112,20 @@ def _score_table(sets: Path) -> str:
     return _table(["file", "RGB dB", "ms for 1920x1080, LiteRT, one thread", "score, ours uint8 = 1"], rows)
 
 
+def _video_table() -> str:
+    """Clips of the repository, shrunk by 3, encoded and decoded: the clean model, the video model, bicubic."""
+    from xlsr_model.on_video import compare_on_video
+
+    names = [name for name in ("xlsr_x3_u8", "xlsr-video_x3_u8") if name in weights.names()]
+    upscalers = [bicubic(3), *(tflite(weights.path(name)) for name in names)]
+    rows = []
+    for clip in sorted((Path(__file__).resolve().parents[1] / "samples").glob("*.mp4")):
+        for codec, crf in (("libx264", 18), ("libx264", 23), ("libx264", 28), ("libx264", 33), ("libx265", 28)):
+            means = compare_on_video(clip, upscalers, codec=codec, crf=crf)
+            rows.append([clip.stem, f"{codec} {crf}", *(f"{value:.2f}" for value in means.values())])
+    return _table(["clip, Y dB", "low resolution sent as", *(upscaler.name for upscaler in upscalers)], rows)
+
+
 def runtime_ms(model: Path, *, runs: int = 10) -> float:
     """Fastest of `runs` on a 640x360 frame, one thread: the minimum is what the machine's other work disturbs least."""
     interpreter = Interpreter(str(model), num_threads=1)
@@ -164,7 +179,6 @@ def _crops(file: Path) -> str:
         hr = np.asarray(next(frames).to_ndarray(format="rgb24")[:, :639], np.uint8)
     from fractions import Fraction
 
-    from xlsr_model.evaluate import tflite
     from xlsr_model.imresize import imresize
 
     lr = imresize(hr, Fraction(1, 3))
