@@ -1,89 +1,81 @@
-"""Which parts of a frame differ from the one before, as regions worth computing.
+"""Which parts of a frame differ from the one before, as what an engine computes.
 
 Pictures are compared in cells of 8 x 8 pixels, the size of the blocks video codecs skip. A changed pixel changes the
-output up to HALO pixels away, so the changed cells are grown by one cell. Everywhere else the output is exactly the
-previous output.
+output up to HALO pixels away: in its own cell, and in the neighbours that it is near enough to. Everywhere else the
+output is exactly the previous output.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamsr.engines import Image
-from streamsr.native.loops import compare
-from streamsr.region import HALO, Region
-
-CELL = 8
-"""Pixels. At least HALO, so that growing by one cell covers what a change reaches."""
-assert CELL >= HALO
-
-Cells = NDArray[np.bool_]
-"""One flag for each cell of a picture, [rows, columns]."""
+from streamsr.engines import Cells, Engine, Image, Tile
+from streamsr.native import loops
+from streamsr.region import CELL, HALO, Region
 
 WHOLE_ABOVE = 0.9
 """Share of affected cells above which the whole frame is computed: halos and copies would cost what is saved."""
 
 
-def changed_regions(previous: Image, current: Image, *, region_cost: int) -> list[Region]:
-    """Disjoint regions of ``current`` outside which its upscaled picture equals that of ``previous``.
-
-    Both are [H, W, 3] uint8 of one size, C-contiguous. Empty when they are equal; the whole picture when nearly all
-    of it changed. ``region_cost`` as for `regions_of`.
-    """
-    height, width = current.shape[:2]
-    return regions_of(affected_cells(previous, current), width, height, region_cost=region_cost)
-
-
 def affected_cells(previous: Image, current: Image) -> Cells:
-    """The cells outside which the upscaled picture of ``current`` equals that of ``previous``."""
-    height, width = current.shape[:2]
-    cells = no_cells(width, height)
-    compare(previous, current, cells)
-    return _grown(cells) if cells.any() else cells
+    """The cells outside which the upscaled picture of ``current`` equals that of ``previous``.
+
+    Both are [H, W, 3] uint8 of one size, C-contiguous.
+    """
+    flags = np.zeros(_cells_of(current.shape[1], current.shape[0]), np.uint8)
+    loops.compare(previous, current, flags)
+    cells: Cells = flags != 0
+    if cells.any():
+        rows, columns = cells.shape
+        for flag, dy, dx in _REACHES:
+            here = flags[max(-dy, 0) : rows - max(dy, 0), max(-dx, 0) : columns - max(dx, 0)]
+            cells[max(dy, 0) : rows - max(-dy, 0), max(dx, 0) : columns - max(-dx, 0)] |= here & flag != 0
+    return cells
+
+
+_REACHES = (
+    (loops.LEFT, 0, -1),
+    (loops.RIGHT, 0, 1),
+    (loops.TOP, -1, 0),
+    (loops.BOTTOM, 1, 0),
+    (loops.TOP_LEFT, -1, -1),
+    (loops.TOP_RIGHT, -1, 1),
+    (loops.BOTTOM_LEFT, 1, -1),
+    (loops.BOTTOM_RIGHT, 1, 1),
+)
+"""Which neighbour a change reaches, rows and columns away."""
 
 
 def no_cells(width: int, height: int) -> Cells:
     """The cells of a picture of this size, none of them set."""
-    return np.zeros((-(-height // CELL), -(-width // CELL)), np.bool_)
+    return np.zeros(_cells_of(width, height), np.bool_)
+
+
+def tiles_of(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
+    """What ``engine`` must run so that these cells of ``hr`` become right; one whole tile where nearly all are set."""
+    height, width = lr.shape[:2]
+    if engine.sparse and 0 < np.count_nonzero(cells) < WHOLE_ABOVE * cells.size:
+        return [Tile(lr, hr, Region.of(width, height), cells)]
+    return [Tile(lr, hr, region) for region in regions_of(cells, width, height, region_cost=engine.region_cost)]
 
 
 def regions_of(cells: Cells, width: int, height: int, *, region_cost: int) -> list[Region]:
-    """Disjoint regions that hold the true cells of a picture of this size; the whole where nearly all are true.
+    """Disjoint regions that hold the true cells of a picture of this size, merged and split as costs least.
 
-    ``region_cost`` is the engine's: what a region costs beside its area, in pixels; at 0 the regions follow the cells
-    closely, above it they are merged and split as costs least.
+    ``region_cost`` is what a region costs beside its area and halo, in pixels. No region where no cell is true, the
+    whole picture where nearly all are.
     """
     count = np.count_nonzero(cells)
     if count == 0:
         return []
     if count >= WHOLE_ABOVE * cells.size:
         return [Region.of(width, height)]
-    if region_cost:
-        from streamsr.rectangles import rectangles  # numba, 0.3 s, only for engines that need it
+    from streamsr.rectangles import rectangles  # numba, 0.3 s, only for engines that are not sparse
 
-        boxes = rectangles(cells, region_cost, CELL, HALO).tolist()
-    else:
-        boxes = _runs(cells)
     regions = []
-    for x0, y0, x1, y1 in boxes:
+    for x0, y0, x1, y1 in rectangles(cells, region_cost, CELL, HALO).tolist():
         x, y = x0 * CELL, y0 * CELL
         regions.append(Region(x, y, min(x1 * CELL, width) - x, min(y1 * CELL, height) - y))
     return regions
 
 
-def _runs(cells: Cells) -> list[tuple[int, int, int, int]]:
-    """The true cells as one rectangle (x0, y0, x1, y1) for each run in each row of cells."""
-    edges = np.diff(np.pad(cells, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    _, ends = np.nonzero(edges == -1)
-    return [(x0, y, x1, y + 1) for y, x0, x1 in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True)]
-
-
-def _grown(cells: Cells) -> Cells:
-    """Each true cell and its eight neighbours."""
-    wide = cells.copy()
-    wide[:, 1:] |= cells[:, :-1]
-    wide[:, :-1] |= cells[:, 1:]
-    grown = wide.copy()
-    grown[1:] |= wide[:-1]
-    grown[:-1] |= wide[1:]
-    return grown
+def _cells_of(width: int, height: int) -> tuple[int, int]:
+    return -(-height // CELL), -(-width // CELL)

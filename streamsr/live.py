@@ -10,10 +10,10 @@ import numpy as np
 
 from streamsr.budget import Allowance, Costs, Situation, Take, decide, too_late
 from streamsr.buffers import BufferPool
-from streamsr.changes import CELL, Cells, affected_cells, no_cells, regions_of
-from streamsr.engines import Image, Tile
+from streamsr.changes import affected_cells, no_cells, regions_of
+from streamsr.engines import Cells, Image, Tile
 from streamsr.frame import Frame, StreamInfo
-from streamsr.region import Region
+from streamsr.region import CELL, Region
 from streamsr.tiles import TILE_PIXELS, Tiles, cells_of, choose, scores, tiles_with
 from streamsr.upscaler import Upscaler, resized
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 HALO = 5
 """Receptive radius of XLSR: five 3x3 convolutions in a row each reach one pixel further."""
 
+CELL = 8
+"""Side of the squares in which pictures are compared: the blocks that video codecs skip. At least HALO, so that growing
+by one cell covers what a changed pixel reaches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Region:

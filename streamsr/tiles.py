@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.changes import CELL, Cells
 from streamsr.compiled import compiled
-from streamsr.engines import Image
+from streamsr.engines import Cells, Image
+from streamsr.region import CELL
 
 TILE_CELLS = 4
 """Cells along each side of a tile: 32 x 32 pixels, of which a tile alone computes 42 x 42 with its halo."""

@@ -9,7 +9,8 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from streamsr.buffers import BufferPool
-from streamsr.changes import changed_regions
+from streamsr.changes import WHOLE_ABOVE, affected_cells, tiles_of
+from streamsr.deep import deepened, enlarged
 from streamsr.engines import Image, Tile
 from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
@@ -90,35 +91,45 @@ class Upscaler:
         else:
             results = self._sized(self._computed([frame.rgb for frame in frames]))
             self.record.count("network", len(frames))
-        return [replace(frame, rgb=rgb) for frame, rgb in zip(frames, results, strict=True)]
+        return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
+
+    def _completed(self, frame: Frame, hr: Image) -> Frame:
+        """The upscaled frame, with what the source's picture has besides 8 bits of colour."""
+        if frame.deep is None and frame.alpha is None:
+            return replace(frame, rgb=hr)
+        with self.record.stage("deep"):
+            deep = None if frame.deep is None else deepened(frame.deep, frame.rgb, hr)
+            alpha = None if frame.alpha is None else enlarged(frame.alpha, (hr.shape[1], hr.shape[0]))
+        return replace(frame, rgb=hr, deep=deep, alpha=alpha)
 
     def _following(self, lr: Image) -> Image:
         """Upscale a picture, given those before it."""
-        height, width = lr.shape[:2]
-        regions = [Region.of(width, height)]
         last = self._last
-        if last is not None and (last.lr.shape, last.size) == (lr.shape, self.size):
-            with self.record.stage("compare"):
-                regions = changed_regions(last.lr, lr, region_cost=self.engine.region_cost)
+        if last is None or (last.lr.shape, last.size) != (lr.shape, self.size):
+            cells, share = None, 1.0
         else:
-            last = None
-        area = sum(region.area for region in regions)
-        self.record.pixels(total=width * height, reused=width * height - area)
-        if last is not None and not regions:
-            self.record.count("reused")
-            hr, shown = last.hr, last.shown
-        elif last is not None and area < width * height:
+            with self.record.stage("compare"):
+                cells = affected_cells(last.lr, lr)
+            share = np.count_nonzero(cells) / cells.size
+        pixels = lr.shape[0] * lr.shape[1]
+        if last is None or cells is None or share >= WHOLE_ABOVE:
+            self.record.count("network")
+            self.record.pixels(total=pixels, reused=0)
+            hr = self._computed([lr])[0]
+            shown = self._sized([hr])[0]
+        elif share > 0:
             self.record.count("partial")
+            self.record.pixels(total=pixels, reused=round(pixels * (1 - share)))
             hr = self._pool.take(last.hr.shape)
             with self.record.stage("copy"):
                 np.copyto(hr, last.hr)
             with self.record.stage("network"):
-                self.engine.run([Tile(lr, hr, region) for region in regions])
+                self.engine.run(tiles_of(self.engine, lr, hr, cells))
             shown = self._sized([hr])[0]
         else:
-            self.record.count("network")
-            hr = self._computed([lr])[0]
-            shown = self._sized([hr])[0]
+            self.record.count("reused")
+            self.record.pixels(total=pixels, reused=pixels)
+            hr, shown = last.hr, last.shown
         if self.verify_reuse and not np.array_equal(hr, self._computed([lr])[0]):
             raise ModelError(f"reuse gave other pixels than full computation on {self.engine.name}; please report this")
         self._last = _Last(lr, hr, shown, self.size)

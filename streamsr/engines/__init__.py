@@ -7,10 +7,14 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.region import Region
+from streamsr.region import CELL, Region
 
 Image = NDArray[np.uint8]
 """RGB picture [H, W, 3] uint8."""
+
+
+Cells = NDArray[np.bool_]
+"""A flag for each square of 8 x 8 pixels (`region.CELL`) of a picture, [ceil(H / 8), ceil(W / 8)]."""
 
 
 class Tile(NamedTuple):
@@ -18,11 +22,15 @@ class Tile(NamedTuple):
 
     ``lr`` is [H, W, 3] uint8, C-contiguous, only read. ``hr`` is [s*H, s*W, 3] uint8, C-contiguous; the engine
     writes exactly the pixels of ``region.scaled(s)``, with the values a pass over the whole of ``lr`` would give.
+
+    ``cells``, of the whole picture, is for engines that are ``sparse``: they need only write those cells of the region.
+    Whatever else they write there has its right value too.
     """
 
     lr: Image
     hr: Image
     region: Region
+    cells: Cells | None = None
 
 
 class Engine(Protocol):
@@ -45,7 +53,11 @@ class Engine(Protocol):
 
     @property
     def region_cost(self) -> int:
-        """What a region costs beside its own area, in LR pixels; 0 for an engine that skips what nobody asked for."""
+        """What a region costs beside its own area, in LR pixels."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether tiles may have ``cells``: a tile then costs little more than they do."""
 
     @property
     def threads(self) -> int: ...
@@ -68,7 +80,7 @@ class Engine(Protocol):
 
 def check_tiles(tiles: Sequence[Tile], scale: int) -> None:
     """Raise ValueError unless every tile keeps the contract above. Every engine calls this first."""
-    for lr, hr, region in tiles:
+    for lr, hr, region, cells in tiles:
         if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or not lr.flags.c_contiguous:
             raise ValueError(f"expected contiguous [H, W, 3] uint8, got {lr.shape} {lr.dtype}")
         height, width = lr.shape[:2]
@@ -78,3 +90,5 @@ def check_tiles(tiles: Sequence[Tile], scale: int) -> None:
             raise ValueError("expected a contiguous, writable output")
         if not region.within(width, height):
             raise ValueError(f"expected a region inside {width}x{height}, got {region}")
+        if cells is not None and (cells.dtype != np.bool_ or cells.shape != (-(-height // CELL), -(-width // CELL))):
+            raise ValueError(f"expected a flag for each cell of {width}x{height}, got {cells.shape} {cells.dtype}")

@@ -48,6 +48,7 @@ class LiteRTEngine:
         batch: int = 1,
     ) -> None:
         self.name = name
+        self.sparse = False
         self.region_cost = 1024  # about 80 us for a call, in pixels computed in that time
         if delegate is not None:
             threads = 1  # it brings its own
@@ -84,7 +85,7 @@ class LiteRTEngine:
     def _cut(self, tiles: Sequence[Tile]) -> list[_Job]:
         total = sum(tile.region.area for tile in tiles)
         jobs = []
-        for lr, hr, region in tiles:
+        for lr, hr, region, _ in tiles:
             height, width = lr.shape[:2]
             for strip in region.strips(round(region.area * self.threads / total)):
                 seen = strip.grown(self.halo, width, height)

@@ -25,6 +25,7 @@ class OpenVINOEngine:
     name = "openvino"
     region_cost = 2048  # about 80 us for a call, in pixels computed in that time
     batch = 1
+    sparse = False
 
     def __init__(self, model: ModelFile, *, threads: int | None = None, device: str = "CPU") -> None:
         try:
@@ -62,7 +63,7 @@ class OpenVINOEngine:
 
     def run(self, tiles: Sequence[Tile]) -> None:
         check_tiles(tiles, self.scale)
-        for lr, hr, region in tiles:
+        for lr, hr, region, _ in tiles:
             height, width = lr.shape[:2]
             seen = rounded_up(region.grown(self.halo, width, height), width, height)
             request = self._request((1, seen.height, seen.width, 3))

@@ -70,13 +70,18 @@ def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
     _call(f"from_rgb_{8 * rgb.itemsize}_{8 * y.itemsize}", (rgb, y, u, v, scratch, _constants(ENCODE, k)), sizes)
 
 
-def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.bool_]) -> None:
-    """Set the flag of each cell of 8 x 8 pixels in which two dense pictures [H, W, 3] differ; leave the others."""
+LEFT, RIGHT, TOP, BOTTOM, TOP_LEFT, TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT = (1 << i for i in range(8))
+"""Where in a cell of 8 x 8 pixels two pictures differ: in the five columns, rows or corner nearest to that neighbour.
+Every pixel is in the left or the right five columns, so that 0 means no difference."""
+
+
+def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
+    """Set the flags above for each cell of two dense pictures [H, W, 3]; flags that are set stay."""
     height, width = a.shape[:2]
     if a.shape != b.shape or a.shape[2:] != (3,) or not (a.flags.c_contiguous and b.flags.c_contiguous):
         raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
-    if cells.shape != (-(-height // 8), -(-width // 8)) or not cells.flags.c_contiguous:
-        raise ValueError(f"expected a flag for each cell of {width}x{height}, got {cells.shape}")
+    if cells.shape != (-(-height // 8), -(-width // 8)) or cells.dtype != np.uint8 or not cells.flags.c_contiguous:
+        raise ValueError(f"expected a byte for each cell of {width}x{height}, got {cells.shape} {cells.dtype}")
     _call("compare", (a, b, cells), (height, 3 * width, cells.shape[1]))
 
 
@@ -355,7 +360,7 @@ def _from_rgb(read: int, write: int) -> str:
 
 
 def _compare() -> str:
-    """Set the byte of each cell of 8 x 8 pixels in which two dense RGB pictures differ."""
+    """Set the flags of each cell of 8 x 8 pixels in which two dense RGB pictures differ."""
     f = _Loops("compare", "ptr %call", linkage="")
     a, b, flags, height, row_bytes, columns = (f.load("i64", "%call", 8 * i) for i in range(6))
     a, b, flags = f.pointer(a), f.pointer(b), f.pointer(flags)
@@ -364,17 +369,32 @@ def _compare() -> str:
         start = f.mul(y, row_bytes)
         left, right = f.at(a, start), f.at(b, start)
         cells = f.at(flags, f.mul(f(f"lshr i64 {y}, 3"), columns))
+        # The five rows nearest to the cell above are 0 to 4, those nearest to the one below 3 to 7.
+        line = f(f"and i64 {y}, 7")
+        top, bottom = f(f"icmp ule i64 {line}, 4"), f(f"icmp uge i64 {line}, 3")
 
-        def mark(different: str, c: str, cells: str = cells) -> None:
-            byte = f(f"zext i1 {different} to i8")
-            f.store("i8", f(f"or i8 {byte}, {f.load('i8', cells, c)}"), cells, c)
+        def bits(side: int, above: int, below: int, top: str = top, bottom: str = bottom) -> str:
+            upper = f(f"select i1 {top}, i8 {above | TOP}, i8 0")
+            lower = f(f"select i1 {bottom}, i8 {below | BOTTOM}, i8 0")
+            return f(f"or i8 {side}, {f(f'or i8 {upper}, {lower}')}")
+
+        on_left, on_right = bits(LEFT, TOP_LEFT, BOTTOM_LEFT), bits(RIGHT, TOP_RIGHT, BOTTOM_RIGHT)
+        on_both = f(f"or i8 {on_left}, {on_right}")
+
+        def mark(flag: str, c: str, cells: str = cells) -> None:
+            f.store("i8", f(f"or i8 {flag}, {f.load('i8', cells, c)}"), cells, c)
 
         with f.loop(0, whole) as c:
-            parts = [
+            first, middle, last = (
                 f(f"xor i64 {f.load('i64', left, at)}, {f.load('i64', right, at)}")
                 for at in (f.add(f.mul(c, 24), 8 * i) for i in range(3))
-            ]
-            mark(f.nonzero(f(f"or i64 {f(f'or i64 {parts[0]}, {parts[1]}')}, {parts[2]}")), c)
+            )
+            # Pixels 0 to 4 are bytes 0 to 14, pixels 3 to 7 bytes 9 to 23 (the first byte is the lowest).
+            leftmost = f(f"or i64 {first}, {f(f'and i64 {middle}, {(1 << 56) - 1}')}")
+            rightmost = f(f"or i64 {last}, {f(f'and i64 {middle}, -256')}")
+            here = f(f"select i1 {f.nonzero(leftmost)}, i8 {on_left}, i8 0")
+            mark(f(f"or i8 {here}, {f(f'select i1 {f.nonzero(rightmost)}, i8 {on_right}, i8 0')}"), c)
         with f.loop(f.mul(whole, 24), row_bytes) as x:
-            mark(f(f"icmp ne i8 {f.load('i8', left, x)}, {f.load('i8', right, x)}"), whole)
+            different = f(f"icmp ne i8 {f.load('i8', left, x)}, {f.load('i8', right, x)}")
+            mark(f(f"select i1 {different}, i8 {on_both}, i8 0"), whole)
     return f.text()

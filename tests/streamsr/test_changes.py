@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsr.changes import changed_regions
+from streamsr.changes import affected_cells, regions_of
 from streamsr.engines import Image
 from streamsr.frame import Frame
-from streamsr.region import HALO
+from streamsr.region import CELL, HALO, Region
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
-REGION_COSTS = [0, 200, 1024]
+REGION_COSTS = [200, 1024]
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image:
@@ -31,40 +31,59 @@ def with_spots(image: Image, count: int, seed: int) -> Image:
     return changed
 
 
+def reached(before: Image, after: Image, covered: Image) -> bool:
+    """Whether ``covered`` holds all pixels that a change reaches."""
+    return all(
+        covered[max(y - HALO, 0) : y + HALO + 1, max(x - HALO, 0) : x + HALO + 1].all()
+        for y, x in np.argwhere((before != after).any(axis=2))
+    )
+
+
+PICTURES = {
+    "height": st.integers(1, 70), "width": st.integers(1, 90), "spots": st.integers(0, 12), "seed": st.integers(0, 1000)
+}  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(**PICTURES)
+def test_cells_cover_all_that_a_change_reaches(height: int, width: int, spots: int, seed: int) -> None:
+    before = noise(height, width)
+    after = with_spots(before, spots, seed)
+    cells = affected_cells(before, after)
+    assert reached(before, after, cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width])
+
+
 @pytest.mark.parametrize("region_cost", REGION_COSTS)
 @settings(deadline=None, max_examples=60)
-@given(height=st.integers(1, 70), width=st.integers(1, 90), spots=st.integers(0, 12), seed=st.integers(0, 1000))
-def test_regions_cover_all_that_a_change_reaches_and_do_not_overlap(
+@given(**PICTURES)
+def test_regions_hold_their_cells_and_do_not_overlap(
     region_cost: int, height: int, width: int, spots: int, seed: int
 ) -> None:
     before = noise(height, width)
     after = with_spots(before, spots, seed)
     covered = np.zeros((height, width), np.int32)
-    for region in changed_regions(before, after, region_cost=region_cost):
+    for region in regions_of(affected_cells(before, after), width, height, region_cost=region_cost):
         assert region.within(width, height)
         covered[region.slices] += 1
     assert covered.max() <= 1
-    for y, x in np.argwhere((before != after).any(axis=2)):
-        reached = covered[max(y - HALO, 0) : y + HALO + 1, max(x - HALO, 0) : x + HALO + 1]
-        assert reached.all()
+    assert reached(before, after, covered)
 
 
-def test_equal_pictures_have_no_changed_region() -> None:
-    assert changed_regions(noise(40, 50), noise(40, 50), region_cost=0) == []
+def test_equal_pictures_have_no_affected_cell() -> None:
+    assert not affected_cells(noise(40, 50), noise(40, 50)).any()
 
 
 def test_an_entirely_new_picture_is_one_region() -> None:
-    (region,) = changed_regions(noise(40, 50), noise(40, 50, seed=1), region_cost=0)
-    assert (region.width, region.height) == (50, 40)
+    cells = affected_cells(noise(40, 50), noise(40, 50, seed=1))
+    assert regions_of(cells, 50, 40, region_cost=200) == [Region.of(50, 40)]
 
 
-@pytest.mark.parametrize("region_cost", REGION_COSTS)
-def test_a_small_change_recomputes_a_small_region(region_cost: int) -> None:
+@pytest.mark.parametrize(("y", "x", "cells"), [(64, 64, 4), (67, 67, 9), (71, 64, 4), (67, 71, 6), (0, 0, 1)])
+def test_a_changed_pixel_affects_the_cells_within_its_reach_only(y: int, x: int, cells: int) -> None:
     before = noise(128, 128)
     after = before.copy()
-    after[64, 64] ^= 1
-    regions = changed_regions(before, after, region_cost=region_cost)
-    assert sum(region.area for region in regions) == 24 * 24
+    after[y, x] ^= 1
+    assert np.count_nonzero(affected_cells(before, after)) == cells
 
 
 def frames(images: list[Image]) -> list[Frame]:

@@ -44,7 +44,7 @@ class FakeEngine:
         self.clock, self.whole_s, self.region_cost = clock, whole_s, region_cost
 
     def run(self, tiles: Sequence[Tile]) -> None:
-        for lr, hr, region in tiles:
+        for lr, hr, region, _ in tiles:
             hr[region.scaled(SCALE).slices] = network(lr[region.slices])
             self.clock.now += self.whole_s * region.area / (WIDTH * HEIGHT)
 

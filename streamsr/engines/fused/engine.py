@@ -6,16 +6,20 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
-from streamsr.engines import Tile, check_tiles
+import numpy as np
+
+from streamsr.engines import Cells, Tile, check_tiles
 from streamsr.engines.fused import layout, selftest
 from streamsr.engines.fused.compile import host_isa, library, network_ir
 from streamsr.engines.fused.graph import read_network
+from streamsr.engines.fused.isa import Isa
 from streamsr.engines.fused.plan import plan
+from streamsr.engines.fused.sparse import Mask, mask
 from streamsr.engines.fused.strip import Runner
 from streamsr.errors import ModelError
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
-from streamsr.region import Region
+from streamsr.region import CELL, Region
 
 WORTH_SHARING = 4096
 """Pixels below which a piece of work is not worth waking another thread: about 0.2 ms."""
@@ -33,6 +37,7 @@ class FusedEngine:
     name = "fused"
     halo = layout.REACH
     batch = 1
+    sparse = True
     region_cost = 900  # a 32x32 region takes as long as 1,900 pixels of a whole frame: its halo, and 20 us for the call
 
     def __init__(self, model: ModelFile, *, threads: int | None = None) -> None:
@@ -41,7 +46,7 @@ class FusedEngine:
             raise ValueError(f"expected at least 1 thread, got {threads}")
         self._pool: ThreadPoolExecutor | None = None
         self._runners: list[Runner] = []
-        isa = host_isa()
+        self._isa = isa = host_isa()
         try:
             network = read_network(model.content)
         except ModelError as error:
@@ -63,7 +68,7 @@ class FusedEngine:
         check_tiles(tiles, self.scale)
         if not self._runners:
             raise ModelError("the engine is closed")
-        work = deque(pieces(tiles, self.threads))
+        work = deque(pieces(tiles, self.threads, self._isa))
         others = []
         if self._pool is not None:
             others = [self._pool.submit(_drain, work, runner) for runner in self._runners[1 : len(work)]]
@@ -90,15 +95,44 @@ class FusedEngine:
         self.close()
 
 
-def pieces(tiles: Sequence[Tile], threads: int) -> Iterator[Tile]:
+Piece = tuple[Tile, Mask | None]
+
+
+def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
     """Cut tiles so that ``threads`` workers finish together, with as few rows computed twice as possible."""
     total = sum(tile.region.area for tile in tiles)
     # Several tiles are shared out as workers come free, so that more pieces even out what is uneven.
     share = max(WORTH_SHARING, total / (threads if len(tiles) == 1 else 2 * threads))
-    for lr, hr, region in tiles:
+    for tile in tiles:
+        lr, hr, region, cells = tile
+        width = lr.shape[1]
+        if cells is not None and region.width == width and 2 * isa.lanes <= width <= layout.COLUMNS:
+            yield from _bands(tile, cells, threads, isa)
+            continue
         for column in _columns(region):
             for strip in column.strips(round(column.area / share)):
-                yield Tile(lr, hr, strip)
+                yield Tile(lr, hr, strip), None
+
+
+def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
+    """Bands of rows of cells that hold about the same number of wanted ones; none for rows that hold none."""
+    lr, hr, region, _ = tile
+    first, last = region.y // CELL, -(-region.bottom // CELL)
+    counts = cells[first:last].sum(axis=1)
+    filled = np.flatnonzero(counts)
+    if not len(filled):
+        return
+    limits = mask(cells, lr.shape[1], isa)
+    share = max(WORTH_SHARING / CELL**2, counts.sum() / (2 * threads))
+    begin, held = int(filled[0]), 0
+    for row, after in zip(filled.tolist(), [*filled[1:].tolist(), len(counts) + 2], strict=True):
+        held += int(counts[row])
+        # A band ends when it has its share, or before two empty rows: they cost more than its halo.
+        if held >= share or after > row + 2:
+            y = (first + begin) * CELL
+            bottom = min((first + row + 1) * CELL, lr.shape[0])
+            yield Tile(lr, hr, Region(0, y, lr.shape[1], bottom - y)), limits
+            begin, held = after, 0
 
 
 def _columns(region: Region) -> Iterator[Region]:
@@ -109,10 +143,10 @@ def _columns(region: Region) -> Iterator[Region]:
         yield Region(region.x + left, region.y, right - left, region.height)
 
 
-def _drain(work: "deque[Tile]", runner: Runner) -> None:
+def _drain(work: "deque[Piece]", runner: Runner) -> None:
     while True:
         try:
-            piece = work.popleft()
+            tile, limits = work.popleft()
         except IndexError:
             return
-        runner.compute(piece)
+        runner.compute(tile, limits)

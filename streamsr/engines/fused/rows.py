@@ -10,6 +10,7 @@ from streamsr.engines.fused.isa import Isa
 from streamsr.engines.fused.kernels import kinds, name
 from streamsr.engines.fused.layout import Ring, Rings
 from streamsr.native.ir import Function
+from streamsr.region import CELL
 
 _WORD = {word: 8 * k for k, word in enumerate(layout.CALL)}
 _OP = {word: 8 * k for k, word in enumerate(layout.OP)}
@@ -23,7 +24,9 @@ def walk(isa: Isa, scale: int) -> str:
         "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
         _slot(),
         _fill(),
-        _stage(isa, scale),
+        _stage(isa),
+        _span(isa, scale),
+        *(_put(isa, scale, begin, stop) for begin, stop in _parts(isa).values()),
         _read(rings),
         _corner(isa, rings),
         _write(isa, scale, rings),
@@ -69,21 +72,64 @@ def _fill() -> str:
     return f.text()
 
 
-def _stage(isa: Isa, scale: int) -> str:
-    """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on."""
-    f = Function("stage", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad")
-    line, table = _get(f, "line"), f.load("ptr", "%call", _WORD["table"])
-    scratch, size, start = f("alloca ptr"), f.mul("%columns", 4), f.mul("%offset", 4)
+def _stage(isa: Isa) -> str:
+    """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on.
+
+    ``%mask`` has a byte for each vector of each eight rows, and only vectors are computed that have one within
+    ``%margin`` rows; all when it is null.
+    """
+    params = "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad"
+    f = Function("stage", f"{params}, ptr %mask, i64 %margin")
+    scratch, size = f("alloca ptr"), f.mul("%columns", 4)
     inside, block = f(f"icmp ult i64 %row, {_get(f, 'height')}"), 4 * isa.lanes
     vectors = f(f"sdiv i64 {f.add(size, block - 1)}, {block}")
-    tiles = f(f"sdiv i64 {vectors}, {isa.vectors}")
+    dense = f("icmp eq ptr %mask, null")
+
+    def span(first: str, number: str) -> None:
+        f.do(f"call void @span(ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 {first}, i64 {number})")
+
+    with f.when(f(f"and i1 {inside}, {dense}")):
+        span("0", vectors)
+    with f.when(f(f"and i1 {inside}, {f(f'xor i1 {dense}, true')}")):
+        above, below = f(f"sub i64 %row, {f.add('%margin', -8)}"), f.add("%row", f.add("%margin", 8))
+        rows = [f.at("%mask", f.mul(f(f"lshr i64 {row}, 3"), vectors)) for row in (above, below)]
+        # A run of wanted vectors is computed when it has ended, at the latest one beyond the last vector.
+        with f.carry(0, f.add(vectors, 1), 1, ["i64"], ["-1"]) as (v, begun):
+            beyond = f(f"icmp eq i64 {v}, {vectors}")
+            at = f(f"select i1 {beyond}, i64 0, i64 {v}")
+            flags = f(f"or i8 {f.load('i8', rows[0], at)}, {f.load('i8', rows[1], at)}")
+            wanted = f(f"and i1 {f(f'icmp ne i8 {flags}, 0')}, {f(f'xor i1 {beyond}, true')}")
+            idle = f(f"icmp slt i64 {begun[0]}, 0")
+            with f.when(f(f"and i1 {f(f'xor i1 {wanted}, true')}, {f(f'xor i1 {idle}, true')}")):
+                span(begun[0], f(f"sub i64 {v}, {begun[0]}"))
+            since = f(f"select i1 {idle}, i64 {v}, i64 {begun[0]}")
+            begun[0] = f(f"select i1 {wanted}, i64 {since}, i64 -1")
+    with f.when("%pad"):
+        line = _get(f, "line")
+        last = f.at("%op", f.mul(f.add("%count", -1), 8 * layout.OP_WORDS))
+        f.do(f"call void @slot(ptr %call, ptr {f.at(last, _OP['first'])}, i64 %row, ptr {scratch})")
+        out, planes = f.load("ptr", scratch), f.load("i64", last, _OP["planes"])
+        whole = f(f"select i1 {inside}, i64 0, i64 {size}")
+        for first, end in (("-4", whole), (size, f.add(size, 4))):
+            f.do(f"call void @fill(ptr {out}, i64 {planes}, i64 {line}, i64 {first}, i64 {end}, i32 %pixel)")
+    return f.text()
+
+
+def _span(isa: Isa, scale: int) -> str:
+    """The operations on ``%vectors`` vectors of the row from vector ``%begin`` on."""
+    params = "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %begin, i64 %vectors"
+    f = Function("span", params)
+    line, table, block = _get(f, "line"), f.load("ptr", "%call", _WORD["table"]), 4 * isa.lanes
+    scratch, begin = f("alloca ptr"), f.mul("%begin", block)
+    start = f.add(f.mul("%offset", 4), begin)
+    tiles = f(f"sdiv i64 %vectors, {isa.vectors}")
     done = f.mul(tiles, isa.vectors)
-    rest = f(f"sub i64 {vectors}, {done}")
-    with f.when(inside), f.loop(0, "%count") as k:
+    rest = f(f"sub i64 %vectors, {done}")
+    with f.loop(0, "%count") as k:
         op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
         kind, groups, step, weights, params = (f.load("i64", op, _OP[word]) for word in layout.OP[:5])
         f.do(f"call void @slot(ptr %call, ptr {f.at(op, _OP['first'])}, i64 %row, ptr {scratch})")
-        out = f.load("ptr", scratch)
+        out = f.at(f.load("ptr", scratch), begin)
         with f.carry(0, f.load("i64", op, _OP["segments"]), 1, ["i64"], ["0"]) as (s, total):
             segment = f.at(op, f.add(f.mul(s, 8 * len(layout.SEGMENT)), 8 * len(layout.OP)))
             row = f.add("%row", f.load("i64", segment, _SEGMENT["dy"]))
@@ -104,13 +150,6 @@ def _stage(isa: Isa, scale: int) -> str:
                             f"ptr {f.pointer(weights)}, ptr {f.pointer(params)}, i64 {f.add(start, x)}, i64 {step}, "
                             f"ptr {f.at(out, x)}, i64 {line}, i64 {groups}, i64 {count})"
                         )
-    with f.when("%pad"):
-        last = f.at("%op", f.mul(f.add("%count", -1), 8 * layout.OP_WORDS))
-        f.do(f"call void @slot(ptr %call, ptr {f.at(last, _OP['first'])}, i64 %row, ptr {scratch})")
-        out, planes = f.load("ptr", scratch), f.load("i64", last, _OP["planes"])
-        whole = f(f"select i1 {inside}, i64 0, i64 {size}")
-        for first, end in (("-4", whole), (size, f.add(size, 4))):
-            f.do(f"call void @fill(ptr {out}, i64 {planes}, i64 {line}, i64 {first}, i64 {end}, i32 %pixel)")
     return f.text()
 
 
@@ -161,22 +200,46 @@ def _write(isa: Isa, scale: int, rings: Rings) -> str:
     planes = _row(f, rings.head, "0", line, arena)
     first = f.mul(f(f"sub i64 %row, {_get(f, 'top')}"), scale)
     hr, hr_stride = f.load("ptr", "%call", _WORD["hr"]), _get(f, "hr_stride")
-    lanes, width = isa.lanes, 3 * isa.subpixels(scale)
+    lanes, want = isa.lanes, _get(f, "want")
+    dense = f(f"icmp eq i64 {want}, 0")
+    vectors = f(f"sdiv i64 {f.add(columns, lanes - 1)}, {lanes}")
+    flags_at = f.mul(f(f"lshr i64 {f.add('%row', 8)}, 3"), vectors)
+    end = f.add(columns, -lanes)
+    everything = f("alloca i8")
+    f.store("i8", "3", everything)
+    with f.loop(0, vectors) as v:
+        flag = f(f"select i1 {dense}, ptr {everything}, ptr {f.at(f.pointer(want), f.add(flags_at, v))}")
+        flags = f.load("i8", flag)
+        step = f.mul(v, lanes)
+        x = f(f"select i1 {f(f'icmp slt i64 {step}, {end}')}, i64 {step}, i64 {end}")
+        row = f.at(f.at(hr, f.mul(first, hr_stride)), f.mul(x, 3 * scale))
+        start = f.at(planes, f.mul(x, 4))
+        for number, (begin, stop) in _parts(isa).items():
+            with f.when(f(f"icmp eq i8 {flags}, {number}")):
+                f.do(f"call void @put_{begin}_{stop}(ptr {start}, i64 {line}, ptr {row}, i64 {hr_stride})")
+    return f.text()
+
+
+def _parts(isa: Isa) -> dict[int, tuple[int, int]]:
+    """Pixels of a vector to write by the flags of `sparse.Mask`: all, or only one half of a vector of two cells."""
+    lanes = isa.lanes
+    return {3: (0, lanes)} | ({1: (0, lanes // 2), 2: (lanes // 2, lanes)} if lanes > CELL else {})
+
+
+def _put(isa: Isa, scale: int, begin: int, stop: int) -> str:
+    """Write pixels ``begin`` to ``stop`` of a vector, ``scale`` times ``scale`` output pixels each."""
+    f = Function(f"put_{begin}_{stop}", "ptr %planes, i64 %line, ptr %out, i64 %stride")
+    width = 3 * isa.subpixels(scale)
     quads, block = -(-width // 4), 4 * isa.lanes
     count = quads * scale // isa.subpixels(scale)
-    end = f.add(columns, -lanes)
-    with f.loop(0, columns, lanes) as step:
-        x = f(f"select i1 {f(f'icmp slt i64 {step}, {end}')}, i64 {step}, i64 {end}")
-        for dy in range(scale):
-            row = f.at(hr, f.mul(f.add(first, dy), hr_stride))
-            row = f.at(row, f.mul(x, 3 * scale))
-            start = f.at(f.at(planes, f.mul(line, dy * count)), f.mul(x, 4))
-            vectors = [f.load(f"<{block} x i8>", start, f.mul(line, k)) for k in range(count)]
-            for chunk in range(0, 3 * scale * lanes, block):
-                size = min(block, 3 * scale * lanes - chunk)
-                places = [divmod(chunk + k, 3 * scale) for k in range(size)]
-                sources = [((c // width) * quads + c % width // 4, 4 * p + c % width % 4) for p, c in places]
-                f.store(f"<{size} x i8>", _gather(f, block, vectors, sources), row, chunk)
+    for dy in range(scale):
+        row, start = f.at("%out", f.mul("%stride", dy)), f.at("%planes", f.mul("%line", dy * count))
+        vectors = [f.load(f"<{block} x i8>", start, f.mul("%line", k)) for k in range(count)]
+        for chunk in range(3 * scale * begin, 3 * scale * stop, block):
+            size = min(block, 3 * scale * stop - chunk)
+            places = [divmod(chunk + k, 3 * scale) for k in range(size)]
+            sources = [((c // width) * quads + c % width // 4, 4 * p + c % width % 4) for p, c in places]
+            f.store(f"<{size} x i8>", _gather(f, block, vectors, sources), row, chunk)
     return f.text()
 
 
@@ -196,6 +259,7 @@ def _run() -> str:
     f = Function("run", "ptr %call", linkage="")
     ops, zero_points = (f.load("ptr", "%call", _WORD[word]) for word in ("ops", "zero_points"))
     width, columns, offset, top = (_get(f, word) for word in ("width", "columns", "offset", "top"))
+    want, need = (f.load("ptr", "%call", _WORD[word]) for word in ("want", "need"))
     first, pixels = f.add(top, -layout.REACH), [f.load("i32", zero_points, 4 * k) for k in range(6)]
     with f.loop(first, f.add(_get(f, "bottom"), layout.REACH)) as t:
         f.do(f"call void @read(ptr %call, i64 {t}, i32 {pixels[0]})")
@@ -207,7 +271,8 @@ def _run() -> str:
                 f.do(
                     f"call void @stage(ptr %call, ptr {f.at(ops, 8 * layout.OP_WORDS * begin)}, i64 {end - begin}, "
                     f"i64 {row}, i64 {offset if head else 0}, i64 {columns if head else width}, "
-                    f"i32 {pixels[stage]}, i1 {'false' if head else 'true'})"
+                    f"i32 {pixels[stage]}, i1 {'false' if head else 'true'}, "
+                    f"ptr {want if head else need}, i64 {len(layout.STAGES) - stage})"
                 )
                 if head:
                     f.do(f"call void @write(ptr %call, i64 {row})")
