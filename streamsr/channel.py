@@ -50,6 +50,13 @@ class Channel(Generic[T]):
             self._items.append(item)
             self._changed.notify_all()
 
+    def wait_for_room(self) -> None:
+        """Block until put() would not. Raises ReaderGone once the reader has left."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) < self._capacity or self._reader_gone)
+            if self._reader_gone:
+                raise ReaderGone
+
     def end(self, error: BaseException | None = None) -> None:
         """Say that nothing follows: the writer finished, or ``error`` stopped it. The first end counts."""
         with self._changed:
@@ -83,6 +90,19 @@ class Channel(Generic[T]):
                 self._changed.notify_all()
             yield items
             del items  # the reader's frames must not live on here while it waits for the next
+
+    def get(self, timeout_s: float | None = None) -> T:
+        """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the writer's error."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._items or self._ended or self._reader_gone, timeout_s):
+                raise TimeoutError
+            if not self._items:
+                if self._error is not None and not self._reader_gone:
+                    raise self._error
+                raise EOFError
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
 
     @property
     def waiting(self) -> int:

@@ -35,6 +35,7 @@ class Size(click.ParamType[tuple[int, int]]):
               help="Age at which a frame must be upscaled; less time means less by network.")  # fmt: skip
 @click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
 @click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT as well.")
+@click.option("--preview", type=click.Choice(["window", "none"]), default="none", show_default=True)
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Record into a .mkv, .mp4 or .ts file.")
 @click.option("--publish", metavar="URL", help="Send to rtmp://, rtsp://, udp:// or tcp://.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")

@@ -1,20 +1,26 @@
 """Live upscaling: what was asked for becomes source, upscaler and sinks."""
 
-import threading
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's windows (its issue 29195)
 
 from streamsr.errors import ModelError
 from streamsr.job import target_size
 from streamsr.pipeline import Pipeline
 from streamsr.sinks import Sink
+from streamsr.sinks.preview import Preview
 from streamsr.sinks.publish import StreamSink
-from streamsr.sources import Source, Stoppable
+from streamsr.sources import Source
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
+
+IDLE_S = 0.1
+"""A preview stays awake while no frame comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +85,38 @@ def run_live(options: LiveOptions, *, record: Recorder, begun: Callable[[Upscale
             for target in (o.record, o.publish)
             if target is not None
         ]
+        previews = [stack.enter_context(preview) for preview in _previews(o, record, source)]
+        sinks += previews
         pipeline = stack.enter_context(Pipeline(source, upscaler, budget_s=o.budget_s if info.live else None))
-        stack.enter_context(_stopping(source, o.duration_s))
         begun(upscaler)
-        end_s = None if o.duration_s is None else time.monotonic() + o.duration_s
-        for frame in pipeline:
+        end_s = math.inf if o.duration_s is None else time.monotonic() + o.duration_s
+        while time.monotonic() < end_s and not any(preview.closed for preview in previews):
+            try:
+                frame = pipeline.get(IDLE_S)
+            except TimeoutError:
+                for preview in previews:
+                    preview.idle()
+                continue
+            if frame is None:
+                break
             for sink in sinks:
                 sink.write(frame)
             record.latency(time.monotonic() - frame.arrival_s, "shown")
-            if end_s is not None and time.monotonic() >= end_s:
-                break
         for sink in sinks:
             sink.commit()
 
 
+def _previews(o: LiveOptions, record: Recorder, source: Source) -> list[Preview]:
+    if o.preview == "window":
+        from streamsr.sinks.window import WindowSink
+
+        return [WindowSink(record, state=lambda: str(getattr(source, "state", "live")))]
+    return []
+
+
 def open_source(o: LiveOptions, record: Recorder) -> Source:
     """The source that the options name; heavy libraries are imported only for who uses them."""
-    from streamsr.sources.camera import camera, is_camera  # OpenCV before PyAV: the other order can hang its windows
+    from streamsr.sources.camera import camera, is_camera
     from streamsr.sources.network import is_network, network
     from streamsr.sources.pattern import PatternSource
 
@@ -116,19 +137,3 @@ def open_source(o: LiveOptions, record: Recorder) -> Source:
 
     film = FileSource(o.source, record=record)
     return PacedSource(film) if o.realtime else film
-
-
-@contextmanager
-def _stopping(source: Source, seconds: float | None) -> Iterator[None]:
-    """Stop a source that waits after so long, also when nothing comes from it."""
-    if seconds is None or not isinstance(source, Stoppable):
-        yield
-        return
-    timer = threading.Timer(seconds, source.stop)
-    timer.name = "streamsr-duration"
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()

@@ -88,10 +88,18 @@ class Pipeline:
             with self:
                 yield from self
             return
-        for frame in self._upscaled:
-            self.record.latency(time.monotonic() - frame.arrival_s)
-            self.record.count("out")
+        while (frame := self.get()) is not None:
             yield frame
+
+    def get(self, timeout_s: float | None = None) -> Frame | None:
+        """The next frame, None after the last; in the ``with`` block. Raises TimeoutError when none comes in time."""
+        try:
+            frame = self._upscaled.get(timeout_s)
+        except EOFError:
+            return None
+        self.record.latency(time.monotonic() - frame.arrival_s)
+        self.record.count("out")
+        return frame
 
     def _decode(self) -> None:
         for frame in self._source:
@@ -107,11 +115,16 @@ class Pipeline:
                 self._upscaled.put(frame)
 
     def _upscale_live(self, stage: "LiveStage") -> None:
-        lost = 0
-        for frame in self._decoded:
-            done = stage.frame(frame, waiting=self._decoded.waiting)
+        frames, lost = iter(self._decoded), 0
+        while True:
+            # Not before the sink has taken the last one: a frame upscaled early would grow old waiting.
+            self._upscaled.wait_for_room()
+            frame = next(frames, None)
             self.record.count("dropped", self._decoded.dropped - lost)
             lost = self._decoded.dropped
+            if frame is None:
+                return
+            done = stage.frame(frame, waiting=self._decoded.waiting)
             if done is not None:
                 self._upscaled.put(done)
 
