@@ -110,7 +110,7 @@ def test_a_window_shows_the_picture_and_closes_on_q(screen: str, tmp_path: Path,
             while process.poll() is None and seen(screen, tmp_path / "screen.png").std() < 30:
                 threading.Event().wait(0.2)  # another process gives no other sign
             while process.poll() is None and not list(tmp_path.glob("streamsr-*.png")):
-                subprocess.run([keys, "key", "p"], env=environment, check=True)
+                subprocess.run([keys, "mousemove", "100", "100", "key", "p"], env=environment, check=True)
                 threading.Event().wait(0.2)
             subprocess.run([keys, "key", "q"], env=environment, check=True)
             _, err = process.communicate(timeout=60)
