@@ -125,6 +125,13 @@ def cli() -> None:
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option(
+    "--interlaced",
+    type=click.Choice(("deinterlace", "keep", "error")),
+    default="deinterlace",
+    show_default=True,
+    help="What to do with an interlaced film.",
+)  # as in streamsr.sources.deinterlace
 @click.option("--strict", is_flag=True, help="Refuse an output that cannot hold all streams as they are.")
 @click.option("--resume", is_flag=True, help="Work in segments, and go on where an earlier such run was stopped.")
 @click.option(

@@ -3,8 +3,12 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamsr.color import ColorTags
 from streamsr.engines import Image
+from streamsr.hdr import HdrMetadata
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,6 +20,8 @@ class Frame:
     duration   in ticks, 0 when the container did not say
     index      position among the frames of its source, from 0
     arrival_s  ``time.monotonic()`` when the frame was captured or decoded
+    deep       the same picture [H, W, 3] uint16 over the full range, where the film has more than 8 bits
+    alpha      its opacity [H, W], over the full range of its type, where the film has one
     lr         of an upscaled live frame, the picture it was made from
     """
 
@@ -25,6 +31,8 @@ class Frame:
     duration: int = 0
     index: int = 0
     arrival_s: float = 0.0
+    deep: NDArray[np.uint16] | None = None
+    alpha: NDArray[np.uint8] | NDArray[np.uint16] | None = None
     lr: Image | None = None
 
     @property
@@ -39,6 +47,7 @@ class StreamInfo:
     rate            frames per second as the container declares it, None when it does not
     sar             sample (pixel) aspect ratio, width : height
     display_matrix  nine 16.16/2.30 fixed point numbers of the rotation side data, None when there is none
+    hdr             mastering display and light levels, as far as the film has them
     frames          how many frames to expect, None when unknown; only for progress
     pixel_format    the decoder's format in FFmpeg's naming, such as ``yuv420p``
     """
@@ -51,5 +60,6 @@ class StreamInfo:
     color: ColorTags = field(default_factory=ColorTags)
     pixel_format: str = "yuv420p"
     display_matrix: tuple[int, ...] | None = None
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
     frames: int | None = None
     live: bool = False

@@ -59,6 +59,7 @@ class Options:
     overwrite: bool = False
     audit: bool = False
     strict: bool = False
+    interlaced: str = "deinterlace"
     resume: bool = False
     segment_s: float = SEGMENT_S
     keep_partial: bool = False
@@ -104,7 +105,9 @@ class Job:
         if not o.resume:
             check_output(target, overwrite=o.overwrite)
         with ExitStack() as stack:
-            film = FileSource(source, start_s=o.start_s, duration_s=o.duration_s, record=self.record)
+            film = FileSource(
+                source, start_s=o.start_s, duration_s=o.duration_s, interlaced=o.interlaced, record=self.record
+            )
             info = stack.enter_context(film).info
             upscaler = self._upscaler(info.width, info.height, source)
             size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
@@ -124,6 +127,7 @@ class Job:
                     seconds=o.segment_s,
                     overwrite=o.overwrite,
                     strict=o.strict,
+                    interlaced=o.interlaced,
                     record=self.record,
                     begun=begun,
                 )

@@ -25,6 +25,11 @@ def processor_name() -> str:
     return _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
+def has_avx512() -> bool:
+    """Whether the processor has 512-bit registers."""
+    return "avx512f" in (_field("/proc/cpuinfo", "flags") or "").split()
+
+
 def _field(path: str, name: str) -> str | None:
     """The first value of this name in one of Linux's files of ``name: value`` lines."""
     try:

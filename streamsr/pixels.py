@@ -4,12 +4,13 @@ import re
 from typing import Any
 
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from streamsr.color import BT709, FULL, LIMITED, SMPTE170M, ColorTags
 from streamsr.convert import Converter, Plane
-from streamsr.engines import Image
+from streamsr.frame import Frame
 
 _PLANAR_YUV = re.compile(r"yuva?j?(420|422|444)p(9|10|12|14|16)?(le)?")
 _GRAY = re.compile(r"gray(9|10|12|14|16)?(le)?")
@@ -27,6 +28,20 @@ def chroma_of(pixel_format: str) -> str:
     if pixel_format.startswith(("yuyv", "uyvy", "yvyu", "nv16", "yuv440")):
         return "422"
     return "444"
+
+
+def depth_of(pixel_format: str) -> int:
+    """Bits of one sample of the picture's colours."""
+    if match := _PLANAR_YUV.fullmatch(pixel_format) or _PLANAR_YUV.fullmatch(pixel_format.removesuffix("be")):
+        return int(match[2] or 8)
+    if pixel_format == "pal8":
+        return 8
+    return max((c.bits for c in VideoFormat(pixel_format).components), default=8)
+
+
+def has_alpha(pixel_format: str) -> bool:
+    """Whether frames of this format say how opaque each pixel is. Palettes are taken as opaque."""
+    return pixel_format != "pal8" and any(c.is_alpha for c in VideoFormat(pixel_format).components)
 
 
 def tags_of(frame: VideoFrame) -> ColorTags:
@@ -49,22 +64,21 @@ class FrameReader:
         self._converters: dict[int, Converter] = {}
         self._reformatter = VideoReformatter()
 
-    def read(self, frame: VideoFrame, out: Image) -> None:
-        """Fill ``out`` [H, W, 3], the size of the frame."""
+    def read(self, frame: VideoFrame, out: Plane) -> None:
+        """Fill ``out`` [H, W, 3], the size of the frame, uint8 or uint16, over the full range of its type."""
         name = frame.format.name
-        if name.startswith(("nv12", "nv21")):
-            frame = self._reformatter.reformat(frame, format="yuv420p", **_keep(frame))
-        elif name.startswith(("yuyv", "uyvy", "yvyu", "nv16")):
-            frame = self._reformatter.reformat(frame, format="yuv422p", **_keep(frame))
-        elif name.startswith(("yuv410", "yuv411", "yuv440")):
-            frame = self._reformatter.reformat(frame, format="yuv444p", **_keep(frame))
+        for prefixes, planar in _REPACKED.items():
+            if name.startswith(prefixes):
+                frame = self._reformatter.reformat(frame, format=planar, **_keep(frame))
+                break
         name = frame.format.name
         match = _PLANAR_YUV.fullmatch(name)
         gray = _GRAY.fullmatch(name)
         if (match is None and gray is None) or any(plane.line_size < 0 for plane in frame.planes):
             # RGB, palettes and rarities: no YUV of ours is involved, FFmpeg's own defaults are right.
-            rgb = self._reformatter.reformat(frame, format="rgb24")
-            out[:] = _rows(rgb, 0, np.uint8)[:, : 3 * out.shape[1]].reshape(out.shape)
+            kind = "rgb24" if out.dtype == np.uint8 else "rgb48le"
+            rgb = self._reformatter.reformat(frame, format=kind)
+            out[:] = _rows(rgb, 0, out.dtype)[:, : 3 * out.shape[1]].reshape(out.shape)
             return
         depth = int((match[2] if match else gray[1] if gray else None) or 8)
         dtype = np.uint8 if depth == 8 else np.uint16
@@ -81,11 +95,36 @@ class FrameReader:
             self._converters[depth] = Converter(self._tags, depth=depth, centred=self._centred)
         self._converters[depth].to_rgb((y, u, v), out)
 
+    def alpha(self, frame: VideoFrame) -> Plane:
+        """How opaque each pixel is, [H, W] uint8 or uint16 over the full range, for formats that `has_alpha`."""
+        match = _PLANAR_YUV.fullmatch(frame.format.name)
+        if match is None:
+            wide = depth_of(frame.format.name) > 8
+            rgba = self._reformatter.reformat(frame, format="rgba64le" if wide else "rgba")
+            rows = _rows(rgba, 0, np.uint16 if wide else np.uint8)
+            return rows[:, : 4 * frame.width].reshape(frame.height, frame.width, 4)[..., 3].copy()
+        depth = int(match[2] or 8)
+        plane = _rows(frame, 3, np.uint8 if depth == 8 else np.uint16)[: frame.height, : frame.width]
+        if depth == 8:
+            return plane.copy()
+        return (plane.astype(np.uint32) * 65535 // ((1 << depth) - 1)).astype(np.uint16)
+
+
+_REPACKED = {
+    ("nv12", "nv21"): "yuv420p",
+    ("yuyv", "uyvy", "yvyu", "nv16"): "yuv422p",
+    ("yuv410", "yuv411", "yuv440p", "yuvj440p"): "yuv444p",
+    ("p010",): "yuv420p10le",
+    ("p012",): "yuv420p12le",
+    ("p210", "y210"): "yuv422p10le",
+}
+"""Formats by how their names begin, with the planar one that holds the same samples."""
+
 
 class FrameWriter:
     """Turns RGB pictures into frames for an encoder. Keeps scratch memory; for one thread.
 
-    pixel_format  8-bit planar YUV, or ``bgr0``, ``bgr24``, ``rgb24``
+    pixel_format  planar YUV of 8 to 16 bits, with or without alpha, or ``bgr0``, ``bgr24``, ``rgb24``
     width, height of the frames; a picture may be smaller by a column or a line, which is then repeated
     """
 
@@ -93,24 +132,45 @@ class FrameWriter:
         self._tags = tags
         self._format = pixel_format
         self._size = width, height
-        self._converter = Converter(tags)
+        match = _PLANAR_YUV.fullmatch(pixel_format)
+        self._depth = int((match[2] if match else None) or 8)
+        self._converter = Converter(tags, depth=self._depth)
         self._reformatter = VideoReformatter()
 
-    def frame(self, rgb: Image) -> VideoFrame:
-        """A new frame with the picture [H, W, 3], tagged; pts not set."""
+    def of(self, picture: Frame) -> VideoFrame:
+        """A new frame with the picture, at its full depth where the format has one; pts not set."""
+        frame = self.frame(picture.rgb if picture.deep is None or self._depth == 8 else picture.deep)
+        if self._format.startswith("yuva"):
+            self._set_alpha(frame, picture.alpha)
+        return frame
+
+    def frame(self, rgb: Plane) -> VideoFrame:
+        """A new frame with the picture [H, W, 3] uint8 or uint16, tagged; pts not set."""
         width, height = self._size
         if _PLANAR_YUV.fullmatch(self._format) is None:
             frame = VideoFrame.from_ndarray(rgb, format="rgb24")
             return self._reformatter.reformat(frame, format=self._format)
         frame = VideoFrame(width, height, self._format)
-        y, u, v = (_rows(frame, i, np.uint8) for i in range(3))
-        columns = width if self._format.startswith("yuv444") else -(-width // 2)
+        y, u, v = (_rows(frame, i, np.uint8 if self._depth == 8 else np.uint16) for i in range(3))
+        columns = width if self._format.startswith(("yuv444", "yuva444")) else -(-width // 2)
         self._converter.from_rgb(rgb, (y[:, :width], u[:, :columns], v[:, :columns]))
         frame.colorspace = self._tags.matrix
         frame.color_range = self._tags.range
         frame.color_primaries = self._tags.primaries
         frame.color_trc = self._tags.transfer
         return frame
+
+    def _set_alpha(self, frame: VideoFrame, alpha: Plane | None) -> None:
+        out = _rows(frame, 3, np.uint8 if self._depth == 8 else np.uint16)
+        top = (1 << self._depth) - 1
+        if alpha is None:
+            out[:] = top
+            return
+        full = np.iinfo(alpha.dtype).max
+        level = (alpha.astype(np.uint32) * top + full // 2) // full
+        height, width = level.shape
+        out[:height, :width] = level
+        out[height:], out[:height, width:] = out[height - 1], level[:, -1:]
 
 
 def _rows(frame: VideoFrame, index: int, dtype: Any) -> Plane:

@@ -41,6 +41,7 @@ def upscale_resumable(
     seconds: float,
     overwrite: bool,
     strict: bool = False,
+    interlaced: str = "deinterlace",
     record: Recorder,
     begun: Begun,
 ) -> None:
@@ -60,6 +61,7 @@ def upscale_resumable(
         "size": list(size),
         **{name: getattr(encoding, name) for name in ("codec", "crf", "preset")},
         "encoder threads": encoding.threads,
+        "interlaced": interlaced,
         "container": target.suffix.lower(),
         "start": None if begin is None else str(begin),
         "end": None if end is None else str(end),
@@ -122,6 +124,7 @@ def upscale_resumable(
                         upscaler=upscaler,
                         encoding=encoding,
                         container=container,
+                        interlaced=interlaced,
                         record=record,
                         progress=progress,
                     )

@@ -103,6 +103,7 @@ def upscale_segment(
     upscaler: Upscaler,
     encoding: Encoding,
     container: str,
+    interlaced: str = "deinterlace",
     record: Recorder,
     progress: Callable[[Frame], None] | None = None,
 ) -> int:
@@ -112,7 +113,7 @@ def upscale_segment(
     container  FFmpeg's name of the format it will be joined into, which decides where the encoder puts its headers
     """
     height, width = info.height * upscaler.scale, info.width * upscaler.scale
-    film = FileSource(source, span=span, info=info, record=record)
+    film = FileSource(source, span=span, info=info, interlaced=interlaced, record=record)
     sink = SegmentSink(target, info, upscaler.size or (width, height), encoding, container)
     with sink, Pipeline(film, upscaler, record=record) as pipeline:
         pipeline.run(sink, progress=progress)
@@ -134,7 +135,7 @@ class SegmentSink:
         with self._errors():
             context = av.CodecContext.create(self._encoding.encoder, "w")
             assert isinstance(context, VideoCodecContext)
-            context.options = self._encoding.options()
+            context.options = self._encoding.options(self._info.hdr)
             if self._headers:
                 context.flags |= Flags.global_header
             self._writer = self._encoding.prepare(context, self._info, self._size)
@@ -157,7 +158,7 @@ class SegmentSink:
             self._part.unlink(missing_ok=True)
 
     def write(self, frame: Frame) -> None:
-        picture = self._writer.frame(frame.rgb)
+        picture = self._writer.of(frame)
         picture.pts, picture.time_base = frame.pts, frame.time_base
         if frame.duration:
             self._durations[frame.pts] = frame.duration

@@ -8,25 +8,36 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from streamsr.frame import StreamInfo
-from streamsr.pixels import FrameWriter, chroma_of
+from streamsr.hdr import HdrMetadata
+from streamsr.machine import has_avx512
+from streamsr.pixels import FrameWriter, chroma_of, depth_of, has_alpha
+
+NO_HDR = HdrMetadata()
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """An encoder: its FFmpeg name, its 8-bit formats by chroma, and its defaults. No ``crf``: it is lossless."""
+    """An encoder: its FFmpeg name, what it takes, and its defaults. No ``crf``: it is lossless.
+
+    chroma  its formats' names by chroma resolution, to which a depth above 8 is added
+    depths  bits of a sample it takes
+    alpha   it takes a plane of opacity as well
+    """
 
     encoder: str
     chroma: Mapping[str, str]
     crf: int | None
     preset: str | None
+    depths: tuple[int, ...] = (8, 10)
+    alpha: bool = False
 
 
 _ALL = {c: f"yuv{c}p" for c in ("420", "422", "444")}
 CODECS = {
     "h264": Codec("libx264", _ALL, 18, "veryfast"),
-    "hevc": Codec("libx265", _ALL, 20, "fast"),
+    "hevc": Codec("libx265", _ALL, 20, "fast", depths=(8, 10, 12)),
     "av1": Codec("libsvtav1", dict.fromkeys(_ALL, "yuv420p"), 28, "10"),
-    "ffv1": Codec("ffv1", _ALL, None, None),
+    "ffv1": Codec("ffv1", _ALL, None, None, depths=(8, 10, 12, 16), alpha=True),
 }
 """Defaults near visually lossless at each codec's fast end; `docs/benchmarks.md` has what they cost."""
 
@@ -57,9 +68,34 @@ class Encoding:
         return CODECS[self.codec].encoder
 
     def pixel_format(self, info: StreamInfo) -> str:
-        return CODECS[self.codec].chroma[chroma_of(info.pixel_format)]
+        """Of the encoder's frames: the source's chroma, depth and opacity as far as the codec can."""
+        codec = CODECS[self.codec]
+        depth = depth_of(info.pixel_format)
+        name = codec.chroma[chroma_of(info.pixel_format)]
+        alpha = codec.alpha and has_alpha(info.pixel_format)
+        if alpha:
+            name = name.replace("yuv", "yuva")
+        # FFmpeg's alpha formats lack 4:2:0 in 12 bits.
+        depths = [d for d in codec.depths if not (alpha and d == 12 and "420" in name)]
+        fitting = next((d for d in depths if d >= depth), depths[-1])
+        return name if fitting == 8 else f"{name}{fitting}le"
 
-    def options(self) -> dict[str, str]:
+    def lost(self, info: StreamInfo) -> list[str]:
+        """What of the picture this codec cannot hold, a line each."""
+        codec, depth = CODECS[self.codec], depth_of(info.pixel_format)
+        said = []
+        if depth > codec.depths[-1]:
+            better = next((name for name, other in CODECS.items() if depth <= other.depths[-1]), "no codec here")
+            said.append(f"{self.codec} holds {codec.depths[-1]} of the picture's {depth} bits; {better} would hold all")
+        if has_alpha(info.pixel_format) and not codec.alpha:
+            said.append(f"{self.codec} has no alpha: the picture's transparency is left out; ffv1 would keep it")
+        if info.hdr.dynamic:
+            said.append(
+                f"the base layer is upscaled: {' and '.join(info.hdr.dynamic)} metadata fit only its own pixels"
+            )
+        return said
+
+    def options(self, hdr: HdrMetadata = NO_HDR) -> dict[str, str]:
         """For FFmpeg's encoder."""
         codec = CODECS[self.codec]
         crf, preset = codec.crf if self.crf is None else self.crf, self.preset or codec.preset
@@ -71,11 +107,20 @@ class Encoding:
         if self.encoder == "libx265":
             # Without pools of a given size x265 counts the cores, and does without wavefronts on a single one.
             fixed = "" if self.threads is None else f":pools={self.threads}:frame-threads={min(self.threads, 4)}"
-            options["x265-params"] = f"log-level=error{fixed}"
+            options["x265-params"] = f"log-level=error{fixed}{hdr.x265()}"
+        if self.encoder == "libx264":
+            parameters = [hdr.x264()]
+            if self.threads is not None and has_avx512():
+                # With AVX-512 x264's macroblock tree gives other bytes from run to run, even on one thread (seen with
+                # x264 165, 192x144, 30 runs: 20 results; all the same with AVX2, as with SSE4.2).
+                parameters.append("asm=avx2")
+            if said := ":".join(filter(None, parameters)):
+                options["x264-params"] = said
         if self.encoder == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; it knows no other way
-            if self.threads is not None:
-                options["svtav1-params"] = f"lp={self.threads}"
+            fixed = "" if self.threads is None else f"lp={self.threads}"
+            if parameters := f"{fixed}{hdr.svt()}".strip(":"):
+                options["svtav1-params"] = parameters
         return options
 
     def prepare(self, context: VideoCodecContext, info: StreamInfo, size: tuple[int, int]) -> FrameWriter:

@@ -86,9 +86,12 @@ class FileSink:
             source = self._copy.input if self._copy is not None else None
             options = muxer_options(self._container_format, self._info.time_base, source)
             self._output = av.open(str(self._part), "w", format=self._container_format, container_options=options)
+            self.lost = self._encoding.lost(self._info)
+            for line in self.lost:
+                log.warning("%s", line)
             if self._copy is not None:
                 self._stream = self._copy.prepare(self._output, self._add_video)
-                self.lost = self._copy.lost
+                self.lost += self._copy.lost
                 if self._strict and (kept_from := self.lost + self._copy.changed):
                     raise SinkError(f"{self.path}: {kept_from[0]}; refused by --strict")
             else:
@@ -109,7 +112,7 @@ class FileSink:
         name = self._encoding.encoder
         rate = info.rate.limit_denominator(1_000_000) if info.rate else None
         try:
-            stream = output.add_stream(name, rate=rate, options=self._encoding.options())
+            stream = output.add_stream(name, rate=rate, options=self._encoding.options(info.hdr))
         except ValueError as error:
             kind = output.format.name
             raise SinkError(f"{self.path}: {kind} cannot hold {canonical_name(name)} video; use .mkv") from error
@@ -125,7 +128,7 @@ class FileSink:
         if (width, height) != self._size:
             raise ValueError(f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}")
         with self._record.stage("convert"):
-            picture = self._writer.frame(frame.rgb)
+            picture = self._writer.of(frame)
         shift = round(self.zero / frame.time_base)
         picture.pts, picture.time_base = frame.pts - shift, frame.time_base
         if frame.duration:

@@ -21,7 +21,9 @@ from av.video.stream import VideoStream
 from streamsr.buffers import BufferPool
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.pixels import FrameReader, tags_of
+from streamsr.hdr import hdr_of
+from streamsr.pixels import FrameReader, depth_of, has_alpha, tags_of
+from streamsr.sources.deinterlace import CHOICES, Deinterlacer
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")
@@ -81,6 +83,7 @@ class FileSource:
 
     start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
     span, info           one segment of a film instead, and what is known of the whole film: so all segments agree
+    interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with an interlaced film
     begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for all
     record               where damaged frames are counted: a frame that cannot be decoded is left out; after
                          DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
@@ -94,11 +97,15 @@ class FileSource:
         duration_s: float | None = None,
         span: Span | None = None,
         info: StreamInfo | None = None,
+        interlaced: str = "deinterlace",
         record: Recorder | None = None,
     ) -> None:
         if start_s < 0 or (duration_s is not None and duration_s <= 0):
             raise ValueError(f"expected a start of at least 0 and a duration above 0, got {start_s} and {duration_s}")
+        if interlaced not in CHOICES:
+            raise ValueError(f"expected interlaced to be one of {', '.join(CHOICES)}, got {interlaced!r}")
         self.path = Path(path)
+        self._interlaced = interlaced
         self._start_s = start_s
         self._duration_s = duration_s
         self._span, self._known = span, info
@@ -181,6 +188,7 @@ class FileSource:
             color=resolved,
             pixel_format=first.format.name,
             display_matrix=display_matrix(first),
+            hdr=hdr_of(first),
             frames=frames,
         )
 
@@ -195,11 +203,12 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Frame]:
         info = self.info
+        depth, opacity = depth_of(info.pixel_format), has_alpha(info.pixel_format)
         skips = self._start_s > 0 or (self._span is not None and self._span.begin is not None)
         last: int | None = None
         index = 0
         first, self._first = self._first, None
-        for frame in self._from(first):
+        for frame in self._whole(self._from(first)):
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None:
                 pts = 0 if last is None else last + 1
@@ -220,7 +229,13 @@ class FileSource:
                     from streamsr.upscaler import resized
 
                     rgb = resized(rgb, (info.width, info.height))
-            yield Frame(rgb, pts, self._time_base, frame.duration or 0, index, time.monotonic())
+                deep = alpha = None
+                if depth > 8 and rgb.shape[:2] == (frame.height, frame.width):
+                    deep = np.empty((frame.height, frame.width, 3), np.uint16)
+                    self._reader.read(frame, deep)
+                if opacity and rgb.shape[:2] == (frame.height, frame.width):
+                    alpha = self._reader.alpha(frame)
+            yield Frame(rgb, pts, self._time_base, frame.duration or 0, index, time.monotonic(), deep=deep, alpha=alpha)
             index += 1
         if index == 0 and self._span is None:
             raise SourceError(f"{self.path}: has no frame in the span that was asked for")
@@ -234,6 +249,21 @@ class FileSource:
             yield first
             del first  # the decoder's memory may go while the rest is read
         yield from self._decoded
+
+    def _whole(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """The frames, none of them interlaced unless that was asked for."""
+        graph: Deinterlacer | None = None
+        for frame in frames:
+            if frame.interlaced_frame and self._interlaced == "error":
+                raise SourceError(f"{self.path}: is interlaced")
+            if graph is None and frame.interlaced_frame and self._interlaced == "deinterlace":
+                graph = Deinterlacer(frame)
+            if graph is None or not graph.takes(frame):
+                yield frame
+            else:
+                yield from graph.push(frame)
+        if graph is not None:
+            yield from graph.push(None)
 
     def _decode(self) -> Generator[VideoFrame]:
         """All frames the decoder gives. One generator for the life of the stream, or its buffered frames are lost."""

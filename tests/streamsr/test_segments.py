@@ -187,8 +187,8 @@ def killed_until_done(words: list[str], target: Path, delays: Iterator[float], k
                 process.kill()
                 process.communicate()
                 done += process.returncode == -signal.SIGKILL
-        if process.returncode == 0:
-            break
+        if target.exists() and not target.with_name(target.name + ".resume").exists():
+            return done  # it was killed after its last act, or not at all
     if not target.exists() or target.with_name(target.name + ".resume").exists():
         last = run(words)
         assert last.returncode == 0, last.stderr
