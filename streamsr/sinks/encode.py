@@ -109,13 +109,13 @@ class Encoding:
             fixed = "" if self.threads is None else f":pools={self.threads}:frame-threads={min(self.threads, 4)}"
             options["x265-params"] = f"log-level=error{fixed}{hdr.x265()}"
         if self.encoder == "libx264":
-            parameters = [hdr.x264()]
+            wanted = [hdr.x264()]
             if self.threads is not None and has_avx512():
                 # With AVX-512 x264's macroblock tree gives other bytes from run to run, even on one thread (seen with
                 # x264 165, 192x144, 30 runs: 20 results; all the same with AVX2, as with SSE4.2).
-                parameters.append("asm=avx2")
-            if said := ":".join(filter(None, parameters)):
-                options["x264-params"] = said
+                wanted.append("asm=avx2")
+            if joined := ":".join(filter(None, wanted)):
+                options["x264-params"] = joined
         if self.encoder == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; it knows no other way
             fixed = "" if self.threads is None else f"lp={self.threads}"
