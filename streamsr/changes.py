@@ -11,7 +11,7 @@ from streamsr.engines import Cells, Engine, Image, Tile
 from streamsr.native import loops
 from streamsr.region import CELL, HALO, Region
 
-WHOLE_ABOVE = 0.9
+WHOLE_ABOVE = 0.8
 """Share of affected cells above which the whole frame is computed: halos and copies would cost what is saved."""
 
 

@@ -52,6 +52,12 @@ class Function:
     def mul(self, a: str | int, b: str | int) -> str:
         return self(f"mul i64 {a}, {b}")
 
+    def least(self, a: str | int, b: str | int) -> str:
+        return self(f"select i1 {self(f'icmp slt i64 {a}, {b}')}, i64 {a}, i64 {b}")
+
+    def most(self, a: str | int, b: str | int) -> str:
+        return self(f"select i1 {self(f'icmp sgt i64 {a}, {b}')}, i64 {a}, i64 {b}")
+
     def pointer(self, word: str) -> str:
         return self(f"inttoptr i64 {word} to ptr")
 

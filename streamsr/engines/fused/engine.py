@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamsr.engines import Cells, Tile, check_tiles
 from streamsr.engines.fused import layout, selftest
@@ -14,8 +15,7 @@ from streamsr.engines.fused.compile import host_isa, library, network_ir
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.fused.isa import Isa
 from streamsr.engines.fused.plan import plan
-from streamsr.engines.fused.sparse import Mask, mask
-from streamsr.engines.fused.strip import Runner
+from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.errors import ModelError
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
@@ -95,7 +95,8 @@ class FusedEngine:
         self.close()
 
 
-Piece = tuple[Tile, Mask | None]
+Piece = tuple[Tile, NDArray[np.uint8] | None]
+"""What a worker takes: a strip, and which cells of the picture are wanted in it, see `strip.wanted_cells`."""
 
 
 def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
@@ -107,14 +108,14 @@ def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
         lr, hr, region, cells = tile
         width = lr.shape[1]
         if cells is not None and region.width == width and 2 * isa.lanes <= width <= layout.COLUMNS:
-            yield from _bands(tile, cells, threads, isa)
+            yield from _bands(tile, cells, threads)
             continue
         for column in _columns(region):
             for strip in column.strips(round(column.area / share)):
                 yield Tile(lr, hr, strip), None
 
 
-def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
+def _bands(tile: Tile, cells: Cells, threads: int) -> Iterator[Piece]:
     """Bands of rows of cells that hold about the same number of wanted ones; none for rows that hold none."""
     lr, hr, region, _ = tile
     first, last = region.y // CELL, -(-region.bottom // CELL)
@@ -122,7 +123,7 @@ def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
     filled = np.flatnonzero(counts)
     if not len(filled):
         return
-    limits = mask(cells, lr.shape[1], isa)
+    wanted = wanted_cells(cells, lr.shape[1])
     share = max(WORTH_SHARING / CELL**2, counts.sum() / (2 * threads))
     begin, held = int(filled[0]), 0
     for row, after in zip(filled.tolist(), [*filled[1:].tolist(), len(counts) + 2], strict=True):
@@ -131,7 +132,7 @@ def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
         if held >= share or after > row + 2:
             y = (first + begin) * CELL
             bottom = min((first + row + 1) * CELL, lr.shape[0])
-            yield Tile(lr, hr, Region(0, y, lr.shape[1], bottom - y)), limits
+            yield Tile(lr, hr, Region(0, y, lr.shape[1], bottom - y)), wanted
             begin, held = after, 0
 
 
@@ -146,7 +147,7 @@ def _columns(region: Region) -> Iterator[Region]:
 def _drain(work: "deque[Piece]", runner: Runner) -> None:
     while True:
         try:
-            tile, limits = work.popleft()
+            tile, wanted = work.popleft()
         except IndexError:
             return
-        runner.compute(tile, limits)
+        runner.compute(tile, wanted)

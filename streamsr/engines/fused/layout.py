@@ -83,8 +83,8 @@ STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
 
 CALL = (
     "lr", "lr_stride", "hr", "hr_stride", "height", "top", "bottom", "width", "offset", "columns", "arena", "line",
-    "ops", "table", "zero_points", "want", "need",
+    "ops", "table", "zero_points", "cells",
 )  # fmt: skip
 """int64 words of one call. ``lr``: pixel (left, 0) of the picture, ``hr``: first output pixel; the picture has
 ``height`` rows; output rows ``top``..``bottom`` and ``columns`` columns from ``offset`` of ``width`` are wanted.
-``want`` and ``need``: see `sparse.Mask`, 0 when everything is wanted."""
+``cells``: a byte for each cell with an empty row before and after, see `wanted`; 0 when everything is wanted."""

@@ -5,6 +5,9 @@ cache when the next one reads it. Rows outside the picture are filled with the z
 right of each row: together they are the "same" padding of every convolution.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from streamsr.engines.fused import layout
 from streamsr.engines.fused.isa import Isa
 from streamsr.engines.fused.kernels import kinds, name
@@ -26,10 +29,11 @@ def walk(isa: Isa, scale: int) -> str:
         _fill(),
         _stage(isa),
         _span(isa, scale),
-        *(_put(isa, scale, begin, stop) for begin, stop in _parts(isa).values()),
+        *(_put(isa, scale, pixels) for pixels in sorted({min(CELL, isa.lanes), isa.lanes})),
+        _write_run(isa, scale, rings),
         _read(rings),
         _corner(isa, rings),
-        _write(isa, scale, rings),
+        _write(),
         _run(),
     ]
     return "\n".join(parts)
@@ -39,6 +43,11 @@ def head_planes(isa: Isa, scale: int) -> int:
     """Planes of the head's output: each of its groups of channels is padded to whole planes."""
     subpixels = isa.subpixels(scale)
     return scale * scale // subpixels * (-(-3 * subpixels // 4))
+
+
+def _ceil(f: Function, value: str, unit: int) -> str:
+    """``value`` in whole units, the last of which may not be full."""
+    return f(f"sdiv i64 {f.add(value, unit - 1)}, {unit}")
 
 
 def _get(f: Function, word: str) -> str:
@@ -72,18 +81,37 @@ def _fill() -> str:
     return f.text()
 
 
+@contextmanager
+def _runs(f: Function, rows: tuple[str, str], cells: str) -> Iterator[tuple[str, str]]:
+    """The body for each run of cells, from one up to before another, set in either of two rows of flags."""
+    # A run is done when it has ended, at the latest one beyond the last cell.
+    with f.carry(0, f.add(cells, 1), 1, ["i64"], ["-1"]) as (c, begun):
+        beyond = f(f"icmp eq i64 {c}, {cells}")
+        at = f(f"select i1 {beyond}, i64 0, i64 {c}")
+        flags = f(f"or i8 {f.load('i8', rows[0], at)}, {f.load('i8', rows[1], at)}")
+        wanted = f(f"and i1 {f(f'icmp ne i8 {flags}, 0')}, {f(f'xor i1 {beyond}, true')}")
+        idle = f(f"icmp slt i64 {begun[0]}, 0")
+        since = f(f"select i1 {idle}, i64 {c}, i64 {begun[0]}")
+        with f.when(f(f"and i1 {f(f'xor i1 {wanted}, true')}, {f(f'xor i1 {idle}, true')}")):
+            yield begun[0], c
+        begun[0] = f(f"select i1 {wanted}, i64 {since}, i64 -1")
+
+
+def _flags(f: Function, row: str, cells: str) -> str:
+    """The row of flags for a picture row, which is at least -CELL."""
+    return f.at(f.load("ptr", "%call", _WORD["cells"]), f.mul(f(f"lshr i64 {f.add(row, CELL)}, 3"), cells))
+
+
 def _stage(isa: Isa) -> str:
     """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on.
 
-    ``%mask`` has a byte for each vector of each eight rows, and only vectors are computed that have one within
-    ``%margin`` rows; all when it is null.
+    Where only some cells are wanted, what lies within ``%margin`` pixels and rows of them.
     """
-    params = "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad"
-    f = Function("stage", f"{params}, ptr %mask, i64 %margin")
-    scratch, size = f("alloca ptr"), f.mul("%columns", 4)
-    inside, block = f(f"icmp ult i64 %row, {_get(f, 'height')}"), 4 * isa.lanes
-    vectors = f(f"sdiv i64 {f.add(size, block - 1)}, {block}")
-    dense = f("icmp eq ptr %mask, null")
+    params = "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad, i64 %margin"
+    f = Function("stage", params)
+    scratch, size, lanes = f("alloca ptr"), f.mul("%columns", 4), isa.lanes
+    inside, vectors = f(f"icmp ult i64 %row, {_get(f, 'height')}"), _ceil(f, "%columns", lanes)
+    dense = f(f"icmp eq i64 {_get(f, 'cells')}, 0")
 
     def span(first: str, number: str) -> None:
         f.do(f"call void @span(ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 {first}, i64 {number})")
@@ -91,19 +119,14 @@ def _stage(isa: Isa) -> str:
     with f.when(f(f"and i1 {inside}, {dense}")):
         span("0", vectors)
     with f.when(f(f"and i1 {inside}, {f(f'xor i1 {dense}, true')}")):
-        above, below = f(f"sub i64 %row, {f.add('%margin', -8)}"), f.add("%row", f.add("%margin", 8))
-        rows = [f.at("%mask", f.mul(f(f"lshr i64 {row}, 3"), vectors)) for row in (above, below)]
-        # A run of wanted vectors is computed when it has ended, at the latest one beyond the last vector.
-        with f.carry(0, f.add(vectors, 1), 1, ["i64"], ["-1"]) as (v, begun):
-            beyond = f(f"icmp eq i64 {v}, {vectors}")
-            at = f(f"select i1 {beyond}, i64 0, i64 {v}")
-            flags = f(f"or i8 {f.load('i8', rows[0], at)}, {f.load('i8', rows[1], at)}")
-            wanted = f(f"and i1 {f(f'icmp ne i8 {flags}, 0')}, {f(f'xor i1 {beyond}, true')}")
-            idle = f(f"icmp slt i64 {begun[0]}, 0")
-            with f.when(f(f"and i1 {f(f'xor i1 {wanted}, true')}, {f(f'xor i1 {idle}, true')}")):
-                span(begun[0], f(f"sub i64 {v}, {begun[0]}"))
-            since = f(f"select i1 {idle}, i64 {v}, i64 {begun[0]}")
-            begun[0] = f(f"select i1 {wanted}, i64 {since}, i64 -1")
+        cells = _ceil(f, "%columns", CELL)
+        rows = _flags(f, f("sub i64 %row, %margin"), cells), _flags(f, f.add("%row", "%margin"), cells)
+        with _runs(f, rows, cells) as (begin, end):
+            first = f.most(f(f"sub i64 {f.mul(begin, CELL)}, %margin"), "0")
+            last = f.least(f.add(f.mul(end, CELL), "%margin"), "%columns")
+            number = _ceil(f, f(f"sub i64 {last}, {first}"), lanes)
+            # Vectors run over the end of the run, but not over that of the line.
+            span(f.least(first, f.mul(f(f"sub i64 {vectors}, {number}"), lanes)), number)
     with f.when("%pad"):
         line = _get(f, "line")
         last = f.at("%op", f.mul(f.add("%count", -1), 8 * layout.OP_WORDS))
@@ -116,11 +139,10 @@ def _stage(isa: Isa) -> str:
 
 
 def _span(isa: Isa, scale: int) -> str:
-    """The operations on ``%vectors`` vectors of the row from vector ``%begin`` on."""
-    params = "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %begin, i64 %vectors"
-    f = Function("span", params)
+    """The operations on ``%vectors`` vectors of the row from pixel ``%first`` on."""
+    f = Function("span", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %first, i64 %vectors")
     line, table, block = _get(f, "line"), f.load("ptr", "%call", _WORD["table"]), 4 * isa.lanes
-    scratch, begin = f("alloca ptr"), f.mul("%begin", block)
+    scratch, begin = f("alloca ptr"), f.mul("%first", 4)
     start = f.add(f.mul("%offset", 4), begin)
     tiles = f(f"sdiv i64 %vectors, {isa.vectors}")
     done = f.mul(tiles, isa.vectors)
@@ -193,50 +215,54 @@ def _corner(isa: Isa, rings: Rings) -> str:
     return f.text()
 
 
-def _write(isa: Isa, scale: int, rings: Rings) -> str:
-    """Depth to space: the head's planes to ``scale`` rows of RGB. The last vector of a row is moved left."""
+def _write() -> str:
+    """Depth to space: what is wanted of the head's planes to ``scale`` rows of RGB."""
     f = Function("write", "ptr %call, i64 %row")
-    line, arena, columns = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), _get(f, "columns")
-    planes = _row(f, rings.head, "0", line, arena)
-    first = f.mul(f(f"sub i64 %row, {_get(f, 'top')}"), scale)
-    hr, hr_stride = f.load("ptr", "%call", _WORD["hr"]), _get(f, "hr_stride")
-    lanes, want = isa.lanes, _get(f, "want")
-    dense = f(f"icmp eq i64 {want}, 0")
-    vectors = f(f"sdiv i64 {f.add(columns, lanes - 1)}, {lanes}")
-    flags_at = f.mul(f(f"lshr i64 {f.add('%row', 8)}, 3"), vectors)
-    end = f.add(columns, -lanes)
-    everything = f("alloca i8")
-    f.store("i8", "3", everything)
-    with f.loop(0, vectors) as v:
-        flag = f(f"select i1 {dense}, ptr {everything}, ptr {f.at(f.pointer(want), f.add(flags_at, v))}")
-        flags = f.load("i8", flag)
-        step = f.mul(v, lanes)
-        x = f(f"select i1 {f(f'icmp slt i64 {step}, {end}')}, i64 {step}, i64 {end}")
-        row = f.at(f.at(hr, f.mul(first, hr_stride)), f.mul(x, 3 * scale))
-        start = f.at(planes, f.mul(x, 4))
-        for number, (begin, stop) in _parts(isa).items():
-            with f.when(f(f"icmp eq i8 {flags}, {number}")):
-                f.do(f"call void @put_{begin}_{stop}(ptr {start}, i64 {line}, ptr {row}, i64 {hr_stride})")
+    columns = _get(f, "columns")
+    dense = f(f"icmp eq i64 {_get(f, 'cells')}, 0")
+    with f.when(dense):
+        f.do(f"call void @write_run(ptr %call, i64 %row, i64 0, i64 {columns})")
+    with f.when(f(f"xor i1 {dense}, true")):
+        cells = _ceil(f, columns, CELL)
+        flags = _flags(f, "%row", cells)
+        with _runs(f, (flags, flags), cells) as (begin, end):
+            last = f.least(f.mul(end, CELL), columns)
+            f.do(f"call void @write_run(ptr %call, i64 %row, i64 {f.mul(begin, CELL)}, i64 {last})")
     return f.text()
 
 
-def _parts(isa: Isa) -> dict[int, tuple[int, int]]:
-    """Pixels of a vector to write by the flags of `sparse.Mask`: all, or only one half of a vector of two cells."""
-    lanes = isa.lanes
-    return {3: (0, lanes)} | ({1: (0, lanes // 2), 2: (lanes // 2, lanes)} if lanes > CELL else {})
+def _write_run(isa: Isa, scale: int, rings: Rings) -> str:
+    """Pixels ``%begin`` to ``%end``. A last vector that is not full is moved left, or half of it is written."""
+    f = Function("write_run", "ptr %call, i64 %row, i64 %begin, i64 %end")
+    line, arena, lanes = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), isa.lanes
+    planes = _row(f, rings.head, "0", line, arena)
+    first = f.mul(f(f"sub i64 %row, {_get(f, 'top')}"), scale)
+    hr, hr_stride = f.load("ptr", "%call", _WORD["hr"]), _get(f, "hr_stride")
+    out, end = f.at(hr, f.mul(first, hr_stride)), f.add(_get(f, "columns"), -lanes)
+    with f.loop("%begin", "%end", lanes) as x:
+        half = f(f"icmp eq i64 {f(f'sub i64 %end, {x}')}, {CELL}") if lanes > CELL else "false"
+        for wanted, pixels, at in (
+            (half, CELL, x),
+            (f(f"xor i1 {half}, true"), lanes, f.least(x, end)),
+        ):
+            if pixels <= lanes:
+                with f.when(wanted):
+                    start, target = f.at(planes, f.mul(at, 4)), f.at(out, f.mul(at, 3 * scale))
+                    f.do(f"call void @put_{pixels}(ptr {start}, i64 {line}, ptr {target}, i64 {hr_stride})")
+    return f.text()
 
 
-def _put(isa: Isa, scale: int, begin: int, stop: int) -> str:
-    """Write pixels ``begin`` to ``stop`` of a vector, ``scale`` times ``scale`` output pixels each."""
-    f = Function(f"put_{begin}_{stop}", "ptr %planes, i64 %line, ptr %out, i64 %stride")
+def _put(isa: Isa, scale: int, pixels: int) -> str:
+    """Write the first ``pixels`` of a vector, ``scale`` times ``scale`` output pixels each."""
+    f = Function(f"put_{pixels}", "ptr %planes, i64 %line, ptr %out, i64 %stride")
     width = 3 * isa.subpixels(scale)
     quads, block = -(-width // 4), 4 * isa.lanes
     count = quads * scale // isa.subpixels(scale)
     for dy in range(scale):
         row, start = f.at("%out", f.mul("%stride", dy)), f.at("%planes", f.mul("%line", dy * count))
         vectors = [f.load(f"<{block} x i8>", start, f.mul("%line", k)) for k in range(count)]
-        for chunk in range(3 * scale * begin, 3 * scale * stop, block):
-            size = min(block, 3 * scale * stop - chunk)
+        for chunk in range(0, 3 * scale * pixels, block):
+            size = min(block, 3 * scale * pixels - chunk)
             places = [divmod(chunk + k, 3 * scale) for k in range(size)]
             sources = [((c // width) * quads + c % width // 4, 4 * p + c % width % 4) for p, c in places]
             f.store(f"<{size} x i8>", _gather(f, block, vectors, sources), row, chunk)
@@ -259,7 +285,6 @@ def _run() -> str:
     f = Function("run", "ptr %call", linkage="")
     ops, zero_points = (f.load("ptr", "%call", _WORD[word]) for word in ("ops", "zero_points"))
     width, columns, offset, top = (_get(f, word) for word in ("width", "columns", "offset", "top"))
-    want, need = (f.load("ptr", "%call", _WORD[word]) for word in ("want", "need"))
     first, pixels = f.add(top, -layout.REACH), [f.load("i32", zero_points, 4 * k) for k in range(6)]
     with f.loop(first, f.add(_get(f, "bottom"), layout.REACH)) as t:
         f.do(f"call void @read(ptr %call, i64 {t}, i32 {pixels[0]})")
@@ -271,8 +296,7 @@ def _run() -> str:
                 f.do(
                     f"call void @stage(ptr %call, ptr {f.at(ops, 8 * layout.OP_WORDS * begin)}, i64 {end - begin}, "
                     f"i64 {row}, i64 {offset if head else 0}, i64 {columns if head else width}, "
-                    f"i32 {pixels[stage]}, i1 {'false' if head else 'true'}, "
-                    f"ptr {want if head else need}, i64 {len(layout.STAGES) - stage})"
+                    f"i32 {pixels[stage]}, i1 {'false' if head else 'true'}, i64 {len(layout.STAGES) - stage})"
                 )
                 if head:
                     f.do(f"call void @write(ptr %call, i64 {row})")

@@ -5,12 +5,26 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines import Image, Tile
+from streamsr.engines import Cells, Image, Tile
 from streamsr.engines.fused import layout
 from streamsr.engines.fused.plan import Plan
-from streamsr.engines.fused.sparse import Mask
 from streamsr.native.jit import Library
 from streamsr.region import CELL, Region
+
+
+def wanted_cells(cells: Cells, width: int) -> NDArray[np.uint8]:
+    """``cells`` of a picture of this width as the native code reads them, with an empty row before and after."""
+    wanted = np.zeros((cells.shape[0] + 2, cells.shape[1]), np.uint8)
+    wanted[1:-1] = cells
+    # Gaps of one or two cells are computed too: single vectors cost half as much again as three together.
+    wanted[:, 1:-1] |= wanted[:, :-2] & wanted[:, 2:]
+    gaps = wanted[:, :-3] & wanted[:, 3:]
+    wanted[:, 1:-2] |= gaps
+    wanted[:, 2:-1] |= gaps
+    if width % CELL:
+        # The last vector of a row is written moved to the left, over pixels of the one before: up to 16.
+        wanted[:, -3:] |= wanted[:, -1:]
+    return wanted
 
 
 class Runner:
@@ -23,22 +37,24 @@ class Runner:
         self._table = np.zeros(layout.TABLE, np.int64)
         self._arena = np.empty(0, np.uint8)
 
-    def compute(self, tile: Tile, mask: Mask | None = None) -> None:
+    def compute(self, tile: Tile, wanted: NDArray[np.uint8] | None = None) -> None:
         """Write the output pixels of ``tile.region``, at most COLUMNS wide. The tile has passed check_tiles.
 
-        ``mask`` limits them to some of the picture's cells; then the region is as wide as the picture, two vectors at
-        least, and begins and ends with a row of cells.
+        ``wanted`` (see `wanted_cells`) limits them to some of the picture's cells; then the region is as wide as the
+        picture, two vectors at least, and begins with a row of cells.
         """
         lr, hr, region, _ = tile
         place, lanes, scale = region.scaled(self._plan.scale), self._plan.isa.lanes, self._plan.scale
         if region.width >= lanes:
-            self._strip(lr, region, hr, place, mask)
+            self._strip(lr, region, hr, place, wanted)
         else:  # the code writes whole vectors
             wide = np.empty((place.height, lanes * scale, 3), np.uint8)
             self._strip(lr, region, wide, Region.of(lanes * scale, place.height))
             hr[place.slices] = wide[:, : place.width]
 
-    def _strip(self, lr: Image, region: Region, hr: Image, place: Region, mask: Mask | None = None) -> None:
+    def _strip(
+        self, lr: Image, region: Region, hr: Image, place: Region, wanted: NDArray[np.uint8] | None = None
+    ) -> None:
         """``place`` is where in ``hr`` the output goes; it is wider than the region where that is narrow."""
         plan, (height, width) = self._plan, lr.shape[:2]
         scale, lanes = plan.scale, plan.isa.lanes
@@ -57,13 +73,14 @@ class Runner:
             and place.within(hr.shape[1], hr.shape[0])
             and (place.width, place.height) == (columns * scale, region.height * scale)
         )
-        shape = (-(-height // CELL) + 2, -(-width // lanes))
-        if mask is not None:
+        if wanted is not None:
             ok = (
                 ok
                 and region.width == width >= 2 * lanes
                 and region.y % CELL == 0
-                and all(m.dtype == np.uint8 and m.shape == shape and m.flags.c_contiguous for m in mask)
+                and wanted.shape == (-(-height // CELL) + 2, -(-width // CELL))
+                and wanted.dtype == np.uint8
+                and wanted.flags.c_contiguous
             )
         if not ok:
             raise ValueError(f"cannot compute {region} of {lr.shape} into {place} of {hr.shape}")
@@ -71,7 +88,7 @@ class Runner:
             _address(lr) + 3 * seen.x, 3 * width, _address(hr) + 3 * (place.y * hr.shape[1] + place.x),
             3 * hr.shape[1], height, region.y, region.bottom, seen.width, region.x - seen.x, columns,
             _address(arena), line, _address(plan.ops), _address(self._table), _address(plan.zero_points),
-            *((0, 0) if mask is None else (_address(mask.want), _address(mask.need))),
+            0 if wanted is None else _address(wanted),
         )  # fmt: skip
         self._run(_address(self._call))
 

@@ -12,8 +12,7 @@ from streamsr.engines.fused.compile import library, network_ir
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.fused.isa import AVX, detect
 from streamsr.engines.fused.plan import plan
-from streamsr.engines.fused.sparse import mask
-from streamsr.engines.fused.strip import Runner
+from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.model import find_model
 from streamsr.region import CELL, Region
 from xlsr_model import weights
@@ -87,7 +86,7 @@ def test_the_narrower_instruction_set_gives_the_same() -> None:
     cells = np.random.default_rng(2).random((5, 12)) < 0.2
     computed = np.full_like(whole, UNTOUCHED)
     runner = Runner(compiled, plan(read_network(model.content), AVX))
-    runner.compute(Tile(lr, computed, Region.of(93, 40)), mask(cells, 93, AVX))
+    runner.compute(Tile(lr, computed, Region.of(93, 40)), wanted_cells(cells, 93))
     check(computed, whole, cells, 3)
     compiled.close()
 
