@@ -27,7 +27,7 @@ def make_card(file: Path, about: dict[str, Any], *, method: str) -> dict[str, An
         "quantisation": method,
         "trained": {
             key: about[key]
-            for key in ("images", "steps", "held_out_psnr_rgb", "code", "lineage", "config")
+            for key in ("images", "steps", "updates", "held_out_psnr_rgb", "code", "config")
             if key in about
         },
         "size_bytes": file.stat().st_size,

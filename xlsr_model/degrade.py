@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import cv2
@@ -69,11 +70,12 @@ def through_codec(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
     """Frames of one size, encoded as 4:2:0 and decoded again."""
     height, width = frames[0].shape[:2]
     decoder_name, _, _, options = CODECS[codec]
-    encoder = av.CodecContext.create(codec, "w")
+    # Any: PyAV types create() as the base class, which has neither encode nor decode.
+    encoder: Any = av.CodecContext.create(codec, "w")
     encoder.width, encoder.height = width + width % 2, height + height % 2  # 4:2:0 needs even sizes
     encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
     encoder.options = {**options, "crf": str(crf)}
-    decoder = av.CodecContext.create(decoder_name, "r")
+    decoder: Any = av.CodecContext.create(decoder_name, "r")
     packets = []
     for number, image in enumerate(frames):
         padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")

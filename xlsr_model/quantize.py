@@ -27,12 +27,14 @@ def load_weights(file: Path, which: str) -> tuple[Arrays, dict[str, Any]]:
     "average"."""
     state, about = checkpoint.load(file)
     weights = state.named(state.best if which == "best" and np.isfinite(state.best_psnr) else state.average)
-    return weights, {**about, "steps": state.step, "held_out_psnr_rgb": round(float(state.best_psnr), 4)}
+    # `updates` counts the steps of the runs it went on from too.
+    about |= {"steps": state.step, "updates": state.updates}
+    return weights, {**about, "held_out_psnr_rgb": round(float(state.best_psnr), 4)}
 
 
-def calibration_images(folders: Sequence[str], scale: int, count: int = CALIBRATION_IMAGES) -> list[np.ndarray]:
+def calibration_images(folders: Sequence[str], scale: int, *, held_out: int, count: int) -> list[np.ndarray]:
     """Low-resolution training pictures, evenly spread over all of them; never the held-out ones."""
-    files, _ = split_held_out([Path(folder) for folder in folders], 0)
+    files, _ = split_held_out([Path(folder) for folder in folders], held_out)
     spread = files[:: max(1, len(files) // count)][:count]
     return [pair.lr for pair in load_pairs(spread, scale)]
 
@@ -59,7 +61,12 @@ def make_uint8(
     config = about["config"]
     network, scale = config["network"], config["scale"]
     aware = has_ranges(weights) and not per_channel
-    images = calibration_images(folders or config["folders"], scale, 2 if aware else CALIBRATION_IMAGES)
+    images = calibration_images(
+        folders or config["folders"],
+        scale,
+        held_out=0 if folders else config["held_out"],
+        count=2 if aware else CALIBRATION_IMAGES,
+    )
     with TemporaryDirectory() as folder:
         target = Path(folder) / "template.tflite" if aware else file
         export_uint8(
