@@ -1,0 +1,40 @@
+"""The scripts in samples/ run as their docstrings say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def run(script: str, *arguments: str | Path) -> str:
+    command = [sys.executable, str(SAMPLES / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("samples") / "in.png"
+    capture = cv2.VideoCapture(str(SAMPLES / "bbb_640x360.mp4"))
+    cv2.imwrite(str(path), capture.read()[1][:90, :160])
+    capture.release()
+    return path
+
+
+def test_upscale_image(picture: Path, tmp_path: Path) -> None:
+    assert "160x90 -> 480x270" in run("upscale_image.py", picture, tmp_path / "out.png")
+    assert cv2.imread(str(tmp_path / "out.png")).shape == (270, 480, 3)
+
+
+def test_frames_loop_stops_after_a_second() -> None:
+    assert len(run("frames_loop.py", SAMPLES / "bbb_640x360.mp4").splitlines()) == 26
+
+
+@pytest.mark.slow
+def test_upscale_file(tmp_path: Path) -> None:
+    assert "132 frames" in run("upscale_file.py", SAMPLES / "bbb_640x360.mp4", tmp_path / "out.mp4")
