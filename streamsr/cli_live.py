@@ -35,7 +35,9 @@ class Size(click.ParamType[tuple[int, int]]):
               help="Age at which a frame must be upscaled; less time means less by network.")  # fmt: skip
 @click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
 @click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT as well.")
-@click.option("--preview", type=click.Choice(["window", "none"]), default="none", show_default=True)
+@click.option("--preview", type=click.Choice(["window", "web", "none"]), default="none", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Serve the web page here,")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="at this port.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Record into a .mkv, .mp4 or .ts file.")
 @click.option("--publish", metavar="URL", help="Send to rtmp://, rtsp://, udp:// or tcp://.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
@@ -45,7 +47,7 @@ def live(budget_ms: float, stats_json: Path | None, **asked: Any) -> None:  # An
     """Upscale a camera, a stream, a file or test: as it comes, within a latency budget.
 
     SOURCE is a camera (0, /dev/video0), an address (rtsp://, rtmp://, http://, udp://, tcp://), a file, - for y4m on
-    standard input, or test:WIDTHxHEIGHT@RATE.
+    standard input, test:WIDTHxHEIGHT@RATE, or browser: for the camera of whoever opens the web page.
     """
     if asked["duration"] == 0:
         raise click.UsageError("--duration must be above 0")
@@ -70,7 +72,7 @@ def live(budget_ms: float, stats_json: Path | None, **asked: Any) -> None:  # An
 
     with stats_written(stats_json, record):
         try:
-            run_live(options, record=record, begun=begun)
+            run_live(options, record=record, begun=begun, opened=lambda url: print(f"open {url}", file=sys.stderr))
         except KeyboardInterrupt:  # how a live run ends; all is closed and kept
             pass
         finally:

@@ -6,18 +6,23 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's windows (its issue 29195)
 
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, SinkError
 from streamsr.job import target_size
 from streamsr.pipeline import Pipeline
 from streamsr.sinks import Sink
 from streamsr.sinks.preview import Preview
 from streamsr.sinks.publish import StreamSink
 from streamsr.sources import Source
+from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from streamsr.sinks.web import WebSink
 
 IDLE_S = 0.1
 """A preview stays awake while no frame comes."""
@@ -54,14 +59,23 @@ class LiveOptions:
     overwrite: bool = False
 
 
-def run_live(options: LiveOptions, *, record: Recorder, begun: Callable[[Upscaler], None]) -> None:
+def run_live(
+    options: LiveOptions, *, record: Recorder, begun: Callable[[Upscaler], None], opened: Callable[[str], None]
+) -> None:
     """Upscale until the source ends, the time is over, or a preview is closed. Raises StreamsrError.
 
-    ``begun(upscaler)`` is called once all is known and open.
+    ``begun(upscaler)`` is called once all is known and open, ``opened(url)`` once a web page can be visited.
     """
     o = options
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(o, record))
+        previews: list[Preview] = []
+        if o.source == "browser:":
+            feed = FeedSource()
+            previews.append(stack.enter_context(_web(o, record, opened, feed=feed)))
+            source: Source = feed
+        else:
+            source = open_source(o, record)
+        stack.enter_context(source)
         info = source.info
         try:
             size = None if o.to is None else target_size(o.to, info.width, info.height)
@@ -85,7 +99,7 @@ def run_live(options: LiveOptions, *, record: Recorder, begun: Callable[[Upscale
             for target in (o.record, o.publish)
             if target is not None
         ]
-        previews = [stack.enter_context(preview) for preview in _previews(o, record, source)]
+        previews += [stack.enter_context(preview) for preview in _previews(o, record, opened, source)]
         sinks += previews
         pipeline = stack.enter_context(Pipeline(source, upscaler, budget_s=o.budget_s if info.live else None))
         begun(upscaler)
@@ -106,12 +120,32 @@ def run_live(options: LiveOptions, *, record: Recorder, begun: Callable[[Upscale
             sink.commit()
 
 
-def _previews(o: LiveOptions, record: Recorder, source: Source) -> list[Preview]:
+def _previews(o: LiveOptions, record: Recorder, opened: Callable[[str], None], source: Source) -> list[Preview]:
+    def state() -> str:
+        return str(getattr(source, "state", "live"))
+
     if o.preview == "window":
         from streamsr.sinks.window import WindowSink
 
-        return [WindowSink(record, state=lambda: str(getattr(source, "state", "live")))]
+        return [WindowSink(record, state=state)]
+    if o.preview == "web" and o.source != "browser:":
+        return [_web(o, record, opened, state=state)]
     return []
+
+
+def _web(
+    o: LiveOptions,
+    record: Recorder,
+    opened: Callable[[str], None],
+    *,
+    feed: FeedSource | None = None,
+    state: Callable[[], str] = lambda: "live",
+) -> "WebSink":
+    try:
+        from streamsr.sinks.web import WebSink
+    except ModuleNotFoundError as error:
+        raise SinkError(f"the web page needs {error.name}: pip install 'streamsr[web]'") from None
+    return WebSink(record, host=o.host, port=o.port, feed=feed, state=state, opened=opened)
 
 
 def open_source(o: LiveOptions, record: Recorder) -> Source:

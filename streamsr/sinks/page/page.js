@@ -1,0 +1,145 @@
+"use strict";
+// Live view: pictures and numbers come over one WebSocket, the camera's pictures go over another.
+
+const token = document.body.dataset.token;
+const element = (id) => document.getElementById(id);
+const address = (path) => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/${path}${token}`;
+const FATES = ["network", "reused", "partial", "resized", "dropped"];
+
+const picture = element("picture"), paper = picture.getContext("2d");
+let before = null, after = null, running = true, view = null, drawn = 0;
+
+function draw() {
+  if (!after) return;
+  if (picture.width !== after.width || picture.height !== after.height) {
+    picture.width = after.width;
+    picture.height = after.height;
+  }
+  const width = picture.width, height = picture.height;
+  const x = Math.round(width * element("divider").value / 1000);
+  paper.drawImage(after, 0, 0);
+  if (x > 0) {
+    paper.save();
+    paper.beginPath();
+    paper.rect(0, 0, x, height);
+    paper.clip();
+    paper.imageSmoothingQuality = "high";
+    paper.drawImage(before, 0, 0, width, height);
+    paper.restore();
+  }
+  paper.fillStyle = "white";
+  paper.fillRect(x - 1, 0, 2, height);
+}
+
+async function show(buffer) {
+  const length = new DataView(buffer).getUint32(0, true);
+  const image = (from, to) => createImageBitmap(new Blob([buffer.slice(from, to)], { type: "image/jpeg" }));
+  const [first, second] = await Promise.all([image(4, 4 + length), image(4 + length)]);
+  before?.close();
+  after?.close();
+  [before, after] = [first, second];
+  drawn += 1;
+  document.body.dataset.drawn = drawn;
+  draw();
+}
+
+const ages = [];
+
+function chart(budget) {
+  const canvas = element("chart"), pen = canvas.getContext("2d");
+  const top = Math.max(...ages, budget || 0, 1) * 1.15, y = (age) => canvas.height * (1 - age / top);
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  if (budget) {
+    pen.strokeStyle = "#d05353";
+    pen.setLineDash([6, 4]);
+    pen.beginPath();
+    pen.moveTo(0, y(budget));
+    pen.lineTo(canvas.width, y(budget));
+    pen.stroke();
+    pen.setLineDash([]);
+  }
+  pen.strokeStyle = "#4caf7d";
+  pen.beginPath();
+  ages.forEach((age, i) => pen.lineTo(i * canvas.width / 300, y(age)));
+  pen.stroke();
+}
+
+function numbers(n) {
+  element("state").textContent = n.state;
+  ages.push(...n.ages_ms);
+  ages.splice(0, Math.max(ages.length - 300, 0));
+  const worst = n.ages_ms.length ? `${Math.max(...n.ages_ms).toFixed(0)} ms` : "";
+  element("age").textContent = worst + (n.budget_ms ? ` of ${n.budget_ms} ms` : "");
+  element("rate").textContent = n.lines[n.lines.length - 2].split("   ")[0];
+  chart(n.budget_ms);
+  const total = FATES.reduce((sum, fate) => sum + n.frames[fate], 0) || 1;
+  element("fates").replaceChildren(...FATES.map((fate) => {
+    const part = document.createElement("div");
+    part.style.flex = n.frames[fate] / total;
+    part.style.background = `var(--${fate})`;
+    part.title = fate;
+    return part;
+  }));
+  element("counts").replaceChildren(...FATES.map((fate) => {
+    const row = document.createElement("tr"), name = row.insertCell(), key = document.createElement("span");
+    key.className = "key";
+    key.style.background = `var(--${fate})`;
+    name.append(key, fate);
+    row.insertCell().textContent = n.frames[fate];
+    return row;
+  }));
+}
+
+function connect() {
+  view = new WebSocket(address("view"));
+  view.binaryType = "arraybuffer";
+  let busy = Promise.resolve();
+  view.onopen = () => view.send(running ? "start" : "stop");
+  view.onmessage = ({ data }) => {
+    if (typeof data === "string") numbers(JSON.parse(data));
+    else busy = busy.then(() => show(data)).catch(() => {});
+  };
+  view.onclose = () => {
+    element("state").textContent = "streamsr has ended, or is out of reach";
+    setTimeout(connect, 1000);
+  };
+}
+
+async function useCamera() {
+  const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 360 } });
+  const video = document.createElement("video");
+  video.srcObject = media;
+  video.muted = true;
+  await video.play();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  const link = new WebSocket(address("camera"));
+  const send = () => {
+    if (!running || link.readyState !== WebSocket.OPEN) return;
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    canvas.toBlob((blob) => blob && link.readyState === WebSocket.OPEN && link.send(blob), "image/jpeg", 0.92);
+  };
+  const next = () => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(send) : setTimeout(send, 33));
+  link.onopen = send;
+  link.onmessage = next;
+  link.onclose = () => {
+    media.getTracks().forEach((track) => track.stop());
+    element("camera").hidden = false;
+  };
+  element("camera").hidden = true;
+  element("run").addEventListener("click", () => running && link.readyState === WebSocket.OPEN && send());
+}
+
+element("divider").addEventListener("input", draw);
+element("run").addEventListener("click", () => {
+  running = !running;
+  element("run").textContent = running ? "Stop" : "Start";
+  if (view.readyState === WebSocket.OPEN) view.send(running ? "start" : "stop");
+});
+if (document.body.dataset.camera === "yes") {
+  element("camera").hidden = false;
+  const start = () => useCamera().catch((error) => { element("state").textContent = `no camera: ${error.message}`; });
+  element("camera").addEventListener("click", start);
+  start();
+}
+connect();

@@ -1,0 +1,106 @@
+"""Frames that somebody hands over: another program's pictures, or a browser's camera."""
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from streamsr.channel import Channel, ReaderGone
+from streamsr.engines import Image
+from streamsr.errors import SourceError
+from streamsr.frame import Frame, StreamInfo
+
+WAITING = 2
+TIME_BASE = Fraction(1, 90000)
+
+
+class FeedSource:
+    """What `put` was given. See `streamsr.sources.Source` for the contract.
+
+    size       (width, height) of the pictures; without it, entering waits for the first one, which decides
+    rate       pictures a second, as far as known
+    time_base  of the ``pts``, seconds per tick
+    live       a picture that nobody has taken yet gives way to a newer one; otherwise ``put`` waits for its turn
+
+    One thread puts, another iterates.
+    """
+
+    state = "live"
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] | None = None,
+        rate: Fraction | None = None,
+        time_base: Fraction = TIME_BASE,
+        live: bool = True,
+    ) -> None:
+        self._size, self._rate, self._time_base, self._live = size, rate, time_base, live
+        self._waits = size is None
+        self._frames: Channel[Frame] = Channel(WAITING, newest=live)
+        self._first: Frame | None = None
+        self._index = 0
+        self._begin_s: float | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the pictures, once known."""
+        return self._size
+
+    def put(self, image: Image, pts: int | None = None) -> bool:
+        """Hand over an RGB picture [H, W, 3] uint8, which nobody writes to any more. Without ``pts`` its time is now.
+
+        False when nobody takes pictures any more.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {image.shape} {image.dtype}")
+        if self._size is None:
+            self._size = image.shape[1], image.shape[0]
+        if image.shape[1::-1] != self._size:
+            raise ValueError(f"expected {self._size[0]}x{self._size[1]}, got {image.shape[1]}x{image.shape[0]}")
+        now = time.monotonic()
+        if self._begin_s is None:
+            self._begin_s = now
+        if pts is None:
+            pts = round((now - self._begin_s) / self._time_base)
+        frame = Frame(np.ascontiguousarray(image), pts, self._time_base, 0, self._index, now)
+        self._index += 1
+        try:
+            self._frames.put(frame)
+        except (ReaderGone, RuntimeError):  # or stopped
+            return False
+        return True
+
+    def end(self) -> None:
+        """No more pictures follow."""
+        self._frames.end()
+
+    def stop(self) -> None:
+        self._frames.end()
+
+    def __enter__(self) -> Self:
+        if self._waits:
+            try:
+                self._first = self._frames.get()
+            except EOFError:
+                raise SourceError("no picture was put in") from None
+            self._waits = False
+        assert self._size is not None
+        self.info = StreamInfo(
+            *self._size, self._time_base, rate=self._rate, pixel_format="rgb24", live=self._live
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._frames.leave()
+
+    def __iter__(self) -> Iterator[Frame]:
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+        yield from self._frames

@@ -1,0 +1,248 @@
+"""The web page: who may see it, what it serves, and the whole of it in headless Chromium."""
+
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from fractions import Fraction
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from streamsr.errors import SinkError
+from streamsr.frame import Frame
+from streamsr.sources.feed import FeedSource
+from streamsr.stats import Recorder
+from tests.streamsr.browser import chromium
+from tests.streamsr.media import picture
+
+pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
+pytest.importorskip("starlette", reason="the extra [web] is not installed")
+client = pytest.importorskip("websockets.sync.client", reason="the extra [web] is not installed")
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
+
+from streamsr.sinks.web import MAX_VIEWERS, WebSink, decoded, encoded  # noqa: E402
+
+
+@pytest.fixture
+def sink() -> Iterator[WebSink]:
+    with WebSink(Recorder(), port=0) as served:
+        yield served
+
+
+def frame(index: int = 0) -> Frame:
+    return Frame(picture(index, 192, 144), index, Fraction(1, 25), index=index, lr=picture(index, 64, 48))
+
+
+def status(url: str, **headers: str) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def link(sink: WebSink, path: str = "view", **how: Any) -> Any:
+    base, _, query = sink.url.partition("?")
+    return client.connect(base.replace("http", "ws") + path + (f"?{query}" if query else ""), max_size=None, **how)
+
+
+def pictures(view: Any) -> Iterator[bytes]:
+    while True:
+        message = view.recv(timeout=30)
+        if isinstance(message, bytes):
+            yield message
+
+
+def test_the_page_and_nothing_else_is_served(sink: WebSink) -> None:
+    assert [status(sink.url + name) for name in ("", "page.js", "page.css")] == [200, 200, 200]
+    connection = HTTPConnection("127.0.0.1", int(sink.url.split(":")[2].strip("/")))
+    for path in (
+        "/web.py",
+        "/../web.py",
+        "/page/../web.py",
+        "/..%2fweb.py",
+        "/%2e%2e/web.py",
+        "//etc/passwd",
+        "/page.js/",
+    ):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status in (404, 307), path
+    connection.close()
+
+
+def test_other_sites_and_other_names_are_refused(sink: WebSink) -> None:
+    assert status(sink.url, Origin="http://evil.example") == 403
+    assert status(sink.url, Host="evil.example") == 403
+    with pytest.raises(InvalidStatus), link(sink, origin="http://evil.example"):
+        pass
+
+
+def test_another_address_needs_the_token() -> None:
+    with WebSink(Recorder(), host="127.0.0.2", port=0) as sink:
+        base, _, query = sink.url.partition("?")
+        assert len(query) > 20
+        assert status(sink.url) == 200
+        for url in (base, base + "?token=", base + "?token=x", base + "?token=%C3%A9"):
+            assert status(url) == 403
+        with pytest.raises(InvalidStatus), client.connect(base.replace("http", "ws") + "view"):
+            pass
+        with link(sink) as view:
+            assert "live" in view.recv(timeout=30)
+
+
+def test_a_viewer_gets_the_picture_before_and_after(sink: WebSink) -> None:
+    sink.write(frame(3))
+    with link(sink) as view:
+        content = next(pictures(view))
+    (length,) = struct.unpack("<I", content[:4])
+    before, after = decoded(content[4 : 4 + length]), decoded(content[4 + length :])
+    assert before is not None
+    assert after is not None
+    assert abs(before.astype(int) - picture(3, 64, 48)).mean() < 4
+    assert abs(after.astype(int) - picture(3, 192, 144)).mean() < 4
+
+
+def test_a_viewer_that_reads_nothing_holds_nobody_up(sink: WebSink) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
+    with link(sink) as asleep:
+        for i in range(300):
+            sink.write(Frame(noise, i, Fraction(1, 25), index=i))
+        sink.write(frame(7))
+        with link(sink) as awake:
+            for content in pictures(awake):
+                if len(content) == len(encoded(frame(7))):
+                    break
+        assert asleep.protocol.state.name == "OPEN"
+
+
+def test_a_viewer_may_stop_and_start(sink: WebSink) -> None:
+    with link(sink) as view:
+        view.send("stop")
+        while sink._viewers and any(viewer.wants for viewer in sink._viewers):
+            threading.Event().wait(0.02)
+        sink.write(frame(1))
+        for _ in range(3):
+            assert isinstance(view.recv(timeout=30), str)
+        view.send("start")
+        next(pictures(view))
+
+
+def test_too_many_viewers_are_refused(sink: WebSink) -> None:
+    links = [link(sink).__enter__() for _ in range(MAX_VIEWERS)]
+    while len(sink._viewers) < MAX_VIEWERS:
+        threading.Event().wait(0.02)
+    with pytest.raises(InvalidStatus), link(sink):
+        pass
+    for view in links:
+        view.__exit__(None, None, None)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    return bytes(cv2.imencode(".jpg", picture(1, width, height)[..., ::-1])[1].tobytes())
+
+
+def test_a_browsers_pictures_become_frames() -> None:
+    feed = FeedSource()
+    with WebSink(Recorder(), port=0, feed=feed) as sink, link(sink, "camera") as camera:
+        for size in ((64, 48), (48, 64)):  # a telephone is turned
+            camera.send(jpeg(*size))
+            assert camera.recv(timeout=30) == "next"
+        with pytest.raises(InvalidStatus), link(sink, "camera"):
+            pass
+        with feed:
+            frames = iter(feed)
+            assert [next(frames).rgb.shape for _ in range(2)] == [(48, 64, 3)] * 2
+        camera.send(jpeg(64, 48))
+        with pytest.raises(ConnectionClosed):
+            camera.recv(timeout=30)  # nobody takes pictures any more
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"\xff\xd8",
+        jpeg(64, 48)[:200],
+        jpeg(2000, 16),
+        b"\x89PNG" + b"0" * 100,
+        b"\xff\xd8" + b"\xff\xe0\x00\x00" * 9,
+    ],
+)
+def test_what_is_no_picture_ends_the_camera(content: bytes) -> None:
+    feed = FeedSource()
+    with WebSink(Recorder(), port=0, feed=feed) as sink, link(sink, "camera") as camera:
+        camera.send(content)
+        with pytest.raises(ConnectionClosed):
+            camera.recv(timeout=30)
+
+
+def test_a_port_in_use_is_one_clear_error(sink: WebSink) -> None:
+    port = int(sink.url.split(":")[2].strip("/"))
+    with pytest.raises(SinkError, match=f"port {port}"):
+        WebSink(Recorder(), port=port).__enter__()
+
+
+def test_leaving_ends_the_server_and_its_threads() -> None:
+    before = threading.active_count()
+    sink = WebSink(Recorder(), port=0)
+    with sink, link(sink) as view:
+        sink.write(frame())
+        next(pictures(view))
+    sink.__exit__(None, None, None)
+    assert threading.active_count() == before
+
+
+def served(*args: str) -> tuple["subprocess.Popen[str]", str]:
+    words = [sys.executable, "-m", "streamsr.cli", "live", *args, "--preview", "web", "--port", "0"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    match = re.search(r"open (http\S+)", process.stderr.readline())
+    assert match is not None
+    return process, match[1]
+
+
+@pytest.mark.parametrize("source", ["test:160x96@10", "browser:"])
+def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
+    process, url = served(source, "--model", str(model), "--threads", "1", "--budget-ms", "500")
+    drawn = "Number(document.body.dataset.drawn || 0)"
+    try:
+        with chromium(tmp_path / "profile", url) as page:
+            page.until(f"{drawn} > 5")
+            assert page.value("document.getElementById('state').textContent") == "live"
+            assert page.value("picture.width % 3 === 0 && picture.width > 400")
+            # The divider: all the way left shows the network's picture alone, all the way right the other.
+            whole = "picture.toDataURL()"
+            page.value("document.getElementById('run').click()")
+            page.until("document.getElementById('run').textContent === 'Start'")
+            seen = -1
+            while (now := page.value(drawn)) != seen:  # what was on its way
+                seen = now
+                threading.Event().wait(0.5)
+            sides = [page.value(f"divider.value = {at}; draw(); {whole}") for at in (0, 500, 1000)]
+            assert len(set(sides)) == 3
+            page.value("document.getElementById('run').click()")
+            page.until(f"{drawn} > {seen} + 3")
+            page.until("[...document.querySelectorAll('#counts td:last-child')].some(c => Number(c.textContent) > 3)")
+            page.screenshot(tmp_path / "page.png")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
