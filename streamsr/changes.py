@@ -8,7 +8,8 @@ output is exactly the previous output.
 import numpy as np
 
 from streamsr.engines import Cells, Engine, Image, Tile
-from streamsr.native import loops
+from streamsr.native import emit
+from streamsr.native.loops import compare
 from streamsr.region import CELL, HALO, Region
 
 WHOLE_ABOVE = 0.8
@@ -21,7 +22,7 @@ def affected_cells(previous: Image, current: Image) -> Cells:
     Both are [H, W, 3] uint8 of one size, C-contiguous.
     """
     flags = np.zeros(_cells_of(current.shape[1], current.shape[0]), np.uint8)
-    loops.compare(previous, current, flags)
+    compare(previous, current, flags)
     cells: Cells = flags != 0
     if cells.any():
         rows, columns = cells.shape
@@ -32,14 +33,14 @@ def affected_cells(previous: Image, current: Image) -> Cells:
 
 
 _REACHES = (
-    (loops.LEFT, 0, -1),
-    (loops.RIGHT, 0, 1),
-    (loops.TOP, -1, 0),
-    (loops.BOTTOM, 1, 0),
-    (loops.TOP_LEFT, -1, -1),
-    (loops.TOP_RIGHT, -1, 1),
-    (loops.BOTTOM_LEFT, 1, -1),
-    (loops.BOTTOM_RIGHT, 1, 1),
+    (emit.LEFT, 0, -1),
+    (emit.RIGHT, 0, 1),
+    (emit.TOP, -1, 0),
+    (emit.BOTTOM, 1, 0),
+    (emit.TOP_LEFT, -1, -1),
+    (emit.TOP_RIGHT, -1, 1),
+    (emit.BOTTOM_LEFT, 1, -1),
+    (emit.BOTTOM_RIGHT, 1, 1),
 )
 """Which neighbour a change reaches, rows and columns away."""
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.color import FULL, ColorTags
-from streamsr.native.loops import DECODE, ENCODE, from_rgb, to_rgb
+from streamsr.native.emit import DECODE, ENCODE
+from streamsr.native.loops import from_rgb, to_rgb
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
