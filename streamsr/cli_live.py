@@ -1,4 +1,4 @@
-"""The commands for pictures that do not wait: ``streamsr live`` and ``pipe``."""
+"""The commands for pictures that do not wait: ``streamsr live`` and ``pipe``; and ``run``, any command from a file."""
 
 import re
 import sys
@@ -109,6 +109,21 @@ def pipe(
         run_pipe(layout, scale=None if scale is None else int(scale), record=record, **asked)
 
 
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION]...")
+@click.pass_context
+def run(context: click.Context, file: Path, more: tuple[str, ...]) -> Any:  # Any: click's
+    """Run a pipeline from a TOML FILE; further options of its command replace those in it."""
+    from streamsr.spec import read_pipeline
+
+    assert context.parent is not None
+    group = context.parent.command
+    assert isinstance(group, click.Group)
+    command, words = read_pipeline(file, {name: group.commands[name] for name in ("upscale", "live", "pipe")})
+    return command.main([*more, *words], prog_name=f"streamsr {command.name}", standalone_mode=False)
+
+
 def _report(record: "Recorder") -> None:
     """The last line: what happened to the frames."""
     stats: Stats = record.snapshot()
@@ -120,4 +135,4 @@ def _report(record: "Recorder") -> None:
     print(line, file=sys.stderr)
 
 
-COMMANDS = (live, pipe)
+COMMANDS = (live, pipe, run)

@@ -1,6 +1,7 @@
 """What several commands of the ``streamsr`` command share: their options, and where their numbers go."""
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -49,6 +50,16 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options every command that upscales has."""
+
+    @functools.wraps(command)
+    def printed_or_run(*, print_pipeline: bool, **asked: Any) -> Any:  # Any: click's values
+        if not print_pipeline:
+            return command(**asked)
+        from streamsr.spec import write_pipeline
+
+        return click.echo(write_pipeline(click.get_current_context()))
+
+    decorated: Callable[..., Any] = printed_or_run
     for option in reversed(
         (
             click.option("--model", metavar="NAME|FILE", help="A shipped model (see `info`) or a .tflite file."),
@@ -67,10 +78,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--verify-reuse", is_flag=True, help="Compute that too, and fail should it differ."),
             click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers."),
+            click.option("--print-pipeline", is_flag=True, help="Print this as a file for `run`, and do nothing."),
         )
     ):  # fmt: skip
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 @contextlib.contextmanager
