@@ -164,10 +164,19 @@ def _shape(seen: VideoFrame, got: VideoFrame, before: Contents, after: Contents)
     off = abs(float(shapes[1] / shapes[0]) - 1)
     size = f"{seen.width}x{seen.height} -> {got.width}x{got.height}, pixel aspect {sars[0]} -> {sars[1]}"
     yield Check("shape", KEPT if off <= ASPECT_LIMIT else LOST, size)
-    turned = [display_matrix(frame) for frame in (seen, got)]
-    upright = (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
-    same = (turned[0] or upright) == (turned[1] or upright)
-    yield Check("rotation", KEPT if same else LOST, "none" if turned[0] is None else f"matrix {turned[0]}")
+    turned = [_turn(frame) for frame in (seen, got)]
+    said = "none" if turned[0] == _UPRIGHT else f"matrix {', '.join(f'{n:.3g}' for n in turned[0])}"
+    same = max(abs(a - b) for a, b in zip(*turned, strict=True)) < ASPECT_LIMIT
+    yield Check("rotation", KEPT if same else LOST, said if same else f"{said} -> {turned[1]}")
+
+
+_UPRIGHT = (1.0, 0.0, 0.0, 1.0)
+
+
+def _turn(frame: VideoFrame) -> tuple[float, ...]:
+    """The four numbers that turn and mirror; the others move the picture, and every player centres it anyway."""
+    matrix = display_matrix(frame)
+    return _UPRIGHT if matrix is None else tuple(matrix[i] / 65536 for i in (0, 1, 3, 4))
 
 
 def _colours(seen: VideoFrame, got: VideoFrame) -> Iterator[Check]:

@@ -132,6 +132,10 @@ def cli() -> None:
     show_default=True,
     help="What to do with an interlaced film.",
 )  # as in streamsr.sources.deinterlace
+@click.option(
+    "--max-pixels", type=click.IntRange(1), default=1 << 26, help="Refuse larger pictures.  [default: 67108864]"
+)
+@click.option("--dry-run", is_flag=True, help="Open and check everything, write nothing.")
 @click.option("--strict", is_flag=True, help="Refuse an output that cannot hold all streams as they are.")
 @click.option("--resume", is_flag=True, help="Work in segments, and go on where an earlier such run was stopped.")
 @click.option(
@@ -199,7 +203,7 @@ def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json:
     with Job(options, record=record) as job, stats_written(stats_json, record):
         for source, target in pairs:
             try:
-                with _Display(source, target, record) as display:
+                with _Display(source, target, record, quiet=options.dry_run) as display:
                     checks = job.run(source, target, begun=display.begun)
                 _report(target, checks)
             except StreamsrError as error:
@@ -208,7 +212,8 @@ def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json:
                 failed += 1
                 print(f"streamsr: {error}", file=sys.stderr)
     if len(pairs) > 1:
-        print(f"{len(pairs) - failed} of {len(pairs)} files upscaled", file=sys.stderr)
+        done = "could be upscaled" if options.dry_run else "upscaled"
+        print(f"{len(pairs) - failed} of {len(pairs)} files {done}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -225,8 +230,9 @@ def _report(target: Path, checks: "list[Check]") -> None:
 class _Display:
     """A progress bar with rate and time left on a terminal; one line at the start and one at the end elsewhere."""
 
-    def __init__(self, source: Path, target: Path, record: "Recorder") -> None:
+    def __init__(self, source: Path, target: Path, record: "Recorder", *, quiet: bool = False) -> None:
         self._source, self._target, self._record = source, target, record
+        self._quiet = quiet
         self._stack = contextlib.ExitStack()
         self._before = record.snapshot()
 
@@ -238,7 +244,7 @@ class _Display:
         cores = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
         print(f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} ({upscaler.why})",
               file=sys.stderr)  # fmt: skip
-        if not sys.stderr.isatty():
+        if self._quiet or not sys.stderr.isatty():
             return None
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -262,7 +268,7 @@ class _Display:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         self._stack.close()
-        if kind is not None:
+        if kind is not None or self._quiet:
             return
         now, before = self._record.snapshot(), self._before
         frames = now.frames["out"] - before.frames["out"]

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 
 from streamsr.errors import SourceError
 from streamsr.sinks.subtitles import TEXT, words
-from streamsr.sources.file import main_video, open_input
+from streamsr.sources.file import in_line, main_video, open_input
 
 
 @dataclass
@@ -97,8 +97,11 @@ class Contents:
 
     def frames(self) -> Iterator[VideoFrame]:
         """Decoded frames of the main video within the span; whatever else passes by is noted in ``tracks``."""
-        packets = self._container.demux()
         base = self.main.time_base or Fraction(1)
+        return (frame for frame in in_line(self._decoded()) if self._within((frame.pts or 0) * base))
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        packets = self._container.demux()
         # AVI has no presentation times: pictures take the packets' ticks in the order shown.
         ticks: deque[int] | None = deque() if self.format == "avi" else None
         while True:
@@ -124,8 +127,7 @@ class Contents:
                 assert isinstance(frame, VideoFrame)
                 if ticks:
                     frame.pts = ticks.popleft()
-                if self._within((frame.pts or 0) * base):
-                    yield frame
+                yield frame
 
     def _note(self, packet: "Packet[Any]") -> None:
         track = self.tracks.get(packet.stream_index)

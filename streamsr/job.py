@@ -18,7 +18,7 @@ from streamsr.resume import ENCODER_THREADS, upscale_resumable
 from streamsr.segments import SEGMENT_S
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink, check_output
-from streamsr.sources.file import FileSource
+from streamsr.sources.file import MAX_PIXELS, FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
@@ -60,6 +60,8 @@ class Options:
     audit: bool = False
     strict: bool = False
     interlaced: str = "deinterlace"
+    max_pixels: int = MAX_PIXELS
+    dry_run: bool = False
     resume: bool = False
     segment_s: float = SEGMENT_S
     keep_partial: bool = False
@@ -99,14 +101,21 @@ class Job:
             rgb, _ = read_image(source)
             upscaler = self._upscaler(rgb.shape[1], rgb.shape[0], source)
             begun(upscaler, 1)
+            if self.options.dry_run:
+                return []
             upscale_image(source, target, upscaler, overwrite=self.options.overwrite)
             return []
         o = self.options
-        if not o.resume:
+        if not o.resume or o.dry_run:
             check_output(target, overwrite=o.overwrite)
         with ExitStack() as stack:
             film = FileSource(
-                source, start_s=o.start_s, duration_s=o.duration_s, interlaced=o.interlaced, record=self.record
+                source,
+                start_s=o.start_s,
+                duration_s=o.duration_s,
+                interlaced=o.interlaced,
+                max_pixels=o.max_pixels,
+                record=self.record,
             )
             info = stack.enter_context(film).info
             upscaler = self._upscaler(info.width, info.height, source)
@@ -115,7 +124,7 @@ class Job:
                 raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
             cut = o.start_s > 0 or o.duration_s is not None
             begin = film.begin if cut else None
-            if o.resume:
+            if o.resume and not o.dry_run:
                 upscale_resumable(
                     source,
                     target,
@@ -147,6 +156,9 @@ class Job:
                 record=self.record,
             )
             stack.enter_context(sink)
+            if o.dry_run:
+                begun(upscaler, info.frames)
+                return []
             # The pipeline enters the source again and leaves it first: both are harmless.
             pipeline = stack.enter_context(Pipeline(film, upscaler, record=self.record))
             try:

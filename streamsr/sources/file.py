@@ -31,9 +31,15 @@ log = logging.getLogger("streamsr")
 DAMAGED_IN_A_ROW = 8
 """A decoder that fails this often without a picture in between will not recover."""
 
-MIN_SIDE = 1
 MAX_PIXELS = 1 << 26
 """8192 x 8192. A header may claim any size; memory is asked for what it claims."""
+
+MAX_STREAMS = 200
+"""Each one costs memory in the demuxer, in the copy and in the output; films with all languages have 80."""
+
+NO_FILMS = {"tty": "text", "concat": "a play list", "hls": "a play list", "dash": "a play list", "imf": "a play list",
+            "sdp": "a session description", "lavfi": "a filter", "image2": "a picture"}  # fmt: skip
+"""Formats that are read as ANSI art, or that name other files to open."""
 
 
 def open_input(path: str | os.PathLike[str]) -> InputContainer:
@@ -50,12 +56,31 @@ def open_input(path: str | os.PathLike[str]) -> InputContainer:
         raise SourceError(f"{file}: {_reason(error)}") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
-    if container.format.name in ("tty", "concat", "hls", "lavfi"):
-        # Text files are read as ANSI art or play lists; neither is a video someone wants upscaled.
-        name = container.format.name
+    kind, streams = container.format.name, len(container.streams)
+    if kind in NO_FILMS or streams > MAX_STREAMS:
         container.close()
-        raise SourceError(f"{file}: not a video file ({'text' if name == 'tty' else name})")
+        reason = f"not a video file ({NO_FILMS[kind]})" if kind in NO_FILMS else f"has {streams} streams"
+        raise SourceError(f"{file}: {reason}" + ("" if kind in NO_FILMS else f"; at most {MAX_STREAMS} are taken"))
     return container
+
+
+def in_line(frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:
+    """The same frames. A first one that says it comes after the second is put before it.
+
+    Cut transport streams begin with a picture whose time belongs to a lost one; all others would pile up behind it.
+    """
+    first = next(frames, None)
+    if first is None:
+        return
+    second = next(frames, None)
+    if second is not None and first.pts is not None and second.pts is not None and first.pts > second.pts:
+        first.pts = second.pts - max(first.duration or second.duration, 1)
+    yield first
+    del first  # the decoder's memory may go while the rest is read
+    if second is not None:
+        yield second
+        del second
+    yield from frames
 
 
 def main_video(container: InputContainer) -> VideoStream | None:
@@ -83,6 +108,7 @@ class FileSource:
 
     start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
     span, info           one segment of a film instead, and what is known of the whole film: so all segments agree
+    max_pixels           of a picture; larger ones raise SourceError before memory is asked for them
     interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with an interlaced film
     begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for all
     record               where damaged frames are counted: a frame that cannot be decoded is left out; after
@@ -98,6 +124,7 @@ class FileSource:
         span: Span | None = None,
         info: StreamInfo | None = None,
         interlaced: str = "deinterlace",
+        max_pixels: int = MAX_PIXELS,
         record: Recorder | None = None,
     ) -> None:
         if start_s < 0 or (duration_s is not None and duration_s <= 0):
@@ -105,7 +132,7 @@ class FileSource:
         if interlaced not in CHOICES:
             raise ValueError(f"expected interlaced to be one of {', '.join(CHOICES)}, got {interlaced!r}")
         self.path = Path(path)
-        self._interlaced = interlaced
+        self._interlaced, self._max_pixels = interlaced, max_pixels
         self._start_s = start_s
         self._duration_s = duration_s
         self._span, self._known = span, info
@@ -133,6 +160,7 @@ class FileSource:
         codec = stream.codec_context
         if codec is None:
             raise SourceError(f"{self.path}: its video codec is unknown to this build of FFmpeg")
+        self._check_size(codec.width, codec.height)
         stream.thread_type = "AUTO"
         self._stream = stream
         assert stream.time_base is not None
@@ -151,7 +179,7 @@ class FileSource:
             container.seek(int(seek / stream.time_base), stream=stream)
         # Tags, size and rotation are only certain on a decoded frame; and a file without one is refused here, before
         # anybody has made an output.
-        self._decoded = self._decode()
+        self._decoded = in_line(self._decode())
         first = next(self._decoded, None)
         if self._span is not None and seek is not None and not self._precedes(first):
             # Seeking is only as good as the container's index. Without it the whole film is decoded up to the span.
@@ -163,8 +191,10 @@ class FileSource:
         if first is None:
             raise SourceError(f"{self.path}: no frame could be decoded" + (" after the start" if self._start_s else ""))
         self._first: VideoFrame | None = first
-        if first.width < MIN_SIDE or first.height < MIN_SIDE or first.width * first.height > MAX_PIXELS:
-            raise SourceError(f"{self.path}: a picture of {first.width}x{first.height} is outside what can be handled")
+        self._check_size(first.width, first.height)
+        if seek is None and self._span is None and first.pts is not None and first.pts * stream.time_base < self.begin:
+            moved = self.begin - first.pts * stream.time_base
+            self.begin, self.end = self.begin - moved, None if self.end is None else self.end - moved
         if self._known is not None:
             self._reader = FrameReader(self._known.color, codec=codec.name)
             self.info = self._known
@@ -221,6 +251,7 @@ class FileSource:
                 # Two frames cannot be shown at once; broken files say so. The next tick keeps order and count.
                 pts = last + 1
             last = pts
+            self._check_size(frame.width, frame.height)
             with self._record.stage("convert"):
                 rgb = self._pool.take((frame.height, frame.width, 3))
                 self._reader.read(frame, rgb)
@@ -239,6 +270,12 @@ class FileSource:
             index += 1
         if index == 0 and self._span is None:
             raise SourceError(f"{self.path}: has no frame in the span that was asked for")
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Before memory is asked for a picture of this size; 0 is not known yet."""
+        if width < 0 or height < 0 or width * height > self._max_pixels:
+            limit = f"{self._max_pixels} pixels"
+            raise SourceError(f"{self.path}: a picture of {width}x{height} is larger than {limit} (--max-pixels)")
 
     def _precedes(self, first: VideoFrame | None) -> bool:
         """Whether decoding began early enough to give every frame of the span."""

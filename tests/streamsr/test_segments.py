@@ -58,7 +58,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(film: Path, target: Path, model: Path, *more: object) -> list[str]:
     given = ["upscale", film, "-o", target, "--resume", "--segment", SEGMENT_S, "--model", model]
-    return [*map(str, given), "--threads", "1", "--preset", "ultrafast", *map(str, more)]
+    return [*map(str, given), "--threads", "1", "--preset", "veryfast", *map(str, more)]
 
 
 def start(words: list[str]) -> "subprocess.Popen[str]":
