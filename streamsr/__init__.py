@@ -2,6 +2,7 @@
 
 Upscaler     pictures in, larger pictures out; no threads of its own line
 FileSource   frames of a video file
+FeedSource   pictures that your program puts in
 FileSink     an encoded video file
 Pipeline     source and upscaler run together: ``for frame in Pipeline(source, upscaler): ...``
 Frame, StreamInfo, Stats   what comes out
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from streamsr.frame import Frame, StreamInfo
     from streamsr.pipeline import Pipeline
     from streamsr.sinks.file import FileSink
+    from streamsr.sources.feed import FeedSource
     from streamsr.sources.file import FileSource
     from streamsr.stats import Stats
     from streamsr.upscaler import Upscaler
@@ -23,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Cancelled",
+    "FeedSource",
     "FileSink",
     "FileSource",
     "Frame",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FeedSource": "sources.feed",
     "FileSink": "sinks.file",
     "FileSource": "sources.file",
     "Frame": "frame",

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -22,7 +22,7 @@ WAITING = 2
 
 
 class Pipeline:
-    """Upscaled frames of a source: ``for frame in Pipeline(source, upscaler): ...``.
+    """Upscaled frames of a source: ``for frame in Pipeline(source, upscaler): ...``, or ``async for``, or `get`.
 
     A context manager (entered by the loop itself if need be) and an iterator. The pipeline enters and leaves the
     source; the upscaler stays the caller's. Leaving the ``with`` block or the loop for any reason stops the threads and
@@ -89,6 +89,21 @@ class Pipeline:
                 yield from self
             return
         while (frame := self.get()) is not None:
+            yield frame
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        """The same for ``async for``: the event loop goes on while no frame is there."""
+        if self._stack is None:
+            with self:
+                async for frame in self:
+                    yield frame
+            return
+        import asyncio  # 0.05 s: only for who uses it
+
+        while True:
+            frame = await asyncio.to_thread(self.get)
+            if frame is None:
+                return
             yield frame
 
     def get(self, timeout_s: float | None = None) -> Frame | None:

@@ -35,6 +35,16 @@ def test_frames_loop_stops_after_a_second() -> None:
     assert len(run("frames_loop.py", SAMPLES / "bbb_640x360.mp4").splitlines()) == 26
 
 
+def test_live_push_pull() -> None:
+    lines = run("live_push_pull.py").splitlines()
+    assert all("480x270" in line for line in lines[:-1])
+    assert "30 in" in lines[-1]
+
+
+def test_live_async() -> None:
+    assert "frames while the event loop ticked" in run("live_async.py", SAMPLES / "bbb_640x360.mp4")
+
+
 @pytest.mark.slow
 def test_upscale_file(tmp_path: Path) -> None:
     assert "132 frames" in run("upscale_file.py", SAMPLES / "bbb_640x360.mp4", tmp_path / "out.mp4")
