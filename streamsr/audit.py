@@ -1,6 +1,7 @@
 """Whether an output kept everything of its input: a list of checks, each with what was seen."""
 
 import os
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +33,16 @@ DEFAULT = 1
 """The bit of a stream's disposition that makes players choose it."""
 
 _MUXER_TAGS = frozenset(
-    {"encoder", "major_brand", "minor_version", "compatible_brands", "creation_time", "handler_name", "vendor_id"}
+    {
+        "encoder",
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "creation_time",
+        "handler_name",
+        "vendor_id",
+        "software",
+    }
 )
 _MUXER_PREFIXES = ("_statistics", "number_of_", "bps", "duration", "source_id", "mirror_", "id3v2_priv")
 
@@ -290,10 +300,15 @@ def _base(chapter: Any) -> Fraction:
 def _metadata(before: Contents, after: Contents) -> Iterator[Check]:
     got = {key.lower(): value for key, value in after.metadata.items()}
     wanted = {k: v for k, v in before.metadata.items() if not _is_muxers(k.lower())}
-    gone = [key for key, value in wanted.items() if got.get(key.lower()) != value]
+    gone = [key for key, value in wanted.items() if _numbers(got.get(key.lower(), "")) != _numbers(value)]
     if wanted:
         detail = f"{len(wanted)} entries" if not gone else f"missing or changed: {', '.join(gone)}"
         yield Check("metadata", LOST if gone else KEPT, detail)
+
+
+def _numbers(value: str) -> str:
+    """The value with its decimal fractions shortened: MP4 stores a location as numbers, not as it was written."""
+    return re.sub(r"(\.\d*?)0+(?!\d)", r"\1", value)
 
 
 def _is_muxers(key: str) -> bool:

@@ -17,6 +17,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
+from streamsr.sinks.muxer import OF_MP4_ITSELF
 from streamsr.sinks.subtitles import OWN, TEXT, TextConverter
 from streamsr.sources.file import main_video, open_input
 
@@ -66,7 +67,8 @@ class StreamCopy:
         """Add all streams to ``output`` in the input's order, before its header is written; returns the new video."""
         video: VideoStream | None = None
         container = output.format.name
-        output.metadata.update(self.input.metadata)
+        own = OF_MP4_ITSELF - {"creation_time"}
+        output.metadata.update({key: value for key, value in self.input.metadata.items() if key not in own})
         for stream in self.input.streams:
             if self._main is not None and stream.index == self._main.index:
                 video = add_video()

@@ -50,7 +50,7 @@ def muxer_options(container_format: str, time_base: Fraction, source: InputConta
         both = lcm(scale, ticks)
         scale = both if both < MOVIE_TIMESCALE_LIMIT else scale
     options = {"movie_timescale": str(scale), **SAME_BYTES}
-    if source is not None and {key.lower() for key in source.metadata} - _MP4_TAGS - _OF_MP4_ITSELF:
+    if source is not None and {key.lower() for key in source.metadata} - _MP4_TAGS - OF_MP4_ITSELF:
         options["movflags"] = "use_metadata_tags"
     return options
 
@@ -65,4 +65,5 @@ def _mp4_ticks(time_base: Fraction, stream: Stream | None = None) -> int:
     return ticks
 
 
-_OF_MP4_ITSELF = frozenset({"major_brand", "minor_version", "compatible_brands", "creation_time"})
+OF_MP4_ITSELF = frozenset({"major_brand", "minor_version", "compatible_brands", "creation_time"})
+"""What FFmpeg reads from an MP4's own fields as if it were metadata."""
