@@ -101,10 +101,10 @@ class Pipeline:
         import asyncio  # 0.05 s: only for who uses it
 
         while True:
-            frame = await asyncio.to_thread(self.get)
-            if frame is None:
+            upscaled = await asyncio.to_thread(self.get)
+            if upscaled is None:
                 return
-            yield frame
+            yield upscaled
 
     def get(self, timeout_s: float | None = None) -> Frame | None:
         """The next frame, None after the last; in the ``with`` block. Raises TimeoutError when none comes in time."""
