@@ -16,7 +16,7 @@ from streamsr.cli_options import Seconds, engine_options, stats_written, write_t
 from streamsr.errors import Cancelled, SinkError, StreamsrError
 
 if TYPE_CHECKING:
-    from streamsr.audit import Check
+    from streamsr.checks import Check
     from streamsr.frame import Frame
     from streamsr.job import Options
     from streamsr.stats import Recorder
@@ -219,7 +219,7 @@ def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json:
 
 def _report(target: Path, checks: "list[Check]") -> None:
     """Print what an audit found. Raises SinkError on a loss."""
-    from streamsr.audit import lost, table
+    from streamsr.checks import lost, table
 
     for line in table(checks):
         print(line)

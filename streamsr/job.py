@@ -24,7 +24,7 @@ from streamsr.upscaler import Upscaler
 from xlsr_model import weights
 
 if TYPE_CHECKING:
-    from streamsr.audit import Check
+    from streamsr.checks import Check
 
 log = logging.getLogger("streamsr")
 

@@ -8,7 +8,8 @@ from typing import Any
 import av
 import pytest
 
-from streamsr.audit import LOST, NOTE, Check, audit, lost, table
+from streamsr.audit import audit
+from streamsr.checks import LOST, NOTE, Check, lost, table
 from streamsr.errors import SourceError
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, make_video

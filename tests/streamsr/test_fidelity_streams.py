@@ -9,7 +9,8 @@ import av
 import cv2
 import pytest
 
-from streamsr.audit import audit, lost
+from streamsr.audit import audit
+from streamsr.checks import lost
 from streamsr.sinks.subtitles import words
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, look, make_video, picture
