@@ -258,7 +258,7 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path, model: Path, name: str) ->
     if name == "out.png":
         source = _noise(tmp_path / "in.png")
     else:
-        source = make_video(tmp_path / f"in{name[3:]}", size=(160, 120), pts=range(30), audio=["aac"])
+        source = make_video(tmp_path / f"in{name[3:]}", size=(160, 120), pts=range(60), audio=["aac"])
     folder = tmp_path / "disk"
     folder.mkdir()
 
