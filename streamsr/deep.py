@@ -38,11 +38,6 @@ def deepened(deep: Deep, lr: Image, hr: Image) -> Deep:
     return result
 
 
-def to_8_bits(deep: Deep) -> Image:
-    """The nearest 8-bit picture."""
-    return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
 def enlarged(plane: NDArray[np.uint8] | NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.uint16]:
     """A plane [H, W] over the full range of its type, such as alpha, as uint16 at (width, height), bicubic."""
     import cv2

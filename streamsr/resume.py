@@ -78,7 +78,7 @@ def upscale_resumable(
         container = check_output(target, overwrite=overwrite)
         spans = plan(source, begin=begin, end=end, seconds=seconds)
 
-        def new_sink() -> FileSink:
+        def new_sink(*, quiet: bool = False) -> FileSink:
             return FileSink(
                 ledger.folder / f"joined{target.suffix}",
                 info,
@@ -89,6 +89,7 @@ def upscale_resumable(
                 encoder_threads=encoding.threads,
                 overwrite=True,
                 strict=strict,
+                quiet=quiet,
                 copy_from=source,
                 begin=begin,
                 end=end,
@@ -129,7 +130,7 @@ def upscale_resumable(
                         progress=progress,
                     )
                     ledger.finish(number, frames=frames)
-                with new_sink() as sink:
+                with new_sink(quiet=True) as sink:
                     shift = round(sink.zero / info.time_base)
                     join([ledger.path(i) for i in range(len(spans))], sink, time_base=info.time_base, shift=shift)
                     sink.commit()

@@ -30,19 +30,27 @@ COVERS = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "we
 class StreamCopy:
     """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
 
-    What the output's container cannot hold is left out and named in ``lost`` and in the log; a text subtitle is
-    rewritten in the container's own format instead, and named in ``changed``. ``begin`` and ``end``
-    (seconds on the input's clock, None for open) cut the copied streams. ``zero`` is the time that becomes the output's
-    zero: ``begin``, or the first frame's where that is negative, since MP4 shows nothing before zero. ``input`` is the
-    opened file.
+    What the output's container cannot hold is left out and named in ``lost``; a text subtitle is rewritten in the
+    container's own format instead, and named in ``changed``. Unless ``quiet``, the log says so.
+
+    begin, end  span of the copied streams in seconds on the input's clock, None for open
+    zero        the time that becomes the output's zero: ``begin``, or the first frame's where that is negative, since
+                MP4 shows nothing before zero
+    input       the opened file
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, begin: Fraction | None = None, end: Fraction | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        begin: Fraction | None = None,
+        end: Fraction | None = None,
+        quiet: bool = False,
     ) -> None:
         self._path = path
         self.input = open_input(path)
         self._begin, self._end = begin, end
+        self._level = logging.DEBUG if quiet else logging.WARNING
         self._main = main_video(self.input)
         self.zero = Fraction(0) if begin is None else begin
         if begin is None and self._main is not None and self._main.start_time is not None and self._main.time_base:
@@ -118,7 +126,7 @@ class StreamCopy:
             self.changed.append(
                 f"subtitle stream {stream.index} ({codec}) becomes {converter.codec} without its styles"
             )
-            log.warning("%s: all that %s can hold", self.changed[-1], output.format.name)
+            log.log(self._level, "%s: all that %s can hold", self.changed[-1], output.format.name)
             text: Stream = converter.stream
             return text
         copied: Stream = output.add_stream_from_template(stream)
@@ -135,7 +143,7 @@ class StreamCopy:
 
     def _lose(self, what: str) -> None:
         self.lost.append(what)
-        log.warning("left out: %s", what)
+        log.log(self._level, "left out: %s", what)
 
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Mux every packet up to this time on the output's clock, or all that are left."""

@@ -38,6 +38,7 @@ class FileSink:
     size       (width, height) of the frames that will come
     copy_from  file whose other streams, chapters and metadata are carried over
     begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero, also for the frames
+    quiet      do not say again what the output cannot hold
     strict     refuse an output that cannot hold everything of ``copy_from`` as it is
     codec, crf, preset, encoder_threads  see `streamsr.sinks.encode.Encoding`
 
@@ -56,6 +57,7 @@ class FileSink:
         encoder_threads: int | None = None,
         overwrite: bool = False,
         strict: bool = False,
+        quiet: bool = False,
         copy_from: str | os.PathLike[str] | None = None,
         begin: Fraction | None = None,
         end: Fraction | None = None,
@@ -67,6 +69,7 @@ class FileSink:
         if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
             raise SinkError(f"{self.path}: is the input")
         self._info, self._size, self._overwrite, self._strict = info, size, overwrite, strict
+        self._quiet = quiet
         self._copy_from, self._begin, self._end = copy_from, begin, end
         self._record = record or Recorder()
         self._part = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
@@ -81,13 +84,13 @@ class FileSink:
     def __enter__(self) -> Self:
         try:
             if self._copy_from is not None:
-                self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end)
+                self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet)
                 self.zero = self._copy.zero
             source = self._copy.input if self._copy is not None else None
             options = muxer_options(self._container_format, self._info.time_base, source)
             self._output = av.open(str(self._part), "w", format=self._container_format, container_options=options)
             self.lost = self._encoding.lost(self._info)
-            for line in self.lost:
+            for line in self.lost if not self._quiet else ():
                 log.warning("%s", line)
             if self._copy is not None:
                 self._stream = self._copy.prepare(self._output, self._add_video)

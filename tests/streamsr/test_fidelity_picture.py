@@ -10,13 +10,18 @@ import pytest
 from numpy.typing import NDArray
 
 from streamsr.color import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorTags
-from streamsr.deep import deepened, to_8_bits
+from streamsr.deep import Deep, deepened
 from streamsr.hdr import HdrMetadata, hdr_of
 from streamsr.pixels import FrameReader, FrameWriter, depth_of, has_alpha
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import make_video, picture
 
 HDR10 = HdrMetadata((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 1, 10000000), (1000, 400))
+
+
+def to_8_bits(deep: Deep) -> NDArray[np.uint8]:
+    """The nearest 8-bit picture."""
+    return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def first_frame(path: Path) -> Any:

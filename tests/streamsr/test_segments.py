@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -380,3 +381,13 @@ def test_the_ledger_is_readable(unfinished: Path) -> None:
     lines = (unfinished.with_name("out.mkv.resume") / LEDGER).read_text().splitlines()
     assert {"input", "model", "codec", "versions", "encoder threads"} <= set(json.loads(lines[0]))
     assert all({"segment", "frames", "bytes", "blake2b"} == set(json.loads(line)) for line in lines[1:])
+
+
+def test_what_the_container_cannot_hold_is_said_once(tmp_path: Path, upscale: Command) -> None:
+    def prepare(container: Any, _video: Any) -> None:
+        container.add_attachment("a.ttf", "font/ttf", b"font")
+
+    film = make_video(tmp_path / "in.mkv", prepare=prepare)
+    done = upscale(film, tmp_path / "out.mp4", "--resume")
+    assert done.status == 0
+    assert done.err.count("left out") == 1
