@@ -39,7 +39,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--host", default="127.0.0.1", show_default=True, help="Serve the web page here,")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="at this port.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Record into a .mkv, .mp4 or .ts file.")
-@click.option("--publish", metavar="URL", help="Send to rtmp://, rtsp://, udp:// or tcp://.")
+@click.option("--publish", metavar="URL", help="Send to rtmp://, rtsp://, udp://, tcp:// or, as a camera, to camera:.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing recording.")
 @engine_options

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's windows (its issue 29195)
 
 from streamsr.errors import ModelError, SinkError
+from streamsr.frame import StreamInfo
 from streamsr.job import target_size
 from streamsr.pipeline import Pipeline
 from streamsr.sinks import Sink
@@ -95,7 +96,7 @@ def run_live(
         stack.enter_context(upscaler)
         size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         sinks: list[Sink] = [
-            stack.enter_context(StreamSink(target, info, size, overwrite=o.overwrite, record=record))
+            stack.enter_context(_outlet(target, info, size, o, record))
             for target in (o.record, o.publish)
             if target is not None
         ]
@@ -118,6 +119,14 @@ def run_live(
             record.latency(time.monotonic() - frame.arrival_s, "shown")
         for sink in sinks:
             sink.commit()
+
+
+def _outlet(target: str | Path, info: StreamInfo, size: tuple[int, int], o: LiveOptions, record: Recorder) -> Sink:
+    if target == "camera:":
+        from streamsr.sinks.virtual import VirtualCameraSink
+
+        return VirtualCameraSink(info, size)
+    return StreamSink(target, info, size, overwrite=o.overwrite, record=record)
 
 
 def _previews(o: LiveOptions, record: Recorder, opened: Callable[[str], None], source: Source) -> list[Preview]:

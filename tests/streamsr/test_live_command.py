@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
@@ -190,3 +193,36 @@ def test_a_receiver_that_goes_is_an_error(tmp_path: Path) -> None:
         frames = (Frame(rng.integers(0, 256, (64, 96, 3), np.uint8), 3600 * i, INFO.time_base) for i in range(2000))
         with sink, pytest.raises(SinkError):
             collections.deque(map(sink.write, frames), maxlen=0)
+
+
+class Camera:
+    """In place of pyvirtualcam's, which needs a kernel module."""
+
+    seen: ClassVar[list[tuple[object, ...]]] = []
+
+    def __init__(self, *arguments: object) -> None:
+        self.seen.append(arguments)
+
+    def send(self, rgb: NDArray[np.uint8]) -> None:
+        self.seen.append(rgb.shape)
+
+    def close(self) -> None:
+        self.seen.append(("closed",))
+
+
+def test_a_virtual_camera_gets_the_frames(
+    streamsr: Command, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", types.SimpleNamespace(Camera=Camera))
+    film = make_video(tmp_path / "in.mp4", pts=range(3))
+    assert streamsr("live", film, "--publish", "camera:", "--model", model).status == 0
+    assert Camera.seen == [(192, 144, 25.0), *[(144, 192, 3)] * 3, ("closed",)]
+
+
+def test_a_missing_virtual_camera_is_one_clear_line(
+    streamsr: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
+    result = streamsr("live", PATTERN, "--publish", "camera:", "--model", model)
+    assert result.status == 1
+    assert "pip install pyvirtualcam" in result.err

@@ -1,0 +1,44 @@
+"""A camera that other programs can open, through pyvirtualcam where it is installed."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from streamsr.errors import SinkError
+from streamsr.frame import Frame, StreamInfo
+
+RATE = 30.0
+"""Announced where the source's is unknown."""
+
+
+class VirtualCameraSink:
+    """Frames of ``size`` (width, height) to the first free virtual camera. See `streamsr.sinks.Sink`."""
+
+    def __init__(self, info: StreamInfo, size: tuple[int, int]) -> None:
+        self._rate, self._size = float(info.rate or RATE), size
+        self._camera: Any = None  # pyvirtualcam has no types
+
+    def __enter__(self) -> Self:
+        try:
+            import pyvirtualcam
+        except ModuleNotFoundError:
+            raise SinkError("a virtual camera needs pyvirtualcam: pip install pyvirtualcam") from None
+        try:
+            self._camera = pyvirtualcam.Camera(*self._size, self._rate)
+        except RuntimeError as error:
+            raise SinkError(f"no virtual camera: {str(error).splitlines()[0]}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+
+    def write(self, frame: Frame) -> None:
+        try:
+            self._camera.send(frame.rgb)
+        except RuntimeError as error:
+            raise SinkError(f"the virtual camera failed: {error}") from error
+
+    def commit(self) -> None: ...
