@@ -63,4 +63,4 @@ def upscale(streamsr: Command, model: Path) -> Command:
 def command(*args: object, **how: object) -> "subprocess.CompletedProcess[str]":
     """Run ``streamsr`` as its own process."""
     words = [sys.executable, "-m", "streamsr.cli", *map(str, args)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, **how)  # type: ignore[call-overload]
+    return subprocess.run(words, capture_output=True, text=True, check=False, **{"timeout": 120, **how})  # type: ignore[call-overload]
