@@ -35,23 +35,25 @@ nothing behind, and the line is what the user sees.
 
 ## Rules
 
-- **Times.** Every frame keeps its own time, exactly, up to the output's tick: MP4 takes the input's time base, Matroska
-  has ticks of 1 ms. Nothing is moved, also where sound begins before zero (the priming samples of AAC): such packets
-  stay before zero. Only a film whose first *picture* stands before zero is moved to zero, all of it alike, and the audit
-  notes the shift. A first frame that claims to come after the second, as cut transport streams have it, is put before it.
+- **Times.** Every frame keeps its own time, exactly, up to the output's tick: MP4 takes the input's time base,
+  Matroska has ticks of 1 ms. Nothing is moved, also where sound begins before zero (the priming samples of AAC):
+  such packets stay before zero. Only a film whose first *picture* stands before zero is moved to zero, all of it
+  alike, and the audit notes the shift. A first frame that claims to come after the second, as cut transport streams
+  have it, is put before it.
 - **Streams.** Everything beside the main video is copied packet by packet, with language, title and flags. What a
-  container cannot hold is named before the work starts, with a word if a .mkv output would hold it; text subtitles become
-  the container's own kind, without their styles. `--strict` refuses instead of either.
-- **Picture.** Depth is kept as far as the codec goes (h264 and av1 10 bits, hevc 12, ffv1 16): the network sees 8 bits,
-  its detail is added to a bicubic of the full depth, except differences within one level of 8 bits. HDR10 and HLG keep
-  their tags and mastering metadata; of Dolby Vision and HDR10+ the base layer is upscaled, which is said. Interlaced films
-  are deinterlaced by bwdif unless `--interlaced keep` or `error`. Opacity is kept by ffv1 and named as lost elsewhere.
+  container cannot hold is named before the work starts, with a word if a .mkv output would hold it; text subtitles
+  become the container's own kind, without their styles. `--strict` refuses instead of either.
+- **Picture.** Depth is kept as far as the codec goes (h264 and av1 10 bits, hevc 12, ffv1 16): the network sees 8
+  bits, its detail is added to a bicubic of the full depth, except differences within one level of 8 bits. HDR10 and
+  HLG keep their tags and mastering metadata; of Dolby Vision and HDR10+ the base layer is upscaled, which is said.
+  Interlaced films are deinterlaced by bwdif unless `--interlaced keep` or `error`. Opacity is kept by ffv1 and
+  named as lost elsewhere.
 - **Interruptions.** `--resume` works in closed segments cut at key frames, each a pure function of input, model and
-  settings, in a folder `OUT.resume` beside the output with a synced ledger; running the same command again goes on. A
-  changed input, model, setting or library version is named and refused. The encoder has four threads, on every machine,
-  and x264 does without AVX-512, with which it gives different bytes from run to run.
-- **Limits.** `--max-pixels` (default 67108864), 200 streams, eight damaged frames in a row; a file may not name others to
-  open.
+  settings, in a folder `OUT.resume` beside the output with a synced ledger; running the same command again goes on.
+  A changed input, model, setting or library version is named and refused. The encoder has four threads, on every
+  machine, and x264 does without AVX-512, with which it gives different bytes from run to run.
+- **Limits.** `--max-pixels` (default 67108864), 200 streams, eight damaged frames in a row; a file may not name
+  others to open.
 
 ## Files
 
