@@ -1,6 +1,7 @@
 """What stands beside the main video, and every time, from MP4 and Matroska into MP4 and Matroska."""
 
 import io
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,20 @@ def test_an_mpeg_ts_whose_clock_wraps_keeps_its_times(tmp_path: Path, upscale: C
     for extension in CONTAINERS:
         done = upscale(wrapped, tmp_path / f"out.{extension}", "--audit")
         assert done.status == 0, done.out + done.err
+
+
+@pytest.mark.parametrize("more", [(), ("--resume", "--segment", "0.3")], ids=["plain", "resumable"])
+@pytest.mark.parametrize("target", CONTAINERS)
+def test_frames_that_an_edit_list_hides_stay_hidden(
+    tmp_path: Path, upscale: Command, target: str, more: tuple[str, ...]
+) -> None:
+    """A cut without re-encoding: the file begins with seven frames that only serve to decode the eighth."""
+    film = make_video(tmp_path / "film.mp4", pts=range(50), options={"g": "25", "bf": "2"}, audio=["aac"])
+    content = bytearray(film.read_bytes())
+    place = content.find(b"elst") + 12  # after version and count: duration, then the first tick shown
+    duration, first = struct.unpack_from(">Ii", content, place)
+    struct.pack_into(">Ii", content, place, duration, first + 7 * 512)
+    film.write_bytes(content)
+    done = upscale(film, tmp_path / f"out.{target}", "--audit", *more)
+    assert done.status == 0, done.out + done.err
+    assert "43 in, 43 out" in done.out
