@@ -37,14 +37,15 @@ class Film:
         self.shift = Fraction(0)
 
     def add(self, seen: VideoFrame | None, got: VideoFrame | None) -> None:
-        for frame, times in ((seen, self._seen), (got, self._got)):
-            if frame is not None:
-                pts = frame.pts
-                # Two frames at one time cannot be shown; as for the source, the next tick keeps order and count.
-                if pts is None or (times and pts <= times[-1]):
-                    self._untimed += frame is seen
-                    pts = times[-1] + 1 if times else 0
-                times.append(pts)
+        if seen is not None:
+            pts = seen.pts
+            # Two frames at one time cannot be shown; as for the source, the next tick keeps order and count.
+            if pts is None or (self._seen and pts <= self._seen[-1]):
+                self._untimed += 1
+                pts = self._seen[-1] + 1 if self._seen else 0
+            self._seen.append(pts)
+        if got is not None:
+            self._got.append(got.pts if got.pts is not None else (self._got[-1] + 1 if self._got else 0))
         if seen is None or got is None:
             return
         if self._first is None:

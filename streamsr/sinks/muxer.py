@@ -17,8 +17,9 @@ MP4_MIN_TICKS = 10_000
 MOVIE_TIMESCALE_LIMIT = 1 << 31
 """MP4's movie ticks a second are a signed 32 bit number."""
 
-SAME_BYTES = {"fflags": "bitexact"}
-"""No random identifiers: the same work gives the same file."""
+SAME_BYTES = {"fflags": "+bitexact"}
+"""No random identifiers: the same work gives the same file. The plus keeps FFmpeg's other flags, such as the one that
+lets it repack a stream for the container."""
 
 _MP4_TAGS = frozenset(
     {"title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description"}

@@ -218,3 +218,19 @@ def test_frames_that_an_edit_list_hides_stay_hidden(
     done = upscale(film, tmp_path / f"out.{target}", "--audit", *more)
     assert done.status == 0, done.out + done.err
     assert "43 in, 43 out" in done.out
+
+
+@pytest.mark.parametrize("target", CONTAINERS)
+def test_a_transport_stream_is_repacked(tmp_path: Path, upscale: Command, target: str) -> None:
+    """Its AAC has a header before each packet, its H.264 start codes, which other containers do not want."""
+    film = make_video(tmp_path / "film.ts", pts=range(20), audio=["aac"], audio_frames=40, options={"bf": "2"})
+    done = upscale(film, tmp_path / f"out.{target}", "--audit")
+    assert done.status == 0, done.out + done.err
+    assert look(tmp_path / f"out.{target}").kinds == ["video:h264", "audio:aac"]
+
+
+def test_frames_that_all_claim_one_time_are_kept(tmp_path: Path, upscale: Command) -> None:
+    film = make_video(tmp_path / "film.mkv", pts=[0, 1, 2, 3], time_base=Fraction(1, 90000), options={"bf": "0"})
+    done = upscale(film, tmp_path / "out.mkv", "--audit")
+    assert done.status == 0, done.out + done.err
+    assert "4 in, 4 out" in done.out
