@@ -10,7 +10,7 @@ import numpy as np
 
 from streamsr.budget import Allowance, Costs, Situation, Take, decide, too_late
 from streamsr.buffers import BufferPool
-from streamsr.changes import affected_cells, no_cells, regions_of
+from streamsr.changes import affected_cells, no_cells, regions_of, tiles_of
 from streamsr.engines import Cells, Image, Tile
 from streamsr.frame import Frame, StreamInfo
 from streamsr.region import CELL, Region
@@ -75,12 +75,15 @@ class LiveStage:
         whole, half = Region.of(info.width, info.height), Region.of(info.width, max(info.height // 2, 1))
         hr = self._pool.take((info.height * self._engine.scale, info.width * self._engine.scale, 3))
         self._engine.run([Tile(lr, hr, whole)])
-        for regions in ([whole], [half]):
-            self._run(lr, hr, regions)
-            self._enlarge(lr, hr, regions)
+        for region in (whole, half):
+            self._run(hr, [Tile(lr, hr, region)])
+            self._enlarge(lr, hr, [region])
+        cells = no_cells(info.width, info.height)
+        cells[::2, ::2] = True
+        self._run(hr, self._tiles(lr, cells))
         self._sized(hr)
         scores(lr, lr)
-        regions_of(affected_cells(lr, lr), info.width, info.height, region_cost=self._engine.region_cost)
+        affected_cells(lr, lr)
 
     def frame(self, frame: Frame, *, waiting: int = 0) -> Frame | None:
         """The frame upscaled, with the picture it came from as its ``lr``; None when it is dropped.
@@ -94,7 +97,7 @@ class LiveStage:
         last = self._last if self._last is not None and self._last.lr.shape == lr.shape else None
         changed = ~no_cells(width, height) if last is None else affected_cells(last.lr, lr)
         stale = changed.copy() if last is None else changed | last.stale
-        regions = regions_of(stale, width, height, region_cost=self._engine.region_cost)
+        everything = self._tiles(lr, stale)
         self._wait_on(stale & ~changed)
         changed_pixels = self._area(changed, width, height)
         now = self._clock()
@@ -105,7 +108,7 @@ class LiveStage:
                 waiting=waiting,
                 silent_s=now - self._shown_s,
                 interval_s=self._interval_s,
-                all_s=self._network.predict(self._work(regions)),
+                all_s=self._network.predict(self._work(everything)),
                 least_s=self._network.predict(TILE_PIXELS),
                 resize_s=self._resize.predict(changed_pixels),
                 other_s=self._other.predict(1),
@@ -121,13 +124,13 @@ class LiveStage:
         spent_s = now - start
         begin = now
         before, hr = last, None if last is None else last.hr
-        by_network: Sequence[Region] = []
-        if hr is None or regions:
+        by_network: Sequence[Tile] = []
+        if hr is None or everything:
             hr = self._pool.take((height * self._engine.scale, width * self._engine.scale, 3))
             if before is not None and not changed.all():
                 np.copyto(hr, before.hr)
             spent_s += self._clock() - begin
-            by_network = regions
+            by_network = everything
             if decision.take is not Take.ALL:
                 picked, by_network = no_cells(width, height), []
                 if decision.take is Take.SOME:
@@ -136,13 +139,16 @@ class LiveStage:
                 self._enlarge(lr, hr, enlarged)
                 for region in enlarged:  # merged regions hold more than what changed
                     stale[_cells_within(region, width, height)] = True
-            for region in by_network:
-                stale[_cells_within(region, width, height)] = False
-            self._run(lr, hr, by_network)
+            for tile in by_network:
+                if tile.cells is None:
+                    stale[_cells_within(tile.region, width, height)] = False
+                else:
+                    stale = stale & ~tile.cells  # not in place: the tile may hold this very array
+            self._run(hr, by_network)
         if not by_network:
             self._network.doubt()
         begin = self._clock()
-        shown = self._sized(hr) if regions or before is None else before.shown
+        shown = self._sized(hr) if everything or before is None else before.shown
         self._last = _Last(lr, hr, shown, stale)
         done = self._clock()
         self._other.learn(1, spent_s + done - begin)
@@ -165,19 +171,19 @@ class LiveStage:
 
     def _some(
         self, before: _Last | None, lr: Image, changed: Cells, stale: Cells, network_s: float
-    ) -> tuple[Cells, list[Region]]:
-        """The cells that the network takes within ``network_s``, and regions that hold them."""
+    ) -> tuple[Cells, list[Tile]]:
+        """The cells that the network takes within ``network_s``, and the work for them."""
         height, width = lr.shape[:2]
-        tiles = Tiles(scores(lr if before is None else before.lr, lr), tiles_with(changed), self._age, self._taken)
+        known = Tiles(scores(lr if before is None else before.lr, lr), tiles_with(changed), self._age, self._taken)
         count = int(tiles_with(stale).sum())
         while count > 0:
-            chosen = choose(tiles, count)
+            chosen = choose(known, count)
             picked = cells_of(chosen, stale) & stale
-            regions = regions_of(picked, width, height, region_cost=self._engine.region_cost)
-            cost_s = self._network.predict(self._work(regions))
+            tiles = self._tiles(lr, picked)
+            cost_s = self._network.predict(self._work(tiles))
             if cost_s <= network_s:
                 self._taken = chosen
-                return picked, regions
+                return picked, tiles
             count = min(int(count * network_s / cost_s), count - 1)
         return no_cells(width, height), []
 
@@ -188,13 +194,17 @@ class LiveStage:
             self._age, self._taken = np.zeros(tiles.shape, np.int64), np.zeros(tiles.shape, np.bool_)
         self._age = np.where(tiles, self._age + 1, 0)
 
-    def _run(self, lr: Image, hr: Image, regions: Sequence[Region]) -> None:
-        """The network on these regions, its cost learned."""
-        if regions:
+    def _tiles(self, lr: Image, cells: Cells) -> list[Tile]:
+        """The network's work for these cells, into a picture yet to be given."""
+        return tiles_of(self._engine, lr, lr, cells)
+
+    def _run(self, hr: Image, tiles: Sequence[Tile]) -> None:
+        """Do this work, and learn what it costs."""
+        if tiles:
             begin = self._clock()
             with self._record.stage("network"):
-                self._engine.run([Tile(lr, hr, region) for region in regions])
-            self._network.learn(self._work(regions), self._clock() - begin)
+                self._engine.run([tile._replace(hr=hr) for tile in tiles])
+            self._network.learn(self._work(tiles), self._clock() - begin)
 
     def _enlarge(self, lr: Image, hr: Image, regions: Sequence[Region]) -> None:
         """Bicubic interpolation of these regions, its cost learned."""
@@ -217,13 +227,16 @@ class LiveStage:
         with self._record.stage("resize"):
             return resized(hr, self._upscaler.size)
 
-    def _work(self, regions: Sequence[Region]) -> int:
-        """Pixels that the engine computes for these regions."""
-        cost = self._engine.region_cost
-        if not cost:
-            return sum(region.area for region in regions)
-        halo = 2 * self._engine.halo
-        return sum((region.width + halo) * (region.height + halo) + cost for region in regions)
+    def _work(self, tiles: Sequence[Tile]) -> int:
+        """Pixels that the engine computes for these tiles, its cost of each counted as pixels."""
+        halo, cost = 2 * self._engine.halo, self._engine.region_cost
+        pixels = 0
+        for tile in tiles:
+            if tile.cells is None:
+                pixels += (tile.region.width + halo) * (tile.region.height + halo) + cost
+            else:
+                pixels += _pixels_of(tile) + cost
+        return pixels
 
     def _area(self, cells: Cells, width: int, height: int) -> int:
         return round(float(np.count_nonzero(cells)) / cells.size * width * height)
@@ -238,20 +251,27 @@ class LiveStage:
         self._record.latency(age_s, "upscaled")
         return True
 
-    def _count(self, by_network: Sequence[Region], stale: Cells, width: int, height: int) -> None:
-        network, poor = sum(region.area for region in by_network), self._area(stale, width, height)
+    def _count(self, by_network: Sequence[Tile], stale: Cells, width: int, height: int) -> None:
+        network, poor = sum(map(_pixels_of, by_network)), self._area(stale, width, height)
         reused = max(width * height - network - poor, 0)
         self._record.pixels(total=width * height, reused=reused, resized=min(poor, width * height - network))
 
-    def _count_fate(self, by_network: Sequence[Region], stale: Cells, pixels: int) -> None:
+    def _count_fate(self, by_network: Sequence[Tile], stale: Cells, pixels: int) -> None:
         poor = bool(stale.any())
         if not poor:
             self._record.sharp += 1
         if not by_network:
             self._record.count("resized" if poor else "reused")
         else:
-            whole = not poor and sum(region.area for region in by_network) == pixels
+            whole = not poor and sum(map(_pixels_of, by_network)) == pixels
             self._record.count("network" if whole else "partial")
+
+
+def _pixels_of(tile: Tile) -> int:
+    """Pixels of a tile that were asked for."""
+    if tile.cells is None:
+        return tile.region.area
+    return min(int(np.count_nonzero(tile.cells)) * CELL * CELL, tile.region.area)
 
 
 def _cells_within(region: Region, width: int, height: int) -> tuple[slice, slice]:
