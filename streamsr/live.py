@@ -67,7 +67,7 @@ class LiveStage:
         self._record.budget_s = budget_s
 
     def warm(self, info: StreamInfo) -> None:
-        """Compute pictures of the stream's size before it starts: the first costs are learned, memory is touched."""
+        """Compute pictures of the stream's size before it starts: costs are learned, memory touched, loops compiled."""
         if info.rate:
             self._interval_s = float(1 / info.rate)
         rng = np.random.default_rng(0)
@@ -81,6 +81,7 @@ class LiveStage:
         cells = no_cells(info.width, info.height)
         cells[::2, ::2] = True
         self._run(hr, self._tiles(lr, cells))
+        regions_of(cells, info.width, info.height, region_cost=RESIZE_COST)
         self._sized(hr)
         scores(lr, lr)
         affected_cells(lr, lr)
