@@ -22,6 +22,7 @@ class Config:
     video: int = (
         0  # versions of each picture degraded as video is, in place of the clean one; 0 trains on clean pictures
     )
+    graphics: int = 0  # drawn pictures of flat, saturated colours beside the photographs
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
     clipped: bool = True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
     variance_scale: float = 0.1  # of the He-normal initialisation

@@ -19,6 +19,7 @@ from xlsr_model.config import Config, config_dict, make_config
 from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import value_and_gradient
+from xlsr_model.graphics import drawn_pairs
 from xlsr_model.network import Arrays, check_weights, initial_weights
 from xlsr_model.qat import fake_quantisers, has_ranges, with_ranges, without_ranges
 from xlsr_model.schedule import learning_rate
@@ -47,7 +48,11 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
     training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
     held_out = _as_video(config, load_pairs(validation, config.scale))
     patches = Patches(
-        _as_video(config, load_pairs(training, config.scale, smallest=config.patch)),
+        _as_video(
+            config,
+            load_pairs(training, config.scale, smallest=config.patch)
+            + drawn_pairs(config.graphics, config.scale, config.seed),
+        ),
         config.scale,
         config.batch,
         config.patch,
