@@ -12,8 +12,8 @@ import numpy as np
 from streamsr import FileSource, Upscaler
 
 ROOT = Path(__file__).parents[1]
-FRAME = 60
-DETAIL = slice(40, 200), slice(225, 435)  # rows, columns of the 640x360 frame
+FRAME = 40
+DETAIL = slice(10, 130), slice(170, 320)  # rows, columns of the 640x360 frame
 GAP = 8
 
 
