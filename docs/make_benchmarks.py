@@ -238,22 +238,24 @@ def main() -> None:
         "",
     ]
     lines += [
-        "| clip | frames | frames/s | seconds | bound | seconds / bound | with start | with start / own CPU | peak memory |",
+        "| clip | frames | frames/s | seconds | bound | seconds / bound | with start "
+        "| with start / own CPU | peak memory |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, r in reports.items():
         c = r.command
         lines.append(
             f"| {name} | {c.frames} | {c.steady_fps:.1f} | {c.steady_s:.2f} | {c.bound_s:.2f} | "
-            f"{c.steady_s / c.bound_s:.2f} | {c.wall_s:.2f} | {c.wall_s / (c.cpu_s / r.cores):.2f} | {c.peak_mib:.0f} MiB |"
+            f"{c.steady_s / c.bound_s:.2f} | {c.wall_s:.2f} | {c.wall_s / (c.cpu_s / r.cores):.2f} | "
+            f"{c.peak_mib:.0f} MiB |"
         )
     lines += [
         "",
         "The bound is the CPU time of decoding, network, conversion and encoding measured alone, divided by the cores",
         "(asked: at most 1.15 times it, and 30 frames a second). *Seconds* count from the opened command line,",
-        "*with start* from the shell; the last ratio is to the CPU seconds that the command itself used, divided by the",
-        "cores: 1.00 would be no idle core. The bound is too low for a film whose frames cost the encoder more in their",
-        f"order than the {FRAMES} frames in turn that were measured.",
+        "*with start* from the shell; the last ratio is to the CPU seconds that the command itself used, divided by",
+        "the cores: 1.00 would be no idle core. The bound is too low for a film whose frames cost the encoder more in",
+        f"their order than the {FRAMES} frames in turn that were measured.",
         "",
         "## Reuse of unchanged parts",
         "",
