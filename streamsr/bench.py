@@ -118,7 +118,9 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
             clip = Path(folder) / "made.mp4"
             _make_clip(clip)
         stages = _Stages(clip, model, Path(folder), stack)
-        timings = _interleaved(stages.all, repetitions)
+        peaks: list[float] = []
+        sample = _peak_sampler(stack, peaks)
+        timings = _interleaved(stages.all, repetitions, sample)
         command = _command(clip, model, Path(folder), timings)
         info = stages.info
         return Report(
@@ -128,7 +130,7 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
             stages.scale,
             f"{info.width}x{info.height}",
             f"{info.width * stages.scale}x{info.height * stages.scale}",
-            _peak(),
+            round(max(peaks) / 1e9, 1) if peaks else None,
             timings,
             command,
         )
@@ -206,7 +208,8 @@ def _discard(_result: object) -> None:
     return
 
 
-def _interleaved(stages: dict[str, Callable[[], None]], repetitions: int) -> list[Timing]:
+def _interleaved(stages: dict[str, Callable[[], None]], repetitions: int, sample: Callable[[], None]) -> list[Timing]:
+    """Time the stages in turn; ``sample`` has its turn before each of them."""
     wall: dict[str, list[float]] = {name: [] for name in stages}
     cpu: dict[str, list[float]] = {name: [] for name in stages}
     for work in stages.values():  # compiles, prepares shapes, fills queues
@@ -214,6 +217,7 @@ def _interleaved(stages: dict[str, Callable[[], None]], repetitions: int) -> lis
             work()
     for _ in range(repetitions):
         for name, work in stages.items():
+            sample()
             start, start_cpu = time.perf_counter(), time.process_time()
             for _ in range(FRAMES):
                 work()
@@ -260,15 +264,13 @@ def _command(clip: Path, model: ModelFile, folder: Path, timings: list[Timing], 
     return best
 
 
-def _peak() -> float | None:
-    """Multiply-adds a second (in 10^9) of one core's int8 dot products, None where it has no such instruction."""
+def _peak_sampler(stack: ExitStack, peaks: list[float]) -> Callable[[], None]:
+    """Appends multiply-adds a second of one core's int8 dot products; nothing where it has no such instruction."""
     try:
-        peak = Peak()
+        peak = stack.enter_context(Peak())
     except ModelError:
-        return None
-    highest = max(peak.sample() for _ in range(200))
-    peak.close()
-    return round(highest / 1e9, 1)
+        return lambda: None
+    return lambda: peaks.extend(peak.sample() for _ in range(10))
 
 
 def _make_clip(path: Path, seconds: int = 4, size: tuple[int, int] = (640, 360)) -> None:
