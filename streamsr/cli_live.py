@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamsr.cli_options import Seconds, engine_options, stats_written
+from streamsr.cli_options import Address, Seconds, engine_options, metrics_shown, stats_written
 
 if TYPE_CHECKING:
     from streamsr.stats import Recorder, Stats
@@ -42,8 +42,9 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--publish", metavar="URL", help="Send to rtmp://, rtsp://, udp://, tcp:// or, as a camera, to camera:.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing recording.")
+@click.option("--metrics", type=Address(), metavar="[HOST:]PORT", help="Serve the numbers to Prometheus there.")
 @engine_options
-def live(budget_ms: float, stats_json: Path | None, **asked: Any) -> None:  # Any: click's values
+def live(budget_ms: float, stats_json: Path | None, metrics: str | None, **asked: Any) -> None:  # Any: click's values
     """Upscale a camera, a stream, a file or test: as it comes, within a latency budget.
 
     SOURCE is a camera (0, /dev/video0), an address (rtsp://, rtmp://, http://, udp://, tcp://), a file, - for y4m on
@@ -70,7 +71,7 @@ def live(budget_ms: float, stats_json: Path | None, **asked: Any) -> None:  # An
         print(f"{options.source}: {upscaler.model.name} on {upscaler.engine.name}, {cores} ({upscaler.why});"
               f" Ctrl-C stops", file=sys.stderr)  # fmt: skip
 
-    with stats_written(stats_json, record):
+    with stats_written(stats_json, record), metrics_shown(metrics, record):
         try:
             run_live(options, record=record, begun=begun, opened=lambda url: print(f"open {url}", file=sys.stderr))
         except KeyboardInterrupt:  # how a live run ends; all is closed and kept

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,18 @@ class Seconds(click.ParamType[float]):
             self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
         hours, minutes, seconds = (float(part or 0) for part in match.groups())
         return hours * 3600 + minutes * 60 + seconds
+
+
+class Address(click.ParamType[str]):
+    """``9464``, ``0.0.0.0:9464`` or ``[::1]:9464``; a port alone is this machine's own."""
+
+    name = "address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        match = re.fullmatch(r"(?:([\w.-]+|\[[\w:.%]+\]):)?(\d{1,5})", str(value), re.ASCII)
+        if match is None or int(match[2]) > 65535:
+            self.fail(f"{value!r} is not an address; write 9464, 0.0.0.0:9464 or [::1]:9464", param, ctx)
+        return f"{match[1] or '127.0.0.1'}:{match[2]}"
 
 
 def _batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
@@ -100,6 +113,21 @@ def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
             write()
         raise
     write()
+
+
+@contextlib.contextmanager
+def metrics_shown(address: str | None, record: "Recorder") -> Iterator[None]:
+    """Serve the run's numbers to Prometheus for ``--metrics``. Raises SinkError."""
+    if address is None:
+        yield
+        return
+    try:
+        from streamsr.metrics import RecorderCollector, metrics_served
+    except ModuleNotFoundError as error:
+        raise SinkError(f"metrics need {error.name}: pip install 'streamsr[metrics]'") from None
+    with metrics_served(address, RecorderCollector(record)) as url:
+        print(f"metrics at {url}", file=sys.stderr)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -166,7 +166,7 @@ def open_source(o: LiveOptions, record: Recorder) -> Source:
     if o.source.startswith("test:"):
         return PatternSource(o.source)
     if is_camera(o.source):
-        return camera(o.source, size=o.size, rate=o.rate)
+        return camera(o.source, size=o.size, rate=o.rate, record=record)
     if is_network(o.source):
         return network(o.source, record=record)
     if o.source == "-":

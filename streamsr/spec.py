@@ -26,7 +26,7 @@ TABLES = {
     ),
     "sink": frozenset(
         {"output", "codec", "crf", "preset", "overwrite", "strict", "dry-run", "resume", "segment", "audit",
-         "keep-partial", "preview", "host", "port", "record", "publish", "stats-json"}
+         "keep-partial", "preview", "host", "port", "record", "publish", "stats-json", "metrics"}
     ),
 }  # fmt: skip
 """Whose keys stand where; everything else is about upscaling."""

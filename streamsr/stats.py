@@ -2,6 +2,7 @@
 
 import platform
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ output; part computed and part copied or resized; resized without the network; l
 
 LATENCIES_KEPT = 100_000
 """An hour at 28 frames a second; older ones leave the percentiles, so that memory stays flat."""
+
+AGE_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+"""Upper ends of the ranges in which ages are counted for the whole run: fine where budgets lie."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,14 @@ class Stats:
 
     def json(self) -> dict[str, object]:
         return asdict(self)
+
+
+@dataclass
+class Ages:
+    """Ages of all frames at one stage: how many up to each of AGE_BOUNDS_S (the last: above them), and their sum."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BOUNDS_S) + 1))
+    sum_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,27 +78,46 @@ class Recorder:
         self._frames: Counter[str] = Counter(dict.fromkeys(("in", "out", *FATES, "damaged"), 0))
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._latency_s: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATENCIES_KEPT))
-        self._pixels = self._pixels_reused = self._pixels_resized = 0
+        self._ages: defaultdict[str, Ages] = defaultdict(Ages)
+        self._pixels = {"network": 0, "reused": 0, "resized": 0}
         self.budget_s: float | None = None
-        self.late = self.sharp = 0
+        self.late = self.sharp = self.reconnects = 0
         self._start = time.perf_counter()
 
     def count(self, what: str, number: int = 1) -> None:
         self._frames[what] += number
 
     def pixels(self, *, total: int, reused: int, resized: int = 0) -> None:
-        self._pixels += total
-        self._pixels_reused += reused
-        self._pixels_resized += resized
+        self._pixels["network"] += total - reused - resized
+        self._pixels["reused"] += reused
+        self._pixels["resized"] += resized
 
     def latency(self, seconds: float, stage: str = "out") -> None:
         """The age of a frame at this stage; ``out`` is where it leaves the pipeline."""
         self._latency_s[stage].append(seconds)
+        ages = self._ages[stage]
+        ages.counts[bisect_left(AGE_BOUNDS_S, seconds)] += 1
+        ages.sum_s += seconds
 
     @property
     def frames(self) -> dict[str, int]:
         """The counts so far."""
         return dict(self._frames)
+
+    @property
+    def ages(self) -> dict[str, Ages]:
+        """By stage, still counting."""
+        return dict(self._ages)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time by stage so far."""
+        return dict(self._seconds)
+
+    @property
+    def pixel_counts(self) -> dict[str, int]:
+        """Of the pixels of all frames upscaled, how many by network, taken from the frame before, resized."""
+        return dict(self._pixels)
 
     @property
     def unaccounted(self) -> int:
@@ -104,6 +135,7 @@ class Recorder:
 
     def snapshot(self) -> Stats:
         wall = time.perf_counter() - self._start
+        pixels = max(sum(self._pixels.values()), 1)
         return Stats(
             frames=dict(self._frames),
             latency_ms=_percentiles_ms(self._latency_s["out"]),
@@ -112,21 +144,19 @@ class Recorder:
             engine=self.engine,
             model=self.model,
             threads=self.threads,
-            reuse_share=round(self._pixels_reused / self._pixels, 4) if self._pixels else 0.0,
+            reuse_share=round(self._pixels["reused"] / pixels, 4),
             live=self._live(),
         )
 
     def _live(self) -> Live | None:
         if self.budget_s is None:
             return None
-        pixels = max(self._pixels, 1)
-        reused, resized = self._pixels_reused / pixels, self._pixels_resized / pixels
-        share = {"network": 1 - reused - resized if self._pixels else 0.0, "reused": reused, "resized": resized}
+        pixels = max(sum(self._pixels.values()), 1)
         return Live(
             budget_ms=round(self.budget_s * 1e3, 3),
             late=self.late,
             sharp=self.sharp,
-            pixel_share={name: round(value, 4) for name, value in share.items()},
+            pixel_share={name: round(count / pixels, 4) for name, count in self._pixels.items()},
             stages_ms={stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())},
         )
 

@@ -10,6 +10,7 @@ from streamsr.engines import Image
 from streamsr.errors import SourceError
 from streamsr.frame import StreamInfo
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
+from streamsr.stats import Recorder
 
 EMPTY_IN_A_ROW = 5
 """Reads without a picture, after which a camera is taken for gone."""
@@ -20,12 +21,18 @@ def is_camera(spec: str) -> bool:
     return re.fullmatch(r"\d{1,2}|/dev/video\d+", spec) is not None
 
 
-def camera(spec: str, *, size: tuple[int, int] | None = None, rate: float | None = None) -> ReconnectingSource:
+def camera(
+    spec: str,
+    *,
+    size: tuple[int, int] | None = None,
+    rate: float | None = None,
+    record: Recorder | None = None,
+) -> ReconnectingSource:
     """The camera with this index or device path; ``size`` and ``rate`` are wishes, ``info`` has what it gives.
 
     A frame's arrival is when the driver handed it over. A camera that vanishes is waited for.
     """
-    return ReconnectingSource(f"camera {spec}", lambda: _Camera(spec, size, rate))
+    return ReconnectingSource(f"camera {spec}", lambda: _Camera(spec, size, rate), record=record)
 
 
 class _Camera:

@@ -41,7 +41,8 @@ def network(url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None =
     A stream of known length, such as a film over HTTP, ends at its end.
     """
     name = re.sub(r"//[^/@]*@", "//", url)  # no password in a message
-    return ReconnectingSource(name, lambda: _Stream(url, name, timeout_s, record or Recorder()))
+    record = record or Recorder()
+    return ReconnectingSource(name, lambda: _Stream(url, name, timeout_s, record), record=record)
 
 
 class _Stream:

@@ -12,6 +12,7 @@ from streamsr.engines import Image
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.sources.paced import Waits
+from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")
 
@@ -53,6 +54,7 @@ class ReconnectingSource:
         name: str,
         open: Callable[[], Session],
         *,
+        record: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
         pause: Waits | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class ReconnectingSource:
         """What a preview shows: ``connecting``, ``live``, or why there is nothing."""
         self.connections = 0
         self._open, self._clock, self._pause = open, clock, pause or Pause()
+        self._record = record or Recorder()
         self._stopped = False
         self._session: Session | None = None
 
@@ -121,6 +124,7 @@ class ReconnectingSource:
             except SourceError as failure:
                 error = failure
                 attempt += 1
+        self._record.reconnects += 1
         log.warning("%s: connected again", self.name)
         return True
 
