@@ -18,6 +18,7 @@ from streamsr.sources.paced import PacedSource
 from streamsr.sources.pattern import PatternSource, read_time, write_time
 from streamsr.sources.reconnect import LONGEST_WAIT_S, ReconnectingSource, wait_before
 from streamsr.sources.y4m import Y4mFormat, Y4mSource
+from streamsr.stats import Recorder
 from streamsr.upscaler import resized
 from tests.streamsr.media import look, make_video, picture
 
@@ -153,10 +154,12 @@ def test_a_source_that_breaks_is_connected_to_again_and_again() -> None:
             raise line
         return line
 
-    with ReconnectingSource("line", connect, clock=time, pause=time) as source:
+    record = Recorder()
+    with ReconnectingSource("line", connect, record=record, clock=time, pause=time) as source:
         frames = list(source)
     assert len(frames) == 6
     assert source.connections == 3
+    assert record.reconnects == 2
     assert {frame.rgb.shape for frame in frames} == {(8, 8, 3)}
     assert [frame.index for frame in frames] == list(range(6))
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
