@@ -216,7 +216,9 @@ def test_prometheus_understands_the_page_and_the_dashboard(tmp_path: Path) -> No
         [promtool, "check", "metrics"], input=served(busy()), capture_output=True, text=True, check=False
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-    rules = [{"record": f"checked:{i}", "expr": expression} for i, expression in enumerate(expressions())]
+    alarms = (ROOT / "docs" / "metrics.md").read_text().split("```promql\n")[1].split("\n```")[0].splitlines()
+    asked = [*expressions(), *alarms]
+    rules = [{"record": f"checked:{i}", "expr": expression} for i, expression in enumerate(asked)]
     (tmp_path / "rules.json").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
     done = subprocess.run(
         [promtool, "check", "rules", tmp_path / "rules.json"], capture_output=True, text=True, check=False
