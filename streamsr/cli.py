@@ -154,7 +154,8 @@ def upscale(
 ) -> int:  # Any: click's values
     """Upscale video files and pictures; sound, subtitles, chapters and all else are copied.
 
-    With several inputs, -o names a directory.
+    With several inputs, -o names a directory. When only Matroska holds all of a film, a .mkv is made instead; --strict
+    refuses.
     """
     if asked["scale"] and asked["to"]:
         raise click.UsageError("--scale and --to exclude each other")
@@ -203,6 +204,7 @@ def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json:
     with Job(options, record=record) as job, stats_written(stats_json, record):
         for source, target in pairs:
             try:
+                target = job.place(source, target)
                 with _Display(source, target, record, quiet=options.dry_run) as display:
                     checks = job.run(source, target, begun=display.begun)
                 _report(target, checks)

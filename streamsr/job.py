@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Self
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import Frame
 from streamsr.images import is_image, read_image, upscale_image
+from streamsr.ledger import Ledger
 from streamsr.pipeline import Pipeline
 from streamsr.resume import ENCODER_THREADS, upscale_resumable
 from streamsr.segments import SEGMENT_S
+from streamsr.sinks.containers import FORMATS, better_in_matroska, check_output
 from streamsr.sinks.encode import Encoding
-from streamsr.sinks.file import FileSink, check_output
-from streamsr.sources.file import MAX_PIXELS, FileSource
+from streamsr.sinks.file import FileSink
+from streamsr.sources.file import MAX_PIXELS, FileSource, open_input
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
@@ -77,6 +79,7 @@ class Job:
         self.options = options
         self.record = record or Recorder()
         self._upscalers: dict[int | None, Upscaler] = {}
+        self._taken: set[Path] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +90,33 @@ class Job:
         for upscaler in self._upscalers.values():
             upscaler.close()
         self._upscalers = {}
+
+    def place(self, source: Path, target: Path) -> Path:
+        """Where the output of ``source`` goes: ``target``, or a .mkv beside it when only that holds all of the film.
+
+        The latter is logged in one line, or raises SinkError with ``strict``. A file under the new name, which nobody
+        said to replace, is never replaced: SinkError, as for a second output of that name.
+        """
+        o = self.options
+        container = FORMATS.get(target.suffix.lower(), "matroska")
+        if not is_image(source) and container != "matroska":
+            with open_input(source) as film:
+                missing = ", ".join(better_in_matroska(container, film, Encoding(o.codec).encoder).values())
+            if missing:
+                better = target.with_suffix(".mkv")
+                if o.strict:
+                    raise SinkError(f"{target}: {container} cannot hold {missing}; a .mkv output would; "
+                                    "refused by --strict")  # fmt: skip
+                begun = o.resume and Ledger.folder_of(better).exists()
+                if better.exists() and not begun:
+                    raise SinkError(f"{target}: {container} cannot hold {missing}, and {better} exists already; "
+                                    "name a .mkv output")  # fmt: skip
+                log.warning("%s cannot hold %s: all goes into %s", container, missing, better)
+                target = better
+        if target.resolve() in self._taken:
+            raise SinkError(f"{target}: another input of this run becomes it")
+        self._taken.add(target.resolve())
+        return target
 
     def run(
         self, source: Path, target: Path, *, begun: Callable[[Upscaler, int | None], Progress | None]

@@ -49,12 +49,17 @@ class Ledger:
 
     def __init__(self, target: Path, settings: Settings) -> None:
         self.target = target
-        self.folder = target.with_name(target.name + FOLDER_SUFFIX)
+        self.folder = self.folder_of(target)
         self.finished: dict[int, dict[str, Any]] = {}
         self.joined: dict[str, Any] | None = None
         # As they will be read back: tuples become lists.
         self._settings: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **settings}))
         self._file: IO[bytes] | None = None
+
+    @staticmethod
+    def folder_of(target: Path) -> Path:
+        """Where the unfinished work of an output stands."""
+        return target.with_name(target.name + FOLDER_SUFFIX)
 
     def __enter__(self) -> Self:
         try:

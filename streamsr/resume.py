@@ -12,8 +12,9 @@ from streamsr.errors import Cancelled, SinkError
 from streamsr.frame import Frame
 from streamsr.ledger import Ledger, input_identity
 from streamsr.segments import join, plan, upscale_segment
+from streamsr.sinks.containers import check_output
 from streamsr.sinks.encode import Encoding
-from streamsr.sinks.file import FileSink, check_output
+from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder, versions
 from streamsr.upscaler import Upscaler
@@ -52,6 +53,8 @@ def upscale_resumable(
     Ctrl-C once finishes the segment that is being worked on and raises Cancelled; twice raises it at once. Whatever
     is raised, finished segments are kept. Raises SinkError when the earlier run had another input, model or setting.
     """
+    if target.exists() and target.samefile(source):
+        raise SinkError(f"{target}: is the input")
     info = film.info
     size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
     settings = {

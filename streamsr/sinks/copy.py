@@ -1,7 +1,5 @@
 """Everything of a file but its main video, carried over untouched."""
 
-import contextlib
-import io
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -17,8 +15,9 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
+from streamsr.sinks.containers import PLAIN, becomes_text, codec_of, fits, is_cover, title
 from streamsr.sinks.muxer import OF_MP4_ITSELF
-from streamsr.sinks.subtitles import OWN, TEXT, TextConverter
+from streamsr.sinks.subtitles import TextConverter
 from streamsr.sources.file import main_video, open_input
 
 log = logging.getLogger("streamsr")
@@ -82,53 +81,45 @@ class StreamCopy:
                 video = add_video()
                 _describe(video, stream)
                 continue
-            try:
-                copied = self._add(output, stream)
-            except (FFmpegError, ValueError, TypeError):
-                codec = stream.codec_context
-                name = codec.codec.canonical_name if codec else stream.metadata.get("filename", "unknown codec")
-                hint = "; a .mkv output would" if container != "matroska" and _fits_matroska(stream) else ""
-                self._lose(f"{container} cannot hold {stream.type} stream {stream.index} ({name}){hint}")
-                continue
+            copied = self._add(output, stream)
             if copied is not None:
                 _describe(copied, stream)
                 if "title" in stream.metadata and container in ("mp4", "mov"):
                     copied.metadata["handler_name"] = stream.metadata["title"]  # all the title an MP4 track has
         chapters = self.input.chapters()
-        if chapters:
+        if chapters and container in PLAIN:
+            self._lose(f"{container} cannot hold chapters")
+        elif chapters:
             output.set_chapters(_cut_chapters(chapters, self.zero, self._end))
         others = [self.input.streams[i] for i in self._outputs]
         self._packets = self.input.demux(others) if others else iter(())
         return video or add_video()
 
     def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
+        """The output's stream for this one; None when it is an attachment there, or has no place."""
+        container = output.format.name
+        cover = is_cover(stream)
+        if not fits(container, stream):
+            if not becomes_text(container, stream):
+                self._lose(f"{container} cannot hold {title(stream)}")
+                return None
+            converter = TextConverter(output, stream)
+            self._converters[stream.index] = converter
+            self._outputs[stream.index] = converter.stream
+            change = f"subtitle stream {stream.index} ({codec_of(stream)}) becomes {converter.codec} without its styles"
+            self.changed.append(change)
+            log.log(self._level, "%s: all that %s can hold", change, container)
+            text: Stream = converter.stream
+            return text
         if isinstance(stream, AttachmentStream):
-            if output.format.name != "matroska":
-                raise ValueError("only Matroska has attachments")
             name = stream.metadata.get("filename", f"attachment-{stream.index}")
             output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
             return None
-        cover = bool(stream.disposition & stream.disposition.attached_pic)
-        if cover and output.format.name == "matroska":
+        if cover and container == "matroska":
             kind = COVERS.get(stream.codec_context.name if stream.codec_context else "", "jpeg")
             name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
             output.add_attachment(name, f"image/{kind}", self._cover(stream))
             return None
-        try:
-            _check_place(output.format.name, stream)
-        except (FFmpegError, ValueError, TypeError):
-            codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
-            if codec not in TEXT or output.format.name not in OWN:
-                raise
-            converter = TextConverter(output, stream)
-            self._converters[stream.index] = converter
-            self._outputs[stream.index] = converter.stream
-            self.changed.append(
-                f"subtitle stream {stream.index} ({codec}) becomes {converter.codec} without its styles"
-            )
-            log.log(self._level, "%s: all that %s can hold", self.changed[-1], output.format.name)
-            text: Stream = converter.stream
-            return text
         copied: Stream = output.add_stream_from_template(stream)
         if cover:
             self._covers.append((copied, self._cover(stream)))
@@ -185,29 +176,6 @@ class StreamCopy:
                     continue
             packet.stream = self._outputs[index]
             output.mux(packet)
-
-
-def _check_place(container: str, stream: Stream) -> None:
-    """Raise what FFmpeg raises when this container has no place for the stream.
-
-    Muxers say so only when the header is written, and then do not say which stream it was: so each one is tried alone.
-    """
-    trial = av.open(io.BytesIO(), "w", format=container)
-    try:
-        trial.add_stream_from_template(stream)
-        trial.start_encoding()
-    finally:
-        with contextlib.suppress(FFmpegError, ValueError):  # a header alone makes no valid file
-            trial.close()
-
-
-def _fits_matroska(stream: Stream) -> bool:
-    try:
-        if not isinstance(stream, AttachmentStream):
-            _check_place("matroska", stream)
-    except (FFmpegError, ValueError, TypeError):
-        return False
-    return True
 
 
 def _describe(target: Stream, source: Stream) -> None:

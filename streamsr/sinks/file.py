@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.sinks.containers import PLAIN, check_output
 from streamsr.sinks.copy import StreamCopy
 from streamsr.sinks.encode import Encoding, canonical_name
 from streamsr.sinks.muxer import muxer_options
@@ -24,12 +25,6 @@ from streamsr.stats import Recorder
 log = logging.getLogger("streamsr")
 
 PARTIAL_SUFFIX = ".part"
-
-FORMATS = {
-    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm",
-    ".ts": "mpegts", ".m2ts": "mpegts", ".avi": "avi",
-}  # fmt: skip
-
 
 class FileSink:
     """Encodes frames into ``path`` through ``path`` + ``.part``. See `streamsr.sinks.Sink` for the contract.
@@ -90,6 +85,8 @@ class FileSink:
             options = muxer_options(self._container_format, self._info.time_base, source)
             self._output = av.open(str(self._part), "w", format=self._container_format, container_options=options)
             self.lost = self._encoding.lost(self._info)
+            if self._info.display_matrix is not None and self._container_format in PLAIN:
+                self.lost.append(f"{self._container_format} cannot say that the picture is to be turned")
             for line in self.lost if not self._quiet else ():
                 log.warning("%s", line)
             if self._copy is not None:
@@ -216,21 +213,6 @@ class FileSink:
             yield
         except FFmpegError as error:
             raise SinkError(f"{self.path}: {_reason(error)}") from error
-
-
-def check_output(path: Path, *, overwrite: bool) -> str:
-    """FFmpeg's name of the container for this output. Raises SinkError when the path cannot become one."""
-    if path.suffix.lower() not in FORMATS:
-        raise SinkError(f"{path}: unknown kind of video file {path.suffix!r}; known: {' '.join(FORMATS)}")
-    if path.is_dir():
-        raise SinkError(f"{path}: is a directory")
-    if path.exists() and not overwrite:
-        raise SinkError(f"{path}: exists already; --overwrite replaces it")
-    if not path.parent.is_dir():
-        raise SinkError(f"{path}: there is no directory {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise SinkError(f"{path}: the directory {path.parent} cannot be written")
-    return FORMATS[path.suffix.lower()]
 
 
 def _sync(path: Path) -> None:

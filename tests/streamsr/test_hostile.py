@@ -230,9 +230,9 @@ def test_a_first_frame_that_says_it_comes_later_is_put_first(tmp_path: Path) -> 
 def test_dry_run_checks_everything_and_writes_nothing(tmp_path: Path, upscale: Command, streamsr: Command) -> None:
     film = make_video(tmp_path / "in.mp4")
     assert upscale(film, tmp_path / "out.mp4", "--dry-run").status == 0
-    refused = upscale(film, tmp_path / "out.webm", "--dry-run")
+    refused = upscale(film, tmp_path / "out.webm", "--dry-run", "--strict")
     assert refused.status == 1
-    assert "use .mkv" in refused.err
+    assert "webm cannot hold h264 video" in refused.err
     (tmp_path / "text.mp4").write_text("not a film")
     (tmp_path / "many").mkdir()
     inputs = [film, tmp_path / "text.mp4", tmp_path / "missing.mp4"]

@@ -130,15 +130,6 @@ def test_text_the_container_cannot_hold_as_it_is_becomes_its_own_kind(upscale: C
     assert look(tmp_path / "out.mp4").kinds == ["video:h264", "subtitle:mov_text"]
 
 
-def test_an_attachment_in_mp4_is_left_out_with_a_word(upscale: Command, tmp_path: Path) -> None:
-    source = make_video(
-        tmp_path / "in.mkv", prepare=lambda container, _: container.add_attachment("a.ttf", "font/ttf", b"font")
-    )
-    result = upscale(source, tmp_path / "out.mp4")
-    assert result.status == 0, result.err
-    assert "attachment" in result.err
-
-
 def test_pixel_shape_survives(upscale: Command, tmp_path: Path) -> None:
     def prepare(_container: object, video: av.VideoStream) -> None:
         video.codec_context.sample_aspect_ratio = Fraction(64, 45)

@@ -1,0 +1,117 @@
+"""Which container an output gets, and what it can hold of a film."""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+import av
+from av.container.input import InputContainer
+from av.error import FFmpegError
+from av.stream import AttachmentStream, Stream
+
+from streamsr.errors import SinkError
+from streamsr.sinks.encode import canonical_name
+from streamsr.sinks.subtitles import OWN, TEXT
+from streamsr.sources.file import main_video
+
+FORMATS = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm",
+    ".ts": "mpegts", ".m2ts": "mpegts", ".avi": "avi",
+}  # fmt: skip
+
+STYLED = frozenset({"ass", "ssa"})
+"""Text subtitles that are more than words: places, colours, fonts."""
+
+PLAIN = frozenset({"mpegts", "avi"})
+"""Containers without chapters and without a turn of the picture."""
+
+Unheld = dict[int | str, str]
+"""What a container cannot hold, in words, by the stream's index or another name."""
+
+
+def check_output(path: Path, *, overwrite: bool) -> str:
+    """FFmpeg's name of the container for this output. Raises SinkError when the path cannot become one."""
+    if path.suffix.lower() not in FORMATS:
+        raise SinkError(f"{path}: unknown kind of video file {path.suffix!r}; known: {' '.join(FORMATS)}")
+    if path.is_dir():
+        raise SinkError(f"{path}: is a directory")
+    if path.exists() and not overwrite:
+        raise SinkError(f"{path}: exists already; --overwrite replaces it")
+    if not path.parent.is_dir():
+        raise SinkError(f"{path}: there is no directory {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise SinkError(f"{path}: the directory {path.parent} cannot be written")
+    return FORMATS[path.suffix.lower()]
+
+
+def better_in_matroska(container: str, film: InputContainer, encoder: str) -> Unheld:
+    """What this container cannot hold of the film; nothing when Matroska would lose some of it as well.
+
+    encoder  FFmpeg's name, of the new video
+    """
+    if container == "matroska":
+        return {}
+    here, there = unheld(container, film, encoder), unheld("matroska", film, encoder)
+    return here if there.keys() < here.keys() else {}
+
+
+def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
+    """What an output in this container, upscaled from ``film``, lacks."""
+    found: Unheld = {}
+    main = main_video(film)
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream(encoder)
+    except (FFmpegError, ValueError):
+        found["codec"] = f"{canonical_name(encoder)} video"
+    if container == "avi" and film.format.name != "avi":
+        found["times"] = "the times of frames and sound"  # it has none: pictures come at one rate, sound from zero
+    if container in PLAIN and film.chapters():
+        found["chapters"] = "chapters"
+    for stream in film.streams:
+        if main is not None and stream.index == main.index:
+            continue
+        styled = codec_of(stream) in STYLED and not fits(container, stream)
+        if styled or not (fits(container, stream) or becomes_text(container, stream)):
+            found[stream.index] = ("the styles of " if styled else "") + title(stream)
+    return found
+
+
+def fits(container: str, stream: Stream) -> bool:
+    """Whether the container has a place for a copy of the stream as it is.
+
+    Muxers say so only when the header is written, and then do not say which stream it was: so each one is tried alone.
+    """
+    if isinstance(stream, AttachmentStream) or (is_cover(stream) and container == "matroska"):
+        return container == "matroska"
+    trial = av.open(io.BytesIO(), "w", format=container)
+    try:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
+    except (FFmpegError, ValueError, TypeError):
+        return False
+    finally:
+        with contextlib.suppress(FFmpegError, ValueError):  # a header alone makes no valid file
+            trial.close()
+    return True
+
+
+def becomes_text(container: str, stream: Stream) -> bool:
+    """Whether the stream's words can be kept in the container's own kind of subtitle."""
+    return container in OWN and codec_of(stream) in TEXT
+
+
+def is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+def codec_of(stream: Stream) -> str:
+    """FFmpeg's name, empty for none that it knows."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context else ""
+
+
+def title(stream: Stream) -> str:
+    """What the stream is, for people."""
+    name = codec_of(stream) or stream.metadata.get("filename", "unknown codec")
+    return f"{stream.type} stream {stream.index} ({name})"

@@ -1,0 +1,173 @@
+"""What a container cannot hold goes into Matroska, is named, or is refused: nothing is dropped in silence."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from streamsr.audit import audit
+from streamsr.checks import lost
+from streamsr.sinks.containers import better_in_matroska
+from streamsr.sinks.subtitles import words
+from tests.streamsr.conftest import Command
+from tests.streamsr.media import SRT, look, make_video
+
+ASS = (
+    "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n"
+    "Format: Name, Fontname, Fontsize, PrimaryColour, Alignment\nStyle: Default,Arial,20,&H00FFFFFF,2\n\n"
+    "[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+    "Dialogue: 0,0:00:00.04,0:00:00.20,Default,,0,0,0,,{\\pos(10,10)}Sign\n"
+)
+
+
+def font(container: Any, _video: Any) -> None:
+    container.add_attachment("a.ttf", "font/ttf", b"not a font")
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """With sound and a font."""
+    return make_video(tmp_path / "in.mkv", pts=range(5), audio=["aac"], prepare=font)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".ts", ".avi", ".webm"])
+def test_the_whole_goes_into_matroska_in_one_line(film: Path, tmp_path: Path, upscale: Command, suffix: str) -> None:
+    done = upscale(film, tmp_path / f"out{suffix}", "--audit")
+    assert done.status == 0, done.out + done.err
+    said = [line for line in done.lines if "cannot hold" in line]
+    assert len(said) == 1
+    assert "attachment stream 2 (a.ttf)" in said[0]
+    assert said[0].endswith(f": all goes into {tmp_path / 'out.mkv'}")
+    assert f"-> {tmp_path / 'out.mkv'}: " in done.err
+    assert names(tmp_path) == {"in.mkv", "out.mkv"}
+    assert lost(audit(film, tmp_path / "out.mkv")) == []
+
+
+@pytest.mark.parametrize("more", [(), ("--resume",)], ids=["plain", "resumable"])
+def test_strict_refuses_before_the_work(film: Path, tmp_path: Path, upscale: Command, more: tuple[str, ...]) -> None:
+    refused = upscale(film, tmp_path / "out.mp4", "--strict", *more)
+    assert refused.status == 1
+    assert len(refused.lines) == 1
+    assert refused.err.strip().endswith("a .mkv output would; refused by --strict")
+    assert names(tmp_path) == {"in.mkv"}
+    assert upscale(film, tmp_path / "out.mkv", "--strict", *more).status == 0
+
+
+def test_dry_run_says_it_and_writes_nothing(film: Path, tmp_path: Path, upscale: Command) -> None:
+    done = upscale(film, tmp_path / "out.mp4", "--dry-run")
+    assert done.status == 0
+    assert "all goes into" in done.err
+    assert names(tmp_path) == {"in.mkv"}
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",), ("--resume", "--overwrite")], ids=" ".join)
+def test_a_file_that_nobody_said_to_replace_is_kept(
+    film: Path, tmp_path: Path, upscale: Command, more: tuple[str, ...]
+) -> None:
+    """Here it even is the input."""
+    before = film.read_bytes()
+    refused = upscale(film, tmp_path / "in.mp4", *more)
+    assert refused.status == 1
+    assert refused.err.strip().endswith("in.mkv exists already; name a .mkv output")
+    assert film.read_bytes() == before
+    assert names(tmp_path) == {"in.mkv"}
+
+
+@pytest.mark.parametrize("first", ["a.mp4", "a.mkv"])
+def test_two_inputs_never_share_an_output(
+    film: Path, tmp_path: Path, model: Path, streamsr: Command, first: str
+) -> None:
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(film.read_bytes())  # a Matroska film by another name
+    (folder / "a.mkv").write_bytes(film.read_bytes())
+    (tmp_path / "out").mkdir()
+    inputs = sorted(folder.iterdir(), key=lambda path: path.name != first)
+    words = ["-o", tmp_path / "out", "--overwrite", "--preset", "ultrafast", "--model", model]
+    done = streamsr("upscale", *inputs, *words)
+    assert done.status == 1
+    assert done.lines[-1] == "1 of 2 files upscaled"
+    assert names(tmp_path / "out") == {"a.mkv"}
+
+
+def test_a_codec_that_the_container_lacks(tmp_path: Path, upscale: Command) -> None:
+    film = make_video(tmp_path / "in.mp4", pts=range(3))
+    done = upscale(film, tmp_path / "out.webm")
+    assert done.status == 0, done.err
+    assert "webm cannot hold h264 video: all goes into" in done.err
+    assert look(tmp_path / "out.mkv").kinds == ["video:h264"]
+
+
+def texts(path: Path, extension: str) -> Path:
+    """A subtitle file of this kind."""
+    path = path / f"s.{extension}"
+    path.write_text({"srt": SRT, "vtt": "WEBVTT\n\n00:00.040 --> 00:00.160\nHello\n", "ass": ASS}[extension])
+    return path
+
+
+@pytest.mark.parametrize(("extension", "made"), [("srt", ".mp4"), ("vtt", ".mp4"), ("ass", ".mkv")])
+def test_plain_words_stay_and_styles_need_matroska(tmp_path: Path, upscale: Command, extension: str, made: str) -> None:
+    film = make_video(tmp_path / "in.mkv", pts=range(8), subtitle=texts(tmp_path, extension))
+    done = upscale(film, tmp_path / "out.mp4")
+    assert done.status == 0, done.err
+    assert (tmp_path / f"out{made}").exists()
+    if made == ".mkv":
+        assert "mp4 cannot hold the styles of subtitle stream 1 (ass)" in done.err
+        assert look(tmp_path / "out.mkv").packets == look(film).packets
+    else:
+        assert "becomes mov_text without its styles" in done.err
+        with av.open(str(tmp_path / "out.mp4")) as out:
+            packets = [bytes(p) for p in out.demux(subtitles=0)]
+            assert next(said for p in packets if (said := words("mov_text", p))) == "Hello"
+            assert out.streams.subtitles[0].codec_context.extradata, "players need the style record"
+
+
+def test_one_loss_is_not_traded_for_another(tmp_path: Path, upscale: Command) -> None:
+    """Neither container holds data of an unknown kind, so that the named one is made."""
+    film = tmp_path / "in.mp4"
+    make_video(film, pts=range(5), audio=["aac"])
+    content = film.read_bytes()
+    assert content.count(b"soun") == content.count(b"mp4a") == 1
+    film.write_bytes(content.replace(b"soun", b"meta").replace(b"mp4a", b"zzzz"))
+    done = upscale(film, tmp_path / "out.mp4")
+    assert done.status == 0, done.err
+    assert "left out: mp4 cannot hold data stream 1 (unknown codec)" in done.err
+    assert names(tmp_path) == {"in.mp4", "out.mp4"}
+
+
+def chapters(container: Any, _video: Any) -> None:
+    container.set_chapters([{"id": 1, "start": 0, "end": 9, "time_base": 1, "metadata": {"title": "One"}}])
+
+
+def turned(_container: Any, video: Any) -> None:
+    video.set_display_rotation(90)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "container", "found"),
+    [
+        (font, "mp4", {1: "attachment stream 1 (a.ttf)"}),
+        (font, "matroska", {}),
+        (chapters, "mpegts", {"chapters": "chapters"}),
+        (chapters, "mp4", {}),
+        (chapters, "avi", {"chapters": "chapters", "times": "the times of frames and sound"}),
+    ],
+)
+def test_what_a_container_cannot_hold(
+    tmp_path: Path, prepare: Callable[[Any, Any], None], container: str, found: dict[int | str, str]
+) -> None:
+    with av.open(str(make_video(tmp_path / "in.mkv", pts=range(2), prepare=prepare))) as film:
+        assert better_in_matroska(container, film, "libx264") == found
+
+
+def test_a_turn_that_a_container_lacks_is_named(tmp_path: Path, upscale: Command) -> None:
+    film = make_video(tmp_path / "in.mp4", pts=range(3), prepare=turned)
+    done = upscale(film, tmp_path / "out.ts")
+    assert done.status == 0
+    assert "mpegts cannot say that the picture is to be turned" in done.err
