@@ -10,11 +10,22 @@ import numpy as np
 
 from streamsr.budget import Allowance, Costs, Situation, Take, decide, too_late
 from streamsr.buffers import BufferPool
-from streamsr.changes import affected_cells, no_cells, regions_of, tiles_of
+from streamsr.changes import affected_cells, no_cells, regions_of
 from streamsr.engines import Cells, Image, Tile
 from streamsr.frame import Frame, StreamInfo
 from streamsr.region import CELL, Region
-from streamsr.tiles import TILE_PIXELS, Tiles, cells_of, choose, scores, tiles_with
+from streamsr.tiles import (
+    Tiles,
+    cells_of,
+    choose,
+    grid,
+    pixels_of,
+    scores,
+    side_of,
+    tiles_with,
+    wanted_pixels,
+    work_for,
+)
 from streamsr.upscaler import Upscaler, resized
 
 BICUBIC_REACH = 2
@@ -55,6 +66,7 @@ class LiveStage:
             raise ValueError(f"expected a budget above 0 seconds, got {budget_s}")
         self.budget_s = budget_s
         self._upscaler, self._engine, self._record, self._clock = upscaler, upscaler.engine, upscaler.record, clock
+        self._side = side_of(upscaler.engine)
         self._network, self._resize, self._other = Costs(), Costs(), Costs()
         self._allowance = Allowance()
         self._pool = BufferPool()
@@ -74,16 +86,23 @@ class LiveStage:
         lr = rng.integers(0, 256, (info.height, info.width, 3), np.uint8)
         whole, half = Region.of(info.width, info.height), Region.of(info.width, max(info.height // 2, 1))
         hr = self._pool.take((info.height * self._engine.scale, info.width * self._engine.scale, 3))
-        self._engine.run([Tile(lr, hr, whole)])
-        for region in (whole, half):
-            self._run(hr, [Tile(lr, hr, region)])
-            self._enlarge(lr, hr, [region])
         cells = no_cells(info.width, info.height)
         cells[::2, ::2] = True
-        self._run(hr, self._tiles(lr, cells))
+        if self._engine.sparse:
+            tasks = [[Tile(lr, hr, half)], work_for(self._engine, lr, cells)]
+        else:
+            parts = [Tile(lr, hr, part) for part in grid(tiles_with(cells, self._side), info.width, info.height)]
+            tasks = [parts[:1], parts[-1:], parts]  # one alone is cut for the workers, those at the edges are smaller
+        tasks.append([Tile(lr, hr, whole)])
+        for tiles in tasks:
+            self._engine.run([tile._replace(hr=hr) for tile in tiles])
+        for tiles in tasks:
+            self._run(hr, tiles)
+        for region in (whole, half):
+            self._enlarge(lr, hr, [region])
         regions_of(cells, info.width, info.height, region_cost=RESIZE_COST)
         self._sized(hr)
-        scores(lr, lr)
+        scores(lr, lr, self._side)
         affected_cells(lr, lr)
 
     def frame(self, frame: Frame, *, waiting: int = 0) -> Frame | None:
@@ -96,9 +115,11 @@ class LiveStage:
         lr = frame.rgb
         height, width = lr.shape[:2]
         last = self._last if self._last is not None and self._last.lr.shape == lr.shape else None
+        if not self._upscaler.reuse:
+            last = None
         changed = ~no_cells(width, height) if last is None else affected_cells(last.lr, lr)
         stale = changed.copy() if last is None else changed | last.stale
-        everything = self._tiles(lr, stale)
+        everything = work_for(self._engine, lr, stale)
         self._wait_on(stale & ~changed)
         changed_pixels = self._area(changed, width, height)
         now = self._clock()
@@ -109,8 +130,8 @@ class LiveStage:
                 waiting=waiting,
                 silent_s=now - self._shown_s,
                 interval_s=self._interval_s,
-                all_s=self._network.predict(self._work(everything)),
-                least_s=self._network.predict(TILE_PIXELS),
+                all_s=self._network.predict(pixels_of(self._engine, everything)),
+                least_s=self._network.predict((self._side * CELL) ** 2),
                 resize_s=self._resize.predict(changed_pixels),
                 other_s=self._other.predict(1),
                 margin=self._network.margin,
@@ -175,13 +196,14 @@ class LiveStage:
     ) -> tuple[Cells, list[Tile]]:
         """The cells that the network takes within ``network_s``, and the work for them."""
         height, width = lr.shape[:2]
-        known = Tiles(scores(lr if before is None else before.lr, lr), tiles_with(changed), self._age, self._taken)
-        count = int(tiles_with(stale).sum())
+        score = scores(lr if before is None else before.lr, lr, self._side)
+        known = Tiles(score, tiles_with(changed, self._side), self._age, self._taken)
+        count = int(tiles_with(stale, self._side).sum())
         while count > 0:
             chosen = choose(known, count)
-            picked = cells_of(chosen, stale) & stale
-            tiles = self._tiles(lr, picked)
-            cost_s = self._network.predict(self._work(tiles))
+            picked = cells_of(chosen, self._side, stale) & stale
+            tiles = work_for(self._engine, lr, picked)
+            cost_s = self._network.predict(pixels_of(self._engine, tiles))
             if cost_s <= network_s:
                 self._taken = chosen
                 return picked, tiles
@@ -190,14 +212,10 @@ class LiveStage:
 
     def _wait_on(self, still: Cells) -> None:
         """Count for how many frames each tile has had parts that stand still and were only resized."""
-        tiles = tiles_with(still)
+        tiles = tiles_with(still, self._side)
         if self._age.shape != tiles.shape:
             self._age, self._taken = np.zeros(tiles.shape, np.int64), np.zeros(tiles.shape, np.bool_)
         self._age = np.where(tiles, self._age + 1, 0)
-
-    def _tiles(self, lr: Image, cells: Cells) -> list[Tile]:
-        """The network's work for these cells, into a picture yet to be given."""
-        return tiles_of(self._engine, lr, lr, cells)
 
     def _run(self, hr: Image, tiles: Sequence[Tile]) -> None:
         """Do this work, and learn what it costs."""
@@ -205,7 +223,7 @@ class LiveStage:
             begin = self._clock()
             with self._record.stage("network"):
                 self._engine.run([tile._replace(hr=hr) for tile in tiles])
-            self._network.learn(self._work(tiles), self._clock() - begin)
+            self._network.learn(pixels_of(self._engine, tiles), self._clock() - begin)
 
     def _enlarge(self, lr: Image, hr: Image, regions: Sequence[Region]) -> None:
         """Bicubic interpolation of these regions, its cost learned."""
@@ -228,17 +246,6 @@ class LiveStage:
         with self._record.stage("resize"):
             return resized(hr, self._upscaler.size)
 
-    def _work(self, tiles: Sequence[Tile]) -> int:
-        """Pixels that the engine computes for these tiles, its cost of each counted as pixels."""
-        halo, cost = 2 * self._engine.halo, self._engine.region_cost
-        pixels = 0
-        for tile in tiles:
-            if tile.cells is None:
-                pixels += (tile.region.width + halo) * (tile.region.height + halo) + cost
-            else:
-                pixels += _pixels_of(tile) + cost
-        return pixels
-
     def _area(self, cells: Cells, width: int, height: int) -> int:
         return round(float(np.count_nonzero(cells)) / cells.size * width * height)
 
@@ -253,7 +260,7 @@ class LiveStage:
         return True
 
     def _count(self, by_network: Sequence[Tile], stale: Cells, width: int, height: int) -> None:
-        network, poor = sum(map(_pixels_of, by_network)), self._area(stale, width, height)
+        network, poor = sum(map(wanted_pixels, by_network)), self._area(stale, width, height)
         reused = max(width * height - network - poor, 0)
         self._record.pixels(total=width * height, reused=reused, resized=min(poor, width * height - network))
 
@@ -264,15 +271,8 @@ class LiveStage:
         if not by_network:
             self._record.count("resized" if poor else "reused")
         else:
-            whole = not poor and sum(map(_pixels_of, by_network)) == pixels
+            whole = not poor and sum(map(wanted_pixels, by_network)) == pixels
             self._record.count("network" if whole else "partial")
-
-
-def _pixels_of(tile: Tile) -> int:
-    """Pixels of a tile that were asked for."""
-    if tile.cells is None:
-        return tile.region.area
-    return min(int(np.count_nonzero(tile.cells)) * CELL * CELL, tile.region.area)
 
 
 def _cells_within(region: Region, width: int, height: int) -> tuple[slice, slice]:

@@ -1,19 +1,22 @@
 """Which parts of a picture deserve the network most when it cannot take all of them."""
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamsr.changes import tiles_of
 from streamsr.compiled import compiled
-from streamsr.engines import Cells, Image
-from streamsr.region import CELL
+from streamsr.engines import Cells, Engine, Image, Tile
+from streamsr.region import CELL, Region
 
-TILE_CELLS = 4
-"""Cells along each side of a tile: 32 x 32 pixels, of which a tile alone computes 42 x 42 with its halo."""
-
-TILE_PIXELS = (TILE_CELLS * CELL) ** 2
+SMALL, LARGE = 4, 10
+"""Cells along each side of a tile. An engine that is sparse computes little more than what it is asked for, so 32 x 32
+pixels; another computes the halo too, 42 x 42, so 80 x 80. With it that is 90 x 90, within the 96 x 96 that LiteRT and
+OpenVINO round up to: nearly all tiles have one shape, and each new shape costs them a preparation as long as its work.
+"""
 
 REFINED_SHARE = 0.125
 """Of the tiles taken, those that go to parts which were resized earlier and have not changed since, oldest first.
@@ -69,27 +72,65 @@ def _set_first(chosen: Cells, order: Scores, count: int) -> None:
     chosen.ravel()[first[np.isfinite(flat[first])]] = True
 
 
-def tiles_with(cells: Cells) -> Cells:
-    """Which tiles hold a true cell."""
+def side_of(engine: Engine) -> int:
+    """How many cells are along each side of this engine's tiles."""
+    return SMALL if engine.sparse else LARGE
+
+
+def tiles_with(cells: Cells, side: int) -> Cells:
+    """Which tiles of ``side`` cells hold a true cell."""
     rows, columns = cells.shape
-    padded = np.pad(cells, ((0, -rows % TILE_CELLS), (0, -columns % TILE_CELLS)))
-    return np.asarray(
-        padded.reshape(padded.shape[0] // TILE_CELLS, TILE_CELLS, -1, TILE_CELLS).any(axis=(1, 3)), np.bool_
-    )
+    padded = np.pad(cells, ((0, -rows % side), (0, -columns % side)))
+    return np.asarray(padded.reshape(padded.shape[0] // side, side, -1, side).any(axis=(1, 3)), np.bool_)
 
 
-def cells_of(tiles: Cells, like: Cells) -> Cells:
+def cells_of(tiles: Cells, side: int, like: Cells) -> Cells:
     """The cells of these tiles, in a picture with as many cells as ``like``."""
     rows, columns = like.shape
-    return np.repeat(np.repeat(tiles, TILE_CELLS, axis=0), TILE_CELLS, axis=1)[:rows, :columns]
+    return np.repeat(np.repeat(tiles, side, axis=0), side, axis=1)[:rows, :columns]
 
 
-def scores(previous: Image, current: Image) -> Scores:
-    """Detail of each tile, the mean step between neighbouring pixels, weighed up by how much it changed.
+def work_for(engine: Engine, lr: Image, cells: Cells) -> list[Tile]:
+    """What the engine computes for these cells of a picture, into an output yet to be given."""
+    if engine.sparse:
+        return tiles_of(engine, lr, lr, cells)
+    height, width = lr.shape[:2]
+    parts = [Tile(lr, lr, region) for region in grid(tiles_with(cells, LARGE), width, height)]
+    whole = [Tile(lr, lr, Region.of(width, height))]
+    return parts if pixels_of(engine, parts) < pixels_of(engine, whole) else whole
+
+
+def grid(tiles: Cells, width: int, height: int) -> Iterator[Region]:
+    """The regions of LARGE tiles in a picture of this size."""
+    side = LARGE * CELL
+    for y, x in (np.argwhere(tiles) * side).tolist():
+        yield Region(x, y, min(side, width - x), min(side, height - y))
+
+
+def pixels_of(engine: Engine, tiles: Sequence[Tile]) -> int:
+    """Pixels that the engine computes for these tiles, halos too, and its cost of each counted as pixels."""
+    halo, pixels = 2 * engine.halo, len(tiles) * engine.region_cost
+    for tile in tiles:
+        if tile.cells is None:
+            pixels += (tile.region.width + halo) * (tile.region.height + halo)
+        else:
+            pixels += wanted_pixels(tile)
+    return pixels
+
+
+def wanted_pixels(tile: Tile) -> int:
+    """Pixels of a tile that were asked for."""
+    if tile.cells is None:
+        return tile.region.area
+    return min(int(np.count_nonzero(tile.cells)) * CELL * CELL, tile.region.area)
+
+
+def scores(previous: Image, current: Image, side: int) -> Scores:
+    """Detail of each tile of ``side`` cells, the mean step between neighbouring pixels, weighed up by how it changed.
 
     Resizing loses where there is detail; a loss is seen where something moves.
     """
-    side = TILE_CELLS * CELL
+    side *= CELL
     height, width = current.shape[:2]
     sums = np.zeros((-(-height // side), -(-width // side), 3))
     _measure(previous, current, side, sums)

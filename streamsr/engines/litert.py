@@ -9,13 +9,15 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from streamsr.engines import Image, Tile, check_tiles
+from streamsr.engines.probe import check
 from streamsr.errors import ModelError
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
 from streamsr.region import Region
 
-SHAPES_KEPT = 4
-"""Interpreters kept ready a worker. A whole frame cut in strips needs one; changed regions vary more."""
+SHAPES_KEPT = 8
+"""Interpreters kept ready a worker. A whole frame cut in strips needs one, a live frame's tiles of one size up to five
+at its edges; other changed regions vary more."""
 
 TILE_STEP = 32
 """Input widths and heights of part-frame tiles are rounded up to this, so that few shapes are ever prepared."""
@@ -34,6 +36,7 @@ class LiteRTEngine:
               frame are up to 1.9 times as fast as one, two threads in one interpreter 1.2 to 1.5 times
     delegate  as returned by ``ai_edge_litert.interpreter.load_delegate``; then one interpreter does everything
     batch     same-shaped tiles given to the device in one call; a CPU gains nothing from more than 1
+    trusted   the file cannot harm LiteRT: it is not tried in a process of its own first (see `probe`)
 
     Raises ModelError when the file is not such a model.
     """
@@ -46,6 +49,7 @@ class LiteRTEngine:
         delegate: Any = None,  # the wheel has no types
         name: str = "litert",
         batch: int = 1,
+        trusted: bool = False,
     ) -> None:
         self.name = name
         self.sparse = False
@@ -56,6 +60,8 @@ class LiteRTEngine:
         self.batch = batch
         if self.threads < 1 or batch < 1:
             raise ValueError(f"expected at least 1 thread and a batch of at least 1, got {threads} and {batch}")
+        if not trusted:
+            check(model)
         # One worker thread for each interpreter pool, because an interpreter belongs to one thread.
         self._interpreters = [_Interpreters(model, delegate) for _ in range(self.threads)]
         self._workers: list[ThreadPoolExecutor] = []
@@ -159,8 +165,8 @@ class _Interpreters:
             by_size[job.seen.height, job.seen.width].append(job)
         for (height, width), same in by_size.items():
             for i in range(0, len(same), batch):
-                part = same[i : i + batch]
-                self._invoke(self._get((len(part), height, width, 3)), part)
+                part = same[i : i + batch]  # one or a full batch: each number is a shape to prepare
+                self._invoke(self._get((batch if len(part) > 1 else 1, height, width, 3)), part)
 
     def _invoke(self, interpreter: Any, jobs: list[_Job]) -> None:
         lr: Image = interpreter.tensor(interpreter.get_input_details()[0]["index"])()

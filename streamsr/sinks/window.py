@@ -137,7 +137,8 @@ class WindowSink:
 
     def _show(self, bgr: Image) -> None:
         cv2.imshow(TITLE, bgr)
-        self._view = self._view.pressed(cv2.waitKey(1))
+        key = cv2.waitKey(1)  # also calls _moved, which changes the view
+        self._view = self._view.pressed(key)
         if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
             self._view = replace(self._view, closed=True)
 

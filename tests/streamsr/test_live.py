@@ -59,11 +59,11 @@ class FakeEngine:
 class Bench:
     """A stage on a fake engine, fed at 30 frames a second."""
 
-    def __init__(self, *, whole_s: float, budget_s: float = 0.05, region_cost: int = 0) -> None:
+    def __init__(self, *, whole_s: float, budget_s: float = 0.05, region_cost: int = 0, reuse: bool = True) -> None:
         self.clock = Clock()
         self.engine = FakeEngine(self.clock, whole_s=whole_s, region_cost=region_cost)
         self.record = Recorder()
-        upscaler: Any = SimpleNamespace(engine=self.engine, record=self.record, size=None)  # Any: a stand-in
+        upscaler: Any = SimpleNamespace(engine=self.engine, record=self.record, size=None, reuse=reuse)  # Any: a stand-in
         self.stage = LiveStage(upscaler, budget_s, clock=self.clock)
         self.stage.warm(INFO)
         self.index = 0
@@ -109,6 +109,13 @@ def test_an_unchanged_picture_costs_nothing_and_a_small_change_little() -> None:
     assert [bench.record.frames[fate] for fate in ("network", "reused", "partial")] == [1, 1, 1]
 
 
+def test_without_reuse_every_pixel_is_computed_again() -> None:
+    bench = Bench(whole_s=0.01, reuse=False)
+    for _ in range(3):
+        bench.show(noise(1))
+    assert [bench.record.frames[fate] for fate in ("network", "reused")] == [3, 0]
+
+
 @pytest.mark.parametrize("region_cost", [0, 200])
 def test_a_slow_engine_computes_a_part_and_keeps_the_budget(region_cost: int) -> None:
     bench = Bench(whole_s=0.08, region_cost=region_cost)
@@ -121,9 +128,9 @@ def test_a_slow_engine_computes_a_part_and_keeps_the_budget(region_cost: int) ->
     assert stats.frames["partial"] == 30
 
 
-@pytest.mark.parametrize("region_cost", [0, 200])
-def test_a_picture_that_stands_still_becomes_sharp_and_stays_so(region_cost: int) -> None:
-    bench = Bench(whole_s=0.15, region_cost=region_cost)
+@pytest.mark.parametrize(("whole_s", "region_cost"), [(0.15, 0), (0.07, 200)])
+def test_a_picture_that_stands_still_becomes_sharp_and_stays_so(whole_s: float, region_cost: int) -> None:
+    bench = Bench(whole_s=whole_s, region_cost=region_cost)
     for seed in range(5):
         bench.show(noise(seed))
     shares = [bench.sharp(noise(9), bench.show(noise(9))) for _ in range(30)]
@@ -142,6 +149,27 @@ def test_what_stands_still_becomes_sharp_beside_what_always_moves() -> None:
         hr = bench.show(lr)
     assert hr is not None
     assert (hr[:, 72 * SCALE :] == network(still)[:, 72 * SCALE :]).all()
+
+
+def test_an_engine_that_prepares_each_shape_is_asked_for_few() -> None:
+    """Parts that come and go all over the picture are of one size, but for the last column and row."""
+    bench = Bench(whole_s=0.05, region_cost=200)
+    seen = set()
+    run = bench.engine.run
+
+    def watched(tiles: Sequence[Tile]) -> None:
+        seen.update((tile.region.width, tile.region.height) for tile in tiles)
+        run(tiles)
+
+    bench.engine.run = watched  # type: ignore[method-assign]  # a spy on our own fake
+    rng = np.random.default_rng(0)
+    lr = noise(0)
+    for i in range(60):
+        lr = lr.copy()
+        y, x = rng.integers(0, HEIGHT - 10), rng.integers(0, WIDTH - 10)
+        lr[y : y + 10 + i % 40, x : x + 10 + i] = rng.integers(0, 100)
+        bench.show(lr)
+    assert {(80, 80)} < seen <= {(WIDTH, HEIGHT), (80, 80), (80, 16)}
 
 
 def test_detail_that_moves_is_preferred_to_flat_parts() -> None:
