@@ -15,7 +15,8 @@ from streamsr.frame import Frame
 from streamsr.images import is_image, read_image, upscale_image
 from streamsr.ledger import Ledger
 from streamsr.pipeline import Pipeline
-from streamsr.resume import ENCODER_THREADS, upscale_resumable
+from streamsr.resume import upscale_resumable
+from streamsr.segmented import ENCODER_THREADS, SegmentedFilm
 from streamsr.segments import SEGMENT_S
 from streamsr.sinks.containers import FORMATS, better_in_matroska, check_output
 from streamsr.sinks.encode import Encoding
@@ -139,37 +140,13 @@ class Job:
         if not o.resume or o.dry_run:
             check_output(target, overwrite=o.overwrite)
         with ExitStack() as stack:
-            film = FileSource(
-                source,
-                start_s=o.start_s,
-                duration_s=o.duration_s,
-                interlaced=o.interlaced,
-                max_pixels=o.max_pixels,
-                record=self.record,
-            )
-            info = stack.enter_context(film).info
-            upscaler = self._upscaler(info.width, info.height, source)
-            size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
-            if max(size) > MAX_SIDE:
-                raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
-            cut = o.start_s > 0 or o.duration_s is not None
-            begin = film.begin if cut else None
+            film = stack.enter_context(self._source(source))
+            info = film.info
+            upscaler, size = self._fitting(film, source, target)
+            begin = self._begin(film)
             if o.resume and not o.dry_run:
-                upscale_resumable(
-                    source,
-                    target,
-                    film,
-                    upscaler,
-                    Encoding(o.codec, o.crf, o.preset, ENCODER_THREADS),
-                    begin=begin,
-                    end=film.end,
-                    seconds=o.segment_s,
-                    overwrite=o.overwrite,
-                    strict=o.strict,
-                    interlaced=o.interlaced,
-                    record=self.record,
-                    begun=begun,
-                )
+                segmented = self._segmented(source, target, film, upscaler)
+                upscale_resumable(segmented, upscaler, record=self.record, begun=begun)
                 return self._audit(source, target, film, begin)
             sink = FileSink(
                 target,
@@ -198,6 +175,54 @@ class Job:
                     sink.commit(whole=False)
                 raise
         return self._audit(source, target, film, begin)
+
+    def segmented(self, source: Path, target: Path) -> tuple[SegmentedFilm, Upscaler]:
+        """The film in segments, to be entered, and what upscales it."""
+        with self._source(source) as film:
+            upscaler, _ = self._fitting(film, source, target)
+            return self._segmented(source, target, film, upscaler), upscaler
+
+    def _segmented(self, source: Path, target: Path, film: FileSource, upscaler: Upscaler) -> SegmentedFilm:
+        o = self.options
+        return SegmentedFilm(
+            source,
+            target,
+            film.info,
+            upscaler,
+            Encoding(o.codec, o.crf, o.preset, ENCODER_THREADS),
+            begin=self._begin(film),
+            end=film.end,
+            seconds=o.segment_s,
+            overwrite=o.overwrite,
+            strict=o.strict,
+            interlaced=o.interlaced,
+            max_pixels=o.max_pixels,
+            record=self.record,
+        )
+
+    def _source(self, source: Path) -> FileSource:
+        o = self.options
+        return FileSource(
+            source,
+            start_s=o.start_s,
+            duration_s=o.duration_s,
+            interlaced=o.interlaced,
+            max_pixels=o.max_pixels,
+            record=self.record,
+        )
+
+    def _begin(self, film: FileSource) -> Fraction | None:
+        """Where the span asked for begins; None for the whole film."""
+        return film.begin if self.options.start_s > 0 or self.options.duration_s is not None else None
+
+    def _fitting(self, film: FileSource, source: Path, target: Path) -> tuple[Upscaler, tuple[int, int]]:
+        """The upscaler for the entered ``film``, and the (width, height) it makes."""
+        info = film.info
+        upscaler = self._upscaler(info.width, info.height, source)
+        size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
+        if max(size) > MAX_SIDE:
+            raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
+        return upscaler, size
 
     def _audit(self, source: Path, target: Path, film: FileSource, begin: Fraction | None) -> "list[Check]":
         if not self.options.audit:

@@ -122,10 +122,18 @@ class Ledger:
         """Where a segment's file stands."""
         return self.folder / f"{segment:06d}.segment"
 
-    def finish(self, segment: int, *, frames: int) -> None:
-        """Record a segment whose file is complete, synced and under its name."""
+    def finish(self, segment: int, *, frames: int, made: Path | None = None, blake2b: str | None = None) -> None:
+        """Record a segment whose file is complete and synced.
+
+        made     where in the folder it is, when it has not its name yet: several may have been making it
+        blake2b  what it must be; SinkError when it is not
+        """
         path = self.path(segment)
         try:
+            if blake2b is not None and file_digest(made or path) != blake2b:
+                raise SinkError(f"{made or path}: arrived damaged")
+            if made is not None:
+                os.replace(made, path)
             sync_folder(self.folder)
             line = {
                 "segment": segment,

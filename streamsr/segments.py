@@ -27,7 +27,7 @@ from streamsr.frame import Frame, StreamInfo
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
-from streamsr.sources.file import FileSource, Span, main_video, open_input
+from streamsr.sources.file import MAX_PIXELS, FileSource, Span, main_video, open_input
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
@@ -104,6 +104,7 @@ def upscale_segment(
     encoding: Encoding,
     container: str,
     interlaced: str = "deinterlace",
+    max_pixels: int = MAX_PIXELS,
     record: Recorder,
     progress: Callable[[Frame], None] | None = None,
 ) -> int:
@@ -113,7 +114,7 @@ def upscale_segment(
     container  FFmpeg's name of the format it will be joined into, which decides where the encoder puts its headers
     """
     height, width = info.height * upscaler.scale, info.width * upscaler.scale
-    film = FileSource(source, span=span, info=info, interlaced=interlaced, record=record)
+    film = FileSource(source, span=span, info=info, interlaced=interlaced, max_pixels=max_pixels, record=record)
     sink = SegmentSink(target, info, upscaler.size or (width, height), encoding, container)
     with sink, Pipeline(film, upscaler, record=record) as pipeline:
         pipeline.run(sink, progress=progress)
