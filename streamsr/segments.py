@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, BinaryIO, Self
 
 import av
 from av.codec.context import Flags
@@ -105,16 +105,20 @@ def upscale_segment(
     container: str,
     interlaced: str = "deinterlace",
     max_pixels: int = MAX_PIXELS,
+    reader: Callable[[], BinaryIO] | None = None,
     record: Recorder,
     progress: Callable[[Frame], None] | None = None,
 ) -> int:
     """Upscale one segment into the file ``target``, which appears when it is complete; returns its number of frames.
 
     info       of the whole film
+    reader     what opens ``source``, where this machine does not see the path
     container  FFmpeg's name of the format it will be joined into, which decides where the encoder puts its headers
     """
     height, width = info.height * upscaler.scale, info.width * upscaler.scale
-    film = FileSource(source, span=span, info=info, interlaced=interlaced, max_pixels=max_pixels, record=record)
+    film = FileSource(
+        source, span=span, info=info, interlaced=interlaced, max_pixels=max_pixels, reader=reader, record=record
+    )
     sink = SegmentSink(target, info, upscaler.size or (width, height), encoding, container)
     with sink, Pipeline(film, upscaler, record=record) as pipeline:
         pipeline.run(sink, progress=progress)

@@ -4,12 +4,12 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import av
 import numpy as np
@@ -42,16 +42,20 @@ NO_FILMS = {"tty": "text", "concat": "a play list", "hls": "a play list", "dash"
 """Formats that are read as ANSI art, or that name other files to open."""
 
 
-def open_input(path: str | os.PathLike[str]) -> InputContainer:
-    """Open a local media file for reading. Raises SourceError with the reason in words."""
+def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None) -> InputContainer:
+    """Open a local media file for reading. Raises SourceError with the reason in words.
+
+    reader  what opens it instead, where this machine does not see the path
+    """
     file = Path(path)
     try:
-        if file.is_dir():
+        if reader is None and file.is_dir():
             raise SourceError(f"{file}: is a directory")
-        if file.stat().st_size == 0 and file.is_file():
+        if reader is None and file.stat().st_size == 0 and file.is_file():
             raise SourceError(f"{file}: the file is empty")
         # A local file may not make FFmpeg fetch anything from elsewhere.
-        container = av.open(str(file), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        options = {"protocol_whitelist": "file"}
+        container = av.open(reader() if reader else str(file), "r", options=options, metadata_errors="replace")
     except FFmpegError as error:
         raise SourceError(f"{file}: {_reason(error)}") from error
     except (OSError, ValueError) as error:
@@ -111,6 +115,7 @@ class FileSource:
     max_pixels           of a picture; larger ones raise SourceError before memory is asked for them
     interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with an interlaced film
     begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for all
+    reader               what opens the file, where this machine does not see the path
     record               where damaged frames are counted: a frame that cannot be decoded is left out; after
                          DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
     """
@@ -125,6 +130,7 @@ class FileSource:
         info: StreamInfo | None = None,
         interlaced: str = "deinterlace",
         max_pixels: int = MAX_PIXELS,
+        reader: Callable[[], BinaryIO] | None = None,
         record: Recorder | None = None,
     ) -> None:
         if start_s < 0 or (duration_s is not None and duration_s <= 0):
@@ -132,6 +138,7 @@ class FileSource:
         if interlaced not in CHOICES:
             raise ValueError(f"expected interlaced to be one of {', '.join(CHOICES)}, got {interlaced!r}")
         self.path = Path(path)
+        self._opens = reader
         self._interlaced, self._max_pixels = interlaced, max_pixels
         self._start_s = start_s
         self._duration_s = duration_s
@@ -143,7 +150,7 @@ class FileSource:
     def __enter__(self) -> Self:
         if self._container is not None:
             return self
-        self._container = open_input(self.path)
+        self._container = open_input(self.path, reader=self._opens)
         try:
             self._prepare(self._container)
         except BaseException:
@@ -185,7 +192,7 @@ class FileSource:
             # Seeking is only as good as the container's index. Without it the whole film is decoded up to the span.
             container.close()
             self._span = Span(self._span.begin, self._span.end)
-            self._container = open_input(self.path)
+            self._container = open_input(self.path, reader=self._opens)
             self._prepare(self._container)
             return
         if first is None:
@@ -220,6 +227,7 @@ class FileSource:
             display_matrix=display_matrix(first),
             hdr=hdr_of(first),
             frames=frames,
+            lossy=codec.codec.lossy,
         )
 
     def __exit__(
