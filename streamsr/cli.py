@@ -135,6 +135,14 @@ def cli() -> None:
 @click.option(
     "--max-pixels", type=click.IntRange(1), default=1 << 26, help="Refuse larger pictures.  [default: 67108864]"
 )
+@click.option(
+    "--max-duration",
+    "max_duration_s",
+    type=Seconds(),
+    default=360000.0,
+    metavar="T",
+    help="Refuse longer films.  [default: 100:00:00]",
+)
 @click.option("--dry-run", is_flag=True, help="Open and check everything, write nothing.")
 @click.option("--strict", is_flag=True, help="Refuse an output that cannot hold all streams as they are.")
 @click.option("--resume", is_flag=True, help="Work in segments, and go on where an earlier such run was stopped.")

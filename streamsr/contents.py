@@ -17,7 +17,8 @@ from av.video.frame import VideoFrame
 
 from streamsr.errors import SourceError
 from streamsr.sinks.subtitles import TEXT, words
-from streamsr.sources.file import in_line, main_video, open_input
+from streamsr.sources.decode import in_line
+from streamsr.sources.media import main_video, open_input
 
 
 @dataclass

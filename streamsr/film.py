@@ -12,7 +12,7 @@ from streamsr.checks import KEPT, LOST, NOTE, Check, ms
 from streamsr.color import FULL, UNSPECIFIED, ColorTags
 from streamsr.contents import Contents
 from streamsr.pixels import FrameReader, depth_of, tags_of
-from streamsr.sources.file import display_matrix
+from streamsr.sources.decode import display_matrix
 
 PICTURE_EVERY = 12
 """Every so many frames the colours are compared; timestamps on every frame."""

@@ -66,7 +66,7 @@ def _model(what: str) -> Iterator[str]:
 def _media(path: Path) -> Iterator[str]:
     import av
 
-    from streamsr.sources.file import main_video, open_input
+    from streamsr.sources.media import main_video, open_input
 
     with open_input(path) as container:
         length = f", {container.duration / av.time_base:.2f} s" if container.duration else ""

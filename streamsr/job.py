@@ -21,7 +21,8 @@ from streamsr.segments import SEGMENT_S
 from streamsr.sinks.containers import FORMATS, better_in_matroska, check_output
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
-from streamsr.sources.file import MAX_PIXELS, FileSource, open_input
+from streamsr.sources.file import FileSource
+from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, open_input
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
@@ -64,6 +65,7 @@ class Options:
     strict: bool = False
     interlaced: str = "deinterlace"
     max_pixels: int = MAX_PIXELS
+    max_duration_s: float = MAX_DURATION_S
     dry_run: bool = False
     resume: bool = False
     segment_s: float = SEGMENT_S
@@ -208,6 +210,7 @@ class Job:
             duration_s=o.duration_s,
             interlaced=o.interlaced,
             max_pixels=o.max_pixels,
+            max_duration_s=o.max_duration_s,
             record=self.record,
         )
 

@@ -13,7 +13,8 @@ from streamsr.segments import join, plan
 from streamsr.sinks.containers import check_output
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
-from streamsr.sources.file import MAX_PIXELS, Span
+from streamsr.sources.file import Span
+from streamsr.sources.media import MAX_PIXELS
 from streamsr.stats import Recorder, versions
 from streamsr.upscaler import Upscaler
 

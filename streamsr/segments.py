@@ -27,7 +27,8 @@ from streamsr.frame import Frame, StreamInfo
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
-from streamsr.sources.file import MAX_PIXELS, FileSource, Span, main_video, open_input
+from streamsr.sources.file import FileSource, Span
+from streamsr.sources.media import MAX_PIXELS, main_video, open_input
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 

@@ -22,7 +22,7 @@ from click.core import ParameterSource
 
 TABLES = {
     "source": frozenset(
-        {"input", "start", "duration", "realtime", "size", "format", "rate", "interlaced", "max-pixels"}
+        {"input", "start", "duration", "realtime", "size", "format", "rate", "interlaced", "max-pixels", "max-duration"}
     ),
     "sink": frozenset(
         {"output", "codec", "crf", "preset", "overwrite", "strict", "dry-run", "resume", "segment", "audit",

@@ -13,7 +13,7 @@ from av.stream import AttachmentStream, Stream
 from streamsr.errors import SinkError
 from streamsr.sinks.encode import canonical_name
 from streamsr.sinks.subtitles import OWN, TEXT
-from streamsr.sources.file import main_video
+from streamsr.sources.media import main_video
 
 FORMATS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm",

@@ -18,7 +18,7 @@ from streamsr.errors import SourceError
 from streamsr.sinks.containers import PLAIN, becomes_text, codec_of, fits, is_cover, title
 from streamsr.sinks.muxer import OF_MP4_ITSELF
 from streamsr.sinks.subtitles import TextConverter
-from streamsr.sources.file import main_video, open_input
+from streamsr.sources.media import main_video, open_input
 
 log = logging.getLogger("streamsr")
 

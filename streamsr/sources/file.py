@@ -1,10 +1,8 @@
 """Frames of a video file, each with its own timestamp."""
 
-import logging
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,84 +12,17 @@ from typing import BinaryIO, Self
 import av
 import numpy as np
 from av.container.input import InputContainer
-from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from streamsr.buffers import BufferPool
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.hdr import hdr_of
 from streamsr.pixels import FrameReader, depth_of, has_alpha, tags_of
+from streamsr.sources.decode import decoded, display_matrix
 from streamsr.sources.deinterlace import CHOICES, Deinterlacer
+from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
 from streamsr.stats import Recorder
-
-log = logging.getLogger("streamsr")
-
-DAMAGED_IN_A_ROW = 8
-"""A decoder that fails this often without a picture in between will not recover."""
-
-MAX_PIXELS = 1 << 26
-"""8192 x 8192. A header may claim any size; memory is asked for what it claims."""
-
-MAX_STREAMS = 200
-"""Each one costs memory in the demuxer, in the copy and in the output; films with all languages have 80."""
-
-NO_FILMS = {"tty": "text", "concat": "a play list", "hls": "a play list", "dash": "a play list", "imf": "a play list",
-            "sdp": "a session description", "lavfi": "a filter", "image2": "a picture"}  # fmt: skip
-"""Formats that are read as ANSI art, or that name other files to open."""
-
-
-def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None) -> InputContainer:
-    """Open a local media file for reading. Raises SourceError with the reason in words.
-
-    reader  what opens it instead, where this machine does not see the path
-    """
-    file = Path(path)
-    try:
-        if reader is None and file.is_dir():
-            raise SourceError(f"{file}: is a directory")
-        if reader is None and file.stat().st_size == 0 and file.is_file():
-            raise SourceError(f"{file}: the file is empty")
-        # A local file may not make FFmpeg fetch anything from elsewhere.
-        options = {"protocol_whitelist": "file"}
-        container = av.open(reader() if reader else str(file), "r", options=options, metadata_errors="replace")
-    except FFmpegError as error:
-        raise SourceError(f"{file}: {_reason(error)}") from error
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
-    kind, streams = container.format.name, len(container.streams)
-    if kind in NO_FILMS or streams > MAX_STREAMS:
-        container.close()
-        reason = f"not a video file ({NO_FILMS[kind]})" if kind in NO_FILMS else f"has {streams} streams"
-        raise SourceError(f"{file}: {reason}" + ("" if kind in NO_FILMS else f"; at most {MAX_STREAMS} are taken"))
-    return container
-
-
-def in_line(frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:
-    """The same frames. A first one that says it comes after the second is put before it.
-
-    Cut transport streams begin with a picture whose time belongs to a lost one; all others would pile up behind it.
-    """
-    first = next(frames, None)
-    if first is None:
-        return
-    second = next(frames, None)
-    if second is not None and first.pts is not None and second.pts is not None and first.pts > second.pts:
-        first.pts = second.pts - max(first.duration or second.duration, 1)
-    yield first
-    del first  # the decoder's memory may go while the rest is read
-    if second is not None:
-        yield second
-        del second
-    yield from frames
-
-
-def main_video(container: InputContainer) -> VideoStream | None:
-    """The stream a player would show, None when there is only sound (a cover picture is not a video)."""
-    films = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    best = container.streams.best("video")
-    return best if best in films else (films[0] if films else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +44,8 @@ class FileSource:
     start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
     span, info           one segment of a film instead, and what is known of the whole film: so all segments agree
     max_pixels           of a picture; larger ones raise SourceError before memory is asked for them
+    max_duration_s       of the film or the span that is wanted; longer ones raise SourceError: on entering where the
+                         file says so, else at the first frame that comes later
     interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with an interlaced film
     begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for all
     reader               what opens the file, where this machine does not see the path
@@ -130,6 +63,7 @@ class FileSource:
         info: StreamInfo | None = None,
         interlaced: str = "deinterlace",
         max_pixels: int = MAX_PIXELS,
+        max_duration_s: float = MAX_DURATION_S,
         reader: Callable[[], BinaryIO] | None = None,
         record: Recorder | None = None,
     ) -> None:
@@ -140,6 +74,8 @@ class FileSource:
         self.path = Path(path)
         self._opens = reader
         self._interlaced, self._max_pixels = interlaced, max_pixels
+        # A segment is as long as it was cut.
+        self._max_duration_s = max_duration_s if info is None else float("inf")
         self._start_s = start_s
         self._duration_s = duration_s
         self._span, self._known = span, info
@@ -168,6 +104,8 @@ class FileSource:
         if codec is None:
             raise SourceError(f"{self.path}: its video codec is unknown to this build of FFmpeg")
         self._check_size(codec.width, codec.height)
+        claimed_s = (container.duration or 0) / av.time_base - self._start_s
+        self._check_length(min(claimed_s, self._duration_s or claimed_s))
         stream.thread_type = "AUTO"
         self._stream = stream
         assert stream.time_base is not None
@@ -186,7 +124,7 @@ class FileSource:
             container.seek(int(seek / stream.time_base), stream=stream)
         # Tags, size and rotation are only certain on a decoded frame; and a file without one is refused here, before
         # anybody has made an output.
-        self._decoded = in_line(self._decode())
+        self._decoded = decoded(container, stream, self.path, self._record)
         first = next(self._decoded, None)
         if self._span is not None and seek is not None and not self._precedes(first):
             # Seeking is only as good as the container's index. Without it the whole film is decoded up to the span.
@@ -259,6 +197,7 @@ class FileSource:
                 # Two frames cannot be shown at once; broken files say so. The next tick keeps order and count.
                 pts = last + 1
             last = pts
+            self._check_length(float(when - self.begin))
             self._check_size(frame.width, frame.height)
             with self._record.stage("convert"):
                 rgb = self._pool.take((frame.height, frame.width, 3))
@@ -285,6 +224,11 @@ class FileSource:
             limit = f"{self._max_pixels} pixels"
             raise SourceError(f"{self.path}: a picture of {width}x{height} is larger than {limit} (--max-pixels)")
 
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self._max_duration_s:
+            limit = clock(self._max_duration_s)
+            raise SourceError(f"{self.path}: is {clock(seconds)} long; at most {limit} is taken (--max-duration)")
+
     def _precedes(self, first: VideoFrame | None) -> bool:
         """Whether decoding began early enough to give every frame of the span."""
         return first is not None and first.pts is not None and first.pts * self._time_base <= self.begin
@@ -309,50 +253,3 @@ class FileSource:
                 yield from graph.push(frame)
         if graph is not None:
             yield from graph.push(None)
-
-    def _decode(self) -> Generator[VideoFrame]:
-        """All frames the decoder gives. One generator for the life of the stream, or its buffered frames are lost."""
-        assert self._container is not None
-        in_a_row = 0
-        # AVI stores no presentation times, and what FFmpeg makes up for B-frames runs backwards: but the pictures
-        # take, in the order shown, the very ticks that the packets have in the order stored.
-        ticks: deque[int] | None = deque() if self._container.format.name == "avi" else None
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                with self._record.stage("decode"):
-                    packet = next(packets, None)
-                    if packet is None:
-                        return
-                    if ticks is not None and packet.size and packet.dts is not None:
-                        ticks.append(packet.dts)
-                    frames = packet.decode()
-            except FFmpegError as error:
-                self._record.count("damaged")
-                in_a_row += 1
-                if in_a_row >= DAMAGED_IN_A_ROW:
-                    raise SourceError(
-                        f"{self.path}: {in_a_row} frames in a row cannot be decoded: damaged or encrypted"
-                    ) from error
-                continue
-            if frames:
-                in_a_row = 0
-            for frame in frames:
-                if ticks:
-                    frame.pts = ticks.popleft()
-                yield frame
-
-
-def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    """The nine numbers of the rotation side data (FFmpeg's libavutil/display.h), None where there is none."""
-    for data in frame.side_data:
-        if str(getattr(data, "type", "")).endswith("DISPLAYMATRIX"):
-            return tuple(int(x) for x in np.frombuffer(bytes(data), np.int32))  # type: ignore[arg-type]
-    return None
-
-
-def _reason(error: FFmpegError) -> str:
-    """FFmpeg's reason, in words a user knows."""
-    if isinstance(error, av.error.InvalidDataError):
-        return "not a media file, or damaged"
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]

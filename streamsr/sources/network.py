@@ -12,7 +12,8 @@ from streamsr.engines import Image
 from streamsr.errors import SourceError
 from streamsr.frame import StreamInfo
 from streamsr.pixels import FrameReader, tags_of
-from streamsr.sources.file import DAMAGED_IN_A_ROW, MAX_PIXELS, main_video
+from streamsr.sources.decode import DAMAGED_IN_A_ROW
+from streamsr.sources.media import MAX_PIXELS, main_video
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Recorder
 

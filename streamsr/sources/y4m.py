@@ -15,7 +15,7 @@ from streamsr.color import FULL, LIMITED, ColorTags
 from streamsr.convert import Converter, Plane
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.sources.file import MAX_PIXELS
+from streamsr.sources.media import MAX_PIXELS
 from streamsr.stats import Recorder
 
 LONGEST_LINE = 1024

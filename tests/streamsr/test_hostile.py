@@ -2,6 +2,7 @@
 
 import json
 import resource
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -13,9 +14,10 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from streamsr.errors import SourceError
-from streamsr.sources.file import MAX_STREAMS, FileSource, open_input
+from streamsr.sources.file import FileSource
+from streamsr.sources.media import MAX_STREAMS, open_input
 from tests.streamsr.conftest import Command
-from tests.streamsr.media import SRT, make_video
+from tests.streamsr.media import SRT, look, make_video
 
 ODD_IN_CI = (
     "decord-65b7-video_180.mov",
@@ -249,3 +251,39 @@ def test_an_8k_output(tmp_path: Path, upscale: Command) -> None:
     done = upscale(film, tmp_path / "out.mp4", "--audit")
     assert "2560x1440 -> 7680x4320" in done.out
     assert "2 in, 2 out" in done.out
+
+
+def claiming(path: Path, seconds: int) -> Path:
+    """A Matroska film of ten frames whose header says that it is so long."""
+    make_video(path, pts=range(10))
+    content = path.read_bytes()
+    at = content.index(b"\x44\x89\x88") + 3  # Duration, a float64 in milliseconds
+    path.write_bytes(content[:at] + struct.pack(">d", seconds * 1000.0) + content[at + 8 :])
+    return path
+
+
+@pytest.mark.parametrize("more", [(), ("--resume",), ("--dry-run",)], ids=" ".join)
+def test_a_film_that_claims_to_be_too_long_is_refused_before_the_work(
+    tmp_path: Path, upscale: Command, more: tuple[str, ...]
+) -> None:
+    film = claiming(tmp_path / "in.mkv", 400 * 3600)
+    refused = upscale(film, tmp_path / "out.mkv", *more)
+    assert refused.status == 1
+    assert refused.lines == [f"streamsr: {film}: is 400:00:00 long; at most 100:00:00 is taken (--max-duration)"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+    assert upscale(film, tmp_path / "out.mkv", "--max-duration", "400:00:00", *more).status == 0
+    assert upscale(film, tmp_path / "part.mkv", "--duration", "0.2", *more).status == 0, "a part may be taken"
+
+
+def test_a_film_whose_frames_come_too_late_is_broken_off(tmp_path: Path, upscale: Command) -> None:
+    film = make_video(tmp_path / "film.mkv", pts=[0, 40, 80, 30_000], time_base=Fraction(1, 1000), options={"bf": "0"})
+    content = film.read_bytes()
+    at = content.index(b"\x44\x89\x88") + 3
+    film.write_bytes(content[:at] + struct.pack(">d", 120.0) + content[at + 8 :])  # it claims three frames' length
+    refused = upscale(film, tmp_path / "out.mkv", "--max-duration", "20")
+    assert refused.status == 1
+    assert refused.lines[-1].endswith("is 0:00:30 long; at most 0:00:20 is taken (--max-duration)")
+    assert not (tmp_path / "out.mkv").exists()
+    kept = upscale(film, tmp_path / "out.mkv", "--max-duration", "20", "--keep-partial")
+    assert kept.status == 1
+    assert len(look(tmp_path / "out.mkv").times) == 3

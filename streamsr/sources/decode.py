@@ -1,0 +1,83 @@
+"""Decoded frames of one film, whatever state it is in."""
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+from av.container.input import InputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from streamsr.errors import SourceError
+from streamsr.stats import Recorder
+
+DAMAGED_IN_A_ROW = 8
+"""A decoder that fails this often without a picture in between will not recover."""
+
+
+def decoded(container: InputContainer, stream: VideoStream, path: Path, record: Recorder) -> Generator[VideoFrame]:
+    """All frames the decoder gives. One generator for the life of the stream, or its buffered frames are lost.
+
+    A frame that cannot be decoded is left out and counted as damaged in ``record``; DAMAGED_IN_A_ROW of them raise
+    SourceError with the ``path``.
+    """
+    return in_line(_decoded(container, stream, path, record))
+
+
+def _decoded(container: InputContainer, stream: VideoStream, path: Path, record: Recorder) -> Generator[VideoFrame]:
+    in_a_row = 0
+    # AVI stores no presentation times, and what FFmpeg makes up for B-frames runs backwards: but the pictures
+    # take, in the order shown, the very ticks that the packets have in the order stored.
+    ticks: deque[int] | None = deque() if container.format.name == "avi" else None
+    packets = container.demux(stream)
+    while True:
+        try:
+            with record.stage("decode"):
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                if ticks is not None and packet.size and packet.dts is not None:
+                    ticks.append(packet.dts)
+                frames = packet.decode()
+        except FFmpegError as error:
+            record.count("damaged")
+            in_a_row += 1
+            if in_a_row >= DAMAGED_IN_A_ROW:
+                reason = f"{in_a_row} frames in a row cannot be decoded: damaged or encrypted"
+                raise SourceError(f"{path}: {reason}") from error
+            continue
+        if frames:
+            in_a_row = 0
+        for frame in frames:
+            if ticks:
+                frame.pts = ticks.popleft()
+            yield frame
+
+
+def in_line(frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:
+    """The same frames. A first one that says it comes after the second is put before it.
+
+    Cut transport streams begin with a picture whose time belongs to a lost one; all others would pile up behind it.
+    """
+    first = next(frames, None)
+    if first is None:
+        return
+    second = next(frames, None)
+    if second is not None and first.pts is not None and second.pts is not None and first.pts > second.pts:
+        first.pts = second.pts - max(first.duration or second.duration, 1)
+    yield first
+    del first  # the decoder's memory may go while the rest is read
+    if second is not None:
+        yield second
+        del second
+    yield from frames
+
+
+def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    """The nine numbers of the rotation side data (FFmpeg's libavutil/display.h), None where there is none."""
+    for data in frame.side_data:
+        if str(getattr(data, "type", "")).endswith("DISPLAYMATRIX"):
+            return tuple(int(x) for x in np.frombuffer(bytes(data), np.int32))  # type: ignore[arg-type]
+    return None

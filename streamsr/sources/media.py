@@ -1,0 +1,72 @@
+"""Opening a media file without trusting it, and finding the film in it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container.input import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from streamsr.errors import SourceError
+
+MAX_PIXELS = 1 << 26
+"""8192 x 8192. A header may claim any size; memory is asked for what it claims."""
+
+MAX_DURATION_S = 100 * 3600.0
+"""A header may claim any length, and a frame any time; the longest recordings last for days."""
+
+MAX_STREAMS = 200
+"""Each one costs memory in the demuxer, in the copy and in the output; films with all languages have 80."""
+
+NO_FILMS = {"tty": "text", "concat": "a play list", "hls": "a play list", "dash": "a play list", "imf": "a play list",
+            "sdp": "a session description", "lavfi": "a filter", "image2": "a picture"}  # fmt: skip
+"""Formats that are read as ANSI art, or that name other files to open."""
+
+
+def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None) -> InputContainer:
+    """Open a local media file for reading. Raises SourceError with the reason in words.
+
+    reader  what opens it instead, where this machine does not see the path
+    """
+    file = Path(path)
+    try:
+        if reader is None and file.is_dir():
+            raise SourceError(f"{file}: is a directory")
+        if reader is None and file.stat().st_size == 0 and file.is_file():
+            raise SourceError(f"{file}: the file is empty")
+        # A local file may not make FFmpeg fetch anything from elsewhere.
+        options = {"protocol_whitelist": "file"}
+        container = av.open(reader() if reader else str(file), "r", options=options, metadata_errors="replace")
+    except FFmpegError as error:
+        raise SourceError(f"{file}: {_reason(error)}") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+    kind, streams = container.format.name, len(container.streams)
+    if kind in NO_FILMS or streams > MAX_STREAMS:
+        container.close()
+        reason = f"not a video file ({NO_FILMS[kind]})" if kind in NO_FILMS else f"has {streams} streams"
+        raise SourceError(f"{file}: {reason}" + ("" if kind in NO_FILMS else f"; at most {MAX_STREAMS} are taken"))
+    return container
+
+
+def main_video(container: InputContainer) -> VideoStream | None:
+    """The stream a player would show, None when there is only sound (a cover picture is not a video)."""
+    films = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    best = container.streams.best("video")
+    return best if best in films else (films[0] if films else None)
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as options take them."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _reason(error: FFmpegError) -> str:
+    """FFmpeg's reason, in words a user knows."""
+    if isinstance(error, av.error.InvalidDataError):
+        return "not a media file, or damaged"
+    return str(getattr(error, "strerror", None) or error).split("\n")[0]
