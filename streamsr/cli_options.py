@@ -75,7 +75,10 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     decorated: Callable[..., Any] = printed_or_run
     for option in reversed(
         (
-            click.option("--model", metavar="NAME|FILE", help="A shipped model (see `info`) or a .tflite file."),
+            click.option(
+                "--model", metavar="auto|clean|video|NAME|FILE", default="auto", show_default=True,
+                help="A shipped model (see `info`) or a .tflite file; auto is by what the pictures went through.",
+            ),
             click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
             click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]"),
             click.option("--delegate", metavar="LIB", help="A TFLite external delegate (NPU) that must be used."),

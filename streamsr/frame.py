@@ -50,6 +50,7 @@ class StreamInfo:
     hdr             mastering display and light levels, as far as the film has them
     frames          how many frames to expect, None when unknown; only for progress
     pixel_format    the decoder's format in FFmpeg's naming, such as ``yuv420p``
+    lossy           the pictures went through a lossy codec on their way here, or through a camera
     """
 
     width: int
@@ -63,3 +64,4 @@ class StreamInfo:
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     frames: int | None = None
     live: bool = False
+    lossy: bool = False

@@ -46,7 +46,7 @@ class LiveOptions:
     duration_s: float | None = None
     scale: int | None = None
     to: str | None = None
-    model: str | None = None
+    model: str = "auto"
     engine: str = "auto"
     threads: int | None = None
     delegate: str | None = None
@@ -71,7 +71,7 @@ def run_live(
     with ExitStack() as stack:
         previews: list[Preview] = []
         if o.source == "browser:":
-            feed = FeedSource()
+            feed = FeedSource(lossy=True)  # the page sends JPEG
             previews.append(stack.enter_context(_web(o, record, opened, feed=feed)))
             source: Source = feed
         else:
@@ -83,6 +83,7 @@ def run_live(
             upscaler = Upscaler(
                 o.model,
                 scale=o.scale,
+                lossy=info.lossy,
                 size=size,
                 engine=o.engine,
                 threads=o.threads,

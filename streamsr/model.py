@@ -24,11 +24,21 @@ class ModelFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def find_model(model: str | Path | None = None, *, scale: int | None = None) -> ModelFile:
-    """The model of this shipped name or file, or the shipped one for ``scale`` (default 3). Raises ModelError."""
+CHOICES = ("auto", *weights.KINDS)
+"""In place of a name: the kind that fits the pictures, or one kind; the scale then says which model it is."""
+
+
+def find_model(model: str | Path = "auto", *, scale: int | None = None, lossy: bool = False) -> ModelFile:
+    """The model of this shipped name or file, or the shipped one of a kind for ``scale`` (default 3).
+
+    ``auto`` is the ``video`` model for pictures that went through a lossy codec, where there is one at this scale,
+    else the ``clean`` one (docs/quality.md has the comparison). Raises ModelError.
+    """
     try:
-        if model is None:
-            name = weights.default(scale or 3)
+        if model in CHOICES:
+            scale = scale or 3
+            video = model == "video" or (model == "auto" and lossy and scale in weights.scales("video"))
+            name = weights.default(scale, "video" if video else "clean")
             path = weights.path(name)
         elif str(model) in weights.names():
             name, path = str(model), weights.path(str(model))

@@ -32,8 +32,9 @@ class _Last(NamedTuple):
 class Upscaler:
     """Upscales pictures. A context manager; for one thread at a time.
 
-    model    name of a shipped model or path of a uint8 .tflite file, default the shipped one for ``scale``
-    scale    2, 3 or 4 when ``model`` is not given
+    model    ``auto``, ``clean``, ``video``, name of a shipped model or path of a uint8 .tflite file
+    scale    2, 3 or 4, default 3, for the first three of these
+    lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the video model
     size     (width, height) of the result when it is not ``scale`` times the input
     engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and ``batch`` go with it,
              see `streamsr.engines.select.EngineChoice`
@@ -46,9 +47,10 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path = "auto",
         *,
         scale: int | None = None,
+        lossy: bool = False,
         size: tuple[int, int] | None = None,
         engine: str = "auto",
         threads: int | None = None,
@@ -62,9 +64,9 @@ class Upscaler:
         if size is not None and min(size) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
         choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
-        file = find_model(model, scale=scale)
+        file = find_model(model, scale=scale, lossy=lossy)
         self.engine, self.why = open_engine(file, choice)
-        if model is not None and scale is not None and self.engine.scale != scale:
+        if scale is not None and self.engine.scale != scale:
             self.engine.close()
             raise ValueError(f"expected a model of scale {scale}, {file.name} upscales by {self.engine.scale}")
         self.model = file

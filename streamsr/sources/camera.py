@@ -65,6 +65,7 @@ class _Camera:
             rate=Fraction(fps).limit_denominator(1001) if 1 <= fps <= 1000 else None,
             pixel_format="rgb24",
             live=True,
+            lossy=True,
         )
 
     def _read(self) -> Image | None:

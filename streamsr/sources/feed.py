@@ -24,6 +24,7 @@ class FeedSource:
     rate       pictures a second, as far as known
     time_base  of the ``pts``, seconds per tick
     live       a picture that nobody has taken yet gives way to a newer one; otherwise ``put`` waits for its turn
+    lossy      the pictures went through a lossy codec, see `StreamInfo`
 
     One thread puts, another iterates.
     """
@@ -37,8 +38,9 @@ class FeedSource:
         rate: Fraction | None = None,
         time_base: Fraction = TIME_BASE,
         live: bool = True,
+        lossy: bool = False,
     ) -> None:
-        self._size, self._rate, self._time_base, self._live = size, rate, time_base, live
+        self._size, self._rate, self._time_base, self._live, self._lossy = size, rate, time_base, live, lossy
         self._waits = size is None
         self._frames: Channel[Frame] = Channel(WAITING, newest=live)
         self._first: Frame | None = None
@@ -90,7 +92,7 @@ class FeedSource:
             self._waits = False
         assert self._size is not None
         self.info = StreamInfo(
-            *self._size, self._time_base, rate=self._rate, pixel_format="rgb24", live=self._live
+            *self._size, self._time_base, rate=self._rate, pixel_format="rgb24", live=self._live, lossy=self._lossy
         )  # fmt: skip
         return self
 

@@ -90,6 +90,7 @@ class _Stream:
             color=tags,
             pixel_format=first.format.name,
             live=True,
+            lossy=codec.codec.lossy,
         )
 
     def pictures(self) -> Iterator[tuple[Image, float | None]]:

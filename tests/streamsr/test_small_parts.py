@@ -79,6 +79,26 @@ def test_the_default_model_upscales_by_three() -> None:
     assert find_model(scale=3).path == weights.path("xlsr_x3_u8")
 
 
+@pytest.mark.parametrize(
+    ("asked", "scale", "lossy", "found"),
+    [
+        ("auto", None, False, "xlsr_x3_u8"),
+        ("auto", None, True, "xlsr-video_x3_u8"),
+        ("auto", 2, True, "xlsr-video_x2_u8"),
+        ("auto", 4, True, "xlsr_x4_u8"),  # no video model is shipped at this scale
+        ("clean", 3, True, "xlsr_x3_u8"),
+        ("video", 2, False, "xlsr-video_x2_u8"),
+    ],
+)
+def test_auto_is_by_what_the_pictures_went_through(asked: str, scale: int | None, lossy: bool, found: str) -> None:
+    assert find_model(asked, scale=scale, lossy=lossy).name == found
+
+
+def test_a_kind_that_is_not_shipped_at_the_scale_is_refused() -> None:
+    with pytest.raises(ModelError, match="no shipped video model upscales by 4"):
+        find_model("video", scale=4)
+
+
 def test_a_model_is_found_by_name_and_by_path(model: Path) -> None:
     assert find_model("xlsr_x3_u8").content == find_model(str(model)).content == model.read_bytes()
 
@@ -90,7 +110,7 @@ def test_an_unknown_model_is_named_beside_the_known_ones(name: str) -> None:
 
 
 def test_a_scale_nobody_trained_is_refused() -> None:
-    with pytest.raises(ModelError, match="no shipped model upscales by 7"):
+    with pytest.raises(ModelError, match="no shipped clean model upscales by 7"):
         find_model(scale=7)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from streamsr import Upscaler
+from streamsr.images import write_image
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, look, make_video, picture
 
@@ -329,6 +330,32 @@ def test_stats_say_what_happened(upscale: Command, tmp_path: Path) -> None:
     assert {"wall", "decode", "network", "convert", "encode"} <= set(seen["seconds"])
     assert seen["fps"] > 0
     assert {"engine", "model", "threads", "versions"} <= set(seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "model"),
+    [
+        ("in.mp4", "libx264", (), "xlsr-video_x3_u8"),
+        ("in.mkv", "ffv1", (), "xlsr_x3_u8"),
+        ("in.mp4", "libx264", ("--model", "clean"), "xlsr_x3_u8"),
+        ("in.mkv", "ffv1", ("--model", "video", "--to", "240p"), "xlsr-video_x2_u8"),
+    ],
+)
+def test_the_model_is_by_what_the_film_went_through(
+    streamsr: Command, tmp_path: Path, name: str, codec: str, options: tuple[str, ...], model: str
+) -> None:
+    stats = tmp_path / "stats.json"
+    film = make_video(tmp_path / name, codec=codec, size=(160, 120), pts=range(3))
+    done = streamsr("upscale", film, "-o", tmp_path / "out.mkv", "--stats-json", stats, *options)
+    assert done.status == 0
+    assert json.loads(stats.read_text())["model"] == model
+
+
+def test_pictures_take_the_clean_model(streamsr: Command, tmp_path: Path) -> None:
+    stats = tmp_path / "stats.json"
+    write_image(tmp_path / "in.jpg", picture(0), None, overwrite=False)
+    assert streamsr("upscale", tmp_path / "in.jpg", "-o", tmp_path / "out.png", "--stats-json", stats).status == 0
+    assert json.loads(stats.read_text())["model"] == "xlsr_x3_u8"
 
 
 def test_stats_are_written_for_a_failed_run_too(upscale: Command, tmp_path: Path) -> None:

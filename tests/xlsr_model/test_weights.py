@@ -20,7 +20,7 @@ def test_default_of_x3_is_shipped_and_listed():
 def test_unknown_names_and_scales_list_the_known():
     with pytest.raises(KeyError, match=r"unknown model 'xlsr_x9_u8'; shipped models: .*xlsr_x3_u8"):
         weights.path("xlsr_x9_u8")
-    with pytest.raises(KeyError, match=r"no shipped model upscales by 9; shipped models: .*xlsr_x3_u8"):
+    with pytest.raises(KeyError, match=r"no shipped clean model upscales by 9; shipped models: .*xlsr_x3_u8"):
         weights.default(9)
 
 

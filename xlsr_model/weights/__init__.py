@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+KINDS = ("clean", "video")
+_FAMILIES = {"clean": "xlsr", "video": "xlsr-video"}
 _FOLDER = Path(__file__).resolve().parent
 
 
@@ -44,9 +46,17 @@ def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def default(scale: int) -> str:
-    """The shipped uint8 model for clean images at this scale. Raises KeyError, with the known names, if none."""
-    name = f"xlsr_x{scale}_u8"
+def default(scale: int, kind: str = "clean") -> str:
+    """The shipped uint8 model at this scale for ``clean`` pictures or for decoded ``video``.
+
+    Raises KeyError, with the known names, if there is none.
+    """
+    name = f"{_FAMILIES[kind]}_x{scale}_u8"
     if name not in names():
-        raise KeyError(f"no shipped model upscales by {scale}; shipped models: {', '.join(names()) or 'none'}")
+        raise KeyError(f"no shipped {kind} model upscales by {scale}; shipped models: {', '.join(names()) or 'none'}")
     return name
+
+
+def scales(kind: str = "clean") -> list[int]:
+    """The scales for which a model of this kind is shipped, rising."""
+    return [scale for scale in range(2, 9) if f"{_FAMILIES[kind]}_x{scale}_u8" in names()]
