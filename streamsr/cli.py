@@ -304,9 +304,9 @@ def audit(source: Path, target: Path) -> None:
 
 @cli.command()
 @click.option("--clip", type=click.Path(path_type=Path), metavar="FILE", help="A video.  [default: one is made]")
-@click.option("--model", metavar="NAME|FILE", help="As in upscale.")
+@click.option("--model", metavar="NAME|FILE", default="auto", help="As in upscale.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers.")
-def bench(clip: Path | None, model: str | None, json_file: Path | None) -> None:
+def bench(clip: Path | None, model: str, json_file: Path | None) -> None:
     """Measure this machine: every engine, every stage, the whole command. Takes about a minute."""
     from streamsr.bench import measure
     from streamsr.model import find_model

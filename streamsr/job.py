@@ -14,6 +14,7 @@ from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import Frame
 from streamsr.images import is_image, read_image, upscale_image
 from streamsr.ledger import Ledger
+from streamsr.model import CHOICES
 from streamsr.pipeline import Pipeline
 from streamsr.resume import upscale_resumable
 from streamsr.segmented import ENCODER_THREADS, SegmentedFilm
@@ -47,7 +48,7 @@ class Options:
 
     scale: int | None = None
     to: str | None = None
-    model: str | None = None
+    model: str = "auto"
     engine: str = "auto"
     threads: int | None = None
     delegate: str | None = None
@@ -81,7 +82,7 @@ class Job:
     def __init__(self, options: Options, *, record: Recorder | None = None) -> None:
         self.options = options
         self.record = record or Recorder()
-        self._upscalers: dict[int | None, Upscaler] = {}
+        self._upscalers: dict[tuple[int | None, bool], Upscaler] = {}
         self._taken: set[Path] = set()
 
     def __enter__(self) -> Self:
@@ -221,7 +222,7 @@ class Job:
     def _fitting(self, film: FileSource, source: Path, target: Path) -> tuple[Upscaler, tuple[int, int]]:
         """The upscaler for the entered ``film``, and the (width, height) it makes."""
         info = film.info
-        upscaler = self._upscaler(info.width, info.height, source)
+        upscaler = self._upscaler(info.width, info.height, source, lossy=info.lossy)
         size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         if max(size) > MAX_SIDE:
             raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
@@ -234,8 +235,8 @@ class Job:
 
         return audit(source, target, begin=begin, end=film.end)
 
-    def _upscaler(self, width: int, height: int, source: Path) -> Upscaler:
-        """The upscaler for pictures of this size, with its final size set."""
+    def _upscaler(self, width: int, height: int, source: Path, *, lossy: bool = False) -> Upscaler:
+        """The upscaler for pictures of this size, with its final size set. `lossy` as in `StreamInfo`."""
         o = self.options
         size = None if o.to is None else target_size(o.to, width, height)
         scale = o.scale
@@ -244,13 +245,14 @@ class Job:
                 raise SourceError(f"{source}: is {width}x{height} already; --to {o.to} would not enlarge it")
             if max(size) > MAX_SIDE:
                 raise SinkError(f"{source}: would become {size[0]}x{size[1]}; the longest side may have {MAX_SIDE}")
-            if o.model is None:
-                scale = _scale_for(max(Fraction(size[0], width), Fraction(size[1], height)))
-        if scale not in self._upscalers:
+            if o.model in CHOICES:
+                scale = _scale_for(max(Fraction(size[0], width), Fraction(size[1], height)), o.model)
+        if (scale, lossy) not in self._upscalers:
             try:
-                self._upscalers[scale] = Upscaler(
+                self._upscalers[scale, lossy] = Upscaler(
                     o.model,
                     scale=scale,
+                    lossy=lossy,
                     engine=o.engine,
                     threads=o.threads,
                     delegate=o.delegate,
@@ -262,14 +264,14 @@ class Job:
                 )
             except ValueError as error:  # options that do not go together, such as a model and another scale
                 raise ModelError(str(error)) from error
-        upscaler = self._upscalers[scale]
+        upscaler = self._upscalers[scale, lossy]
         upscaler.size = size
         return upscaler
 
 
-def _scale_for(factor: Fraction) -> int:
+def _scale_for(factor: Fraction, model: str) -> int:
     """The smallest shipped scale that reaches this factor, else the largest there is: the rest is resized."""
-    scales = [scale for scale in (2, 3, 4) if f"xlsr_x{scale}_u8" in weights.names()]
+    scales = weights.scales("video" if model == "video" else "clean")
     if not scales:
         raise ModelError("no model is shipped with this installation; give --model FILE")
     return next((scale for scale in scales if scale >= factor), scales[-1])
