@@ -138,7 +138,7 @@ class SegmentedFilm:
             return
         with self._sink(quiet=True) as sink:
             paths = [self.ledger.path(number) for number in range(len(self.spans))]
-            join(paths, sink, time_base=self.info.time_base, shift=round(sink.zero / self.info.time_base))
+            join(paths, sink, time_base=self.info.time_base)
             sink.commit()
         self.ledger.publish(sink.path)
         self.ledger.clear()

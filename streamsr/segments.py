@@ -200,10 +200,8 @@ class SegmentSink:
             raise SinkError(f"{self._path}: {reason}") from error
 
 
-def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction, shift: int) -> None:
+def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> None:
     """Write the packets of all segments, in order, into the entered ``sink``. The caller commits it.
-
-    shift  ticks of ``time_base`` to take off every time
 
     Decoding times are made anew for the whole film: each encoder counted them from its own start, and where frames come
     at a variable rate those of two neighbours may overlap.
@@ -217,6 +215,9 @@ def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction, shift
         shown[start:] = array("q", sorted(coded))
         delay = max([delay, *(i - bisect_left(shown, pts, start) + start for i, pts in enumerate(coded))])
     step = shown[1] - shown[0] if len(shown) > 1 else 1
+    if shown:
+        sink.start_at(shown[0] * time_base)
+    shift = round(sink.zero / time_base)
     position = 0
     for path in segments:
         for pts, duration, key, content in _packets(path, headers=sink.extradata):

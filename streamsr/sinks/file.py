@@ -26,6 +26,7 @@ log = logging.getLogger("streamsr")
 
 PARTIAL_SUFFIX = ".part"
 
+
 class FileSink:
     """Encodes frames into ``path`` through ``path`` + ``.part``. See `streamsr.sinks.Sink` for the contract.
 
@@ -127,6 +128,8 @@ class FileSink:
         height, width = frame.rgb.shape[:2]
         if (width, height) != self._size:
             raise ValueError(f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}")
+        if self.frames == 0:
+            self.start_at(frame.pts * frame.time_base)
         with self._record.stage("convert"):
             picture = self._writer.of(frame)
         shift = round(self.zero / frame.time_base)
@@ -137,6 +140,17 @@ class FileSink:
             self._mux(self._stream.encode(picture))
         self._last_s = picture.pts * frame.time_base
         self.frames += 1
+
+    def start_at(self, time_s: Fraction) -> None:
+        """The first frame's time on the input's clock, before anything is written.
+
+        A film that begins before zero is moved to zero, all of it alike: MP4 would hide its first frames, and Matroska
+        lose their times.
+        """
+        if self._begin is None and time_s < self.zero:
+            self.zero = time_s
+            if self._copy is not None:
+                self._copy.zero = time_s
 
     def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
         assert self._output is not None

@@ -10,11 +10,13 @@ import av
 import cv2
 import pytest
 
+from streamsr import FileSink, Frame, StreamInfo
 from streamsr.audit import audit
 from streamsr.checks import lost
+from streamsr.color import ColorTags
 from streamsr.sinks.subtitles import words
 from tests.streamsr.conftest import Command
-from tests.streamsr.media import SRT, look, make_video, picture
+from tests.streamsr.media import SIZE, SRT, look, make_video, picture
 
 CONTAINERS = ("mp4", "mkv")
 
@@ -217,3 +219,22 @@ def test_frames_that_all_claim_one_time_are_kept(tmp_path: Path, upscale: Comman
     done = upscale(film, tmp_path / "out.mkv", "--audit")
     assert done.status == 0, done.out + done.err
     assert "4 in, 4 out" in done.out
+
+
+@pytest.mark.parametrize("first", [-5, -2000])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".ts"])
+def test_a_film_that_begins_before_zero_is_moved_as_a_whole(tmp_path: Path, suffix: str, first: int) -> None:
+    """Through the library, where frames may have any time; the sound moves with the picture."""
+    tick = Fraction(1, 25)
+    info = StreamInfo(*SIZE, tick, rate=Fraction(25), color=ColorTags().resolved(*SIZE))
+    film = make_video(tmp_path / "film.mp4", pts=range(10), audio=["aac"])
+    with FileSink(tmp_path / f"out{suffix}", info, SIZE, copy_from=film) as sink:
+        for i in range(10):
+            sink.write(Frame(picture(i), first + i, tick, 1, i))
+        sink.commit()
+    before, after = look(film), look(tmp_path / f"out{suffix}")
+    shift = after.times[0]
+    assert [when - shift for when in after.times] == [i * tick for i in range(10)]
+    assert shift == 0 or suffix == ".ts", "which begins with the delay of its coder"
+    heard, said = before.packets[1][0][0], after.packets[1][0][0]
+    assert abs((said - shift) - (heard - first * tick)) <= Fraction(1, 1000)
