@@ -155,10 +155,13 @@ def cli() -> None:
     metavar="T",
     help="With --resume: what a crash costs at most, in seconds of film.",
 )
+@click.option(
+    "--cluster", metavar="auto|ADDRESS", help="Work in segments on the Ray cluster there; auto starts one here."
+)
 @click.option("--audit", is_flag=True, help="Compare the output with the input at the end; status 1 on any loss.")
 @click.option("--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off.")
 def upscale(
-    inputs: tuple[Path, ...], output: Path, stats_json: Path | None, **asked: Any
+    inputs: tuple[Path, ...], output: Path, stats_json: Path | None, cluster: str | None, **asked: Any
 ) -> int:  # Any: click's values
     """Upscale video files and pictures; sound, subtitles, chapters and all else are copied.
 
@@ -171,6 +174,10 @@ def upscale(
         raise click.UsageError("--duration must be above 0")
     if asked["resume"] and asked["keep_partial"]:
         raise click.UsageError("--resume and --keep-partial exclude each other")
+    if cluster is not None:
+        if asked["keep_partial"]:
+            raise click.UsageError("--cluster and --keep-partial exclude each other")
+        asked["resume"] = True  # its segments and its ledger
     from streamsr.job import Options, target_size
     from streamsr.sinks.encode import CODECS as ENCODERS
 
@@ -187,7 +194,12 @@ def upscale(
         duration_s=asked.pop("duration"),
         **asked,
     )
-    return _upscale_all(_targets(inputs, output), options, stats_json)
+    pairs = _targets(inputs, output)
+    if cluster is not None and not options.dry_run:
+        from streamsr.cli_cluster import upscale_all
+
+        return upscale_all(pairs, options, cluster, stats_json, _report)
+    return _upscale_all(pairs, options, stats_json)
 
 
 def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:

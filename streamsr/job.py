@@ -150,7 +150,7 @@ class Job:
             if o.resume and not o.dry_run:
                 segmented = self._segmented(source, target, film, upscaler)
                 upscale_resumable(segmented, upscaler, record=self.record, begun=begun)
-                return self._audit(source, target, film, begin)
+                return self.audit(source, target, begin=begin, end=film.end)
             sink = FileSink(
                 target,
                 info,
@@ -177,7 +177,7 @@ class Job:
                 if o.keep_partial and sink.frames:
                     sink.commit(whole=False)
                 raise
-        return self._audit(source, target, film, begin)
+        return self.audit(source, target, begin=begin, end=film.end)
 
     def segmented(self, source: Path, target: Path) -> tuple[SegmentedFilm, Upscaler]:
         """The film in segments, to be entered, and what upscales it."""
@@ -228,12 +228,13 @@ class Job:
             raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
         return upscaler, size
 
-    def _audit(self, source: Path, target: Path, film: FileSource, begin: Fraction | None) -> "list[Check]":
+    def audit(self, source: Path, target: Path, *, begin: Fraction | None, end: Fraction | None) -> "list[Check]":
+        """What the audit of a finished output finds; nothing when it was not asked for."""
         if not self.options.audit:
             return []
         from streamsr.audit import audit  # OpenCV: 0.1 s, and system libraries that films can do without
 
-        return audit(source, target, begin=begin, end=film.end)
+        return audit(source, target, begin=begin, end=end)
 
     def _upscaler(self, width: int, height: int, source: Path, *, lossy: bool = False) -> Upscaler:
         """The upscaler for pictures of this size, with its final size set. `lossy` as in `StreamInfo`."""

@@ -25,7 +25,7 @@ TABLES = {
         {"input", "start", "duration", "realtime", "size", "format", "rate", "interlaced", "max-pixels", "max-duration"}
     ),
     "sink": frozenset(
-        {"output", "codec", "crf", "preset", "overwrite", "strict", "dry-run", "resume", "segment", "audit",
+        {"output", "codec", "crf", "preset", "overwrite", "strict", "dry-run", "resume", "segment", "cluster", "audit",
          "keep-partial", "preview", "host", "port", "record", "publish", "stats-json", "metrics"}
     ),
 }  # fmt: skip

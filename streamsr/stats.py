@@ -4,7 +4,7 @@ import platform
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -91,6 +91,15 @@ class Recorder:
         self._pixels["network"] += total - reused - resized
         self._pixels["reused"] += reused
         self._pixels["resized"] += resized
+
+    def add(self, frames: Mapping[str, int], seconds: Mapping[str, float], pixels: Mapping[str, int]) -> None:
+        """Count in what another Recorder counted: its `frames`, `seconds` and `pixel_counts`."""
+        for name, number in frames.items():
+            self._frames[name] += number
+        for name, wall in seconds.items():
+            self._seconds[name] += wall
+        for name, number in pixels.items():
+            self._pixels[name] += number
 
     def latency(self, seconds: float, stage: str = "out") -> None:
         """The age of a frame at this stage; ``out`` is where it leaves the pipeline."""

@@ -1,0 +1,127 @@
+"""``streamsr upscale --cluster``: one display for the whole job."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TextIO
+
+from streamsr.cli_options import stats_written
+from streamsr.cluster import Progress, upscale_on_cluster
+from streamsr.errors import StreamsrError
+from streamsr.job import Job, Options
+from streamsr.segmented import SegmentedFilm
+from streamsr.stats import Recorder
+from streamsr.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from streamsr.checks import Check
+
+Report = Callable[[Path, "list[Check]"], None]
+"""Prints what an audit found. Raises StreamsrError on a loss."""
+
+
+def upscale_all(
+    pairs: list[tuple[Path, Path]], options: Options, address: str, stats_json: Path | None, report: Report
+) -> int:
+    """Upscale all pairs on the cluster; returns the exit status. Raises the error of a single one, and Cancelled."""
+    record = Recorder()
+    # Ray prints what goes wrong with nodes to standard output, dozens of lines each time; we say it in one.
+    with (
+        stats_written(stats_json, record),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere) as _,
+        Job(options, record=record) as job,
+        _Display(report, sys.__stdout__ or nowhere) as display,
+    ):
+        upscale_on_cluster(pairs, job, address, show=display)
+    if len(pairs) == 1 and display.errors:
+        raise display.errors[0]
+    for error in display.errors:
+        print(f"streamsr: {error}", file=sys.stderr)
+    if len(pairs) > 1:
+        print(f"{len(pairs) - len(display.errors)} of {len(pairs)} files upscaled", file=sys.stderr)
+    return 1 if display.errors else 0
+
+
+class _Display:
+    """A bar for the whole job on a terminal, with rate, time left and workers; a line for each file elsewhere too."""
+
+    def __init__(self, report: Report, stdout: TextIO) -> None:
+        self._report, self._stdout = report, stdout
+        self._stack = contextlib.ExitStack()
+        self._show: Callable[[Progress], None] | None = None
+        self._start = time.monotonic()
+        self._most = Progress(0, 0, 0, 0)
+        self.errors: list[StreamsrError] = []
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._show = self._bar()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self._stack.close()
+        if kind is None and self._most.frames:
+            wall = time.monotonic() - self._start
+            print(f"{self._most.frames} frames in {wall:.1f} s ({self._most.frames / wall:.1f} fps),"
+                  f" up to {_workers(self._most)}", file=sys.stderr)  # fmt: skip
+
+    def began(self, film: SegmentedFilm, upscaler: Upscaler) -> None:
+        count = len(film.spans)
+        print(f"{film.source} -> {film.target}: {upscaler.model.name}, {count} segment{'s' if count != 1 else ''}",
+              file=sys.stderr)  # fmt: skip
+
+    def progress(self, progress: Progress) -> None:
+        most = self._most
+        self._most = Progress(
+            progress.frames, progress.total, max(progress.workers, most.workers), max(progress.nodes, most.nodes)
+        )
+        if self._show is not None:
+            self._show(progress)
+
+    def done(self, target: Path, frames: int, checks: "list[Check]") -> None:
+        print(f"{target}: {frames} frame{'s' if frames != 1 else ''}", file=sys.stderr)
+        try:
+            with contextlib.redirect_stdout(self._stdout):
+                self._report(target, checks)
+        except StreamsrError as error:
+            self.errors.append(error)
+
+    def failed(self, error: StreamsrError) -> None:
+        self.errors.append(error)
+
+    def _bar(self) -> Callable[[Progress], None]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        bar = Bar(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+        )
+        self._stack.enter_context(bar)
+        task = bar.add_task("starting", total=None, rate="")
+
+        def show(progress: Progress) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(
+                task,
+                completed=progress.frames,
+                total=progress.total,
+                rate=f"{speed:.1f} fps" if speed else "",
+                description=_workers(progress),
+            )
+
+        return show
+
+
+def _workers(progress: Progress) -> str:
+    workers, nodes = progress.workers, progress.nodes
+    return f"{workers} worker{'s' if workers != 1 else ''} on {nodes} node{'s' if nodes != 1 else ''}"

@@ -1,0 +1,95 @@
+"""What stands beside the driver of a cluster: its files, for nodes that do not see them, and who has begun what."""
+
+import hashlib
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BLOCK = 1 << 20
+"""Bytes of a file that travel at once."""
+
+BLOCKS_KEPT = 8
+"""Of a file that is read: players' files keep sound and picture some hundred kilobytes apart."""
+
+SAMPLES, SAMPLE_BYTES = 16, 4096
+
+
+def sampled_digest(path: Path) -> str:
+    """BLAKE2b of a file's size and of pieces spread over it: whether two nodes see the same file. Raises OSError."""
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest.update(str(size).encode())
+        for i in range(SAMPLES):
+            file.seek(size * i // SAMPLES)
+            digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+class Desk:
+    """An actor on the driver's machine, which nodes ask for blocks of its files and tell what they have done."""
+
+    def __init__(self) -> None:
+        self._frames: dict[str, int] = {}
+
+    def read(self, path: str, block: int) -> bytes:
+        """The block of this number; shorter at the end of the file."""
+        with open(path, "rb") as file:
+            return os.pread(file.fileno(), BLOCK, block * BLOCK)
+
+    def write(self, path: str, block: int, content: bytes) -> None:
+        """Put a block into a file, which the first one makes."""
+        with open(path, "r+b" if block else "wb") as file:
+            file.seek(block * BLOCK)
+            file.write(content)
+
+    def report(self, key: str, frames: int) -> None:
+        """So many frames of this work are done; 0 when it begins."""
+        self._frames[key] = frames
+
+    def progress(self, forget: list[str]) -> dict[str, int]:
+        """Frames by key of all work that was reported and is not to be forgotten now."""
+        for key in forget:
+            self._frames.pop(key, None)
+        return dict(self._frames)
+
+
+class DistantFile(io.RawIOBase):
+    """A file read in blocks that ``fetch(number)`` brings; a few are kept. For one thread at a time."""
+
+    def __init__(self, name: str, size: int, fetch: Callable[[int], bytes]) -> None:
+        self.name = name
+        self._size, self._fetch = size, fetch
+        self._position = 0
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(start + offset, 0)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:  # Any: typeshed's WriteableBuffer exists for type checkers only
+        number, start = divmod(self._position, BLOCK)
+        if self._position >= self._size:
+            return 0
+        if number not in self._kept:
+            self._kept[number] = self._fetch(number)
+            if len(self._kept) > BLOCKS_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(number)
+        part = self._kept[number][start : start + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)

@@ -1,0 +1,204 @@
+"""What a node of a cluster does: checks that it is like the driver's machine, and makes one segment."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from streamsr.cluster_files import BLOCK, DistantFile, sampled_digest
+from streamsr.errors import ModelError, SourceError, StreamsrError
+from streamsr.frame import Frame, StreamInfo
+from streamsr.ledger import file_digest
+from streamsr.machine import peak_memory_mib
+from streamsr.model import ModelFile, find_model
+from streamsr.segmented import engine_class, library_versions
+from streamsr.segments import upscale_segment
+from streamsr.sinks.encode import Encoding
+from streamsr.sources.file import Span
+from streamsr.stats import Recorder
+from streamsr.upscaler import Upscaler
+
+REPORT_S = 1.0
+"""Between two words on how far a segment is."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilmWork:
+    """All that decides the bytes of a film's segments, and where its files are.
+
+    source, size, sample  the input's path on the driver's machine, its bytes and `sampled_digest`
+    shipped               the model is one of the installation's
+    engine                the class of engines that gives the right bytes, see `engine_class`
+    options               for Upscaler, beside the model
+    folder, beacon        where segments go; a file in it by which a node knows that it sees that folder
+    """
+
+    source: Path
+    size: int
+    sample: str
+    info: StreamInfo
+    model: ModelFile
+    shipped: bool
+    engine: str
+    options: Mapping[str, Any]
+    output: tuple[int, int]
+    encoding: Encoding
+    container: str
+    interlaced: str
+    max_pixels: int
+    folder: Path
+    beacon: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One attempt at a segment. ``name``: of its file in the film's folder, which no other attempt has."""
+
+    span: Span
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A finished segment: its digest, and what happened on the way."""
+
+    blake2b: str
+    frames: Mapping[str, int]
+    seconds: Mapping[str, float]
+    pixels: Mapping[str, int]
+    bytes: int
+    peak_memory_mib: float | None
+
+
+def make(film: FilmWork, order: Order, desk: Any) -> Made:
+    """Make a segment and leave it in the film's folder, through the ``desk`` (a Ray actor) where that is not seen here.
+
+    Raises a StreamsrError when this node cannot do what the driver's machine would.
+    """
+    here = library_versions()
+    if here != film.versions:
+        seen = ", ".join(f"{name} {here.get(name)}" for name in here if here.get(name) != film.versions.get(name))
+        wanted = ", ".join(f"{n} {value}" for n, value in film.versions.items() if here.get(n) != value)
+        raise StreamsrError(f"has {seen}, the driver {wanted}")
+    upscaler = _upscaler(film)
+    upscaler.size = None if film.output == _multiple(film, upscaler) else film.output
+    record = upscaler.record = Recorder()
+    done, said = 0, time.monotonic()
+
+    def progress(_frame: Frame) -> None:
+        nonlocal done, said
+        done += 1
+        if time.monotonic() - said > REPORT_S:
+            said = time.monotonic()
+            desk.report.remote(order.name, done)
+
+    def reader() -> BinaryIO:
+        import ray  # only where a node does not see the file
+
+        source = str(film.source)
+        file = DistantFile(source, film.size, lambda block: ray.get(desk.read.remote(source, block)))
+        return cast(BinaryIO, file)  # a BinaryIO by all that is asked of it
+
+    def upscale(target: Path) -> None:
+        upscale_segment(
+            film.source,
+            order.span,
+            target,
+            info=film.info,
+            upscaler=upscaler,
+            encoding=film.encoding,
+            container=film.container,
+            interlaced=film.interlaced,
+            max_pixels=film.max_pixels,
+            reader=None if _sees(film) else reader,
+            record=record,
+            progress=progress,
+        )
+
+    desk.report.remote(order.name, 0)
+    target = film.folder / order.name
+    if (film.folder / film.beacon).exists():
+        upscale(target)
+        digest, size = file_digest(target), target.stat().st_size
+    else:
+        with tempfile.TemporaryDirectory(prefix="streamsr-") as scratch:
+            local = Path(scratch) / order.name
+            upscale(local)
+            digest, size = file_digest(local), local.stat().st_size
+            _send(local, str(target), desk)
+    return Made(digest, record.frames, record.seconds, record.pixel_counts, size, peak_memory_mib())
+
+
+def _multiple(film: FilmWork, upscaler: Upscaler) -> tuple[int, int]:
+    return film.info.width * upscaler.scale, film.info.height * upscaler.scale
+
+
+def _sees(film: FilmWork) -> bool:
+    """Whether this node has the input under its path. Raises SourceError when something else is there."""
+    try:
+        same = sampled_digest(film.source) == film.sample
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise SourceError(f"{film.source}: {error.strerror}") from error
+    if not same:
+        raise SourceError(f"{film.source}: is another file there")
+    return True
+
+
+def _send(local: Path, target: str, desk: Any) -> None:
+    """Copy a file to the driver's machine, one block after the other."""
+    import ray  # only where a node does not see the folder
+
+    with open(local, "rb") as file:
+        for block, content in enumerate(iter(lambda: file.read(BLOCK), b"")):
+            ray.get(desk.write.remote(target, block, content))
+
+
+_upscalers: dict[tuple[object, ...], Upscaler] = {}
+"""Of this process: it makes many segments, and opening an engine takes a third of a second. One for each model, and a
+run has at most one for each scale."""
+
+
+def _upscaler(film: FilmWork) -> Upscaler:
+    key = (film.model.sha256, film.engine, *sorted((k, str(v)) for k, v in film.options.items()))
+    if key not in _upscalers:
+        _check_model(film)
+        with tempfile.TemporaryDirectory(prefix="streamsr-") as scratch:
+            path = Path(scratch) / f"{film.model.name}.tflite"
+            path.write_bytes(film.model.content)
+            _upscalers[key] = _opened(film, path)
+    return _upscalers[key]
+
+
+def _check_model(film: FilmWork) -> None:
+    """Raise ModelError when this node's model of that name or path is another: it is not set up like the others."""
+    if not film.shipped and not film.model.path.exists():
+        return
+    here = find_model(film.model.name if film.shipped else film.model.path)
+    if here.sha256 != film.model.sha256:
+        raise ModelError(
+            f"its model {here.path} differs from the driver's ({here.sha256[:12]}, {film.model.sha256[:12]})"
+        )
+
+
+def _opened(film: FilmWork, model: Path) -> Upscaler:
+    """An upscaler with an engine of the right class; where any will do, the fastest that this node has."""
+    engines = [film.options["engine"]]
+    if engines == ["auto"] and film.engine == "exact":
+        engines = ["fused", "litert"]
+    for engine in engines:
+        try:
+            upscaler = Upscaler(model, **{**film.options, "engine": engine})
+        except ModelError:
+            if engine == engines[-1]:
+                raise
+            continue
+        if engine_class(upscaler.engine.name) != film.engine:
+            upscaler.close()
+            raise ModelError(f"runs the {upscaler.engine.name} engine, the driver {film.engine}")
+        return upscaler
+    raise AssertionError("engines is not empty")
