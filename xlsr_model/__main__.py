@@ -1,4 +1,4 @@
-"""``python -m xlsr_model train|export|quantize|evaluate|report``. Errors are one line on standard error, exit 1;
+"""``python -m xlsr_model train|export|quantize|evaluate|tables|report``. Errors are one line on standard error, exit 1;
 usage errors exit 2."""
 
 import json
@@ -124,6 +124,19 @@ def report(sets: Path, output: Path) -> None:
     from xlsr_model.report import write_report
 
     write_report(sets, output)
+    print(output)
+
+
+@app.command()
+@click.option("--runs", type=FILE, default="runs", show_default=True, help="Where configs/compare_*.toml were trained.")
+@click.option("--sets", type=FILE, required=True, help="Folder of evaluation sets.")
+@click.option("-o", "--output", type=FILE, default="docs/quality_tables.json", show_default=True)
+def tables(runs: Path, sets: Path, output: Path) -> None:
+    """Measure what quantisation costs each network, for the report."""
+    _tensorflow()
+    from xlsr_model.tables import measure_tables
+
+    output.write_text(json.dumps(measure_tables(runs, sets), indent=1) + "\n", encoding="utf-8")
     print(output)
 
 

@@ -3,6 +3,7 @@
 Everything between the two markers is overwritten; what stands around them is written by people.
 """
 
+import json
 import os
 import platform
 import time
@@ -17,6 +18,7 @@ from xlsr_model.card import measure
 from xlsr_model.data import find_images, load_pairs
 from xlsr_model.evaluate import bicubic, evaluate, tflite
 from xlsr_model.network import NETWORKS, macs_per_pixel, parameter_count
+from xlsr_model.tables import calibration_table, networks_table
 
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 # Y and RGB PSNR in dB, measured with this evaluation (x3): the best public float weights of XLSR, and ABPN (42.5K
@@ -26,6 +28,7 @@ OTHERS: dict[str, dict[str, tuple[float | None, float | None]]] = {
     "ABPN, int8, 42.5K parameters": {"Set5": (33.47, 31.47), "Set14": (29.74, 27.83), "B100": (28.68, 27.32)},
     "XLSR, the paper, float (Y)": {"Set5": (33.42, None), "Set14": (29.73, None), "B100": (28.55, None)},
 }
+SENT_AS = (("libx264", 4), ("libx264", 18), ("libx264", 23), ("libx264", 28), ("libx264", 33), ("libx265", 28))
 PAPER_PARAMETERS = {"xlsr": "22K", "fsrcnn": "25K", "espcn": "31K"}
 
 Means = dict[str, dict[str, float]]  # set -> measure -> value
@@ -45,6 +48,7 @@ def write_report(sets: Path, document: Path) -> None:
             "### The shipped files\n\n" + _shipped_table(sets),
             "### Against others at x3 (the paper's Table 4)\n\n" + _others_table(sets),
             "### Size (Table 1)\n\n" + _size_table(),
+            *_quantisation_tables(document.with_name("quality_tables.json")),
             "### Challenge score (Table 3)\n\n" + _score_table(sets),
             "### On video\n\n" + _video_table(),
             _curve(images / "quality_curve.png"),
@@ -96,6 +100,21 @@ def _size_table() -> str:
     return _table(["network", "scale", "parameters", "paper", "MAC per low-resolution pixel"], rows)
 
 
+def _quantisation_tables(file: Path) -> list[str]:
+    """From what ``python -m xlsr_model tables`` measured, if it did."""
+    if not file.is_file():
+        return []
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    steps = next(iter(measured["networks"].values()))["steps"]
+    return [
+        "### Quantised after training (Tables 2 and 5)\n\n"
+        f"Each trained for {steps:,} steps by `configs/compare_*.toml`, then quantised per tensor; RGB dB, "
+        "float → uint8.\n\n" + _table(*networks_table(measured)),
+        "### Calibration\n\nRGB dB that post-training quantisation of the first of these costs, by the pictures that "
+        "its ranges are taken from.\n\n" + _table(*calibration_table(measured)),
+    ]
+
+
 def _score_table(sets: Path) -> str:
     """2^(2 * PSNR) / (C * runtime), the challenge's formula; C only sets the unit, here our uint8 file is 1."""
     rows: list[list[str]] = []
@@ -120,7 +139,7 @@ def _video_table() -> str:
     for scale in (2, 3):
         upscalers = [bicubic(scale), *(tflite(weights.path(f"{kind}_x{scale}_u8")) for kind in ("xlsr", "xlsr-video"))]
         for clip in sorted((Path(__file__).resolve().parents[1] / "samples").glob("*.mp4")):
-            for codec, crf in (("libx264", 4), ("libx264", 18), ("libx264", 23), ("libx264", 28), ("libx264", 33), ("libx265", 28)):
+            for codec, crf in SENT_AS:
                 means = compare_on_video(clip, upscalers, codec=codec, crf=crf)
                 rows.append([scale, clip.stem, f"{codec} {crf}", *(f"{value:.2f}" for value in means.values())])
     return _table(["scale", "clip, Y dB", "low resolution sent as", "bicubic", "clean model", "video model"], rows)
