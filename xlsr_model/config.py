@@ -26,6 +26,7 @@ class Config:
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
     clipped: bool = True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
     variance_scale: float = 0.1  # of the He-normal initialisation
+    loss: str = "charbonnier"  # or "psnr": the logarithm of each patch's mean squared error, as sets are measured
     epsilon: float = 0.1  # of the Charbonnier loss; 0 means mean squared error
     rate: tuple[tuple[int, float], ...] = ((0, 5e-5), (5_000, 2.5e-3), (500_000, 1e-4))  # (step, learning rate) points
     curve: str = "linear"  # between the points; "cosine" eases in and out
@@ -49,6 +50,8 @@ class Config:
             raise ValueError(f"rate: expected (step, learning rate) points in rising order of steps, got {self.rate}")
         if self.curve not in ("linear", "cosine"):
             raise ValueError(f"curve: expected 'linear' or 'cosine', got {self.curve!r}")
+        if self.loss not in ("charbonnier", "psnr"):
+            raise ValueError(f"loss: expected 'charbonnier' or 'psnr', got {self.loss!r}")
         if min(self.steps, self.batch, self.patch, self.validate_every, self.checkpoint_every) < 1:
             raise ValueError("steps, batch, patch, validate_every and checkpoint_every must be at least 1")
         if not 0 <= self.average < 1:

@@ -33,6 +33,7 @@ def test_paper_configuration_is_the_recipe_of_the_paper():
         ('folders = ["a"]\nsteps = 0', "must be at least 1"),
         ('folders = ["a"]\ncurve = "step"', "curve: expected 'linear' or 'cosine'"),
         ('folders = ["a"]\nrate = [[5, 1e-3], [5, 1e-4]]', "rate: expected"),
+        ('folders = ["a"]\nloss = "l1"', "loss: expected 'charbonnier' or 'psnr'"),
         ("folders = ", "not TOML"),
     ],
 )
