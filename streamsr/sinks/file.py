@@ -26,6 +26,9 @@ log = logging.getLogger("streamsr")
 
 PARTIAL_SUFFIX = ".part"
 
+LEAST_BYTES = 4096
+"""Room on the disk without which nothing is begun: FFmpeg leaves a file open whose very header does not fit."""
+
 
 class FileSink:
     """Encodes frames into ``path`` through ``path`` + ``.part``. See `streamsr.sinks.Sink` for the contract.
@@ -84,6 +87,8 @@ class FileSink:
                 self.zero = self._copy.zero
             source = self._copy.input if self._copy is not None else None
             options = muxer_options(self._container_format, self._info.time_base, source)
+            with open(self._part, "wb") as trial:
+                trial.write(bytes(LEAST_BYTES))
             self._output = av.open(str(self._part), "w", format=self._container_format, container_options=options)
             self.lost = self._encoding.lost(self._info)
             if self._info.display_matrix is not None and self._container_format in PLAIN:
@@ -98,7 +103,7 @@ class FileSink:
             else:
                 self._stream = self._add_video()
             self._output.start_encoding()
-        except FFmpegError as error:
+        except (FFmpegError, OSError) as error:
             self._discard()
             raise SinkError(f"{self.path}: {_reason(error)}") from error
         except BaseException:
@@ -238,5 +243,5 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def _reason(error: FFmpegError) -> str:
+def _reason(error: FFmpegError | OSError) -> str:
     return str(getattr(error, "strerror", None) or error).split("\n")[0]

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +65,22 @@ def command(*args: object, **how: object) -> "subprocess.CompletedProcess[str]":
     """Run ``streamsr`` as its own process."""
     words = [sys.executable, "-m", "streamsr.cli", *map(str, args)]
     return subprocess.run(words, capture_output=True, text=True, check=False, **{"timeout": 120, **how})  # type: ignore[call-overload]
+
+
+@contextmanager
+def small_disk(folder: Path, kib: int) -> Iterator[Path]:
+    """A disk of this size, in multiples of 4 KiB; `enlarge` gives it more. Skips the test where that is forbidden."""
+    folder.mkdir(exist_ok=True)
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def enlarge(disk: Path) -> None:
+    """Make space on a `small_disk`."""
+    subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from streamsr.sinks.encode import Encoding
 from streamsr.sources.file import FileSource, Span
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
-from tests.streamsr.conftest import Command
+from tests.streamsr.conftest import Command, enlarge, small_disk
 from tests.streamsr.media import look, make_video
 
 SEGMENT_S = 0.5
@@ -333,6 +334,59 @@ def test_a_full_disk_is_an_error_that_can_be_resumed(film: Path, model: Path, re
     assert used <= len(reference) * 1.1
     assert run(words).returncode == 0
     assert target.read_bytes() == reference
+
+
+@pytest.mark.parametrize("part", [0.4, 0.9, 1.5], ids=["a segment", "all segments", "half joined"])
+def test_a_really_full_disk_costs_nothing_that_was_done(
+    film: Path, model: Path, reference: bytes, tmp_path: Path, part: float
+) -> None:
+    with small_disk(tmp_path / "disk", 4 + int(part * len(reference)) // 1024) as disk:
+        target = disk / "out.mkv"
+        words = arguments(film, target, model)
+        full = run(words)
+        assert full.returncode == 1
+        assert len(full.stderr.splitlines()) == 2, full.stderr
+        assert full.stderr.rstrip().endswith(
+            "No space left on device; what is finished is kept: run the same command again to go on"
+        )
+        assert [path.name for path in disk.iterdir()] == ["out.mkv.resume"]
+        enlarge(disk)
+        done = run(words)
+        assert done.returncode == 0, done.stderr
+        assert "going on" in done.stderr
+        assert target.read_bytes() == reference
+        assert [path.name for path in disk.iterdir()] == ["out.mkv"]
+
+
+def test_a_disk_without_room_for_anything_is_an_error_at_once(film: Path, model: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 4) as disk:
+        full = run(arguments(film, disk / "out.mkv", model))
+        assert full.returncode == 1
+        assert len(full.stderr.splitlines()) == 1
+        assert "No space left" in full.stderr
+        assert list(disk.iterdir()) == []
+
+
+def test_a_ledger_that_no_longer_fits_keeps_what_it_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        said = []
+        with Ledger(disk / "out.mkv", {"a": 1}) as ledger:
+            for number in range(100):
+                ledger.path(number).touch()
+            with suppress(OSError), open(disk / "filler", "wb", buffering=0) as filler:
+                while True:
+                    filler.write(bytes(1 << 20))
+            with pytest.raises(SinkError, match="No space left"):  # noqa: PT012 - some calls are to succeed
+                for number in range(100):
+                    ledger.finish(number, frames=1)
+                    said.append(number)
+        assert 0 < len(said) < 100
+        (disk / "filler").unlink()
+        with Ledger(disk / "out.mkv", {"a": 1}) as ledger:
+            assert list(ledger.finished) == said
+            ledger.finish(99, frames=1)
+        with Ledger(disk / "out.mkv", {"a": 1}) as ledger:
+            assert list(ledger.finished) == [*said, 99]
 
 
 def test_two_runs_on_one_output_do_not_mix(tmp_path: Path) -> None:
