@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,6 +26,7 @@ from tests.streamsr.media import look, make_video
 from xlsr_model import weights
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Script = Callable[[str], dict[str, Any]]
 SIZE = 160, 92
 COUNT = 3
 YUV = {"I420": ("420", 8), "Y42B": ("422", 8), "Y444": ("444", 8), "GRAY8": ("400", 8),
@@ -55,17 +57,17 @@ def launch(environment: dict[str, str], tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def script(environment: dict[str, str], tmp_path: Path) -> Callable[[str], dict[str, object]]:
+def script(environment: dict[str, str], tmp_path: Path) -> Script:
     """Run lines in GStreamer's Python; what they leave in ``result``."""
     begin = "import gi, json\ngi.require_version('Gst', '1.0')\nfrom gi.repository import Gst, GLib\nGst.init(None)\n"
 
-    def run(lines: str) -> dict[str, object]:
+    def run(lines: str) -> dict[str, Any]:
         done = subprocess.run(
             [where.SYSTEM_PYTHON, "-c", f"{begin}{lines}\nprint(json.dumps(result))"],
             capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=environment,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        result: dict[str, object] = json.loads(done.stdout)
+        result: dict[str, Any] = json.loads(done.stdout)
         return result
 
     return run
@@ -162,3 +164,155 @@ def test_a_decoders_padding_is_skipped_and_every_frame_keeps_its_time(launch: Ru
                 np.testing.assert_array_equal(
                     np.frombuffer(got, np.uint8).reshape(-1, got.line_size)[:, : plane.shape[1]], plane
                 )
+
+
+def test_sizes_are_negotiated_both_ways_and_the_rest_is_passed_on(launch: Run) -> None:
+    kept = "framerate=(fraction)30000/1001", "pixel-aspect-ratio=(fraction)4/3", "colorimetry=(string)bt2020"
+    wanted = "framerate=30000/1001,pixel-aspect-ratio=4/3,colorimetry=bt2020,format=I420"
+    done = launch(
+        f"videotestsrc num-buffers=1 ! video/x-raw,{wanted} ! streamsr scale=2 ! "
+        "video/x-raw,width=320,height=184 ! fakesink",
+        "-v",
+    )
+    assert done.returncode == 0, done.stderr
+    inner = next(line for line in done.stdout.splitlines() if "Streamsr" in line and ".GstPad:sink" in line)
+    outer = next(line for line in done.stdout.splitlines() if "Streamsr" in line and ".GstPad:src" in line)
+    assert "width=(int)160, height=(int)92" in inner
+    assert "width=(int)320, height=(int)184" in outer
+    assert all(word in line for word in kept for line in (inner, outer))
+
+
+def test_another_format_or_other_colours_are_made_where_they_are_asked_for(launch: Run, tmp_path: Path) -> None:
+    done = launch(
+        "videotestsrc num-buffers=1 pattern=red ! video/x-raw,format=I420,colorimetry=bt601,width=32,height=32 ! "
+        "streamsr ! video/x-raw,format=Y444,colorimetry=bt709 ! filesink location=out.raw"
+    )
+    assert done.returncode == 0, done.stderr
+    y, u, v = np.frombuffer((tmp_path / "out.raw").read_bytes(), np.uint8).reshape(3, 96, 96)[:, 48, 48].tolist()
+    assert (abs(y - 63) < 3, abs(u - 102) < 3, abs(v - 240) < 3) == (True, True, True)  # red in BT.709
+
+
+def test_a_size_that_the_scale_cannot_give_is_refused(launch: Run) -> None:
+    done = launch("videotestsrc num-buffers=1 ! streamsr ! video/x-raw,width=100 ! fakesink")
+    assert done.returncode != 0
+    assert "not-negotiated" in done.stderr
+
+
+def test_the_size_may_change_in_the_stream(launch: Run) -> None:
+    done = launch(
+        "concat name=c ! streamsr ! fakesink videotestsrc num-buffers=2 ! video/x-raw,width=64,height=48 ! c. "
+        "videotestsrc num-buffers=2 ! video/x-raw,width=80,height=60 ! c.", "-v",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    sizes = [line for line in done.stdout.splitlines() if "FakeSink" in line and "caps" in line]
+    assert ["width=(int)192" in line for line in sizes] == [True, False]
+    assert "width=(int)240, height=(int)180" in sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "reason"),
+    [
+        ("videotestsrc ! streamsr model=nonsense ! fakesink", "no model file 'nonsense'"),
+        ("videotestsrc ! streamsr engine=nonsense ! fakesink", "expected an engine"),
+        ("videotestsrc ! streamsr model=xlsr_x3_u8 scale=2 ! fakesink", "expected a model of scale 2"),
+        ("videotestsrc ! streamsr scale=1 ! fakesink", "scale"),
+        ("videotestsrc ! video/x-raw,interlace-mode=interleaved ! streamsr ! fakesink", "put deinterlace before"),
+    ],
+)
+def test_what_cannot_work_is_the_elements_error(launch: Run, pipeline: str, reason: str) -> None:
+    done = launch(pipeline)
+    assert done.returncode != 0
+    line = next(line for line in done.stderr.splitlines() if line.startswith("ERROR: from element"))
+    assert "streamsr0: " in line
+    assert reason in line
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_librarys_packages_the_element_says_so(launch: Run, environment: dict[str, str]) -> None:
+    bare = environment | {"PYTHONPATH": environment["PYTHONPATH"].split(":")[-1]}
+    done = launch("videotestsrc ! streamsr ! fakesink", env=bare)
+    assert done.returncode != 0
+    assert "No module named 'streamsr'; run: eval" in done.stderr
+
+
+FRAMES = """
+def frames(pipeline, *, at=lambda element: None):
+    p = Gst.parse_launch(pipeline)
+    element, sink, seen = p.get_by_name("s"), p.get_by_name("k"), {"in": [], "out": [], "qos": 0, "upstream": 0}
+    def pad(pad, info, way):
+        buffer = info.get_buffer()
+        seen[way].append([buffer.pts, buffer.duration])
+        if way == "out":
+            at(element)
+        return Gst.PadProbeReturn.OK
+    def event(pad, info):
+        seen["upstream"] += info.get_event().type == Gst.EventType.QOS
+        return Gst.PadProbeReturn.OK
+    element.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, pad, "in")
+    element.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, pad, "out")
+    element.get_static_pad("sink").get_peer().add_probe(Gst.PadProbeType.EVENT_UPSTREAM, event)
+    p.set_state(Gst.State.PLAYING)
+    while True:
+        m = p.get_bus().timed_pop(60 * Gst.SECOND)
+        if m.type in (Gst.MessageType.EOS, Gst.MessageType.ERROR):
+            assert m.type == Gst.MessageType.EOS, m.parse_error()
+            break
+        seen["qos"] += m.type == Gst.MessageType.QOS and m.src == element
+    q = Gst.Query.new_latency()
+    element.get_static_pad("src").query(q)
+    seen["latency"] = q.parse_latency()[1]
+    seen["fates"] = json.loads(element.get_property("stats"))["frames"]
+    p.set_state(Gst.State.NULL)
+    return seen
+"""
+
+
+def test_times_and_durations_are_passed_on(script: Script) -> None:
+    seen = script(FRAMES + "result = frames('videotestsrc num-buffers=4 timestamp-offset=7000000000 ! video/x-raw,"
+                  "width=64,height=48,framerate=30000/1001 ! streamsr name=s ! fakesink name=k')")  # fmt: skip
+    assert len(seen["in"]) == 4
+    assert seen["in"] == seen["out"]
+    assert seen["in"][0][0] == 7 * 10**9
+
+
+def test_quality_events_go_upstream_and_late_frames_are_left_out(script: Script) -> None:
+    """What a sink says that is late: everything up to a minute from now."""
+    late = "e.get_static_pad('src').send_event(Gst.Event.new_qos(Gst.QOSType.UNDERFLOW, 2.0, 60 * Gst.SECOND, 0))"
+    source = "videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48 ! streamsr name=s QOS ! fakesink name=k"
+    line = f"result = frames({source!r}, at=lambda e: {late})"
+    seen = script(FRAMES + line.replace(" QOS ", " "))
+    assert (len(seen["in"]), len(seen["out"]), seen["upstream"], seen["qos"]) == (5, 1, 1, 4)
+    seen = script(FRAMES + line.replace(" QOS ", " qos=false "))
+    assert (len(seen["out"]), seen["upstream"]) == (5, 5)
+
+
+SMALL = "pattern=snow ! video/x-raw,width=64,height=48"
+
+
+def test_a_budget_too_small_for_the_network_degrades_the_frames(script: Script) -> None:
+    pipeline = f"videotestsrc num-buffers=8 {SMALL} ! streamsr name=s budget-ms=0.001 ! fakesink name=k"
+    seen = script(f"{FRAMES}result = frames('{pipeline}')")
+    fates = seen["fates"]
+    assert fates["network"] == fates["partial"] == 0
+    assert fates["resized"] + fates["dropped"] == 8
+    assert len(seen["out"]) == 8 - seen["qos"] > 0
+
+
+def test_a_live_budget_is_latency_and_gives_full_quality_where_there_is_time(script: Script) -> None:
+    seen = {}
+    for budget in (0, 60000):
+        pipeline = (
+            f"videotestsrc is-live=true num-buffers=4 {SMALL},framerate=5/1 ! streamsr name=s budget-ms={budget} ! "
+            "queue ! fakesink name=k"
+        )
+        seen[budget] = script(f"{FRAMES}result = frames('{pipeline}')")
+        assert seen[budget]["fates"]["network"] + seen[budget]["fates"]["partial"] == 4
+        assert len(seen[budget]["out"]) == 4
+    assert seen[60000]["latency"] - seen[0]["latency"] == 60 * 10**9
+
+
+def test_the_budget_may_change_while_it_runs(script: Script) -> None:
+    pipeline = f"videotestsrc num-buffers=6 {SMALL} ! streamsr name=s ! fakesink name=k"
+    seen = script(f"{FRAMES}result = frames('{pipeline}', at=lambda e: e.set_property('budget-ms', 0.001))")
+    assert seen["fates"]["network"] == 1
+    assert seen["fates"]["resized"] + seen["fates"]["dropped"] == 5

@@ -58,6 +58,7 @@ class Picture:
 
         self.info = info = GstVideo.VideoInfo.new_from_caps(caps)
         self.size = info.width, info.height
+        self.rate = Fraction(info.fps_n, info.fps_d) if info.fps_n else None
         self.form = form = info.finfo
         self._rgb = bool(form.flags & GstVideo.VideoFormatFlags.RGB)
         color, site = info.colorimetry, chroma_site(caps, info)
@@ -162,6 +163,8 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         except (StreamsrError, ValueError) as error:
             return self._failed(str(error))
         self._pool = BufferPool()
+        if self.budget_ms:  # what has to be compiled is, before a live source begins
+            self._warm((64, 64), None)
         return True
 
     def do_stop(self) -> bool:
@@ -205,6 +208,8 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         if (form.w_sub[1], form.h_sub[1]) == (info.finfo.w_sub[1], info.finfo.h_sub[1]) != (0, 0):
             keep.append(("chroma-site", GstVideo.video_chroma_site_to_string(chroma_site(caps, info))))
         for name, value in keep:
+            if value is None:  # not known
+                continue
             if not structure.has_field(name):  # said, because what is assumed otherwise depends on the size
                 structure.set_value(name, value)
             structure.fixate_field_string(name, value)
@@ -217,7 +222,11 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         self._source, self._target = Picture(incaps), Picture(outcaps)
         if self._source.info.interlace_mode != GstVideo.VideoInterlaceMode.PROGRESSIVE:
             return self._failed("interlaced video would be garbled; put deinterlace before streamsr")
-        self._live = None  # opened for the new size with the next frame
+        if self.budget_ms:
+            self._warm(self._source.size, self._source.rate)
+        query = Gst.Query.new_latency()
+        if self.sinkpad.peer_query(query):
+            self._note(query)
         return True
 
     def do_transform_size(
@@ -248,7 +257,7 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
             frame: Frame | None = self._upscaler.frames([Frame(rgb, 0, NANOSECOND, deep=deep)])[0]
         else:
             budget_s = self.budget_ms / 1e3
-            live = self._live or self._opened(budget_s)
+            live = self._live or self._warm(self._source.size, self._source.rate)
             live.budget_s = budget_s
             arrival_s = time.monotonic() - (budget_s - self._left_s(inbuf.pts, budget_s))
             # Every index is 0: the rate is what the caps say, these times are bent to the deadline.
@@ -257,19 +266,19 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         if frame is None:
             self._dropped += 1
             self._tell_dropped(inbuf)
-            return GstBase.BASE_TRANSFORM_FLOW_DROPPED
+            return Gst.FlowReturn.CUSTOM_SUCCESS  # the frame is left out
         self._target.write(frame, outbuf)
         return Gst.FlowReturn.OK
 
-    def _opened(self, budget_s: float) -> "LiveStage":
+    def _warm(self, size: tuple[int, int], rate: Fraction | None) -> "LiveStage":
+        """The stage that keeps to the budget, ready for pictures of this size."""
         from streamsr.frame import StreamInfo
         from streamsr.live import LiveStage
 
         assert self._upscaler is not None
-        info = self._source.info
-        rate = Fraction(info.fps_n, info.fps_d) if info.fps_n else None
-        self._live = LiveStage(self._upscaler, budget_s)
-        self._live.warm(StreamInfo(*self._source.size, NANOSECOND, rate=rate, live=True))
+        if self._live is None:
+            self._live = LiveStage(self._upscaler, self.budget_ms / 1e3)
+        self._live.warm(StreamInfo(*size, NANOSECOND, rate=rate, live=True))
         return self._live
 
     def _left_s(self, pts: int, budget_s: float) -> float:
@@ -279,7 +288,7 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         it shows it at its time.
         """
         clock = self.get_clock()
-        if clock is None or pts == Gst.CLOCK_TIME_NONE:  # not playing yet
+        if clock is None or self.current_state != Gst.State.PLAYING or pts == Gst.CLOCK_TIME_NONE:
             return budget_s
         due = self.segment.to_running_time(Gst.Format.TIME, pts)
         if due == Gst.CLOCK_TIME_NONE:  # outside the segment
@@ -292,11 +301,15 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         """Note what those before us need, and add the budget to the answer."""
         query = info.get_query()
         if query.type == Gst.QueryType.LATENCY:
-            self._is_live, least, most = query.parse_latency()
-            self._upstream_s = least / Gst.SECOND
+            least, most = self._note(query)
             budget = round(self.budget_ms * Gst.MSECOND)
             query.set_latency(self._is_live, least + budget, most if most == Gst.CLOCK_TIME_NONE else most + budget)
         return Gst.PadProbeReturn.OK
+
+    def _note(self, query: Gst.Query) -> tuple[int, int]:
+        self._is_live, least, most = query.parse_latency()
+        self._upstream_s = least / Gst.SECOND
+        return least, most
 
     def _tell_dropped(self, buffer: Gst.Buffer) -> None:
         segment = self.segment
