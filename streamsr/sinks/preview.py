@@ -43,7 +43,7 @@ class Overlay:
         budget = f" of {record.budget_s * 1e3:.0f}" if record.budget_s else ""
         worst = f"{max(self._ages) * 1e3:.0f}{budget} ms" if self._ages else "-"
         fates = "  ".join(f"{fate} {frames[fate]}" for fate in ("network", "reused", "partial", "resized", "dropped"))
-        lines = [f"{rate:.1f} fps   age {worst}   {record.engine}", fates]
+        lines = [f"{rate:.1f} fps   latency {worst}   {record.engine}", fates]
         state = self._state()
         return lines if state == "live" else [state, *lines]
 

@@ -52,7 +52,7 @@ class View:
 
 
 def drawn(frame: Frame, view: View, lines: list[str]) -> Image:
-    """The picture to show, BGR: left of the divider bicubic, where the view is split; the lines above it all."""
+    """The picture to show, BGR: left of the divider bicubic, where the view is split; the lines over it all."""
     height, width = frame.rgb.shape[:2]
     bgr: Image = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)  # type: ignore[assignment]  # uint8 stays uint8
     size = max(height / 720, 0.35)
@@ -69,10 +69,21 @@ def drawn(frame: Frame, view: View, lines: list[str]) -> Image:
 
 
 def _write(bgr: Image, text: str, at: tuple[int, int], size: float) -> None:
-    for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(
-            bgr, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, color, max(round(thickness * size), 1), cv2.LINE_AA
-        )
+    """White on a darkened strip, to be read on any picture."""
+    font, scale, thickness = cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, max(round(size), 1)
+    (width, height), below = cv2.getTextSize(text, font, scale, thickness)
+    (x, y), margin = at, round(6 * size)
+    strip = bgr[max(y - height - margin, 0) : y + below + margin, max(x - margin, 0) : max(x + width + margin, 0)]
+    strip //= 3
+    cv2.putText(bgr, text, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+
+
+def _visible() -> bool:
+    """Whether the window is still there."""
+    try:
+        return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # Qt's answer once its last window is closed
+        return False
 
 
 class WindowSink:
@@ -139,7 +150,7 @@ class WindowSink:
         cv2.imshow(TITLE, bgr)
         key = cv2.waitKey(1)  # also calls _moved, which changes the view
         self._view = self._view.pressed(key)
-        if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
+        if not _visible():
             self._view = replace(self._view, closed=True)
 
     def _moved(self, event: int, x: int, _y: int, flags: int, _param: object) -> None:

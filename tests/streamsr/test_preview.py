@@ -5,13 +5,15 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from streamsr.engines import Image
 from streamsr.frame import Frame
 from streamsr.images import read_image
 from streamsr.sinks.preview import Overlay, has_display
@@ -19,7 +21,7 @@ from streamsr.sinks.window import View, drawn
 from streamsr.stats import Recorder
 from streamsr.upscaler import resized
 from tests.streamsr.conftest import Command
-from tests.streamsr.media import picture
+from tests.streamsr.media import look, picture
 from tests.streamsr.servers import needs_ffmpeg
 
 LR = picture(1, 64, 48)
@@ -61,7 +63,7 @@ def test_the_overlay_says_when_nothing_comes() -> None:
         overlay.saw(i / 10, 0.02)
     lines = overlay.lines()
     assert lines[0] == state
-    assert lines[1].startswith("10.0 fps   age 20 of 50 ms")
+    assert lines[1].startswith("10.0 fps   latency 20 of 50 ms")
 
 
 def test_a_machine_without_display_is_one_clear_line(
@@ -90,32 +92,109 @@ def screen() -> Iterator[str]:
         process.terminate()
 
 
-def seen(display: str, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    words = ["-y", "-loglevel", "error", "-f", "x11grab", "-video_size", "800x600", "-i", display]
+def seen(display: str, path: Path) -> Image:
+    words = ["-y", "-loglevel", "error", "-f", "x11grab", "-draw_mouse", "0", "-video_size", "800x600", "-i", display]
     subprocess.run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
     return read_image(path)[0]
 
 
-def test_a_window_shows_the_picture_and_closes_on_q(screen: str, tmp_path: Path, model: Path) -> None:
-    keys = shutil.which("xdotool")
-    if keys is None:
-        pytest.skip("xdotool is not installed")
-    words = [sys.executable, "-m", "streamsr.cli", "live", "test:160x96@10", "--preview", "window"]
+class Window:
+    """``streamsr live --preview window`` on a virtual screen, and a viewer's hands."""
+
+    def __init__(self, process: "subprocess.Popen[str]", screen: str, folder: Path) -> None:
+        self.process, self.screen, self.folder = process, screen, folder
+
+    def do(self, *words: str) -> str:
+        tool = shutil.which("xdotool")
+        if tool is None:
+            pytest.skip("xdotool is not installed")
+        environment = os.environ | {"DISPLAY": self.screen}
+        return subprocess.run([tool, *words], env=environment, check=True, capture_output=True, text=True).stdout
+
+    def until(self, true: Callable[[], object]) -> None:
+        while self.process.poll() is None and not true():
+            threading.Event().wait(0.2)  # another process gives no other sign
+
+    def size(self) -> list[int]:
+        """Width and height of the window's inside."""
+        found = dict(line.split("=") for line in self.do("getwindowgeometry", "--shell", self.number()).splitlines())
+        return [int(found["WIDTH"]), int(found["HEIGHT"])]
+
+    def number(self) -> str:
+        return self.do("search", "--onlyvisible", "--name", "^streamsr$").split()[-1]
+
+    def point(self, x: int, y: int) -> tuple[int, int]:
+        """Move the mouse to this place of the picture; returns where on the screen that is."""
+        self.do("mousemove", "--window", self.number(), "--", str(x), str(y))
+        found = dict(line.split("=") for line in self.do("getmouselocation", "--shell").splitlines())
+        return int(found["X"]), int(found["Y"])
+
+    def seen(self) -> Image:
+        return seen(self.screen, self.folder / "screen.png")
+
+    def ended(self) -> str:
+        """What it said, once it has ended well."""
+        _, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, err
+        assert "Traceback" not in err
+        return err
+
+
+@contextmanager
+def window(screen: str, folder: Path, model: Path, *options: str) -> Iterator[Window]:
+    """Once it shows the picture."""
+    words = [sys.executable, "-m", "streamsr.cli", "live", "test:160x96@10", "--preview", "window", *options]
     environment = os.environ | {"DISPLAY": screen}
     with subprocess.Popen(
         [*words, "--model", str(model), "--threads", "1"],
-        env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env=environment, cwd=folder, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
-            while process.poll() is None and seen(screen, tmp_path / "screen.png").std() < 30:
-                threading.Event().wait(0.2)  # another process gives no other sign
-            while process.poll() is None and not list(tmp_path.glob("streamsr-*.png")):
-                subprocess.run([keys, "mousemove", "100", "100", "key", "p"], env=environment, check=True)
-                threading.Event().wait(0.2)
-            subprocess.run([keys, "key", "q"], env=environment, check=True)
-            _, err = process.communicate(timeout=60)
+            shown = Window(process, screen, folder)
+            shown.until(lambda: shown.seen().std() > 30)
+            yield shown
         finally:
             process.kill()
-    assert process.returncode == 0, err
-    snapshot = read_image(next(tmp_path.glob("streamsr-*.png")))[0]
-    assert snapshot.shape == (288, 480, 3)
+
+
+def test_a_window_shows_the_picture_and_closes_on_q(screen: str, tmp_path: Path, model: Path) -> None:
+    with window(screen, tmp_path, model) as shown:
+
+        def snapshot() -> bool:
+            shown.do("mousemove", "100", "100", "key", "p")
+            return bool(list(tmp_path.glob("streamsr-*.png")))
+
+        shown.until(snapshot)
+        shown.do("key", "q")
+        shown.ended()
+    assert read_image(next(tmp_path.glob("streamsr-*.png")))[0].shape == (288, 480, 3)
+
+
+def test_the_divider_follows_the_mouse_and_the_close_button_ends_the_run(
+    screen: str, tmp_path: Path, model: Path
+) -> None:
+    manager = shutil.which("openbox")
+    if manager is None:
+        pytest.skip("openbox is not installed")
+    with subprocess.Popen([manager], env=os.environ | {"DISPLAY": screen}, stderr=subprocess.DEVNULL) as openbox:
+        try:
+            with window(screen, tmp_path, model, "--record", str(tmp_path / "a.mkv")) as shown:
+                shown.until(lambda: shown.size() == [480, 288])
+                x, y = shown.point(0, 0)
+
+                def divider() -> int:
+                    """The column that is white all the way, between the texts."""
+                    return int(shown.seen()[y + 60 : y + 180, x : x + 480].min(axis=(0, 2)).argmax())
+
+                shown.point(240, 150)
+                shown.do("mousedown", "1")
+                for at in (220, 200, 180, 150):
+                    shown.point(at, 150)
+                shown.do("mouseup", "1")
+                shown.until(lambda: abs(divider() - 150) < 4)
+                shown.point(470, -10)
+                shown.do("click", "1")
+                assert "frames in" in shown.ended()
+        finally:
+            openbox.terminate()
+    assert len(look(tmp_path / "a.mkv").times) > 3

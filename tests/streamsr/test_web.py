@@ -31,7 +31,9 @@ client = pytest.importorskip("websockets.sync.client", reason="the extra [web] i
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
-from streamsr.sinks.web import MAX_VIEWERS, WebSink, decoded, encoded  # noqa: E402
+from streamsr.sinks.web import WebSink  # noqa: E402
+from streamsr.sinks.web_app import MAX_VIEWERS  # noqa: E402
+from streamsr.sinks.web_pictures import decoded, encoded  # noqa: E402
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_a_viewer_that_reads_nothing_holds_nobody_up(sink: WebSink) -> None:
 def test_a_viewer_may_stop_and_start(sink: WebSink) -> None:
     with link(sink) as view:
         view.send("stop")
-        while sink._viewers and any(viewer.wants for viewer in sink._viewers):
+        while sink.app.viewers and any(viewer.wants for viewer in sink.app.viewers):
             threading.Event().wait(0.02)
         sink.write(frame(1))
         for _ in range(3):
@@ -143,7 +145,7 @@ def test_a_viewer_may_stop_and_start(sink: WebSink) -> None:
 
 def test_too_many_viewers_are_refused(sink: WebSink) -> None:
     links = [link(sink).__enter__() for _ in range(MAX_VIEWERS)]
-    while len(sink._viewers) < MAX_VIEWERS:
+    while len(sink.app.viewers) < MAX_VIEWERS:
         threading.Event().wait(0.02)
     with pytest.raises(InvalidStatus), link(sink):
         pass

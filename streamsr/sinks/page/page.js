@@ -4,10 +4,16 @@
 const token = document.body.dataset.token;
 const element = (id) => document.getElementById(id);
 const address = (path) => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/${path}${token}`;
-const FATES = ["network", "reused", "partial", "resized", "dropped"];
+const FATES = {
+  network: "computed as a whole",
+  reused: "nothing changed",
+  partial: "part computed, part reused or interpolated",
+  resized: "interpolated: no time for the network",
+  dropped: "too old, or a newer one waited",
+};
 
 const picture = element("picture"), paper = picture.getContext("2d");
-let before = null, after = null, running = true, view = null, drawn = 0;
+let before = null, after = null, running = true, view = null, drawn = 0, trouble = "";
 
 function draw() {
   if (!after) return;
@@ -27,8 +33,9 @@ function draw() {
     paper.drawImage(before, 0, 0, width, height);
     paper.restore();
   }
+  const line = Math.max(2, 2 * width / picture.clientWidth);  // two pixels of the screen, however small it is
   paper.fillStyle = "white";
-  paper.fillRect(x - 1, 0, 2, height);
+  paper.fillRect(x - line / 2, 0, line, height);
 }
 
 async function show(buffer) {
@@ -64,27 +71,33 @@ function chart(budget) {
   pen.stroke();
 }
 
+function say(text, gone) {
+  element("state").textContent = text;
+  element("state").classList.toggle("gone", gone);
+}
+
 function numbers(n) {
-  element("state").textContent = n.state;
+  say(trouble || n.state, trouble !== "" || n.state !== "live");
   ages.push(...n.ages_ms);
   ages.splice(0, Math.max(ages.length - 300, 0));
   const worst = n.ages_ms.length ? `${Math.max(...n.ages_ms).toFixed(0)} ms` : "";
-  element("age").textContent = worst + (n.budget_ms ? ` of ${n.budget_ms} ms` : "");
+  element("age").textContent = worst + (n.budget_ms ? `, budget ${n.budget_ms} ms` : "");
   element("rate").textContent = n.lines[n.lines.length - 2].split("   ")[0];
   chart(n.budget_ms);
-  const total = FATES.reduce((sum, fate) => sum + n.frames[fate], 0) || 1;
-  element("fates").replaceChildren(...FATES.map((fate) => {
+  const names = Object.keys(FATES), total = names.reduce((sum, fate) => sum + n.frames[fate], 0) || 1;
+  element("fates").replaceChildren(...names.map((fate) => {
     const part = document.createElement("div");
     part.style.flex = n.frames[fate] / total;
     part.style.background = `var(--${fate})`;
     part.title = fate;
     return part;
   }));
-  element("counts").replaceChildren(...FATES.map((fate) => {
+  element("counts").replaceChildren(...names.map((fate) => {
     const row = document.createElement("tr"), name = row.insertCell(), key = document.createElement("span");
     key.className = "key";
     key.style.background = `var(--${fate})`;
     name.append(key, fate);
+    row.insertCell().textContent = FATES[fate];
     row.insertCell().textContent = n.frames[fate];
     return row;
   }));
@@ -100,12 +113,13 @@ function connect() {
     else busy = busy.then(() => show(data)).catch(() => {});
   };
   view.onclose = () => {
-    element("state").textContent = "streamsr has ended, or is out of reach";
+    say("streamsr has ended, or is out of reach", true);
     setTimeout(connect, 1000);
   };
 }
 
 async function useCamera() {
+  trouble = "";
   const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 360 } });
   const video = document.createElement("video");
   video.srcObject = media;
@@ -138,7 +152,7 @@ element("run").addEventListener("click", () => {
 });
 if (document.body.dataset.camera === "yes") {
   element("camera").hidden = false;
-  const start = () => useCamera().catch((error) => { element("state").textContent = `no camera: ${error.message}`; });
+  const start = () => useCamera().catch((error) => say(trouble = `no camera: ${error.message}`, true));
   element("camera").addEventListener("click", start);
   start();
 }
