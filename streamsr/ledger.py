@@ -92,12 +92,10 @@ class Ledger:
         content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
         file.truncate(len(whole))
-        lines = []
-        for line in whole.splitlines():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                raise SinkError(f"{self.folder / LEDGER}: damaged; delete {self.folder} to start again") from None
+        try:
+            lines = [_object(line) for line in whole.splitlines()]
+        except ValueError:
+            raise SinkError(f"{self.folder / LEDGER}: damaged; delete {self.folder} to start again") from None
         if not lines:
             self._append(self._settings)
             return
@@ -109,7 +107,7 @@ class Ledger:
         for line in lines[1:]:
             if "joined" in line:
                 self.joined = line
-            elif self._is_sound(line):
+            elif "segment" in line and self._is_sound(line):
                 self.finished[line["segment"]] = line
 
     def _is_sound(self, line: Mapping[str, Any]) -> bool:
@@ -178,6 +176,20 @@ class Ledger:
         self._file.flush()
         os.fsync(self._file.fileno())
         sync_folder(self.folder)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """A line of the ledger. Raises ValueError unless it is a JSON object whose known entries are of their kind."""
+    try:
+        entry = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    kinds = {"segment": int, "frames": int, "bytes": int, "blake2b": str, "joined": str}
+    if not isinstance(entry, dict) or not all(type(entry[k]) is kind for k, kind in kinds.items() if k in entry):
+        raise ValueError(f"expected a JSON object with its entries, got {line[:40]!r}")
+    if "segment" in entry and not (entry.keys() >= {"frames", "bytes", "blake2b"} and entry["segment"] >= 0):
+        raise ValueError(f"expected a finished segment, got {line[:40]!r}")
+    return entry
 
 
 def sync_folder(folder: Path) -> None:

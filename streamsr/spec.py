@@ -43,7 +43,7 @@ def read_pipeline(path: Path, commands: Mapping[str, click.Command]) -> tuple[cl
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path}: not TOML: {error}") from None
     name = content.pop("command", None)
-    if name not in commands:
+    if not isinstance(name, str) or name not in commands:
         raise click.UsageError(f"{path}: expected command = one of {', '.join(sorted(commands))}, got {name!r}")
     command = commands[name]
     parameters = {_key(parameter): parameter for parameter in command.params}
