@@ -69,7 +69,7 @@ TOML_VALUES = st.sampled_from(
 )
 TOML = st.lists(
     st.one_of(st.builds("{} = {}".format, TOML_KEYS, TOML_VALUES),
-              st.sampled_from(["[source]", "[upscale]", "[sink]", "[other]", "[[source]]", "#", 'command = "upscale"'])),
+              st.sampled_from(["[source]", "[upscale]", "[sink]", "[other]", "[[source]]", "#"])),
     max_size=8,
 ).map(lambda lines: "\n".join(lines).encode())  # fmt: skip
 
