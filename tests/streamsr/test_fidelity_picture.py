@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsr.color import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorTags
+from streamsr.color import BT470BG, BT709, BT2020_NCL, FCC, FULL, LIMITED, SMPTE170M, SMPTE240M, ColorTags
 from streamsr.deep import Deep, deepened
 from streamsr.hdr import HdrMetadata, hdr_of
 from streamsr.pixels import FrameReader, FrameWriter, depth_of, has_alpha
@@ -130,24 +130,42 @@ def test_hdr10_keeps_its_tags_and_metadata(tmp_path: Path, upscale: Command, cod
     assert all(abs(a - b) <= max(2, b // 10000, 40 * (b == 1)) for a, b in zip(found, HDR10.mastering, strict=True))
 
 
-@pytest.mark.parametrize("full", [LIMITED, FULL])
-@pytest.mark.parametrize("matrix", [BT709, SMPTE170M, BT2020_NCL])
-@pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p", "yuv420p10le", "yuv444p12le"])
-def test_colour_bars_survive_a_round_trip_within_one_level(full: int, matrix: int, pixel_format: str) -> None:
+MATRICES = (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL)
+FORMATS = [f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")]
+
+
+def round_trip(rgb: NDArray[np.uint8], matrix: int, full: int, pixel_format: str) -> NDArray[np.int64]:
+    """How far each sample is off once it was written and read again."""
+    tags = ColorTags(matrix, 1, 1, full)
+    back = np.empty_like(rgb)
+    FrameReader(tags).read(FrameWriter(tags, pixel_format, rgb.shape[1], rgb.shape[0]).frame(rgb), back)
+    return np.abs(back.astype(np.int64) - rgb)
+
+
+@pytest.mark.parametrize("level", [255, 191], ids=["100 percent", "75 percent"])
+@pytest.mark.parametrize("full", [LIMITED, FULL], ids=["limited", "full"])
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_colour_bars_survive_a_round_trip_within_one_level(level: int, full: int, matrix: int) -> None:
     bars = np.zeros((32, 128, 3), np.uint8)
     for i in range(8):
-        bars[:, i * 16 : (i + 1) * 16] = [255 * (i >> 2 & 1), 255 * (i >> 1 & 1), 255 * (i & 1)]
-    bars[16:] = bars[16:] // 4 * 3
-    tags = ColorTags(matrix, 1, 1, full)
-    frame = FrameWriter(tags, pixel_format, 128, 32).frame(bars)
-    back = np.empty_like(bars)
-    FrameReader(tags).read(frame, back)
+        bars[:, i * 16 : (i + 1) * 16] = [level * (i >> 2 & 1), level * (i >> 1 & 1), level * (i & 1)]
     inside = np.zeros(bars.shape[:2], bool)
-    inside.reshape(32, 8, 16)[:, :, 3:-3] = True
-    inside[12:20] = False
-    # Limited range in 8 bits has 219 levels of luma and 224 of chroma for 255 of RGB.
-    allowed = 1 if depth_of(pixel_format) > 8 or full == FULL else 2
-    assert np.abs(back.astype(int) - bars)[inside].max() <= allowed
+    inside.reshape(32, 8, 16)[:, :, 3:-3] = True  # coarse chroma blurs where bars meet
+    for pixel_format in FORMATS:
+        off = round_trip(bars, matrix, full, pixel_format)[inside].max()
+        assert off <= (1 if depth_of(pixel_format) == 8 else 0), pixel_format
+
+
+@pytest.mark.parametrize("full", [LIMITED, FULL], ids=["limited", "full"])
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_any_colour_survives_a_round_trip(full: int, matrix: int) -> None:
+    """Limited range in 8 bits has 219 levels for 255: a third of a per cent of the samples is off by two there."""
+    steps = np.arange(0, 256, 5, dtype=np.uint8)
+    colours = np.ascontiguousarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(52, -1, 3))
+    off = round_trip(colours, matrix, full, "yuv444p")
+    assert off.max() <= (2 if full == LIMITED else 1)
+    assert (off > 1).mean() < 0.005
+    assert round_trip(colours, matrix, full, "yuv444p10le").max() == 0
 
 
 @pytest.mark.parametrize("pixel_format", ["yuva420p", "bgra", "yuva444p10le"])
