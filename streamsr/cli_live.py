@@ -55,8 +55,6 @@ def live(budget_ms: float, stats_json: Path | None, metrics: str | None, **asked
     from streamsr.live_job import LiveOptions, run_live
     from streamsr.stats import Recorder
 
-    for name in ("reuse", "verify_reuse"):
-        del asked[name]
     scale = asked.pop("scale")
     options = LiveOptions(
         scale=None if scale is None else int(scale),

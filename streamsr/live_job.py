@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from streamsr.job import target_size
 from streamsr.pipeline import Pipeline
 from streamsr.sinks import Sink
 from streamsr.sinks.preview import Preview
-from streamsr.sinks.publish import StreamSink
+from streamsr.sinks.publish import PublishSink
+from streamsr.sinks.stream import StreamSink
 from streamsr.sources import Source
 from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
@@ -52,6 +53,8 @@ class LiveOptions:
     delegate: str | None = None
     delegate_options: Mapping[str, str] = field(default_factory=dict)
     batch: int | None = None
+    reuse: bool = True
+    verify_reuse: bool = False
     preview: str = "none"
     port: int = 8000
     host: str = "127.0.0.1"
@@ -70,14 +73,19 @@ def run_live(
     o = options
     with ExitStack() as stack:
         previews: list[Preview] = []
+        ends: list[object] = []  # the source, and who receives
         if o.source == "browser:":
             feed = FeedSource(lossy=True)  # the page sends JPEG
-            previews.append(stack.enter_context(_web(o, record, opened, feed=feed)))
+            previews.append(stack.enter_context(_web(o, record, opened, ends, feed=feed)))
+            if not feed.wait(o.duration_s):
+                return
             source: Source = feed
         else:
             source = open_source(o, record)
         stack.enter_context(source)
         info = source.info
+        if info.live and o.verify_reuse:
+            raise ModelError("--verify-reuse computes every picture twice, for which a latency budget leaves no time")
         try:
             size = None if o.to is None else target_size(o.to, info.width, info.height)
             upscaler = Upscaler(
@@ -90,18 +98,21 @@ def run_live(
                 delegate=o.delegate,
                 delegate_options=o.delegate_options,
                 batch=o.batch,
+                reuse=o.reuse,
+                verify_reuse=o.verify_reuse,
                 record=record,
             )
         except ValueError as error:  # options that do not go together, such as a model and another scale
             raise ModelError(str(error)) from error
         stack.enter_context(upscaler)
         size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
-        sinks: list[Sink] = [
-            stack.enter_context(_outlet(target, info, size, o, record))
-            for target in (o.record, o.publish)
-            if target is not None
-        ]
-        previews += [stack.enter_context(preview) for preview in _previews(o, record, opened, source)]
+        sinks: list[Sink] = []
+        if o.record is not None:
+            sinks.append(stack.enter_context(StreamSink(o.record, info, size, overwrite=o.overwrite, record=record)))
+        if o.publish is not None:
+            sinks.append(stack.enter_context(_published(o.publish, info, size, record)))
+        ends += [source, *sinks]
+        previews += [stack.enter_context(preview) for preview in _previews(o, record, opened, ends)]
         sinks += previews
         pipeline = stack.enter_context(Pipeline(source, upscaler, budget_s=o.budget_s if info.live else None))
         begun(upscaler)
@@ -122,24 +133,27 @@ def run_live(
             sink.commit()
 
 
-def _outlet(target: str | Path, info: StreamInfo, size: tuple[int, int], o: LiveOptions, record: Recorder) -> Sink:
-    if target == "camera:":
+def _published(address: str, info: StreamInfo, size: tuple[int, int], record: Recorder) -> Sink:
+    if address == "camera:":
         from streamsr.sinks.virtual import VirtualCameraSink
 
         return VirtualCameraSink(info, size)
-    return StreamSink(target, info, size, overwrite=o.overwrite, record=record)
+    return PublishSink(address, info, size, record=record)
 
 
-def _previews(o: LiveOptions, record: Recorder, opened: Callable[[str], None], source: Source) -> list[Preview]:
-    def state() -> str:
-        return str(getattr(source, "state", "live"))
+def _state(ends: Sequence[object]) -> str:
+    """``live``, or what is not as it should be."""
+    states = (str(getattr(end, "state", "live")) for end in ends)
+    return "; ".join(state for state in states if state != "live") or "live"
 
+
+def _previews(o: LiveOptions, record: Recorder, opened: Callable[[str], None], ends: Sequence[object]) -> list[Preview]:
     if o.preview == "window":
         from streamsr.sinks.window import WindowSink
 
-        return [WindowSink(record, state=state)]
+        return [WindowSink(record, state=lambda: _state(ends))]
     if o.preview == "web" and o.source != "browser:":
-        return [_web(o, record, opened, state=state)]
+        return [_web(o, record, opened, ends)]
     return []
 
 
@@ -147,15 +161,15 @@ def _web(
     o: LiveOptions,
     record: Recorder,
     opened: Callable[[str], None],
+    ends: Sequence[object],
     *,
     feed: FeedSource | None = None,
-    state: Callable[[], str] = lambda: "live",
 ) -> "WebSink":
     try:
         from streamsr.sinks.web import WebSink
     except ModuleNotFoundError as error:
         raise SinkError(f"the web page needs {error.name}: pip install 'streamsr[web]'") from None
-    return WebSink(record, host=o.host, port=o.port, feed=feed, state=state, opened=opened)
+    return WebSink(record, host=o.host, port=o.port, feed=feed, state=lambda: _state(ends), opened=opened)
 
 
 def open_source(o: LiveOptions, record: Recorder) -> Source:

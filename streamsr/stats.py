@@ -60,6 +60,7 @@ class Live:
     sharp        frames shown that are the network's work in every pixel, computed now or before
     pixel_share  of the pixels of all frames upscaled: by network, taken from the frame before, resized
     stages_ms    age of the frames at each stage: p50, p95, p99, max
+    reconnects   times the source was connected to again; publish_reconnects: the receiver of what is published
     """
 
     budget_ms: float
@@ -67,6 +68,8 @@ class Live:
     sharp: int
     pixel_share: dict[str, float]
     stages_ms: dict[str, dict[str, float | None]]
+    reconnects: int
+    publish_reconnects: int
 
 
 class Recorder:
@@ -81,7 +84,7 @@ class Recorder:
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
         self._pixels = {"network": 0, "reused": 0, "resized": 0}
         self.budget_s: float | None = None
-        self.late = self.sharp = self.reconnects = 0
+        self.late = self.sharp = self.reconnects = self.publish_reconnects = 0
         self._start = time.perf_counter()
 
     def count(self, what: str, number: int = 1) -> None:
@@ -167,6 +170,8 @@ class Recorder:
             sharp=self.sharp,
             pixel_share={name: round(count / pixels, 4) for name, count in self._pixels.items()},
             stages_ms={stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())},
+            reconnects=self.reconnects,
+            publish_reconnects=self.publish_reconnects,
         )
 
 

@@ -1,173 +1,168 @@
-"""Encoded video that can be played while it is made: sent to a network address, or recorded into a file."""
+"""Encoded video sent to a network address, connected to again whenever the receiver goes."""
 
 import contextlib
+import logging
 import os
-import re
-from pathlib import Path
+import subprocess
+import sys
+import threading
 from types import TracebackType
 from typing import Self
 
-import av
-from av.container.output import OutputContainer
-from av.error import FFmpegError
-from av.video.stream import VideoStream
-
+from streamsr.addresses import PUBLISHED_AS, scheme_of, without_password
+from streamsr.channel import Channel, Pause, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.pixels import FrameWriter
+from streamsr.sinks.relay import TIMEOUT_S
+from streamsr.sinks.stream import StreamSink
+from streamsr.sources.paced import Waits
+from streamsr.sources.reconnect import wait_before
 from streamsr.stats import Recorder
 
-ADDRESSES = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts", "srt": "mpegts"}
-"""How what is sent to an address is packed, by its scheme."""
+log = logging.getLogger("streamsr")
 
-FILES = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}
+WAITING = 2
+"""Frames that may wait to be encoded; older ones are left out."""
 
-OPTIONS = {
-    # What was written can be played, however it ended: clusters and fragments of a second, given to the system at once.
-    "matroska": {"cluster_time_limit": "1000", "flush_packets": "1"},
-    "mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
-    "mpegts": {"flush_packets": "1"},
-    "rtsp": {"rtsp_transport": "tcp"},
-}
-
-KEY_FRAME_S = 1
-"""Who tunes in waits this long at most."""
+PATIENCE_S = 2.0
+"""How long leaving waits for the receiver to take the rest."""
 
 
-class StreamSink:
-    """H.264 to an address or a file. See `streamsr.sinks.Sink` for the contract, but for this: a recording stays.
+class PublishSink:
+    """H.264 to an address. See `streamsr.sinks.Sink` for the contract, but for these: ``write`` does not wait for the
+    receiver of a live stream, and one that goes is connected to again, after growing waits, for as long as it takes.
 
-    target  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``, or a .mkv, .mp4 or .ts file
-    info    of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames that will come
+    address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``
+    info     of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames that will come
 
-    The encoder holds no frame back. A recording is under its final name from the start and playable at every moment,
-    also after a power cut: live pictures do not come again. One without any frame is removed.
+    Frames of a live source that come while nobody receives are left out. When the very first connection fails, that is
+    the caller's: ``write`` or ``commit`` raises SinkError.
     """
 
     def __init__(
         self,
-        target: str | os.PathLike[str],
+        address: str,
         info: StreamInfo,
         size: tuple[int, int],
         *,
-        crf: int = 20,
-        preset: str = "superfast",
-        overwrite: bool = False,
         record: Recorder | None = None,
+        pause: Waits | None = None,
     ) -> None:
-        self.target = str(target)
-        scheme = re.match(r"([a-z]+)://", self.target)
-        self._file = None if scheme else Path(self.target)
-        if scheme is not None:
-            if scheme[1] not in ADDRESSES:
-                raise SinkError(f"{self.name}: cannot publish to {scheme[1]}; known: {', '.join(sorted(ADDRESSES))}")
-            self._format = ADDRESSES[scheme[1]]
-        else:
-            self._format = _checked(Path(self.target), overwrite=overwrite)
-        self._info, self._size = info, size
-        self._crf, self._preset = crf, preset
-        self._record = record or Recorder()
-        self._output: OutputContainer | None = None
-        self._begin: int | None = None
-        self._last = -1
-        self.frames = 0
-
-    @property
-    def name(self) -> str:
-        """The target without a password."""
-        return re.sub(r"//[^/@]*@", "//", self.target)
+        self.name = without_password(address)
+        if scheme_of(address) not in PUBLISHED_AS:
+            known = ", ".join(sorted(PUBLISHED_AS))
+            raise SinkError(f"{self.name}: cannot publish to {scheme_of(address)}; known: {known}")
+        self.state = "connecting"
+        """What a preview shows: ``connecting``, ``live``, or why nobody receives."""
+        self.connections = 0
+        self._address, self._info, self._size = address, info, size
+        self._record, self._pause = record or Recorder(), pause or Pause()
+        self._frames: Channel[Frame] = Channel(WAITING, newest=info.live)
+        self._thread: threading.Thread | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._error: SinkError | None = None
+        self._leaving = False
 
     def __enter__(self) -> Self:
-        if self._output is not None:
-            return self
-        try:
-            self._output = av.open(self.target, "w", format=self._format, options=OPTIONS.get(self._format, {}))
-            self._stream = self._add_video(self._output)
-            self._output.start_encoding()
-        except (FFmpegError, OSError) as error:
-            self._close()
-            raise SinkError(f"{self.name}: {_reason(error)}") from error
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._publish, name="streamsr-publish")
+            self._thread.start()
         return self
 
-    def _add_video(self, output: OutputContainer) -> VideoStream:
-        info = self._info
-        width, height = (side + side % 2 for side in self._size)
-        rate = info.rate.limit_denominator(1001) if info.rate else None
-        options = {"crf": str(self._crf), "preset": self._preset, "tune": "zerolatency"}
-        stream = output.add_stream("libx264", rate=rate, options=options)
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = info.time_base
-        stream.codec_context.gop_size = max(round(KEY_FRAME_S * float(info.rate or 25)), 1)
-        stream.codec_context.sample_aspect_ratio = info.sar
-        tags = info.color.resolved(*self._size)
-        stream.color_range, stream.colorspace = tags.range, tags.matrix
-        stream.color_primaries, stream.color_trc = tags.primaries, tags.transfer
-        self._writer = FrameWriter(tags, "yuv420p", width, height)
-        return stream
-
     def write(self, frame: Frame) -> None:
-        if self._output is None:
-            raise ValueError("write() outside the with block")
-        with self._record.stage("convert"):
-            picture = self._writer.frame(frame.rgb)
-        if self._begin is None:
-            self._begin = frame.pts
-        picture.pts, picture.time_base = max(frame.pts - self._begin, self._last + 1), frame.time_base
-        self._last = picture.pts
-        with self._record.stage("encode"), self._errors():
-            self._output.mux(self._stream.encode(picture))
-        self.frames += 1
+        try:
+            self._frames.put(frame)
+        except ReaderGone:
+            self._raise()
 
     def commit(self) -> None:
-        if self._output is None:
-            raise ValueError("commit() outside the with block, or a second time")
-        with self._errors():
-            self._finish()
+        self._end(PATIENCE_S if self.connections else PATIENCE_S + TIMEOUT_S)
+        self._raise()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._output is None:
-            return
-        with contextlib.suppress(FFmpegError, OSError):  # another error is on its way, or the viewer is gone
-            self._finish()
-        self._close()
-        if self._file is not None and not self.frames:
-            self._file.unlink(missing_ok=True)
+        self._end(PATIENCE_S)
 
-    def _finish(self) -> None:
-        """Write what the encoder holds, and the container's end."""
-        assert self._output is not None
-        if self.frames:
-            self._output.mux(self._stream.encode(None))
-        output, self._output = self._output, None
-        output.close()
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
 
-    def _close(self) -> None:
-        output, self._output = self._output, None
-        if output is not None:
-            with contextlib.suppress(FFmpegError, OSError):
-                output.close()
+    def _end(self, patience_s: float) -> None:
+        """No frame follows: give the receiver this long to take what waits."""
+        self._frames.end()
+        self._pause.end()
+        if self._thread is not None:
+            self._thread.join(patience_s)
+            self._leaving = True
+            process = self._process
+            if process is not None:
+                process.kill()  # wakes the thread, whatever it waits for
+            self._thread.join()
 
-    @contextlib.contextmanager
-    def _errors(self):  # type: ignore[no-untyped-def]  # a plain context manager
+    # From here on everything runs in the sink's own thread.
+
+    def _publish(self) -> None:
+        attempt = 0
         try:
-            yield
-        except (FFmpegError, OSError) as error:
-            raise SinkError(f"{self.name}: {_reason(error)}") from error
+            while True:
+                before = self.connections
+                try:
+                    self._session()
+                    return
+                except SinkError as error:
+                    if self._leaving:
+                        return
+                    if not self.connections:
+                        self._error = error
+                        return
+                    attempt = 0 if self.connections > before else attempt + 1
+                    wait_s = wait_before(attempt)
+                    self.state = f"not publishing: {error}; next try in {wait_s:.1f} s"
+                    log.warning("%s; connecting again", error)
+                if self._pause.wait(wait_s):
+                    return
+                self.state = "connecting"
+        finally:
+            self._frames.leave()
 
+    def _session(self) -> None:
+        """Publish until no frame follows. Raises SinkError when the connection fails or breaks."""
+        words = [sys.executable, "-m", "streamsr.sinks.relay", self._address]
+        pipe = subprocess.PIPE
+        # A session of its own: Ctrl-C is ours to handle. No buffers: each frame leaves at once.
+        with subprocess.Popen(
+            words, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            self._process = process
+            os.set_blocking(process.stdout.fileno(), False)
+            broken = False
+            try:
+                with StreamSink(process.stdin, self._info, self._size) as stream:
+                    for frame in self._frames:
+                        with self._record.stage("publish"):
+                            stream.write(frame)
+                        self._record.count("published")
+                        if self.state != "live" and process.stdout.read(1):
+                            self._connected()
+                    stream.commit()
+            except SinkError:
+                broken = True
+            finally:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+                said = process.stderr.read().decode(errors="replace").strip()
+                status = process.wait()
+                if process.stdout.read(1):
+                    self._connected()
+                self._process = None
+        if broken or status:
+            raise SinkError(f"{self.name}: {said.splitlines()[-1] if said else f'no answer for {TIMEOUT_S:g} s'}")
 
-def _checked(path: Path, *, overwrite: bool) -> str:
-    """The format of a recording. Raises SinkError when it cannot be made there."""
-    if path.suffix.lower() not in FILES:
-        raise SinkError(f"{path}: unknown kind of recording {path.suffix!r}; known: {' '.join(FILES)}")
-    if path.exists() and not overwrite:
-        raise SinkError(f"{path}: exists already; --overwrite replaces it")
-    if not path.parent.is_dir():
-        raise SinkError(f"{path}: there is no directory {path.parent}")
-    return FILES[path.suffix.lower()]
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]
+    def _connected(self) -> None:
+        self.connections += 1
+        self._record.publish_reconnects = self.connections - 1
+        self.state = "live"

@@ -92,7 +92,11 @@ class WebSink:
         )
         self._thread = threading.Thread(target=self._serve, args=(listening,), name="streamsr-web")
         self._thread.start()
-        self._opened(self.url)
+        try:
+            self._opened(self.url)
+        except BaseException:  # Ctrl-C as soon as the address is there: nobody else would end the thread
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def _serve(self, listening: socket.socket) -> None:

@@ -76,6 +76,21 @@ class FeedSource:
             return False
         return True
 
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the first picture, unless the size was given; False when none has come in time.
+
+        Raises SourceError when none will come.
+        """
+        if self._waits:
+            try:
+                self._first = self._frames.get(timeout_s)
+            except TimeoutError:
+                return False
+            except EOFError:
+                raise SourceError("no picture was put in") from None
+            self._waits = False
+        return True
+
     def end(self) -> None:
         """No more pictures follow."""
         self._frames.end()
@@ -84,12 +99,7 @@ class FeedSource:
         self._frames.end()
 
     def __enter__(self) -> Self:
-        if self._waits:
-            try:
-                self._first = self._frames.get()
-            except EOFError:
-                raise SourceError("no picture was put in") from None
-            self._waits = False
+        self.wait()
         assert self._size is not None
         self.info = StreamInfo(
             *self._size, self._time_base, rate=self._rate, pixel_format="rgb24", live=self._live, lossy=self._lossy

@@ -1,12 +1,12 @@
 """Network streams, through PyAV: RTSP, RTMP, HLS, SRT, MPEG-TS over UDP or TCP, HTTP."""
 
-import re
 from collections.abc import Iterator
 from itertools import chain
 
 import av
 from av.error import FFmpegError
 
+from streamsr.addresses import reason, scheme_of, without_password
 from streamsr.buffers import BufferPool
 from streamsr.engines import Image
 from streamsr.errors import SourceError
@@ -32,8 +32,7 @@ OPTIONS = {
 
 
 def is_network(spec: str) -> bool:
-    match = re.match(r"([a-z]+)://", spec)
-    return match is not None and match[1] in SCHEMES
+    return scheme_of(spec) in SCHEMES
 
 
 def network(url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None = None) -> ReconnectingSource:
@@ -41,7 +40,7 @@ def network(url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None =
 
     A stream of known length, such as a film over HTTP, ends at its end.
     """
-    name = re.sub(r"//[^/@]*@", "//", url)  # no password in a message
+    name = without_password(url)
     record = record or Recorder()
     return ReconnectingSource(name, lambda: _Stream(url, name, timeout_s, record), record=record)
 
@@ -50,15 +49,12 @@ class _Stream:
     """A `streamsr.sources.reconnect.Session`."""
 
     def __init__(self, url: str, name: str, timeout_s: float, record: Recorder) -> None:
-        self._name, self._record = name, record
-        options = OPTIONS[""] | OPTIONS.get(url.split(":", 1)[0].removesuffix("s"), {})
+        self._url, self._name, self._timeout_s, self._record = url, name, timeout_s, record
+        options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
         try:
             self._container = av.open(url, "r", options=options, timeout=timeout_s, metadata_errors="replace")
-        except FFmpegError as error:
-            raise SourceError(f"{name}: {_reason(error, timeout_s)}") from error
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
-        self._timeout_s = timeout_s
+        except (FFmpegError, OSError, ValueError) as error:
+            raise SourceError(f"{name}: {reason(error, url, timeout_s)}") from error
         self._pool = BufferPool()
         try:
             self._prepare()
@@ -107,7 +103,7 @@ class _Stream:
             try:
                 packet = next(packets, None)
             except FFmpegError as error:
-                raise SourceError(f"{self._name}: {_reason(error, self._timeout_s)}") from error
+                raise SourceError(f"{self._name}: {reason(error, self._url, self._timeout_s)}") from error
             if packet is None:
                 break
             try:
@@ -126,9 +122,3 @@ class _Stream:
     def close(self) -> None:
         self._decoded.close()  # type: ignore[attr-defined]  # it is a generator
         self._container.close()
-
-
-def _reason(error: FFmpegError, timeout_s: float) -> str:
-    if isinstance(error, av.error.ExitError):
-        return f"nothing came for {timeout_s:g} s"
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]

@@ -1,13 +1,15 @@
 """``streamsr live`` from end to end: test pattern, films at their own rate, recordings, publishing."""
 
-import collections
 import itertools
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import types
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
@@ -17,11 +19,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from streamsr.channel import Pause
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.sinks.publish import StreamSink
+from streamsr.sinks.publish import PublishSink
+from streamsr.sinks.stream import StreamSink
 from streamsr.sources.pattern import read_time
-from streamsr.stats import FATES
+from streamsr.stats import FATES, Recorder
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, make_video, picture
 from tests.streamsr.servers import ffmpeg, free_port
@@ -64,6 +68,21 @@ def test_a_film_without_realtime_loses_no_frame(streamsr: Command, tmp_path: Pat
     assert len(look(out).times) == 12
 
 
+@pytest.mark.parametrize("reuse", ["--reuse", "--no-reuse"])
+def test_parts_that_stand_still_are_taken_over_if_wanted(
+    streamsr: Command, tmp_path: Path, model: Path, reuse: str
+) -> None:
+    stats = tmp_path / "stats.json"
+    options = ("--duration", 1, "--budget-ms", 5000, "--stats-json", stats, "--model", model)
+    assert streamsr("live", PATTERN, reuse, *options).status == 0
+    assert (json.loads(stats.read_text())["reuse_share"] > 0) is (reuse == "--reuse")
+
+
+def test_a_film_can_be_verified(streamsr: Command, tmp_path: Path, model: Path) -> None:
+    film = make_video(tmp_path / "in.mp4", pts=range(3))
+    assert streamsr("live", film, "--verify-reuse", "--model", model).status == 0
+
+
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
@@ -76,6 +95,7 @@ def test_a_film_without_realtime_loses_no_frame(streamsr: Command, tmp_path: Pat
         ([PATTERN, "--publish", "ftp://127.0.0.1/a"], "cannot publish to ftp"),
         ([PATTERN, "--publish", "tcp://127.0.0.1:9"], "refused"),
         ([PATTERN, "--scale", "4", "--model", "MODEL"], "scale"),
+        ([PATTERN, "--verify-reuse"], "no time"),
     ],
 )
 def test_what_cannot_work_is_one_clear_line(streamsr: Command, model: Path, args: list[str], reason: str) -> None:
@@ -152,47 +172,133 @@ def test_a_recording_without_a_frame_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("scheme", ["tcp", "udp", "rtmp", "rtsp"])
+LISTENING = {
+    "tcp": ("-i", "{}?listen=1"),
+    "udp": ("-i", "{}"),
+    "rtmp": ("-listen", "1", "-i", "{}"),
+    "rtsp": ("-rtsp_flags", "listen", "-i", "{}"),
+}
+
+
+def receiver(url: str, got: Path) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """A server that takes one stream and keeps it."""
+    words = [word.format(url) for word in LISTENING[url.split(":")[0]]]
+    return ffmpeg(*words, "-c", "copy", "-f", "matroska", "-flush_packets", "1", str(got))
+
+
+def publish_until(sink: PublishSink, true: Callable[[], object]) -> None:
+    """Write moving pictures at a rate a slow machine keeps up with."""
+    index = 0
+    while not true():
+        sink.write(frame(index))
+        index += 1
+        threading.Event().wait(0.01)
+
+
+def listening(url: str) -> bool:
+    """Whether a server has come up: a connection is made and given up for some, or else the port is taken."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if url.startswith("udp") else socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", int(url.split(":")[2].split("/")[0])))
+        except OSError:
+            return True
+    return False
+
+
+def until_listening(url: str) -> None:
+    while not listening(url):
+        threading.Event().wait(0.05)  # a server gives no other sign of being ready
+
+
+def some(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 3000
+
+
+@pytest.mark.parametrize("scheme", LISTENING)
 def test_what_is_published_is_received(tmp_path: Path, scheme: str) -> None:
     url = f"{scheme}://127.0.0.1:{free_port()}" + ("/live/a" if scheme.startswith("rt") else "")
-    listening = {
-        "tcp": ["-i", url + "?listen=1"],
-        "udp": ["-i", url],
-        "rtmp": ["-listen", "1", "-i", url],
-        "rtsp": ["-rtsp_flags", "listen", "-i", url],
-    }[scheme]
-    got = tmp_path / "got.mkv"
-    with ffmpeg(*listening, "-c", "copy", "-f", "matroska", "-flush_packets", "1", str(got)) as receiver:
-        for _ in range(100):
-            try:
-                sink = StreamSink(url, INFO, (96, 64)).__enter__()
-                break
-            except SinkError:
-                threading.Event().wait(0.1)  # a server gives no other sign of being ready
-        with sink:
-            index = 0
-            while not (got.exists() and got.stat().st_size > 3000) and receiver.poll() is None:
-                sink.write(frame(index))
-                index += 1
-                threading.Event().wait(0.01)
-    assert look(got).size == (96, 64)
+    with receiver(url, tmp_path / "got.mkv"):
+        until_listening(url)
+        with PublishSink(url, INFO, (96, 64)) as sink:
+            publish_until(sink, lambda: some(tmp_path / "got.mkv"))
+            sink.commit()
+    assert look(tmp_path / "got.mkv").size == (96, 64)
+    assert sink.connections == 1
 
 
-def test_a_receiver_that_goes_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["tcp", "rtmp"])
+def test_a_receiver_that_is_killed_is_published_to_again(tmp_path: Path, scheme: str) -> None:
+    url = f"{scheme}://127.0.0.1:{free_port()}/live/a"
+    record, pause = Recorder(), Hurried()
+    with PublishSink(url, INFO, (96, 64), record=record, pause=pause) as sink:
+        for life in range(3):
+            got = tmp_path / f"{life}.mkv"
+            with receiver(url, got):
+                if life == 0:
+                    until_listening(url)
+                publish_until(sink, lambda got=got: some(got))  # type: ignore[misc]  # a default argument
+                assert sink.state == "live"
+            publish_until(sink, lambda: sink.state != "live")
+            assert look(got).size == (96, 64)
+        publish_until(sink, lambda: "next try in" in sink.state)
+        assert "127.0.0.1" in sink.state
+    assert sink.connections == 3
+    assert record.publish_reconnects == 2
+    assert pause.waits[0] == 0.25
+    assert max(pause.waits) <= 8
+
+
+class Hurried(Pause):
+    """A pause that waits a fiftieth of what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return super().wait(seconds / 50)
+
+
+def test_a_server_that_never_answers_holds_up_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"rtmp://user:secret@127.0.0.1:{mute.getsockname()[1]}/live/a"
+        with PublishSink(url, INFO, (96, 64)) as sink:
+            for i in range(200):
+                sink.write(frame(i))
+            assert sink.state == "connecting"
+            assert "secret" not in sink.name
+    assert "streamsr-publish" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_nobody_there_is_the_callers_error() -> None:
     url = f"tcp://127.0.0.1:{free_port()}"
-    rng = np.random.default_rng(0)
-    with ffmpeg("-i", url + "?listen=1", "-c", "copy", str(tmp_path / "got.mkv")) as receiver:
-        for _ in range(100):
-            try:
-                sink = StreamSink(url, INFO, (96, 64)).__enter__()
-                break
-            except SinkError:
-                threading.Event().wait(0.1)
-        receiver.kill()
-        receiver.wait()
-        frames = (Frame(rng.integers(0, 256, (64, 96, 3), np.uint8), 3600 * i, INFO.time_base) for i in range(2000))
-        with sink, pytest.raises(SinkError):
-            collections.deque(map(sink.write, frames), maxlen=0)
+    with PublishSink(url, INFO, (96, 64)) as sink:
+        sink.write(frame(0))
+        with pytest.raises(SinkError, match="refused"):
+            sink.commit()
+
+
+def test_the_recording_goes_on_while_the_receiver_is_away(tmp_path: Path, model: Path) -> None:
+    url, film, stats = f"tcp://127.0.0.1:{free_port()}", tmp_path / "a.mkv", tmp_path / "stats.json"
+    options = ("--publish", url, "--record", film, "--stats-json", stats, "--model", model, "--threads", 1)
+    with receiver(url, tmp_path / "0.mkv"):
+        until_listening(url)
+        process = started(PATTERN, *options)
+        until_recorded(process, tmp_path / "0.mkv", 3000)
+    with process:
+        until_recorded(process, film, film.stat().st_size + 50_000)  # nobody receives
+        with receiver(url, tmp_path / "1.mkv"):
+            until_recorded(process, tmp_path / "1.mkv", 3000)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "connecting again" in err
+    assert json.loads(stats.read_text())["live"]["publish_reconnects"] == 1
+    assert look(tmp_path / "1.mkv").size == (480, 288)
+    times = look(film).times
+    assert len(times) > 20
+    assert max(b - a for a, b in itertools.pairwise(times)) < 1.5  # it never waited for the receiver
 
 
 class Camera:

@@ -20,7 +20,9 @@ import pytest
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame
+from streamsr.sinks.y4m import Y4mSink
 from streamsr.sources.feed import FeedSource
+from streamsr.sources.y4m import Y4mFormat
 from streamsr.stats import Recorder
 from tests.streamsr.browser import chromium
 from tests.streamsr.media import picture
@@ -247,3 +249,71 @@ def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
         process.communicate()
     assert process.returncode == 0, err
     assert "Traceback" not in err
+
+
+def test_a_browsers_camera_is_what_is_upscaled(tmp_path: Path, model: Path) -> None:
+    """Chromium's camera is a file here, red on the left and blue on the right; so must be what the page shows."""
+    halves = np.zeros((180, 320, 3), np.uint8)
+    halves[:, :160, 0] = halves[:, 160:, 2] = 220
+    film = tmp_path / "camera.y4m"
+    with film.open("wb") as file, Y4mSink(file, Y4mFormat(320, 180, Fraction(10), siting="jpeg")) as camera:
+        for i in range(10):
+            camera.write(Frame(halves, i, Fraction(1, 10)))
+    process, url = served("browser:", "--model", str(model), "--threads", "1", "--budget-ms", "500")
+    try:
+        with chromium(tmp_path / "profile", url, f"--use-file-for-fake-video-capture={film}") as page:
+            page.until("Number(document.body.dataset.drawn || 0) > 2")
+            page.value("divider.value = 0; draw()")  # the network's picture alone
+            for at, color in ((0.25, (220, 0, 0)), (0.75, (0, 0, 220))):
+                shown = f"paper.getImageData({at} * picture.width, picture.height / 2, 1, 1).data.join()"
+                seen = [int(value) for value in page.value(shown).split(",")[:3]]
+                assert np.abs(np.subtract(seen, color)).max() < 30, (at, seen)
+        assert process.poll() is None  # a browser that closes ends nothing: the next may come
+        with chromium(tmp_path / "another", url, f"--use-file-for-fake-video-capture={film}") as page:
+            page.until("Number(document.body.dataset.drawn || 0) > 2")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("ending", ["duration", "ctrl-c"])
+def test_a_run_that_waits_for_a_browsers_camera_can_be_ended(model: Path, ending: str) -> None:
+    options = ["--duration", "1"] if ending == "duration" else []
+    process, _ = served("browser:", "--model", str(model), *options)
+    try:
+        if ending == "ctrl-c":
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    assert "0 frames in" in err
+    assert "Traceback" not in err
+
+
+def test_messages_of_the_wrong_kind_harm_nobody(sink: WebSink) -> None:
+    with link(sink) as view:
+        view.send(b"stop")
+        view.send("nonsense")
+        sink.write(frame(1))
+        next(pictures(view))
+    feed = FeedSource()
+    with WebSink(Recorder(), port=0, feed=feed) as other, link(other, "camera") as camera:
+        camera.send("no picture")
+        with pytest.raises(ConnectionClosed):
+            camera.recv(timeout=30)
+
+
+def test_the_page_says_that_it_waits_for_a_camera() -> None:
+    with WebSink(Recorder(), port=0, feed=FeedSource()) as sink, link(sink) as view:
+        assert "waiting for the camera" in view.recv(timeout=30)
+        with link(sink, "camera") as camera:
+            camera.send(jpeg(64, 48))
+            assert camera.recv(timeout=30) == "next"
+            while '"live"' not in view.recv(timeout=30):
+                pass
