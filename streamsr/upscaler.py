@@ -1,6 +1,6 @@
 """Frames in, larger frames out: the engine, and the resize that follows where the wanted size is no multiple."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +11,11 @@ import numpy as np
 from streamsr.buffers import BufferPool
 from streamsr.changes import WHOLE_ABOVE, affected_cells, tiles_of
 from streamsr.deep import deepened, enlarged
-from streamsr.engines import Image, Tile
+from streamsr.engines import Engine, Image, Tile
 from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.frame import Frame
-from streamsr.model import find_model
+from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from streamsr.stats import Recorder
 
@@ -37,7 +37,8 @@ class Upscaler:
     lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the video model
     size     (width, height) of the result when it is not ``scale`` times the input
     engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and ``batch`` go with it,
-             see `streamsr.engines.select.EngineChoice`
+             see `streamsr.engines.select.EngineChoice`. Or a function that makes your own engine from the model file;
+             the upscaler closes it
     reuse    in `frames`, take what did not change since the frame before from its result
     verify_reuse  compute it too, and raise ModelError should it differ
     record   where to count what happens
@@ -52,7 +53,7 @@ class Upscaler:
         scale: int | None = None,
         lossy: bool = False,
         size: tuple[int, int] | None = None,
-        engine: str = "auto",
+        engine: str | Callable[[ModelFile], Engine] = "auto",
         threads: int | None = None,
         delegate: str | None = None,
         delegate_options: Mapping[str, str] | None = None,
@@ -63,9 +64,12 @@ class Upscaler:
     ) -> None:
         if size is not None and min(size) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
-        choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
         file = find_model(model, scale=scale, lossy=lossy)
-        self.engine, self.why = open_engine(file, choice)
+        if isinstance(engine, str):
+            choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
+            self.engine, self.why = open_engine(file, choice)
+        else:
+            self.engine, self.why = engine(file), "your own"
         if scale is not None and self.engine.scale != scale:
             self.engine.close()
             raise ValueError(f"expected a model of scale {scale}, {file.name} upscales by {self.engine.scale}")
