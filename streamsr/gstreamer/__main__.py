@@ -1,5 +1,6 @@
 """Says where the element is: ``eval "$(python -m streamsr.gstreamer)"``, then ``gst-launch-1.0 ... ! streamsr ...``."""
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -7,49 +8,77 @@ import sys
 import sysconfig
 from pathlib import Path
 
-SYSTEM_PYTHON = "/usr/bin/python3"
-"""The one whose library GStreamer's loader carries, and for which Debian's bindings are."""
+from platformdirs import user_cache_path
 
-PROBE = """
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""The one whose library GStreamer's loader carries, and for which the system's bindings are."""
+
+PACKAGES = "python3-gst-1.0 gstreamer1.0-python3-plugin-loader gstreamer1.0-plugins-base gstreamer1.0-tools"
+
+BINDINGS = """
 import sys, gi
-gi.require_version("GstBase", "1.0")
-gi.require_version("GstVideo", "1.0")
+for name in ("Gst", "GstBase", "GstVideo"):
+    gi.require_version(name, "1.0")
 from gi.repository import Gst, GstBase, GstVideo
-Gst.init(None)
-assert Gst.Registry.get().find_plugin("python"), "GStreamer has no loader for Python plugins"
 print(sys.version_info.major, sys.version_info.minor, gi.__path__[0])
+"""
+
+ELEMENT = """
+from gi.repository import Gst
+Gst.init(None)
+assert Gst.Registry.get().find_plugin("python"), "its loader of Python plugins is missing, or cannot start"
+assert Gst.ElementFactory.find("streamsr"), "it does not load the element"
 """
 
 
 def main() -> int:
-    """Print the two lines for a shell, or why the element cannot work; the exit status."""
+    """Print the lines for a shell, or why the element cannot work; the exit status."""
     try:
-        answer = subprocess.run([SYSTEM_PYTHON, "-I", "-c", PROBE], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        print(f"streamsr: GStreamer for Python is not there ({said}); on Debian and Ubuntu: apt-get install"
-              " python3-gst-1.0 gstreamer1.0-python3-plugin-loader gstreamer1.0-plugins-base gstreamer1.0-tools",
-              file=sys.stderr)  # fmt: skip
+        major, minor, bindings = _asked(BINDINGS, "-I").split(maxsplit=2)
+        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if f"{major}.{minor}" != ours:
+            raise RuntimeError(
+                f"GStreamer runs Python {major}.{minor} here, this environment is {ours}; make one with "
+                f"{SYSTEM_PYTHON} -m venv"
+            )
+        variables = _variables(Path(bindings.strip()).parent)
+        _asked(ELEMENT, **variables)
+    except RuntimeError as error:
+        print(f"streamsr: {error}", file=sys.stderr)
         return 1
-    major, minor, bindings = answer.split(maxsplit=2)
-    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if f"{major}.{minor}" != ours:
-        print(f"streamsr: GStreamer runs Python {major}.{minor} here, this environment is {ours}; make one with"
-              f" {SYSTEM_PYTHON} -m venv", file=sys.stderr)  # fmt: skip
-        return 1
-    here = Path(__file__).resolve().parent
-    # Ours first, then what an activated environment would hide from the loader: the bindings.
-    modules = [
-        here.parents[1],
-        sysconfig.get_path("purelib"),
-        sysconfig.get_path("platlib"),
-        Path(bindings.strip()).parent,
-    ]
-    for name, paths in (("GST_PLUGIN_PATH", [here]), ("PYTHONPATH", modules)):
-        before = os.environ.get(name, "").split(":")
-        unique = dict.fromkeys([*map(str, paths), *filter(None, before)])
-        print(f"export {name}={shlex.quote(':'.join(unique))}")
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def _variables(bindings: Path) -> dict[str, str]:
+    """What GStreamer has to be told; what was said before stays, behind it."""
+    here = Path(__file__).resolve().parent
+    # The bindings last: the loader does not look for them itself where an environment is active.
+    modules = here.parents[1], sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), bindings
+    found = {}
+    for name, paths in (("GST_PLUGIN_PATH", [here]), ("PYTHONPATH", modules)):
+        before = filter(None, os.environ.get(name, "").split(":"))
+        found[name] = ":".join(dict.fromkeys([*map(str, paths), *before]))
+    # A registry of its own: one that ever saw the loader fail, as it does in an active environment without these
+    # variables, never tries it again.
+    name = hashlib.sha256(found["PYTHONPATH"].encode()).hexdigest()[:12]
+    return {**found, "GST_REGISTRY": str(user_cache_path("streamsr") / f"gstreamer-{name}.bin")}
+
+
+def _asked(script: str, *options: str, **variables: str) -> str:
+    """What the system's Python prints. Raises RuntimeError saying what is missing."""
+    words = [SYSTEM_PYTHON, *options, "-c", script]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **variables})
+    except OSError as error:
+        raise RuntimeError(f"{SYSTEM_PYTHON}: {error.strerror}") from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1].removeprefix("AssertionError: ")
+        raise RuntimeError(
+            f"GStreamer cannot use the element: {said}; on Debian and Ubuntu: apt-get install {PACKAGES}"
+        )
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +23,10 @@ from streamsr.gstreamer import __main__ as where
 from streamsr.planes import YuvPlanes
 from streamsr.sources.file import FileSource
 from streamsr.upscaler import Upscaler
+from tests.streamsr import recipes
 from tests.streamsr.media import look, make_video
+from tests.streamsr.test_preview import screen as screen
+from tests.streamsr.test_preview import seen
 from xlsr_model import weights
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -316,3 +320,88 @@ def test_the_budget_may_change_while_it_runs(script: Script) -> None:
     seen = script(f"{FRAMES}result = frames('{pipeline}', at=lambda e: e.set_property('budget-ms', 0.001))")
     assert seen["fates"]["network"] == 1
     assert seen["fates"]["resized"] + seen["fates"]["dropped"] == 5
+
+
+def test_the_lines_for_a_shell_work_also_where_the_loader_has_failed_before(tmp_path: Path) -> None:
+    """As in an active environment, where the loader's Python does not find the bindings, and GStreamer notes that."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("GST_PLUGIN_PATH", "PYTHONPATH")}
+    env = clean | {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    recipes.run("gst-inspect-1.0 python || true", tmp_path, env)
+    done = recipes.run('eval "$(python -m streamsr.gstreamer)"; gst-inspect-1.0 streamsr', tmp_path, env)
+    if "apt-get install" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    assert "budget-ms" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("BINDINGS", "print(3, 9, '/usr/lib/python3/dist-packages/gi')", "GStreamer runs Python 3.9 here"),
+        ("BINDINGS", "import no_such_thing", "No module named 'no_such_thing'; on Debian and Ubuntu: apt-get install"),
+        ("ELEMENT", "assert False, 'it does not load the element'", "GStreamer cannot use the element: it does not"),
+        ("SYSTEM_PYTHON", "/nowhere/python3", "/nowhere/python3: No such file"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, reason: str
+) -> None:
+    if name == "ELEMENT":
+        minor = "{}, {}".format(*sys.version_info[:2])
+        monkeypatch.setattr(where, "BINDINGS", f"print({minor}, '/usr/lib/python3/dist-packages/gi')")
+    monkeypatch.setattr(where, name, value)
+    assert where.main() == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert reason in shown.err
+    assert shown.err.count("\n") == 1
+
+
+WINDOW, FILE, SIZED, LIVE = recipes.commands("gstreamer.md")
+
+
+@pytest.mark.parametrize(("recipe", "size"), [(FILE, (192, 144)), (SIZED, (1920, 1080))], ids=["file", "sized"])
+def test_the_recipes_for_files_work(
+    environment: dict[str, str], tmp_path: Path, recipe: str, size: tuple[int, int]
+) -> None:
+    missing = [
+        name for name in ("x264enc", "avenc_aac") if subprocess.run(["gst-inspect-1.0", "--exists", name]).returncode
+    ]
+    if missing:
+        pytest.skip(f"GStreamer has no {', '.join(missing)}")
+    make_video(tmp_path / "in.mp4", pts=range(10), audio=["aac"], audio_frames=20)
+    done = recipes.run(recipe, tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    [out] = {*tmp_path.glob("*.mp4")} - {tmp_path / "in.mp4"}
+    seen = look(out)
+    assert seen.size == size
+    assert len(seen.times) == 10
+    assert len(seen.packets.get(1, [])) >= 20 * (recipe is FILE)
+
+
+def test_the_recipe_for_live_works(environment: dict[str, str], tmp_path: Path) -> None:
+    """With a pattern for a camera and nobody looking."""
+    recipe = LIVE.replace("v4l2src", "videotestsrc is-live=true num-buffers=10").replace("autovideosink", "fakesink")
+    assert recipe.count("=10") == recipe.count("fakesink") == 1
+    done = recipes.run(recipe, tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_window_shows_the_upscaled_pattern(environment: dict[str, str], tmp_path: Path, screen: str) -> None:
+    """The guide's first lines as they stand, on a virtual screen of 800x600: the pattern's white and yellow bars."""
+    done = subprocess.Popen(
+        ["bash", "-c", WINDOW.replace("gst-launch-1.0", "exec gst-launch-1.0")],
+        env=environment | {"DISPLAY": screen, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while done.poll() is None:
+            picture = seen(screen, tmp_path / "screen.png").astype(int)
+            white, yellow = (abs(picture - color).max(axis=2) < 3 for color in ((255, 255, 255), (255, 255, 0)))
+            if white.sum() > 20_000 and yellow.sum() > 20_000:  # x3: a bar has 137 x 480 pixels
+                break
+            threading.Event().wait(0.2)  # another process gives no other sign
+        assert done.poll() is None, done.stderr and done.stderr.read()
+    finally:
+        done.kill()
+        done.communicate()

@@ -1,0 +1,24 @@
+"""The shell commands of a document, to be run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+
+def commands(document: str) -> list[str]:
+    """The ``sh`` blocks of a file in docs/, in order."""
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def run(script: str, folder: Path, env: Mapping[str, str] = os.environ) -> "subprocess.CompletedProcess[str]":
+    """Run it in the folder, with the environment's commands first in the path, as in an activated one."""
+    path = f"{Path(sys.executable).parent}:{env['PATH']}"
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env={**env, "PATH": path, "VIRTUAL_ENV": sys.prefix},
+        capture_output=True, text=True, check=False, timeout=200, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
