@@ -11,18 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from streamsr.cluster_files import sampled_digest
 from streamsr.cluster_plan import AHEAD, Piece, memory_bytes, pieces, places, urgency
 from streamsr.cluster_ray import Farm, Lost, Ref
-from streamsr.cluster_worker import FilmWork, Order
+from streamsr.cluster_work import FilmWork, Order, film_work
 from streamsr.errors import Cancelled, StreamsrError
 from streamsr.images import is_image
 from streamsr.job import Job
-from streamsr.ledger import LEDGER
 from streamsr.resume import interruptible
-from streamsr.segmented import KEPT, SegmentedFilm, engine_class, library_versions
+from streamsr.segmented import KEPT, SegmentedFilm
 from streamsr.upscaler import Upscaler
-from xlsr_model import weights
 
 if TYPE_CHECKING:
     from streamsr.checks import Check
@@ -37,7 +34,7 @@ FILMS_OPEN = 64
 
 POLL_S = 0.25
 NODES_S = 2.0
-NOBODY_S = 30.0
+NOBODY_S = 60.0
 """So long without a single worker is worth a word."""
 
 
@@ -197,44 +194,17 @@ class _Run:
         film, upscaler = self._job.segmented(source, target)
         film.__enter__()
         try:
-            return _Opened(target, (film, upscaler, self._work(film, upscaler) if film.spans else None))
+            return _Opened(
+                target,
+                (
+                    film,
+                    upscaler,
+                    film_work(film, upscaler, self._job.options, cores=self._cores) if film.spans else None,
+                ),
+            )
         except BaseException:
             film.__exit__(None, None, None)
             raise
-
-    def _work(self, film: SegmentedFilm, upscaler: Upscaler) -> FilmWork:
-        o, model, folder = self._job.options, upscaler.model, film.ledger.folder.absolute()
-        for path in folder.iterdir():  # what workers of an earlier run left
-            if path.name != LEDGER and path not in [film.ledger.path(n) for n in film.ledger.finished]:
-                path.unlink(missing_ok=True)
-        beacon = f"here-{uuid.uuid4().hex}"
-        (folder / beacon).touch()
-        return FilmWork(
-            source=film.source.absolute(),
-            size=film.source.stat().st_size,
-            sample=sampled_digest(film.source),
-            info=film.info,
-            model=model,
-            shipped=model.name in weights.names() and model.path == weights.path(model.name),
-            engine=engine_class(upscaler.engine.name),
-            options={
-                "engine": o.engine,
-                "threads": self._cores,
-                "delegate": o.delegate,
-                "delegate_options": dict(o.delegate_options),
-                "batch": o.batch,
-                "reuse": o.reuse,
-                "verify_reuse": o.verify_reuse,
-            },
-            output=film.size,
-            encoding=film.encoding,
-            container=film.container,
-            interlaced=film.interlaced,
-            max_pixels=film.max_pixels,
-            folder=folder,
-            beacon=beacon,
-            versions=library_versions(),
-        )
 
     def _send(self) -> None:
         """Keep so many segments under way that no worker waits for one."""
@@ -351,6 +321,6 @@ class _Run:
             self._busy_s = now
         elif now - self._busy_s > NOBODY_S and not self._said_waiting:
             self._said_waiting = True
-            log.warning("waiting for workers: no node has free what a segment needs")
+            log.warning("waiting for workers: none has begun for %.0f s; `ray status` shows what is free", NOBODY_S)
         frames = self._frames + sum(working.values())
         self._show.progress(Progress(frames, max(self._total, frames), len(working), len(self._nodes())))

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from streamsr import __version__
 from streamsr.cluster_files import Desk
-from streamsr.cluster_worker import FilmWork, Made, Order
+from streamsr.cluster_work import FilmWork, Made, Order
 from streamsr.errors import StreamsrError
 from streamsr.machine import usable_cores
 
@@ -68,7 +68,7 @@ class Farm:
                     logging_level=logging.CRITICAL,
                     **(here if self.address == LOCAL else {}),
                 )
-        except (OSError, RuntimeError, ValueError, TimeoutError, AssertionError) as error:
+        except Exception as error:  # Ray raises all kinds, bare ones too; wrapped once, here
             raise StreamsrError(f"--cluster {self.address}: {_first_line(error)}") from error
         finally:
             with contextlib.suppress(ValueError, TypeError):  # not the main thread, or not set from Python
@@ -81,7 +81,7 @@ class Farm:
             num_cpus=0, max_concurrency=DESK_THREADS, max_restarts=-1, max_task_retries=-1, scheduling_strategy=beside
         )
         self._ray, self._desk = ray, actor.remote()
-        self._task = ray.remote(_task())
+        self._task = ray.remote(node_task())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -139,7 +139,7 @@ class Farm:
         return [n["Resources"] for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) > 0]
 
 
-def _task() -> Callable[..., tuple[str, str, Any]]:
+def node_task() -> Callable[..., tuple[str, str, Any]]:
     """The function that a node runs. Made inside another one, it travels as code and not as a name to import, so that
     a node without streamsr, or with another one, can say so."""
 
@@ -160,7 +160,7 @@ def _task() -> Callable[..., tuple[str, str, Any]]:
         try:
             return "made", node, make(pickle.loads(film), pickle.loads(order), desk)
         except (StreamsrError, OSError) as error:
-            return "failed", node, str(error)
+            return "failed", node, str(error).split("\n")[0]
 
     return segment
 

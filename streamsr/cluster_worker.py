@@ -2,75 +2,23 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from streamsr.cluster_files import BLOCK, DistantFile, sampled_digest
+from streamsr.cluster_work import FilmWork, Made, Order
 from streamsr.errors import ModelError, SourceError, StreamsrError
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame
 from streamsr.ledger import file_digest
 from streamsr.machine import peak_memory_mib
-from streamsr.model import ModelFile, find_model
+from streamsr.model import find_model
 from streamsr.segmented import engine_class, library_versions
 from streamsr.segments import upscale_segment
-from streamsr.sinks.encode import Encoding
-from streamsr.sources.file import Span
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
 REPORT_S = 1.0
 """Between two words on how far a segment is."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilmWork:
-    """All that decides the bytes of a film's segments, and where its files are.
-
-    source, size, sample  the input's path on the driver's machine, its bytes and `sampled_digest`
-    shipped               the model is one of the installation's
-    engine                the class of engines that gives the right bytes, see `engine_class`
-    options               for Upscaler, beside the model
-    folder, beacon        where segments go; a file in it by which a node knows that it sees that folder
-    """
-
-    source: Path
-    size: int
-    sample: str
-    info: StreamInfo
-    model: ModelFile
-    shipped: bool
-    engine: str
-    options: Mapping[str, Any]
-    output: tuple[int, int]
-    encoding: Encoding
-    container: str
-    interlaced: str
-    max_pixels: int
-    folder: Path
-    beacon: str
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One attempt at a segment. ``name``: of its file in the film's folder, which no other attempt has."""
-
-    span: Span
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A finished segment: its digest, and what happened on the way."""
-
-    blake2b: str
-    frames: Mapping[str, int]
-    seconds: Mapping[str, float]
-    pixels: Mapping[str, int]
-    bytes: int
-    peak_memory_mib: float | None
 
 
 def make(film: FilmWork, order: Order, desk: Any) -> Made:
@@ -98,9 +46,15 @@ def make(film: FilmWork, order: Order, desk: Any) -> Made:
     def reader() -> BinaryIO:
         import ray  # only where a node does not see the file
 
-        source = str(film.source)
-        file = DistantFile(source, film.size, lambda block: ray.get(desk.read.remote(source, block)))
-        return cast(BinaryIO, file)  # a BinaryIO by all that is asked of it
+        def fetch(block: int) -> bytes:
+            try:
+                content: bytes = ray.get(desk.read.remote(str(film.source_there), block))
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # the OSError itself
+            return content
+
+        # A BinaryIO by all that is asked of it.
+        return cast(BinaryIO, DistantFile(str(film.source), film.size, fetch))
 
     def upscale(target: Path) -> None:
         upscale_segment(
@@ -128,7 +82,7 @@ def make(film: FilmWork, order: Order, desk: Any) -> Made:
             local = Path(scratch) / order.name
             upscale(local)
             digest, size = file_digest(local), local.stat().st_size
-            _send(local, str(target), desk)
+            _send(local, str(film.folder_there / order.name), desk)
     return Made(digest, record.frames, record.seconds, record.pixel_counts, size, peak_memory_mib())
 
 
