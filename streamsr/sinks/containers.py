@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 from av.container.input import InputContainer
 from av.error import FFmpegError
-from av.stream import AttachmentStream, Stream
+from av.stream import AttachmentStream, Discard, Stream
 
 from streamsr.errors import SinkError
 from streamsr.sinks.encode import canonical_name
@@ -70,7 +70,7 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
     if container in PLAIN and film.chapters():
         found["chapters"] = "chapters"
     for stream in film.streams:
-        if main is not None and stream.index == main.index:
+        if (main is not None and stream.index == main.index) or is_carried_otherwise(stream):
             continue
         styled = codec_of(stream) in STYLED and not fits(container, stream)
         if styled or not (fits(container, stream) or becomes_text(container, stream)):
@@ -100,6 +100,11 @@ def fits(container: str, stream: Stream) -> bool:
 def becomes_text(container: str, stream: Stream) -> bool:
     """Whether the stream's words can be kept in the container's own kind of subtitle."""
     return container in OWN and codec_of(stream) in TEXT
+
+
+def is_carried_otherwise(stream: Stream) -> bool:
+    """Whether what a data stream says is read as something else: chapters' titles, or a timecode, which is metadata."""
+    return stream.type == "data" and (stream.discard == Discard.all or "timecode" in stream.metadata)
 
 
 def is_cover(stream: Stream) -> bool:

@@ -15,7 +15,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
-from streamsr.sinks.containers import PLAIN, becomes_text, codec_of, fits, is_cover, title
+from streamsr.sinks.containers import PLAIN, becomes_text, codec_of, fits, is_carried_otherwise, is_cover, title
 from streamsr.sinks.muxer import OF_MP4_ITSELF
 from streamsr.sinks.subtitles import TextConverter
 from streamsr.sources.media import main_video, open_input
@@ -80,6 +80,8 @@ class StreamCopy:
             if self._main is not None and stream.index == self._main.index:
                 video = add_video()
                 _describe(video, stream)
+                continue
+            if is_carried_otherwise(stream):
                 continue
             copied = self._add(output, stream)
             if copied is not None:

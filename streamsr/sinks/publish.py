@@ -116,10 +116,12 @@ class PublishSink:
                     if not self.connections:
                         self._error = error
                         return
-                    attempt = 0 if self.connections > before else attempt + 1
+                    if self.connections > before:
+                        log.warning("%s; connecting again", error)
+                        attempt = 0
                     wait_s = wait_before(attempt)
+                    attempt += 1
                     self.state = f"not publishing: {error}; next try in {wait_s:.1f} s"
-                    log.warning("%s; connecting again", error)
                 if self._pause.wait(wait_s):
                     return
                 self.state = "connecting"
@@ -164,5 +166,7 @@ class PublishSink:
 
     def _connected(self) -> None:
         self.connections += 1
-        self._record.publish_reconnects = self.connections - 1
         self.state = "live"
+        if self.connections > 1:
+            self._record.publish_reconnects += 1
+            log.warning("%s: connected again", self.name)

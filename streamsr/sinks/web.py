@@ -63,8 +63,8 @@ class WebSink:
 
     @property
     def url(self) -> str:
-        """Where the page is; with the name of this machine when it listens on all of its addresses."""
-        host = socket.gethostname() if self._host in ("0.0.0.0", "::") else self._host
+        """Where the page is; with an address that others can reach when it listens on all."""
+        host = _own_address() if self._host in ("0.0.0.0", "::") else self._host
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}/" + (f"?token={self.token}" if self.token else "")
 
@@ -138,3 +138,13 @@ class WebSink:
             "ages_ms": [round(age_s * 1e3, 1) for number, age_s in list(self._ages) if sent < number <= written],
         }
         return numbers, written
+
+
+def _own_address() -> str:
+    """This machine's address towards the network; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation, RFC 5737
+        except OSError:  # no network
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

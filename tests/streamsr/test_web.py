@@ -108,6 +108,19 @@ def test_another_address_needs_the_token() -> None:
             assert "live" in view.recv(timeout=30)
 
 
+def test_listening_everywhere_gives_an_address_that_can_be_visited() -> None:
+    with WebSink(Recorder(), host="0.0.0.0", port=0) as sink:
+        assert "0.0.0.0" not in sink.url
+        assert status(sink.url) == 200
+        assert status(sink.url.partition("?")[0]) == 403
+
+
+def test_no_other_page_may_frame_or_embed_ours(sink: WebSink) -> None:
+    with urllib.request.urlopen(sink.url) as answer:
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 def test_a_viewer_gets_the_picture_before_and_after(sink: WebSink) -> None:
     sink.write(frame(3))
     with link(sink) as view:
