@@ -58,8 +58,9 @@ def _tracks(before: Contents, after: Contents, shift: Fraction) -> Iterator[Chec
         what = f"{'cover' if track.cover else track.kind} {track.index}"
         partner = _partner(track, left)
         if partner is None:
-            if track.kind == "data" and track.codec in ("bin_data", "unknown") and before.chapters:
-                continue  # an MP4's chapter titles: compared as chapters
+            if track.carried_otherwise:
+                yield from _timecode(track, after)
+                continue
             if track.kind != "attachment" and not track.digests:
                 yield Check(what, NOTE, f"{track.codec}: empty, left out")
                 continue
@@ -71,22 +72,34 @@ def _tracks(before: Contents, after: Contents, shift: Fraction) -> Iterator[Chec
         yield from _labels(what, track, partner)
 
 
+def _timecode(track: Track, after: Contents) -> Iterator[Check]:
+    """Chapters' titles, the other kind of track that is carried otherwise, are compared as chapters."""
+    if (said := track.metadata.get("timecode")) is not None:
+        kept = said in (after.main.metadata.get("timecode"), after.main.metadata.get("TIMECODE"))
+        yield Check(f"timecode {track.index}", NOTE if kept else LOST, f"{said}{' as metadata' if kept else ''}")
+
+
 def _partner(track: Track, left: dict[int, Track]) -> Track | None:
     def rank(other: Track) -> tuple[bool, bool, bool]:
         same_content = other.content.digest() == track.content.digest()
         return (not same_content, other.name != track.name, _language(other) != _language(track))
 
-    same = [o for o in left.values() if o.codec == track.codec and (o.kind, o.cover) == (track.kind, track.cover)]
+    same = [o for o in left.values() if _family(o) == _family(track) and (o.kind, o.cover) == (track.kind, track.cover)]
     if not same and track.kind == "subtitle":
         same = [o for o in left.values() if o.kind == "subtitle" and _language(o) == _language(track)]
     return min(same, key=rank, default=None)
 
 
+def _family(track: Track) -> str:
+    """The codec; MP4 has one name for all three layers of MPEG audio, which say in each packet which they are."""
+    return "mp3" if track.codec in ("mp1", "mp2") else track.codec
+
+
 def _same_packets(track: Track, partner: Track, shift: Fraction) -> tuple[str, str]:
     name = f"{track.codec} {track.name}".strip()
-    if track.codec != partner.codec and track.words != partner.words:
+    if _family(track) != _family(partner) and track.words != partner.words:
         return LOST, f"{name} -> {partner.codec}: {len(track.times)} -> {len(partner.times)} packets, other words"
-    if track.codec == partner.codec and track.digests != partner.digests:
+    if _family(track) == _family(partner) and track.digests != partner.digests:
         if track.content.digest() != partner.content.digest():
             differ = sum(a != b for a, b in zip(track.digests, partner.digests, strict=False))
             return LOST, f"{name}: {len(track.times)} packets in, {len(partner.times)} out, {differ} differ"
@@ -95,13 +108,14 @@ def _same_packets(track: Track, partner: Track, shift: Fraction) -> tuple[str, s
         return KEPT, f"{name}: equal"
     tick = partner.time_base
     half = max(tick, track.time_base) / 2 if tick != track.time_base else Fraction(0)
-    slack = half if shift == 0 else half + tick
+    # Matroska keeps a sound's time and the delay of its coder apart, each rounded to its tick.
+    slack = half if shift == 0 and track.kind != "audio" else half + tick * bool(half or shift)
     pairs = zip(track.times, partner.times, strict=True)
     off = [d for a, b in pairs if abs(d := b * tick - a * track.time_base - shift) > slack]
     if off:
         return LOST, f"{name}: {len(off)} of {len(track.times)} packets at another time, first by {ms(off[0])}"
     exact = "" if slack == 0 else f", times to {ms(slack)}"
-    if track.codec != partner.codec:
+    if _family(track) != _family(partner):
         return NOTE, f"{name} -> {partner.codec}: the same {len(track.words)} texts, without styles{exact}"
     return KEPT, f"{name}: {len(track.times)} packets equal{exact}"
 

@@ -16,6 +16,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.frame import VideoFrame
 
 from streamsr.errors import SourceError
+from streamsr.sinks.containers import is_carried_otherwise
 from streamsr.sinks.subtitles import TEXT, words
 from streamsr.sources.decode import in_line
 from streamsr.sources.media import main_video, open_input
@@ -27,6 +28,7 @@ class Track:
 
     times    presentation times in ticks of ``time_base``, one for each packet
     digests  64 bits of each packet's bytes, without the transport header that only some containers want
+    carried_otherwise  chapters' titles or a timecode, which the output has as chapters and metadata
     words    digests of what text subtitles say; packets that say nothing are not counted at all
     content  digest of all bytes in order, for containers that cut a stream into other packets
     """
@@ -38,6 +40,7 @@ class Track:
     disposition: int
     metadata: dict[str, str]
     cover: bool = False
+    carried_otherwise: bool = False
     name: str = ""
     times: "array[int]" = field(default_factory=lambda: array("q"))
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -162,6 +165,7 @@ def _track(stream: Stream) -> Track:
         int(bits),
         dict(stream.metadata),
         cover=bool(bits & bits.attached_pic),
+        carried_otherwise=is_carried_otherwise(stream),
     )
     if isinstance(stream, AttachmentStream):
         track.name = stream.name or ""

@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from streamsr.checks import KEPT, LOST, NOTE, Check, ms
 from streamsr.color import FULL, UNSPECIFIED, ColorTags
 from streamsr.contents import Contents
-from streamsr.pixels import FrameReader, depth_of, tags_of
+from streamsr.pixels import FrameReader, depth_of, has_alpha, tags_of
 from streamsr.sources.decode import display_matrix
 
 PICTURE_EVERY = 12
@@ -33,6 +33,8 @@ class Film:
         self._untimed = 0
         self._sum = np.zeros(3)
         self._pictures = 0
+        # In WebM opacity is a picture of its own, which this decoder does not give.
+        self._transparent = before.main.metadata.get("alpha_mode") == "1"
         self._first: tuple[VideoFrame, VideoFrame] | None = None
         self.shift = Fraction(0)
 
@@ -64,6 +66,9 @@ class Film:
             reader.read(frame, rgb)
             # Means over a coarse grid: blind to sharpness, sharp for colour.
             pictures.append(cv2.resize(rgb.astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA))
+        if has_alpha(seen.format.name):
+            alpha = self._readers[0].alpha(seen)
+            self._transparent |= bool(alpha.min() < np.iinfo(alpha.dtype).max)
         self._sum += (pictures[1] - pictures[0]).mean(axis=(0, 1))
         self._pictures += 1
 
@@ -81,6 +86,9 @@ class Film:
         worst = float(np.abs(mean).max())
         detail = f"mean difference {', '.join(f'{m:+.2f}' for m in mean)} of 255 in R, G, B ({self._pictures} frames)"
         yield Check("colour", KEPT if worst <= COLOUR_LIMIT else LOST, detail)
+        if self._transparent:
+            kept = has_alpha(got.format.name)
+            yield Check("opacity", KEPT if kept else LOST, "kept" if kept else f"{got.format.name} has none")
 
     def _times(self) -> Iterator[Check]:
         base_in, base_out = self._before.main.time_base, self._after.main.time_base
@@ -131,7 +139,7 @@ def _colours(seen: VideoFrame, got: VideoFrame) -> Iterator[Check]:
     rgb = seen.format.is_rgb or seen.format.name == "pal8"
     if rgb:  # RGB has no matrix; what the output's encoder took is right by the colour check
         wanted = ColorTags(tags.matrix, wanted.primaries, wanted.transfer, tags.range)
-    same = (tags.matrix, tags.primaries, tags.transfer) == (wanted.matrix, wanted.primaries, wanted.transfer)
+    same = (tags.luma, tags.primaries, tags.transfer) == (wanted.luma, wanted.primaries, wanted.transfer)
     same = same and tags.range == wanted.range
     said = "untagged, taken as " if tags_of(seen).matrix == UNSPECIFIED and not rgb else ""
     names = f"matrix {tags.matrix}, primaries {tags.primaries}, transfer {tags.transfer}"

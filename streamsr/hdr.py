@@ -56,6 +56,20 @@ class HdrMetadata:
         return said
 
 
+def has_no_base_layer(frame: VideoFrame) -> bool:
+    """Whether this is Dolby Vision of profile 5, whose numbers are neither RGB nor YCbCr without its metadata.
+
+    As FFmpeg tells it (ff_dovi_guess_profile_hevc): RPU profile 0 with a base layer of full range.
+    """
+    container: Any = frame.side_data  # typed as a mapping of strings; it gives its entries
+    for entry in container:
+        if entry.type.name == "DOVI_METADATA":
+            data = bytes(entry)  # AVDOVIMetadata: the first field is where its AVDOVIRpuDataHeader begins
+            header = int.from_bytes(data[:8], "little")
+            return data[header + 4] == 0 and data[header + 10] == 1
+    return False
+
+
 def hdr_of(frame: VideoFrame) -> HdrMetadata:
     """What a decoded frame says (libavutil/mastering_display_metadata.h, ten rationals and two flags)."""
     container: Any = frame.side_data  # typed as a mapping of strings; it gives its entries

@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 from av.container.input import InputContainer
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -32,6 +34,8 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path, record:
     # take, in the order shown, the very ticks that the packets have in the order stored.
     ticks: deque[int] | None = deque() if container.format.name == "avi" else None
     packets = container.demux(stream)
+    opaque = stream.metadata.get("alpha_mode") != "1"
+    decoder = None if opaque else _decoder_with_alpha(stream)
     while True:
         try:
             with record.stage("decode"):
@@ -40,7 +44,7 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path, record:
                     return
                 if ticks is not None and packet.size and packet.dts is not None:
                     ticks.append(packet.dts)
-                frames = packet.decode()
+                frames = packet.decode() if decoder is None else decoder.decode(packet if packet.size else None)
         except FFmpegError as error:
             record.count("damaged")
             in_a_row += 1
@@ -54,6 +58,21 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path, record:
             if ticks:
                 frame.pts = ticks.popleft()
             yield frame
+
+
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""WebM keeps the opacity as a second picture in each packet, which FFmpeg's own decoders leave out."""
+
+
+def _decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
+    name = ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+    if name is None:
+        return None
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata = stream.codec_context.extradata
+    decoder.thread_type = "AUTO"
+    return decoder
 
 
 def in_line(frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from streamsr.buffers import BufferPool
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.hdr import hdr_of
+from streamsr.hdr import has_no_base_layer, hdr_of
 from streamsr.pixels import FrameReader, depth_of, has_alpha, tags_of
 from streamsr.sources.decode import decoded, display_matrix
 from streamsr.sources.deinterlace import CHOICES, Deinterlacer
@@ -137,6 +137,8 @@ class FileSource:
             raise SourceError(f"{self.path}: no frame could be decoded" + (" after the start" if self._start_s else ""))
         self._first: VideoFrame | None = first
         self._check_size(first.width, first.height)
+        if has_no_base_layer(first):
+            raise SourceError(f"{self.path}: Dolby Vision profile 5, which has no base layer whose colours can be read")
         if seek is None and self._span is None and first.pts is not None and first.pts * stream.time_base < self.begin:
             moved = self.begin - first.pts * stream.time_base
             self.begin, self.end = self.begin - moved, None if self.end is None else self.end - moved

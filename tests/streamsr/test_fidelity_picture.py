@@ -1,5 +1,7 @@
 """Depth, dynamic range, opacity, interlacing and pixel formats of the picture itself."""
 
+import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from streamsr.color import BT470BG, BT709, BT2020_NCL, FCC, FULL, LIMITED, SMPTE
 from streamsr.deep import Deep, deepened
 from streamsr.hdr import HdrMetadata, hdr_of
 from streamsr.pixels import FrameReader, FrameWriter, depth_of, has_alpha
+from streamsr.sources.file import FileSource
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import make_video, picture
 
@@ -265,3 +268,35 @@ def test_an_interlaced_film_resumes_by_segments(tmp_path: Path, upscale: Command
 @pytest.mark.parametrize(("name", "depth"), [("yuv420p", 8), ("p010le", 10), ("gbrp12le", 12), ("rgb48le", 16)])
 def test_depth_of_a_format(name: str, depth: int) -> None:
     assert depth_of(name) == depth
+
+
+@pytest.mark.parametrize(("codec", "decoder"), [("libvpx", "vp8"), ("libvpx-vp9", "vp9")])
+def test_opacity_of_webm_is_kept_or_named(tmp_path: Path, upscale: Command, codec: str, decoder: str) -> None:
+    """It is a second picture in each packet, which FFmpeg's own decoders pass over."""
+    film, ramp = tmp_path / "in.webm", np.broadcast_to(np.arange(64, dtype=np.uint8) * 4, (48, 64))
+    raw = tmp_path / "raw.rgba"
+    raw.write_bytes(b"".join(np.dstack((picture(i), ramp)).tobytes() for i in range(3)))
+    words = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgba", "-s", "64x48", "-r", "25", "-i", raw]
+    made = ["-c:v", codec, "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-b:v", "2M", film]
+    if shutil.which("ffmpeg") is None or subprocess.run([*words, *made], check=False).returncode:
+        pytest.skip(f"no ffmpeg that encodes {decoder} with opacity")
+    done = upscale(film, tmp_path / "out.mkv", "--codec", "ffv1", "--audit")
+    assert done.status == 0, done.out + done.err
+    assert "kept  opacity" in done.out
+    alpha = plane(first_frame(tmp_path / "out.mkv"), 3)[70, 1:-1:3].astype(int)
+    assert np.abs(alpha - np.arange(64) * 4).max() < 16, "as far as the lossy codec kept it"
+    said = upscale(film, tmp_path / "h264.mkv", "--audit")
+    assert said.status == 1
+    assert "h264 has no alpha" in said.err
+    assert "LOST  opacity" in said.out
+    assert upscale(film, tmp_path / "strict.mkv", "--strict").status == 1
+
+
+def test_dolby_vision_without_a_base_layer_is_refused(tmp_path: Path, upscale: Command, shared_data: Path) -> None:
+    odd = shared_data / "video" / "odd"
+    refused = upscale(odd / "media-b6b2-dvhe_05_05.mkv", tmp_path / "out.mkv")
+    assert refused.status == 1
+    assert refused.lines[0].endswith("Dolby Vision profile 5, which has no base layer whose colours can be read")
+    assert not list(tmp_path.iterdir())
+    with FileSource(odd / "fate-suite-5bde-dovi-p81.mp4") as source:
+        assert source.info.hdr.dynamic == ("Dolby Vision",)

@@ -238,3 +238,41 @@ def test_a_film_that_begins_before_zero_is_moved_as_a_whole(tmp_path: Path, suff
     assert shift == 0 or suffix == ".ts", "which begins with the delay of its coder"
     heard, said = before.packets[1][0][0], after.packets[1][0][0]
     assert abs((said - shift) - (heard - first * tick)) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize(("source", "target", "verdict"), [("mov", "mp4", ""), ("mov", "mkv", "note  timecode")])
+def test_a_timecode_is_kept(tmp_path: Path, upscale: Command, source: str, target: str, verdict: str) -> None:
+    """MOV and MP4 have a track for it, which FFmpeg makes of the metadata; Matroska has the metadata."""
+
+    def prepare(container: Any, _video: Any) -> None:
+        container.metadata["timecode"] = "01:02:03:04"
+
+    film = make_video(tmp_path / f"in.{source}", pts=range(5), prepare=prepare)
+    with av.open(str(film)) as made:
+        assert [s.type for s in made.streams] == ["video", "data"]
+    done = upscale(film, tmp_path / f"out.{target}", "--audit")
+    assert done.status == 0, done.out + done.err
+    assert "left out" not in done.err
+    assert verdict in done.out
+    with av.open(str(tmp_path / f"out.{target}")) as out:
+        assert "01:02:03:04" in [s.metadata.get("timecode") or s.metadata.get("TIMECODE") for s in out.streams]
+
+
+def test_chapters_that_are_a_track_are_copied_as_chapters(tmp_path: Path, upscale: Command) -> None:
+    def prepare(container: Any, _video: Any) -> None:
+        container.set_chapters(chapters(0, 400))
+
+    film = make_video(tmp_path / "in.mp4", pts=range(25), prepare=prepare)
+    with av.open(str(film)) as made:
+        assert [s.type for s in made.streams] == ["video", "data"]
+    for target in CONTAINERS:
+        done = upscale(film, tmp_path / f"out.{target}", "--audit", "--strict")
+        assert done.status == 0, done.out + done.err
+        assert "kept  chapters" in done.out
+
+
+def test_mpeg_audio_is_the_same_by_whichever_name(tmp_path: Path, upscale: Command) -> None:
+    film = make_video(tmp_path / "in.ts", pts=range(10), audio=["mp2"])
+    done = upscale(film, tmp_path / "out.mp4", "--audit")
+    assert done.status == 0, done.out + done.err
+    assert "kept  audio 1" in done.out
