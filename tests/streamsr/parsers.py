@@ -5,7 +5,6 @@ python -m tests.streamsr.parsers y4m -max_total_time=60     libFuzzer's options,
 
 import io
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -96,11 +95,3 @@ def model(data: bytes) -> None:
 PARSERS: dict[str, Callable[[bytes], None]] = {
     "y4m": y4m, "raw": raw, "ledger": ledger, "pipeline": pipeline, "model": model,
 }  # fmt: skip
-
-if __name__ == "__main__":
-    import atheris  # type: ignore[import-not-found]  # a tool, not a dependency
-
-    parser = PARSERS[sys.argv.pop(1)]
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, parser)
-    atheris.Fuzz()

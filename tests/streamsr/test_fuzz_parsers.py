@@ -105,7 +105,7 @@ def test_guided_by_coverage(parser: str, tmp_path: Path, model: Path) -> None:
         "ledger": b'{"segment": 0, "frames": 1, "bytes": 7, "blake2b": "x"}\n', "model": model.read_bytes(),
         "pipeline": b'command = "upscale"\n[source]\ninput = "a"\n[sink]\noutput = "b"\n',
     }[parser])  # fmt: skip
-    words = [sys.executable, "-m", "tests.streamsr.parsers", parser, str(tmp_path), "-max_total_time=60", "-seed=1"]
+    words = [sys.executable, "-m", "tests.streamsr.fuzz", parser, str(tmp_path), "-max_total_time=60", "-seed=1"]
     found = subprocess.run(
         [*words, "-rss_limit_mb=4096", f"-artifact_prefix={tmp_path}/"], cwd=ROOT, capture_output=True, text=True,
         check=False, timeout=250,

@@ -1,0 +1,14 @@
+"""Fuzzing guided by coverage, with libFuzzer's options after the parser's name; needs ``pip install atheris``.
+
+    python -m tests.streamsr.fuzz y4m -max_total_time=60
+"""
+
+import sys
+
+import atheris  # type: ignore[import-not-found]  # a tool, not a dependency
+
+with atheris.instrument_imports(include=["streamsr.sources.y4m", "streamsr.ledger", "streamsr.spec", "streamsr.engines"]):
+    from tests.streamsr.parsers import PARSERS
+
+atheris.Setup(sys.argv, PARSERS[sys.argv.pop(1)])
+atheris.Fuzz()
