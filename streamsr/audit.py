@@ -85,6 +85,8 @@ def _partner(track: Track, left: dict[int, Track]) -> Track | None:
         return (not same_content, other.name != track.name, _language(other) != _language(track))
 
     same = [o for o in left.values() if _family(o) == _family(track) and (o.kind, o.cover) == (track.kind, track.cover)]
+    if not same and track.samples is not None:
+        same = [o for o in left.values() if o.codec.startswith("pcm_") and _language(o) == _language(track)]
     if not same and track.kind == "subtitle":
         same = [o for o in left.values() if o.kind == "subtitle" and _language(o) == _language(track)]
     return min(same, key=rank, default=None)
@@ -97,6 +99,9 @@ def _family(track: Track) -> str:
 
 def _same_packets(track: Track, partner: Track, shift: Fraction) -> tuple[str, str]:
     name = f"{track.codec} {track.name}".strip()
+    if track.samples is not None and _family(track) != _family(partner):
+        same = track.content.digest() == partner.content.digest()
+        return (NOTE if same else LOST), f"{name} -> {partner.codec}: {'the same' if same else 'other'} samples"
     if _family(track) != _family(partner) and track.words != partner.words:
         return LOST, f"{name} -> {partner.codec}: {len(track.times)} -> {len(partner.times)} packets, other words"
     if _family(track) == _family(partner) and track.digests != partner.digests:

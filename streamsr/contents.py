@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from av.audio.stream import AudioStream
 from av.container.input import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -16,7 +17,8 @@ from av.stream import AttachmentStream, Stream
 from av.video.frame import VideoFrame
 
 from streamsr.errors import SourceError
-from streamsr.sinks.containers import is_carried_otherwise
+from streamsr.sinks.containers import becomes_samples, is_carried_otherwise
+from streamsr.sinks.sound import Samples
 from streamsr.sinks.subtitles import TEXT, words
 from streamsr.sources.decode import in_line
 from streamsr.sources.media import main_video, open_input
@@ -30,7 +32,8 @@ class Track:
     digests  64 bits of each packet's bytes, without the transport header that only some containers want
     carried_otherwise  chapters' titles or a timecode, which the output has as chapters and metadata
     words    digests of what text subtitles say; packets that say nothing are not counted at all
-    content  digest of all bytes in order, for containers that cut a stream into other packets
+    content  digest of all bytes in order, for containers that cut a stream into other packets; of the samples for
+             sound that the output may have as samples
     """
 
     index: int
@@ -42,6 +45,7 @@ class Track:
     cover: bool = False
     carried_otherwise: bool = False
     name: str = ""
+    samples: Samples | None = None
     times: "array[int]" = field(default_factory=lambda: array("q"))
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     words: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -55,7 +59,14 @@ class Track:
             self.words.append(_digest(said.encode()))
         self.times.append(ticks)
         self.digests.append(_digest(data))
-        self.content.update(data)
+        if self.samples is None:
+            self.content.update(data)
+
+    def hear(self, packet: "Packet[Any]") -> None:
+        """Decode a packet of sound that the output may have as samples."""
+        if self.samples is not None:
+            for frame in self.samples.of(packet):
+                self.content.update(frame.to_ndarray().tobytes())
 
 
 class Contents:
@@ -134,8 +145,11 @@ class Contents:
                 yield frame
 
     def _note(self, packet: "Packet[Any]") -> None:
-        track = self.tracks.get(packet.stream_index)
-        if track is None or packet.size == 0:
+        track = self.tracks.get(packet.stream.index)
+        if track is None:
+            return
+        if packet.size == 0:
+            track.hear(packet)
             return
         ticks = packet.dts if packet.dts is not None else packet.pts
         if track.cover:
@@ -144,6 +158,7 @@ class Contents:
         elif ticks is not None and self._within(ticks * track.time_base):
             shown = packet.pts if packet.pts is not None else ticks
             track.add(_bare(bytes(packet), track.codec), shown)
+            track.hear(packet)
 
     def _within(self, when: Fraction) -> bool:
         return (self._begin is None or when >= self._begin) and (self._end is None or when < self._end)
@@ -167,6 +182,8 @@ def _track(stream: Stream) -> Track:
         cover=bool(bits & bits.attached_pic),
         carried_otherwise=is_carried_otherwise(stream),
     )
+    if isinstance(stream, AudioStream) and becomes_samples("matroska", stream):
+        track.samples = Samples(stream)
     if isinstance(stream, AttachmentStream):
         track.name = stream.name or ""
         track.add(bytes(stream.data or b""), 0)

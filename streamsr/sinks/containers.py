@@ -12,6 +12,7 @@ from av.stream import AttachmentStream, Discard, Stream
 
 from streamsr.errors import SinkError
 from streamsr.sinks.encode import canonical_name
+from streamsr.sinks.sound import can_be_samples
 from streamsr.sinks.subtitles import OWN, TEXT
 from streamsr.sources.media import main_video
 
@@ -25,6 +26,13 @@ STYLED = frozenset({"ass", "ssa"})
 
 PLAIN = frozenset({"mpegts", "avi"})
 """Containers without chapters and without a turn of the picture."""
+
+IN_TRANSPORT_STREAMS = frozenset(
+    {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3"}
+    | {"dts", "truehd", "opus", "s302m", "pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "klv"}
+    | {"timed_id3"}
+)
+"""FFmpeg's muxer takes anything, but nobody can tell what the rest is."""
 
 Unheld = dict[int | str, str]
 """What a container cannot hold, in words, by the stream's index or another name."""
@@ -63,7 +71,10 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             trial.add_stream(encoder)
+        held = container != "mpegts" or canonical_name(encoder) in IN_TRANSPORT_STREAMS
     except (FFmpegError, ValueError):
+        held = False
+    if not held:
         found["codec"] = f"{canonical_name(encoder)} video"
     if container == "avi" and film.format.name != "avi":
         found["times"] = "the times of frames and sound"  # it has none: pictures come at one rate, sound from zero
@@ -72,8 +83,10 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
     for stream in film.streams:
         if (main is not None and stream.index == main.index) or is_carried_otherwise(stream):
             continue
-        styled = codec_of(stream) in STYLED and not fits(container, stream)
-        if styled or not (fits(container, stream) or becomes_text(container, stream)):
+        if fits(container, stream):
+            continue
+        styled = codec_of(stream) in STYLED
+        if styled or not (becomes_text(container, stream) or becomes_samples(container, stream)):
             found[stream.index] = ("the styles of " if styled else "") + title(stream)
     return found
 
@@ -85,6 +98,8 @@ def fits(container: str, stream: Stream) -> bool:
     """
     if isinstance(stream, AttachmentStream) or (is_cover(stream) and container == "matroska"):
         return container == "matroska"
+    if container == "mpegts" and codec_of(stream) not in IN_TRANSPORT_STREAMS:
+        return False
     trial = av.open(io.BytesIO(), "w", format=container)
     try:
         trial.add_stream_from_template(stream)
@@ -100,6 +115,11 @@ def fits(container: str, stream: Stream) -> bool:
 def becomes_text(container: str, stream: Stream) -> bool:
     """Whether the stream's words can be kept in the container's own kind of subtitle."""
     return container in OWN and codec_of(stream) in TEXT
+
+
+def becomes_samples(container: str, stream: Stream) -> bool:
+    """Whether the stream is sound to be decoded, because not even Matroska takes it as it is."""
+    return can_be_samples(container, stream) and not fits("matroska", stream)
 
 
 def is_carried_otherwise(stream: Stream) -> bool:

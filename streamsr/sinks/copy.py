@@ -15,8 +15,18 @@ from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
-from streamsr.sinks.containers import PLAIN, becomes_text, codec_of, fits, is_carried_otherwise, is_cover, title
+from streamsr.sinks.containers import (
+    PLAIN,
+    becomes_samples,
+    becomes_text,
+    codec_of,
+    fits,
+    is_carried_otherwise,
+    is_cover,
+    title,
+)
 from streamsr.sinks.muxer import OF_MP4_ITSELF
+from streamsr.sinks.sound import SoundConverter
 from streamsr.sinks.subtitles import TextConverter
 from streamsr.sources.media import main_video, open_input
 
@@ -30,7 +40,7 @@ class StreamCopy:
     """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
 
     What the output's container cannot hold is left out and named in ``lost``; a text subtitle is rewritten in the
-    container's own format instead, and named in ``changed``. Unless ``quiet``, the log says so.
+    container's own format instead, sound as samples, and named in ``changed``. Unless ``quiet``, the log says so.
 
     begin, end  span of the copied streams in seconds on the input's clock, None for open
     zero        the time that becomes the output's zero: ``begin``, or the first frame's where that is negative, since
@@ -59,6 +69,7 @@ class StreamCopy:
         self._waiting: Packet[Any] | None = None
         self._covers: list[tuple[Stream, bytes]] = []
         self._converters: dict[int, TextConverter] = {}
+        self._sounds: dict[int, SoundConverter] = {}
         self.lost: list[str] = []
         self.changed: list[str] = []
 
@@ -102,6 +113,8 @@ class StreamCopy:
         container = output.format.name
         cover = is_cover(stream)
         if not fits(container, stream):
+            if becomes_samples(container, stream):
+                return self._as_samples(output, stream)
             if not becomes_text(container, stream):
                 self._lose(f"{container} cannot hold {title(stream)}")
                 return None
@@ -128,6 +141,15 @@ class StreamCopy:
             return copied
         self._outputs[stream.index] = copied
         return copied
+
+    def _as_samples(self, output: OutputContainer, stream: Any) -> Stream:
+        sound = self._sounds[stream.index] = SoundConverter(output, stream)
+        self._outputs[stream.index] = sound.stream
+        change = f"audio stream {stream.index} ({codec_of(stream)}) becomes {sound.codec}, the same samples"
+        self.changed.append(change)
+        log.log(self._level, "%s: all that %s can hold", change, output.format.name)
+        made: Stream = sound.stream
+        return made
 
     def _cover(self, stream: Stream) -> bytes:
         """The one picture of a cover stream. Read apart: some containers give it only once, and first."""
@@ -157,8 +179,12 @@ class StreamCopy:
             if packet is None:
                 return
             ticks = packet.dts if packet.dts is not None else packet.pts
-            if ticks is None or packet.size == 0:
-                continue  # the demuxer's end mark
+            if packet.size == 0:  # the demuxer's end mark: what a decoder still holds comes out
+                if sound := self._sounds.get(packet.stream.index):
+                    output.mux(list(sound.converted(packet)))
+                continue
+            if ticks is None:
+                continue
             when = ticks * packet.time_base
             if self._begin is not None and when < self._begin:
                 continue
@@ -172,6 +198,9 @@ class StreamCopy:
                 packet.pts = None if packet.pts is None else packet.pts - shift
                 packet.dts = None if packet.dts is None else packet.dts - shift
             index = packet.stream_index
+            if index in self._sounds:
+                output.mux(list(self._sounds[index].converted(packet)))
+                continue
             if index in self._converters:
                 packet = self._converters[index].converted(packet)
                 if packet is None:

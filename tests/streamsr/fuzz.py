@@ -7,7 +7,8 @@ import sys
 
 import atheris  # type: ignore[import-not-found]  # a tool, not a dependency
 
-with atheris.instrument_imports(include=["streamsr.sources.y4m", "streamsr.ledger", "streamsr.spec", "streamsr.engines"]):
+OURS = ["streamsr.sources.y4m", "streamsr.ledger", "streamsr.spec", "streamsr.engines"]
+with atheris.instrument_imports(include=OURS):
     from tests.streamsr.parsers import PARSERS
 
 atheris.Setup(sys.argv, PARSERS[sys.argv.pop(1)])

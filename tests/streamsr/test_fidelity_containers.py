@@ -171,3 +171,53 @@ def test_a_turn_that_a_container_lacks_is_named(tmp_path: Path, upscale: Command
     done = upscale(film, tmp_path / "out.ts")
     assert done.status == 0
     assert "mpegts cannot say that the picture is to be turned" in done.err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "becomes"),
+    [(".wmv", "wmav2", "pcm_f32le"), (".avi", "adpcm_ms", "pcm_s16le"), (".avi", "pcm_mulaw", "pcm_s16le")],
+)
+@pytest.mark.parametrize("target", [".mkv", ".mp4"])
+def test_sound_of_old_cameras_is_kept_as_samples(
+    tmp_path: Path, upscale: Command, suffix: str, codec: str, becomes: str, target: str
+) -> None:
+    """Neither Matroska nor MP4 takes it as it is."""
+
+    def prepare(container: Any, _video: Any) -> None:
+        container.streams.audio[0].codec_context.bit_rate = 64000
+
+    path = tmp_path / f"in{suffix}"
+    film = make_video(path, codec="mpeg4", pts=range(20), audio=[codec], audio_frames=30, prepare=prepare)
+    done = upscale(film, tmp_path / f"out{target}", "--audit")
+    assert done.status == 0, done.out + done.err
+    assert f"audio stream 1 ({codec}) becomes {becomes}, the same samples" in done.err
+    assert f"{codec} -> {becomes}: the same samples" in done.out
+    heard = []
+    for path in (film, tmp_path / f"out{target}"):
+        with av.open(str(path)) as container:
+            frames = list(container.decode(audio=0))
+            heard.append((frames[0].time, sum(frame.samples for frame in frames)))
+    assert heard[0][1] == heard[1][1] > 1000
+    assert abs(heard[0][0] - heard[1][0]) <= 0.001
+    assert upscale(film, tmp_path / f"strict{target}", "--strict").status == 1
+
+
+def test_other_samples_are_a_loss(tmp_path: Path, upscale: Command) -> None:
+    films = [
+        make_video(tmp_path / f"{n}.avi", codec="mpeg4", pts=range(20), audio=["adpcm_ms"], audio_frames=n)
+        for n in (20, 30)
+    ]
+    assert upscale(films[0], tmp_path / "out.mkv").status == 0
+    assert "audio 1" in {check.what for check in lost(audit(films[1], tmp_path / "out.mkv"))}
+
+
+@pytest.mark.parametrize(("codec", "audio"), [("h264", "flac"), ("av1", "ac3"), ("ffv1", "ac3")])
+def test_a_transport_stream_gets_only_what_can_be_told_from_it(
+    tmp_path: Path, upscale: Command, codec: str, audio: str
+) -> None:
+    """FFmpeg's muxer writes the rest as private data."""
+    film = make_video(tmp_path / "in.mkv", pts=range(5), audio=[audio])
+    done = upscale(film, tmp_path / "out.ts", "--codec", codec)
+    assert done.status == 0, done.err
+    assert "mpegts cannot hold" in done.err
+    assert names(tmp_path) == {"in.mkv", "out.mkv"}
