@@ -13,10 +13,12 @@ from streamsr.buffers import BufferPool
 from streamsr.changes import affected_cells, no_cells, regions_of
 from streamsr.engines import Cells, Image, Tile
 from streamsr.frame import Frame, StreamInfo
+from streamsr.interpolate import interpolate
 from streamsr.region import CELL, Region
 from streamsr.tiles import (
     Tiles,
     cells_of,
+    cells_within,
     choose,
     grid,
     pixels_of,
@@ -27,9 +29,6 @@ from streamsr.tiles import (
     work_for,
 )
 from streamsr.upscaler import Upscaler, resized
-
-BICUBIC_REACH = 2
-"""LR pixels around a region that bicubic interpolation reads."""
 
 RESIZE_COST = 1024
 """What interpolating a region costs beside its area, in LR pixels: about 10 us for a call."""
@@ -160,10 +159,10 @@ class LiveStage:
                 enlarged = regions_of(changed & ~picked, width, height, region_cost=RESIZE_COST)
                 self._enlarge(lr, hr, enlarged)
                 for region in enlarged:  # merged regions hold more than what changed
-                    stale[_cells_within(region, width, height)] = True
+                    stale[cells_within(region, width, height)] = True
             for tile in by_network:
                 if tile.cells is None:
-                    stale[_cells_within(tile.region, width, height)] = False
+                    stale[cells_within(tile.region, width, height)] = False
                 else:
                     stale = stale & ~tile.cells  # not in place: the tile may hold this very array
             self._run(hr, by_network)
@@ -229,15 +228,9 @@ class LiveStage:
         """Bicubic interpolation of these regions, its cost learned."""
         if not regions:
             return
-        height, width = lr.shape[:2]
-        scale = self._engine.scale
         begin = self._clock()
         with self._record.stage("resize"):
-            for region in regions:
-                seen = region.grown(BICUBIC_REACH, width, height)
-                large = resized(lr[seen.slices], (seen.width * scale, seen.height * scale))
-                inner = Region(region.x - seen.x, region.y - seen.y, region.width, region.height).scaled(scale)
-                hr[region.scaled(scale).slices] = large[inner.slices]
+            interpolate(lr, hr, regions)
         self._resize.learn(sum(region.area for region in regions), self._clock() - begin)
 
     def _sized(self, hr: Image) -> Image:
@@ -273,10 +266,3 @@ class LiveStage:
         else:
             whole = not poor and sum(map(wanted_pixels, by_network)) == pixels
             self._record.count("network" if whole else "partial")
-
-
-def _cells_within(region: Region, width: int, height: int) -> tuple[slice, slice]:
-    """The cells that lie wholly inside a region; one cut off by the picture's edge counts as whole."""
-    right = -(-region.right // CELL) if region.right == width else region.right // CELL
-    bottom = -(-region.bottom // CELL) if region.bottom == height else region.bottom // CELL
-    return slice(-(-region.y // CELL), bottom), slice(-(-region.x // CELL), right)

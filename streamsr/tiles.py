@@ -90,6 +90,13 @@ def cells_of(tiles: Cells, side: int, like: Cells) -> Cells:
     return np.repeat(np.repeat(tiles, side, axis=0), side, axis=1)[:rows, :columns]
 
 
+def cells_within(region: Region, width: int, height: int) -> tuple[slice, slice]:
+    """The cells that lie wholly inside a region; one cut off by the picture's edge counts as whole."""
+    right = -(-region.right // CELL) if region.right == width else region.right // CELL
+    bottom = -(-region.bottom // CELL) if region.bottom == height else region.bottom // CELL
+    return slice(-(-region.y // CELL), bottom), slice(-(-region.x // CELL), right)
+
+
 def work_for(engine: Engine, lr: Image, cells: Cells) -> list[Tile]:
     """What the engine computes for these cells of a picture, into an output yet to be given."""
     if engine.sparse:
