@@ -22,7 +22,7 @@ HEAD = """# Fidelity
 
 Made by `python docs/make_fidelity.py` on {date}; do not edit. Each file went through
 
-    streamsr upscale FILE -o OUT --audit --preset ultrafast --duration {seconds}
+`streamsr upscale FILE -o OUT --audit --preset ultrafast --duration {seconds}`
 
 into Matroska, which holds the most, and MP4 files into MP4 as well. The audit decodes both files side by side and
 compares every frame's time, every packet of every other stream, chapters, metadata, flags, shape, rotation, depth and

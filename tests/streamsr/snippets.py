@@ -1,0 +1,58 @@
+"""The code blocks of a document: each with its kind, and run as it stands there."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_FENCE = re.compile(r"( *)```(\S*)")
+_EXCUSE = re.compile(r" *<!-- not run: (.+) -->")
+_SHELL = set("|&;<>$`(){}~!\"'")
+"""What only a shell understands; of its patterns we know the star."""
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """``kind`` as the fence says, ``indented`` without one; ``excuse`` why no test can run it."""
+
+    where: str
+    kind: str
+    text: str
+    excuse: str | None
+
+
+def snippets(document: Path, root: Path) -> Iterator[Snippet]:
+    """All code blocks of a Markdown file. ``<!-- not run: REASON -->`` in the line before excuses one."""
+    lines = iter(enumerate(document.read_text(encoding="utf-8").splitlines(), 1))
+    excuse, before, in_list = None, "", False
+    for number, line in lines:
+        where = f"{document.relative_to(root)}:{number}"
+        if fence := _FENCE.match(line):
+            text = []
+            for _, inner in lines:
+                if inner.strip() == "```":
+                    break
+                text.append(inner.removeprefix(fence[1]))
+            yield Snippet(where, fence[2], "\n".join(text) + "\n", excuse)
+        elif line.startswith("    ") and not before and not in_list:
+            yield Snippet(where, "indented", line.strip() + "\n", excuse)
+        excuse = match[1] if (match := _EXCUSE.fullmatch(line)) else None
+        in_list = bool(re.match(r" *([-*]|\d+\.) ", line)) or (in_list and (not line or line.startswith(" ")))
+        before = line.strip()
+
+
+def words_of(line: str, folder: Path) -> list[str] | None:
+    """The words of a command line that no shell is needed for; None where one is."""
+    if _SHELL & set(line.split(" #")[0]):
+        return None
+    words = []
+    for word in shlex.split(line, comments=True):
+        words += sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else [word]
+    return words
+
+
+def commands_of(script: str) -> list[str]:
+    """Its command lines, continued ones joined, comments left out."""
+    joined = script.replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
