@@ -19,9 +19,6 @@ from streamsr.ledger import LEDGER, Ledger
 from streamsr.sources.y4m import Y4mFormat, Y4mSource
 from streamsr.spec import read_pipeline
 
-FRAMES = 50
-"""More than any input here can hold."""
-
 
 def _check_one_line(error: Exception) -> None:
     if "\n" in str(error):
@@ -30,22 +27,22 @@ def _check_one_line(error: Exception) -> None:
 
 def y4m(data: bytes) -> None:
     """A stream with its header."""
-    _frames(Y4mSource(io.BytesIO(data)))
+    _frames(Y4mSource(io.BytesIO(data)), len(data))
 
 
 def raw(data: bytes) -> None:
     """The first byte chooses a format, the rest are its pixels."""
     formats = ("yuv420p", "yuv422p10le", "gray", "rgb24", "yuvj444p", "bgr24", "yuv444p16")
     name = formats[data[0] % len(formats)] if data else "gray"
-    _frames(Y4mSource(io.BytesIO(data[1:]), format=Y4mFormat.raw((5, 3), name, Fraction(25))))
+    _frames(Y4mSource(io.BytesIO(data[1:]), format=Y4mFormat.raw((5, 3), name, Fraction(25))), len(data))
 
 
-def _frames(source: Y4mSource) -> None:
+def _frames(source: Y4mSource, size: int) -> None:
     try:
         with source:
             for i, frame in enumerate(source):
                 assert frame.rgb.shape == (source.info.height, source.info.width, 3)
-                assert i < FRAMES, "frames out of nothing"
+                assert i < size, "frames out of nothing"
     except SourceError as error:
         _check_one_line(error)
 
