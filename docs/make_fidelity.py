@@ -41,17 +41,17 @@ nothing behind, and the line is what the user sees.
   alike, and the audit notes the shift. A first frame that claims to come after the second, as cut transport streams
   have it, is put before it.
 - **Streams.** Everything beside the main video is copied packet by packet, with language, title and flags. When the
-  named container cannot hold something that Matroska can (a stream, a font, the styles of ASS subtitles, the codec), the
-  whole goes into a .mkv of the same name, said in one line before the work starts. A .mkv that stands there already is
-  never replaced, whatever `--overwrite` says of the other name. What neither holds is left out and named; plain text
+  named container cannot hold something that Matroska can (a stream, a font, the styles of ASS subtitles, the codec),
+  the whole goes into a .mkv of the same name, said in one line before the work starts. A .mkv that stands there already
+  is never replaced, whatever `--overwrite` says of the other name. What neither holds is left out and named; plain text
   subtitles become the container's own kind; sound that neither takes (WMA, ADPCM, G.711, AMR) becomes the same samples.
   `--strict` refuses instead of any of these. Chapters and timecodes that an MP4 keeps as tracks are carried as chapters
   and metadata. AVI has no times of its own: it is made only of AVI.
 - **Picture.** Depth is kept as far as the codec goes (h264 and av1 10 bits, hevc 12, ffv1 16): the network sees 8
   bits, its detail is added to a bicubic of the full depth, except differences within one level of 8 bits. HDR10 and
-  HLG keep their tags and mastering metadata, in the coded stream (the boxes that MP4 and Matroska have for it besides are
-  not written); of Dolby Vision and HDR10+ the base layer is upscaled, which is said; Dolby Vision profile 5, which has
-  none, is refused. Interlaced films are deinterlaced by bwdif unless `--interlaced keep` or `error`. Opacity, also of
+  HLG keep their tags and mastering metadata, in the coded stream (the boxes that MP4 and Matroska have for it besides
+  are not written); of Dolby Vision and HDR10+ the base layer is upscaled, which is said; Dolby Vision profile 5, which
+  has none, is refused. Interlaced films are deinterlaced by bwdif unless `--interlaced keep` or `error`. Opacity, also of
   WebM, is kept by ffv1 and named as lost elsewhere. Bitmap subtitles keep their own canvas, which players stretch.
 - **Colour.** Colour bars of 75 and 100 % come back from 8 bits within 1 of 255 for every matrix, range and chroma
   format, and from 10 and 12 bits unchanged. Of all colours, 0.1 to 0.3 % of the samples are off by 2 in 8 bits and
