@@ -174,7 +174,7 @@ class _Run:
             log.warning("%s: going on: %d of %d segments are finished",
                         film.target, len(film.ledger.finished), len(film.spans))  # fmt: skip
         self._show.began(film, upscaler)
-        state = self._films[index] = _Film(film, None, memory_bytes(*film.size), len(left))
+        state = self._films[index] = _Film(film, None, memory_bytes(*film.size, film.encoding.codec), len(left))
         if left and work is not None:
             if not self._farm.connected:
                 self._farm.connect()

@@ -15,10 +15,10 @@ more than that lie about."""
 DEFAULT_RATE = 25
 """Frames a second of a film that does not tell; only the order of work depends on it."""
 
-PROCESS_BYTES = 350 << 20
-PICTURE_BYTES = 150
-"""Memory of a segment's worker: so many bytes, and so many for each pixel of the output. Measured as the peaks of
-workers (docs/scaling.md), with room: x264 keeps up to 60 pictures to look ahead."""
+PROCESS_BYTES = 200 << 20
+PICTURE_BYTES = {"h264": 300, "hevc": 300, "av1": 500, "ffv1": 100}
+"""Memory of a segment's worker: so many bytes, and so many for each pixel of the output. A little above the peaks
+measured at the slowest presets in use (docs/scaling.md); encoders keep up to 60 pictures to look ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ def urgency(piece: Piece) -> tuple[int, int, int]:
     return -floor(log2(max(piece.cost, 1.0))), piece.film, piece.number
 
 
-def memory_bytes(width: int, height: int) -> int:
+def memory_bytes(width: int, height: int, codec: str) -> int:
     """The most that a worker needs for a segment of this output size."""
-    return PROCESS_BYTES + PICTURE_BYTES * width * height
+    return PROCESS_BYTES + PICTURE_BYTES[codec] * width * height
 
 
 def places(nodes: Iterable[Mapping[str, float]], cores: int, memory: int) -> int:

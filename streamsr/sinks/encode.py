@@ -106,7 +106,8 @@ class Encoding:
             options["preset"] = preset
         if self.encoder == "libx265":
             # Without pools of a given size x265 counts the cores, and does without wavefronts on a single one.
-            fixed = "" if self.threads is None else f":pools={self.threads}:frame-threads={min(self.threads, 4)}"
+            # And its notes on itself in the stream name the processor's features.
+            fixed = "" if self.threads is None else f":info=0:pools={self.threads}:frame-threads={min(self.threads, 4)}"
             options["x265-params"] = f"log-level=error{fixed}{hdr.x265()}"
         if self.encoder == "libx264":
             wanted = [hdr.x264()]
