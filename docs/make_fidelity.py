@@ -51,8 +51,8 @@ nothing behind, and the line is what the user sees.
   bits, its detail is added to a bicubic of the full depth, except differences within one level of 8 bits. HDR10 and
   HLG keep their tags and mastering metadata, in the coded stream (the boxes that MP4 and Matroska have for it besides
   are not written); of Dolby Vision and HDR10+ the base layer is upscaled, which is said; Dolby Vision profile 5, which
-  has none, is refused. Interlaced films are deinterlaced by bwdif unless `--interlaced keep` or `error`. Opacity, also of
-  WebM, is kept by ffv1 and named as lost elsewhere. Bitmap subtitles keep their own canvas, which players stretch.
+  has none, is refused. Interlaced films are deinterlaced by bwdif unless `--interlaced keep` or `error`. Opacity, also
+  of WebM, is kept by ffv1 and named as lost elsewhere. Bitmap subtitles keep their own canvas, which players stretch.
 - **Colour.** Colour bars of 75 and 100 % come back from 8 bits within 1 of 255 for every matrix, range and chroma
   format, and from 10 and 12 bits unchanged. Of all colours, 0.1 to 0.3 % of the samples are off by 2 in 8 bits and
   limited range, which has 219 levels for 255; none elsewhere by more than 1.

@@ -17,7 +17,7 @@ from av.stream import AttachmentStream, Stream
 from av.video.frame import VideoFrame
 
 from streamsr.errors import SourceError
-from streamsr.sinks.containers import becomes_samples, is_carried_otherwise
+from streamsr.sinks.containers import becomes_samples, codec_of, is_carried_otherwise
 from streamsr.sinks.sound import Samples
 from streamsr.sinks.subtitles import TEXT, words
 from streamsr.sources.decode import in_line
@@ -169,8 +169,7 @@ def _digest(data: bytes) -> int:
 
 
 def _track(stream: Stream) -> Track:
-    codec = stream.codec_context
-    name = str(codec.codec.canonical_name) if codec is not None else "unknown"
+    name = codec_of(stream) or "unknown"
     bits = stream.disposition
     track = Track(
         stream.index,

@@ -34,6 +34,9 @@ IN_TRANSPORT_STREAMS = frozenset(
 )
 """FFmpeg's muxer takes anything, but nobody can tell what the rest is."""
 
+HEAD_BYTES = 1 << 20
+"""Matroska's tracks stand at the beginning, before the pictures."""
+
 Unheld = dict[int | str, str]
 """What a container cannot hold, in words, by the stream's index or another name."""
 
@@ -133,7 +136,18 @@ def is_cover(stream: Stream) -> bool:
 
 def codec_of(stream: Stream) -> str:
     """FFmpeg's name, empty for none that it knows."""
-    return stream.codec_context.codec.canonical_name if stream.codec_context else ""
+    if stream.codec_context:
+        return stream.codec_context.codec.canonical_name
+    return "webvtt" if stream.type == "subtitle" and _has_webvtt(stream.container.name) else ""
+
+
+def _has_webvtt(path: str) -> bool:
+    """Whether a Matroska file names WebVTT as mkvmerge does, which FFmpeg knows only by WebM's older name."""
+    try:
+        with open(path, "rb") as file:
+            return b"S_TEXT/WEBVTT" in file.read(HEAD_BYTES)
+    except OSError:  # not a file that this machine sees
+        return False
 
 
 def title(stream: Stream) -> str:

@@ -118,7 +118,7 @@ class StreamCopy:
             if not becomes_text(container, stream):
                 self._lose(f"{container} cannot hold {title(stream)}")
                 return None
-            converter = TextConverter(output, stream)
+            converter = TextConverter(output, stream, codec_of(stream))
             self._converters[stream.index] = converter
             self._outputs[stream.index] = converter.stream
             change = f"subtitle stream {stream.index} ({codec_of(stream)}) becomes {converter.codec} without its styles"

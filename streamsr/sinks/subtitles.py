@@ -44,11 +44,10 @@ def words(codec: str, data: bytes) -> str:
 
 
 class TextConverter:
-    """One subtitle stream of ``output`` that takes the packets of ``source``, converted."""
+    """One subtitle stream of ``output`` that takes the packets of ``source``, of this codec of TEXT, converted."""
 
-    def __init__(self, output: OutputContainer, source: Stream) -> None:
-        assert source.codec_context is not None
-        self._codec = source.codec_context.codec.canonical_name
+    def __init__(self, output: OutputContainer, source: Stream, codec: str) -> None:
+        self._codec = codec
         self.codec = OWN[output.format.name]
         if self.codec == "mov_text":
             self.stream: Any = output.add_stream("mov_text")

@@ -221,3 +221,24 @@ def test_a_transport_stream_gets_only_what_can_be_told_from_it(
     assert done.status == 0, done.err
     assert "mpegts cannot hold" in done.err
     assert names(tmp_path) == {"in.mkv", "out.mkv"}
+
+
+@pytest.mark.parametrize(("target", "becomes"), [(".mkv", "subrip"), (".mp4", "mov_text")])
+def test_webvtt_by_the_name_that_ffmpeg_does_not_know(
+    tmp_path: Path, upscale: Command, target: str, becomes: str
+) -> None:
+    """As mkvmerge writes it."""
+    film = make_video(tmp_path / "in.mkv", pts=range(8), subtitle=texts(tmp_path, "vtt"))
+    content = film.read_bytes()
+    assert content.count(b"D_WEBVTT/SUBTITLES") == 1
+    # A name of another length would move what follows: the rest of the element's place is filled with nothing.
+    content = content.replace(b"\x86\x92D_WEBVTT/SUBTITLES", b"\x86\x8dS_TEXT/WEBVTT\xec\x83\0\0\0")
+    film.write_bytes(content)
+    with av.open(str(film)) as made:
+        assert made.streams[1].codec_context is None
+    done = upscale(film, tmp_path / f"out{target}", "--audit")
+    assert done.status == 0, done.out + done.err
+    assert f"subtitle stream 1 (webvtt) becomes {becomes}" in done.err
+    with av.open(str(tmp_path / f"out{target}")) as out:
+        said = [words(becomes, bytes(packet)) for packet in out.demux(subtitles=0) if packet.size]
+    assert "Hello" in said
