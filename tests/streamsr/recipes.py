@@ -12,7 +12,12 @@ from tests.conftest import ROOT
 
 def commands(document: str) -> list[str]:
     """The ``sh`` blocks of a file in docs/, in order."""
-    return re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / document).read_text(), re.DOTALL | re.MULTILINE)
+    return blocks(document, "sh")
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """Those of any language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "docs" / document).read_text(), re.DOTALL | re.MULTILINE)
 
 
 def run(script: str, folder: Path, env: Mapping[str, str] = os.environ) -> "subprocess.CompletedProcess[str]":

@@ -119,7 +119,9 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         Gst.PadTemplate.new(name, direction, Gst.PadPresence.ALWAYS, CAPS)
         for name, direction in (("sink", Gst.PadDirection.SINK), ("src", Gst.PadDirection.SRC))
     )
-    model = GObject.Property(type=str, default="", nick="model", blurb="Shipped model or .tflite file; empty: by scale")
+    model = GObject.Property(
+        type=str, default="auto", nick="model", blurb="auto, clean, video, a shipped model or a file"
+    )
     engine = GObject.Property(type=str, default="auto", nick="engine", blurb="auto, fused, openvino or litert")
     scale = GObject.Property(
         type=int, default=0, minimum=0, maximum=4, nick="scale", blurb="2, 3 or 4 where no model is given; 0: 3"

@@ -1,0 +1,119 @@
+"""A VapourSynth filter: ``clip = streamsr.vapoursynth.upscale(clip)``."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vapoursynth as vs
+
+from streamsr.buffers import BufferPool
+from streamsr.color import FULL, LIMITED, UNSPECIFIED, ColorTags
+from streamsr.frame import Frame
+from streamsr.planes import YuvPlanes
+from streamsr.upscaler import Upscaler
+
+CENTRED = (1, 3, 5)
+"""Values of ``_ChromaLocation`` between the luma samples horizontally: centre, top, bottom."""
+
+
+def upscale(
+    clip: vs.VideoNode,
+    *,
+    model: str | Path = "auto",
+    scale: int | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+) -> vs.VideoNode:
+    """The clip, ``scale`` (2, 3 or 4, default 3) times as large, in its own format: the library's own pictures.
+
+    clip     of one size and format: YUV 4:2:0, 4:2:2 or 4:4:4 and grey of 8 to 16 bits, or RGB24
+    others   as of `streamsr.Upscaler`
+
+    Matrix, range and chroma location are read from each frame's properties; what they do not say is taken as a player
+    would for this size, and said in the output, because the size has changed. All other properties are kept. Raises
+    ValueError for a clip of another kind, ModelError when the model or engine cannot be used; vapoursynth.Error for an
+    interlaced frame when it is asked for.
+    """
+    _check(clip)
+    upscaler = Upscaler(model, scale=scale, engine=engine, threads=threads)
+    # The core calls one frame of a filter at a time, from whichever of its threads: no more is asked of us.
+    filter_ = _Filter(upscaler, clip.format)
+    larger = vs.core.std.BlankClip(
+        clip, width=clip.width * upscaler.scale, height=clip.height * upscaler.scale, keep=True
+    )
+    return vs.core.std.ModifyFrame(larger, [larger, clip], filter_.frame)
+
+
+def _check(clip: vs.VideoNode) -> None:
+    form = clip.format
+    if form is None or not clip.width or not clip.height:
+        raise ValueError("expected a clip of one format and one size; make it so with resize")
+    if form.id == vs.RGB24:
+        return
+    known = (0, 0), (1, 0), (1, 1)
+    if (
+        form.color_family not in (vs.YUV, vs.GRAY)
+        or form.sample_type != vs.INTEGER
+        or form.bits_per_sample > 16
+        or (form.subsampling_w, form.subsampling_h) not in known
+    ):
+        raise ValueError(
+            f"expected YUV 4:2:0, 4:2:2 or 4:4:4 or grey of 8 to 16 bits, or RGB24, got {form.name}; "
+            "convert it with resize, such as clip.resize.Bicubic(format=vs.YUV444P16)"
+        )
+
+
+class _Filter:
+    """Upscales frames of one format, in any order. For one thread at a time."""
+
+    def __init__(self, upscaler: Upscaler, form: vs.VideoFormat) -> None:
+        self._upscaler, self._form = upscaler, form
+        self._pool = BufferPool()
+        self._yuv: dict[tuple[ColorTags, bool], YuvPlanes] = {}
+
+    def frame(self, n: int, f: Sequence[vs.VideoFrame]) -> vs.VideoFrame:
+        """``f``: a frame to copy, of the right size, and the one to upscale."""
+        blank, source = f
+        if source.props.get("_FieldBased", 0):
+            raise vs.Error(f"frame {n} is interlaced and would be garbled; deinterlace before streamsr")
+        result = blank.copy()
+        result.props.clear()
+        result.props.update(source.props)
+        small = [np.asarray(source[i]) for i in range(self._form.num_planes)]
+        large = [np.asarray(result[i]) for i in range(self._form.num_planes)]
+        rgb = self._pool.take((source.height, source.width, 3))
+        if self._form.color_family == vs.RGB:
+            for channel in range(3):
+                rgb[..., channel] = small[channel]
+            hr = self._upscaled(rgb, None).rgb
+            for channel in range(3):
+                large[channel][:] = hr[..., channel]
+            return result
+        tags = _tags(source.props).resolved(source.width, source.height)
+        yuv = self._converter(tags, source.props)
+        yuv.write(self._upscaled(rgb, yuv.read(small, rgb)), large)
+        if self._form.color_family == vs.YUV:
+            result.props.update(_Matrix=tags.matrix, _Primaries=tags.primaries, _Transfer=tags.transfer)
+        result.props["_Range"] = int(tags.range == FULL)
+        return result
+
+    def _upscaled(self, rgb: Any, deep: Any) -> Frame:  # Any: numpy's arrays
+        return self._upscaler.frames([Frame(rgb, 0, Fraction(1), deep=deep)])[0]
+
+    def _converter(self, tags: ColorTags, props: Mapping[str, Any]) -> YuvPlanes:  # Any: VapourSynth's values
+        centred = self._form.subsampling_w == 1 and props.get("_ChromaLocation", 0) in CENTRED
+        key = tags, centred
+        if key not in self._yuv:
+            self._yuv[key] = YuvPlanes(tags, depth=self._form.bits_per_sample, centred=centred)
+        return self._yuv[key]
+
+
+def _tags(props: Mapping[str, Any]) -> ColorTags:  # Any: VapourSynth's values
+    """VapourSynth's properties are H.273's code points, except the range."""
+    level = {0: LIMITED, 1: FULL}.get(props.get("_Range", -1), 0)
+    return ColorTags(
+        props.get("_Matrix", UNSPECIFIED), props.get("_Primaries", UNSPECIFIED),
+        props.get("_Transfer", UNSPECIFIED), level,
+    )  # fmt: skip
