@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -200,7 +201,9 @@ def kill(film: Path, model: Path, reference: bytes, folder: Path, kills: int, *,
     """Kill the command so many times at random moments, over as many outputs as that takes; returns the outputs."""
     chance = random.Random(seed)
     done = outputs = 0
-    longest = 2.0
+    begun = time.monotonic()
+    assert run(arguments(film, folder / "timed.mkv", model)).returncode == 0
+    longest = time.monotonic() - begun  # so that the kills fall on the work, however busy the machine is
     while done < kills:
         delays = iter([chance.uniform(0.2, longest) for _ in range(2 * kills)])
         target = folder / f"{outputs}.mkv"
