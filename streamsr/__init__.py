@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamsr.stats import Stats
     from streamsr.upscaler import Upscaler
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "Cancelled",
