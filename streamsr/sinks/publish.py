@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,7 @@ from streamsr.addresses import PUBLISHED_AS, scheme_of, without_password
 from streamsr.channel import Channel, Pause, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.sinks.relay import TIMEOUT_S
+from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
 from streamsr.sinks.stream import StreamSink
 from streamsr.sources.paced import Waits
 from streamsr.sources.reconnect import wait_before
@@ -24,7 +25,7 @@ log = logging.getLogger("streamsr")
 WAITING = 2
 """Frames that may wait to be encoded; older ones are left out."""
 
-PATIENCE_S = 2.0
+PATIENCE_S = 5.0
 """How long leaving waits for the receiver to take the rest."""
 
 
@@ -60,7 +61,7 @@ class PublishSink:
         self._frames: Channel[Frame] = Channel(WAITING, newest=info.live)
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._error: SinkError | None = None
+        self._error: BaseException | None = None
         self._leaving = False
 
     def __enter__(self) -> Self:
@@ -125,25 +126,23 @@ class PublishSink:
                 if self._pause.wait(wait_s):
                     return
                 self.state = "connecting"
+        except BaseException as error:  # noqa: BLE001 - the thread wrapper: it surfaces in the caller's thread
+            self._error = error
         finally:
             self._frames.leave()
 
     def _session(self) -> None:
         """Publish until no frame follows. Raises SinkError when the connection fails or breaks."""
-        words = [sys.executable, "-m", "streamsr.sinks.relay", self._address]
-        pipe = subprocess.PIPE
-        # A session of its own: Ctrl-C is ours to handle. No buffers: each frame leaves at once.
-        with subprocess.Popen(
-            words, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-        ) as process:
+        with _relay(self._address) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stderr is not None
             self._process = process
             os.set_blocking(process.stdout.fileno(), False)
             broken = False
+            stream = StreamSink(process.stdin, self._info, self._size)
             try:
-                with StreamSink(process.stdin, self._info, self._size) as stream:
+                with stream:
                     for frame in self._frames:
                         with self._record.stage("publish"):
                             stream.write(frame)
@@ -161,7 +160,7 @@ class PublishSink:
                 if process.stdout.read(1):
                     self._connected()
                 self._process = None
-        if broken or status:
+        if stream.frames and (broken or status):
             raise SinkError(f"{self.name}: {said.splitlines()[-1] if said else f'no answer for {TIMEOUT_S:g} s'}")
 
     def _connected(self) -> None:
@@ -170,3 +169,18 @@ class PublishSink:
         if self.connections > 1:
             self._record.publish_reconnects += 1
             log.warning("%s: connected again", self.name)
+
+
+def _relay(address: str) -> "subprocess.Popen[bytes]":
+    """`streamsr.sinks.relay` for this address. Other users see a command's arguments, but not its environment."""
+    here = str(Path(__file__).parents[2])  # -P: no module of the working directory passes for one of ours
+    paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "streamsr.sinks.relay"],
+        env=os.environ | {ADDRESS: address, "PYTHONPATH": paths},
+        bufsize=0,  # each frame leaves at once
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is ours to handle
+    )

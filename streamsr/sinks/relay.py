@@ -11,10 +11,13 @@ import av
 
 from streamsr.addresses import PUBLISHED_AS, reason, scheme_of
 
+ADDRESS = "STREAMSR_PUBLISH"
+"""The environment variable that has the address."""
+
 TIMEOUT_S = 10.0
 """Longest wait for a connection, and for a packet to be taken."""
 
-INPUT = {"probesize": "32", "analyzeduration": "0", "fflags": "nobuffer"}  # the header says it all
+INPUT = {"probesize": "32", "analyzeduration": "0"}  # the header says it all
 OUTPUT = {
     "mpegts": {"flush_packets": "1"},
     "flv": {"flvflags": "no_duration_filesize"},
@@ -41,8 +44,8 @@ def relay(address: str) -> None:
         cancel_dump_traceback_later()
         print(".", end="", flush=True)
         for packet in source.demux():
-            if packet.dts is not None:  # else it marks the end
-                packet.stream = stream
+            if packet.size:  # else it marks the end
+                packet.stream, packet.dts = stream, packet.pts  # the encoder reorders nothing; the first has no dts
                 watched()
                 target.mux(packet)
                 cancel_dump_traceback_later()
@@ -53,7 +56,7 @@ def relay(address: str) -> None:
 
 if __name__ == "__main__":
     try:
-        relay(sys.argv[1])
+        relay(os.environ[ADDRESS])
     except (av.FFmpegError, OSError) as error:
-        print(reason(error, sys.argv[1], TIMEOUT_S), file=sys.stderr, flush=True)
+        print(reason(error, os.environ[ADDRESS], TIMEOUT_S), file=sys.stderr, flush=True)
         os._exit(1)  # closing what is broken would only fail, or hang, again

@@ -10,6 +10,7 @@ import threading
 import types
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
@@ -222,8 +223,26 @@ def test_what_is_published_is_received(tmp_path: Path, scheme: str) -> None:
         with PublishSink(url, INFO, (96, 64)) as sink:
             publish_until(sink, lambda: some(tmp_path / "got.mkv"))
             sink.commit()
-    assert look(tmp_path / "got.mkv").size == (96, 64)
+    seen = look(tmp_path / "got.mkv", keep_frames=True)
+    assert abs(seen.frames[0].astype(int) - frame(0).rgb).mean() < 12  # the first picture already
     assert sink.connections == 1
+
+
+def test_every_picture_published_is_received(tmp_path: Path) -> None:
+    """Also the first, a large one: without it a viewer sees nothing for a second."""
+    size = 960, 544
+    url, got = f"tcp://127.0.0.1:{free_port()}", tmp_path / "got.mkv"
+    pictures = [Frame(picture(i, *size), 3600 * i, INFO.time_base, index=i) for i in range(5)]
+    with receiver(url, got) as process:
+        until_listening(url)
+        with PublishSink(url, replace(INFO, live=False), size) as sink:
+            for each in pictures:
+                sink.write(each)
+            sink.commit()
+        process.wait(timeout=60)
+    seen = look(got, keep_frames=True)
+    assert len(seen.frames) == 5
+    assert max(abs(a.astype(int) - b.rgb).mean() for a, b in zip(seen.frames, pictures, strict=True)) < 12
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "rtmp"])
@@ -269,6 +288,20 @@ def test_a_server_that_never_answers_holds_up_nobody() -> None:
             assert sink.state == "connecting"
             assert "secret" not in sink.name
     assert "streamsr-publish" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_publishing_without_a_frame_is_no_error() -> None:
+    with PublishSink(f"tcp://127.0.0.1:{free_port()}", INFO, (96, 64)) as sink:
+        sink.commit()
+    assert sink.connections == 0
+
+
+def test_a_frame_that_cannot_be_encoded_is_the_callers_error() -> None:
+    wrong = replace(frame(0), rgb=np.zeros((64, 96), np.uint8))
+    with PublishSink(f"udp://127.0.0.1:{free_port()}", INFO, (96, 64)) as sink:
+        sink.write(wrong)
+        with pytest.raises((ValueError, IndexError, TypeError)):
+            sink.commit()
 
 
 def test_nobody_there_is_the_callers_error() -> None:
