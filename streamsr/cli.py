@@ -203,12 +203,14 @@ def upscale(
 
 
 def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
-    """Each input with its output. Inside a directory an output keeps its input's name."""
+    """Each input with its output. Inside a directory an output keeps its input's name as far as it can."""
     if len(inputs) == 1 and not output.is_dir():
         return [(inputs[0], output)]
     if not output.is_dir():
         raise click.UsageError(f"{len(inputs)} inputs need a directory for -o; {output} is none")
-    pairs = [(source, output / source.name) for source in inputs]
+    from streamsr.job import output_name
+
+    pairs = [(source, output / output_name(source)) for source in inputs]
     names = [target.name for _, target in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise click.UsageError(f"several inputs would become {twice[0]}")

@@ -270,6 +270,12 @@ class Job:
         return upscaler
 
 
+def output_name(source: Path) -> str:
+    """The name of its output in a directory: its own, with .mkv where no such files are made."""
+    made = is_image(source) or source.suffix.lower() in FORMATS
+    return source.name if made else source.with_suffix(".mkv").name
+
+
 def _scale_for(factor: Fraction, model: str) -> int:
     """The smallest shipped scale that reaches this factor, else the largest there is: the rest is resized."""
     scales = weights.scales("video" if model == "video" else "clean")

@@ -308,6 +308,15 @@ def test_several_inputs_go_into_a_directory(streamsr: Command, tmp_path: Path, m
     assert "2 of 2 files upscaled" in result.err
 
 
+def test_inputs_of_kinds_that_are_not_made_become_matroska(streamsr: Command, tmp_path: Path, model: Path) -> None:
+    make_video(tmp_path / "a.flv", codec="flv1", pts=range(3))
+    make_video(tmp_path / "b.mp4", pts=range(3)).rename(tmp_path / "b")
+    (tmp_path / "out").mkdir()
+    result = streamsr("upscale", tmp_path / "a.flv", tmp_path / "b", "-o", tmp_path / "out", "--model", model)
+    assert result.status == 0, result.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mkv", "b.mkv"]
+
+
 def test_one_bad_input_of_several_does_not_stop_the_others(streamsr: Command, tmp_path: Path, model: Path) -> None:
     make_video(tmp_path / "a.mp4", pts=range(3))
     (tmp_path / "bad.mp4").write_text("no video")
