@@ -208,10 +208,9 @@ def test_another_format_or_other_colours_are_made_where_they_are_asked_for(launc
     assert (abs(y - 63) < 3, abs(u - 102) < 3, abs(v - 240) < 3) == (True, True, True)  # red in BT.709
 
 
-def test_a_size_that_the_scale_cannot_give_is_refused(launch: Run) -> None:
-    done = launch("videotestsrc num-buffers=1 ! streamsr ! video/x-raw,width=100 ! fakesink")
-    assert done.returncode != 0
-    assert "not-negotiated" in done.stderr
+def test_a_size_that_the_scale_cannot_give_is_refused(script: Script) -> None:
+    seen = script(FAILURE + "result = failure('videotestsrc ! streamsr ! video/x-raw,width=100 ! fakesink')")
+    assert "not-negotiated" in seen["debug"]
 
 
 def test_the_size_may_change_in_the_stream(launch: Run) -> None:
@@ -232,7 +231,6 @@ def test_the_size_may_change_in_the_stream(launch: Run) -> None:
         ("videotestsrc ! streamsr engine=nonsense ! fakesink", "expected an engine"),
         ("videotestsrc ! streamsr model=xlsr_x3_u8 scale=2 ! fakesink", "expected a model of scale 2"),
         ("videotestsrc ! streamsr scale=1 ! fakesink", "scale"),
-        ("videotestsrc ! video/x-raw,interlace-mode=interleaved ! streamsr ! fakesink", "put deinterlace before"),
     ],
 )
 def test_what_cannot_work_is_the_elements_error(launch: Run, pipeline: str, reason: str) -> None:
@@ -244,12 +242,30 @@ def test_what_cannot_work_is_the_elements_error(launch: Run, pipeline: str, reas
     assert "Traceback" not in done.stderr
 
 
+def test_interlaced_video_is_the_elements_error(script: Script) -> None:
+    pipeline = "videotestsrc ! video/x-raw,interlace-mode=interleaved ! streamsr ! fakesink"
+    seen = script(f"{FAILURE}result = failure('{pipeline}')")
+    assert seen["from"] == "streamsr0"
+    assert seen["said"] == "interlaced video would be garbled; put deinterlace before streamsr"
+
+
 def test_without_the_librarys_packages_the_element_says_so(launch: Run, environment: dict[str, str]) -> None:
     bare = environment | {"PYTHONPATH": environment["PYTHONPATH"].split(":")[-1]}
     done = launch("videotestsrc ! streamsr ! fakesink", env=bare)
     assert done.returncode != 0
     assert "No module named 'streamsr'; run: eval" in done.stderr
 
+
+FAILURE = """
+def failure(pipeline):
+    # Not with gst-launch-1.0: where a running pipeline fails at once, it may wait for ever.
+    p = Gst.parse_launch(pipeline)
+    p.set_state(Gst.State.PLAYING)
+    m = p.get_bus().timed_pop_filtered(60 * Gst.SECOND, Gst.MessageType.ERROR)
+    error, debug = m.parse_error()
+    p.set_state(Gst.State.NULL)
+    return {"from": m.src.get_name(), "said": error.message, "debug": debug}
+"""
 
 FRAMES = """
 def frames(pipeline, *, at=lambda element: None):

@@ -162,11 +162,11 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
             self._upscaler = Upscaler(
                 self.model or "auto", scale=self.scale or None, engine=self.engine, threads=self.threads or None
             )
+            self._pool = BufferPool()
+            if self.budget_ms:  # what has to be compiled is, before a live source begins
+                self._warm((64, 64), None)
         except (StreamsrError, ValueError) as error:
             return self._failed(str(error))
-        self._pool = BufferPool()
-        if self.budget_ms:  # what has to be compiled is, before a live source begins
-            self._warm((64, 64), None)
         return True
 
     def do_stop(self) -> bool:
