@@ -91,7 +91,7 @@ def _command(command: click.Command, parent: click.Context) -> Iterator[str]:
             if isinstance(param, click.Option) and (record := param.get_help_record(context))
         ]
         if rows:
-            yield "\n".join(["| option | |", "|---|---|", *rows])
+            yield "\n".join(["| option | meaning |", "|---|---|", *rows])
 
 
 def library_page() -> str:
@@ -183,7 +183,8 @@ def _block(block: str) -> str:
             rows.append([line[: column - 1], line[column:]])
         else:
             return block.replace("<", "&lt;")
-    return "\n".join(["| | |", "|---|---|", *(f"| {_code(name)} | {_cell(meaning)} |" for name, meaning in rows)])
+    cells = (f"| {_code(name)} | {_cell(meaning)} |" for name, meaning in rows)
+    return "\n".join(["| name | meaning |", "|---|---|", *cells])
 
 
 def _code(text: str) -> str:
