@@ -57,14 +57,14 @@ def check_output(path: Path, *, overwrite: bool) -> str:
 
 
 def better_in_matroska(container: str, film: InputContainer, encoder: str) -> Unheld:
-    """What this container cannot hold of the film; nothing when Matroska would lose some of it as well.
+    """What Matroska holds of the film and this container does not; nothing when Matroska would lose something instead.
 
     encoder  FFmpeg's name, of the new video
     """
     if container == "matroska":
         return {}
     here, there = unheld(container, film, encoder), unheld("matroska", film, encoder)
-    return here if there.keys() < here.keys() else {}
+    return {what: words for what, words in here.items() if what not in there} if there.keys() <= here.keys() else {}
 
 
 def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
@@ -88,8 +88,9 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
             continue
         if fits(container, stream):
             continue
-        styled = codec_of(stream) in STYLED
-        if styled or not (becomes_text(container, stream) or becomes_samples(container, stream)):
+        as_text = becomes_text(container, stream)
+        styled = as_text and codec_of(stream) in STYLED
+        if styled or not (as_text or becomes_samples(container, stream)):
             found[stream.index] = ("the styles of " if styled else "") + title(stream)
     return found
 

@@ -141,6 +141,19 @@ def test_one_loss_is_not_traded_for_another(tmp_path: Path, upscale: Command) ->
     assert names(tmp_path) == {"in.mp4", "out.mp4"}
 
 
+def test_what_matroska_lacks_too_is_no_reason_to_go_there(tmp_path: Path, upscale: Command) -> None:
+    """Data that neither holds is left out of both, and named as that."""
+    film = make_video(tmp_path / "in.mp4", pts=range(5), audio=["aac"])
+    film.write_bytes(film.read_bytes().replace(b"soun", b"meta").replace(b"mp4a", b"zzzz"))
+    with av.open(str(film)) as before:
+        assert better_in_matroska("mp4", before, "libx264") == {}
+        assert better_in_matroska("webm", before, "libx264") == {"codec": "h264 video"}
+    done = upscale(film, tmp_path / "out.webm")
+    assert done.status == 0, done.err
+    assert "webm cannot hold h264 video: all goes into" in done.err
+    assert "left out: matroska cannot hold data stream 1" in done.err
+
+
 def chapters(container: Any, _video: Any) -> None:
     container.set_chapters([{"id": 1, "start": 0, "end": 9, "time_base": 1, "metadata": {"title": "One"}}])
 
