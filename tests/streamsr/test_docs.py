@@ -143,6 +143,16 @@ def test_what_no_test_runs_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(excused) < len(found) / 4
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_option_in_the_text_exists(document: Path) -> None:
+    commands = [*cli.commands.values(), *trainer.commands.values()]
+    known = {name for command in commands for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    text = re.sub(r"^ *```.*?^ *```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for span in re.findall(r"`([^`\n]+)`", text):
+        named = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", span))
+        assert named <= known | {"--help", "--version"}, span
+
+
 class Links(HTMLParser):
     """Where a page leads, what it fetches, and the anchors it has."""
 
