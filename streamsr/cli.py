@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from streamsr import __version__, cli_live
-from streamsr.cli_options import Seconds, engine_options, stats_written, write_text
+from streamsr.cli_options import Address, Seconds, engine_options, metrics_shown, stats_written, write_text
 from streamsr.errors import Cancelled, SinkError, StreamsrError
 
 if TYPE_CHECKING:
@@ -160,8 +160,14 @@ def cli() -> None:
 )
 @click.option("--audit", is_flag=True, help="Compare the output with the input at the end; status 1 on any loss.")
 @click.option("--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off.")
+@click.option("--metrics", type=Address(), metavar="[HOST:]PORT", help="Serve the numbers to Prometheus there.")
 def upscale(
-    inputs: tuple[Path, ...], output: Path, stats_json: Path | None, cluster: str | None, **asked: Any
+    inputs: tuple[Path, ...],
+    output: Path,
+    stats_json: Path | None,
+    cluster: str | None,
+    metrics: str | None,
+    **asked: Any,
 ) -> int:  # Any: click's values
     """Upscale video files and pictures; sound, subtitles, chapters and all else are copied.
 
@@ -198,8 +204,8 @@ def upscale(
     if cluster is not None and not options.dry_run:
         from streamsr.cli_cluster import upscale_all
 
-        return upscale_all(pairs, options, cluster, stats_json, _report)
-    return _upscale_all(pairs, options, stats_json)
+        return upscale_all(pairs, options, cluster, stats_json, metrics, _report)
+    return _upscale_all(pairs, options, stats_json, metrics)
 
 
 def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
@@ -217,13 +223,15 @@ def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _upscale_all(pairs: list[tuple[Path, Path]], options: "Options", stats_json: Path | None) -> int:
+def _upscale_all(
+    pairs: list[tuple[Path, Path]], options: "Options", stats_json: Path | None, metrics: str | None
+) -> int:
     from streamsr.job import Job
     from streamsr.stats import Recorder
 
     record = Recorder()
     failed = 0
-    with Job(options, record=record) as job, stats_written(stats_json, record):
+    with Job(options, record=record) as job, stats_written(stats_json, record), metrics_shown(metrics, record):
         for source, target in pairs:
             try:
                 target = job.place(source, target)

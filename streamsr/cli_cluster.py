@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
-from streamsr.cli_options import stats_written
+from streamsr.cli_options import metrics_shown, stats_written
 from streamsr.cluster import Progress, upscale_on_cluster
 from streamsr.errors import StreamsrError
 from streamsr.job import Job, Options
@@ -24,7 +24,12 @@ Report = Callable[[Path, "list[Check]"], None]
 
 
 def upscale_all(
-    pairs: list[tuple[Path, Path]], options: Options, address: str, stats_json: Path | None, report: Report
+    pairs: list[tuple[Path, Path]],
+    options: Options,
+    address: str,
+    stats_json: Path | None,
+    metrics: str | None,
+    report: Report,
 ) -> int:
     """Upscale all pairs on the cluster; returns the exit status. Raises the error of a single one, and Cancelled."""
     record = Recorder()
@@ -35,6 +40,7 @@ def upscale_all(
         contextlib.redirect_stdout(nowhere) as _,
         Job(options, record=record) as job,
         _Display(report, sys.__stdout__ or nowhere) as display,
+        metrics_shown(metrics, record, lambda: display.now),
     ):
         upscale_on_cluster(pairs, job, address, show=display)
     if len(pairs) == 1 and display.errors:
@@ -54,7 +60,7 @@ class _Display:
         self._stack = contextlib.ExitStack()
         self._show: Callable[[Progress], None] | None = None
         self._start = time.monotonic()
-        self._most = Progress(0, 0, 0, 0)
+        self.now = self._most = Progress(0, 0, 0, 0)
         self.errors: list[StreamsrError] = []
 
     def __enter__(self) -> Self:
@@ -75,7 +81,7 @@ class _Display:
               file=sys.stderr)  # fmt: skip
 
     def progress(self, progress: Progress) -> None:
-        most = self._most
+        self.now, most = progress, self._most
         self._most = Progress(
             progress.frames, progress.total, max(progress.workers, most.workers), max(progress.nodes, most.nodes)
         )

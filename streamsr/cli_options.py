@@ -14,6 +14,7 @@ import click
 from streamsr.errors import SinkError
 
 if TYPE_CHECKING:
+    from streamsr.cluster import Progress
     from streamsr.stats import Recorder
 
 ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.select, which would cost its imports here
@@ -119,16 +120,19 @@ def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def metrics_shown(address: str | None, record: "Recorder") -> Iterator[None]:
-    """Serve the run's numbers to Prometheus for ``--metrics``. Raises SinkError."""
+def metrics_shown(
+    address: str | None, record: "Recorder", progress: "Callable[[], Progress] | None" = None
+) -> Iterator[None]:
+    """Serve the run's numbers, and a cluster's progress, to Prometheus for ``--metrics``. Raises SinkError."""
     if address is None:
         yield
         return
     try:
-        from streamsr.metrics import RecorderCollector, metrics_served
+        from streamsr.metrics import ProgressCollector, RecorderCollector, metrics_served
     except ModuleNotFoundError as error:
         raise SinkError(f"metrics need {error.name}: pip install 'streamsr[metrics]'") from None
-    with metrics_served(address, RecorderCollector(record)) as url:
+    more = [] if progress is None else [ProgressCollector(progress)]
+    with metrics_served(address, RecorderCollector(record), *more) as url:
         print(f"metrics at {url}", file=sys.stderr)
         yield
 

@@ -260,6 +260,7 @@ class _Run:
         if times >= ATTEMPTS:
             self._fail(piece.film, StreamsrError(f"{what} lost its worker {times} times: {lost}"))
             return
+        self._job.record.restarts += 1
         log.warning("%s again: %s", what, lost)
         state.queued += 1
         heapq.heappush(self._queue, (urgency(piece), piece))

@@ -4,9 +4,10 @@ The pipeline counts as it always does; everything else happens at a scrape, in t
 that the pipeline could wait for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import (
@@ -21,6 +22,9 @@ from prometheus_client.registry import Collector
 from streamsr import __version__
 from streamsr.errors import SinkError
 from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
+
+if TYPE_CHECKING:
+    from streamsr.cluster import Progress
 
 
 class RecorderCollector(Collector):
@@ -46,6 +50,12 @@ class RecorderCollector(Collector):
         yield _counters("streamsr_pixels", "Pixels of the input, by what they became.", "fate", record.pixel_counts)
         yield _counters("streamsr_stage_seconds", "Wall time spent in each stage.", "stage", record.seconds)
         yield CounterMetricFamily("streamsr_reconnects", "Times the source was connected again.", record.reconnects)
+        yield CounterMetricFamily(
+            "streamsr_publish_reconnects", "Times the receiver was connected again.", record.publish_reconnects
+        )
+        yield CounterMetricFamily(
+            "streamsr_segment_restarts", "Segments of a cluster begun again after a loss.", record.restarts
+        )
         yield GaugeMetricFamily("streamsr_budget_seconds", "Age at which a frame is late, 0: never.",
                                 record.budget_s or 0)  # fmt: skip
         yield self._ages()
@@ -58,6 +68,20 @@ class RecorderCollector(Collector):
         for stage, ages in self._record.ages.items():
             family.add_metric([stage], list(zip(bounds, accumulate(list(ages.counts)), strict=True)), ages.sum_s)
         return family
+
+
+class ProgressCollector(Collector):
+    """How far a cluster is."""
+
+    def __init__(self, progress: "Callable[[], Progress]") -> None:
+        self._progress = progress
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._progress()
+        yield GaugeMetricFamily("streamsr_cluster_nodes", "Nodes of the cluster.", now.nodes)
+        yield GaugeMetricFamily("streamsr_cluster_workers", "Segments that are being made.", now.workers)
+        yield GaugeMetricFamily("streamsr_cluster_frames_done", "Frames done of the films opened.", now.frames)
+        yield GaugeMetricFamily("streamsr_cluster_frames", "Frames in the films opened.", now.total)
 
 
 def _counters(name: str, text: str, label: str, values: dict[str, int] | dict[str, float]) -> Metric:

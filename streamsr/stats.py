@@ -84,7 +84,7 @@ class Recorder:
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
         self._pixels = {"network": 0, "reused": 0, "resized": 0}
         self.budget_s: float | None = None
-        self.late = self.sharp = self.reconnects = self.publish_reconnects = 0
+        self.late = self.sharp = self.reconnects = self.publish_reconnects = self.restarts = 0
         self._start = time.perf_counter()
 
     def count(self, what: str, number: int = 1) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -14,11 +15,16 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamsr import cli_cluster
+from streamsr.cluster import Progress, Show
 from streamsr.errors import SinkError
-from streamsr.metrics import RecorderCollector, metrics_served
+from streamsr.job import Job, Options
+from streamsr.metrics import ProgressCollector, RecorderCollector, metrics_served
 from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command
+from tests.streamsr.media import make_video
+from tests.streamsr.servers import free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 DASHBOARD = ROOT / "docs" / "grafana" / "streamsr.json"
@@ -31,7 +37,7 @@ def busy() -> Recorder:
     for what, number in (("in", 9), ("out", 7), ("network", 4), ("partial", 3), ("dropped", 2)):
         record.count(what, number)
     record.pixels(total=1000, reused=300, resized=200)
-    record.late, record.sharp, record.reconnects = 2, 5, 3
+    record.late, record.sharp, record.reconnects, record.publish_reconnects, record.restarts = 2, 5, 3, 1, 6
     for age_s in (0.005, 0.0051, 0.06, 100.0):
         record.latency(age_s, "upscaled")
     for stage in ("start", "out", "shown"):
@@ -56,8 +62,9 @@ def samples(text: str) -> Samples:
 
 
 def served(record: Recorder) -> str:
-    """The page as Prometheus gets it."""
-    with metrics_served("127.0.0.1:0", RecorderCollector(record)) as url:
+    """The page as Prometheus gets it, of a cluster's run."""
+    progress = Progress(frames=30, total=100, workers=4, nodes=2)
+    with metrics_served("127.0.0.1:0", RecorderCollector(record), ProgressCollector(lambda: progress)) as url:
         return scrape(url)
 
 
@@ -69,8 +76,12 @@ def test_a_scrape_shows_what_was_counted() -> None:
     for name, value in (("in", 9), ("out", 7), ("late", 2), ("sharp", 5), ("damaged", 0)):
         assert seen[f"streamsr_frames_{name}_total", ()] == value
     assert seen["streamsr_reconnects_total", ()] == 3
+    assert seen["streamsr_publish_reconnects_total", ()] == 1
+    assert seen["streamsr_segment_restarts_total", ()] == 6
     assert seen["streamsr_budget_seconds", ()] == 0.05
     assert seen["streamsr_pixels_total", (("fate", "network"),)] == 500
+    found = [seen[f"streamsr_cluster_{name}", ()] for name in ("frames_done", "frames", "workers", "nodes")]
+    assert found == [30, 100, 4, 2]
     labels = {key: dict(labels) for (key, labels) in seen}["streamsr_run_info"]
     assert (labels["engine"], labels["model"], labels["threads"]) == ("fused", "xlsr", "2")
 
@@ -177,6 +188,48 @@ def test_a_live_run_is_scraped_while_it_goes_and_not_after(model: Path) -> None:
             assert later[name, labels] >= value, name
     with pytest.raises(OSError, match="refused"):
         scrape(url)
+
+
+def test_a_clusters_progress_is_served(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a run that gets so far and ends in place of Ray's."""
+    port, seen = free_port(), Samples()
+
+    def so_far(_pairs: object, job: Job, _address: str, *, show: Show) -> None:
+        show.progress(Progress(frames=5, total=9, workers=2, nodes=1))
+        job.record.restarts += 1
+        seen.update(samples(scrape(f"http://127.0.0.1:{port}/metrics")))
+
+    monkeypatch.setattr(cli_cluster, "upscale_on_cluster", so_far)
+    pairs = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
+    options = Options(model=str(model))
+    assert cli_cluster.upscale_all(pairs, options, "auto", None, f"127.0.0.1:{port}", lambda *_: None) == 0
+    assert seen["streamsr_cluster_workers", ()] == 2
+    assert seen["streamsr_cluster_frames_done", ()] == 5
+    assert seen["streamsr_segment_restarts_total", ()] == 1
+
+
+@pytest.mark.slow
+def test_a_cluster_run_is_scraped_while_it_goes(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    film = make_video(tmp_path / "in.mp4", pts=range(60))
+    words = [
+        *(sys.executable, "-m", "streamsr.cli", "upscale", film, "-o", tmp_path / "out.mp4", "--cluster", "auto"),
+        *("--segment", "0.5", "--model", model, "--preset", "ultrafast", "--metrics", "0"),
+    ]
+    with subprocess.Popen([*map(str, words)], stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        line = next(line for line in run.stderr if line.startswith("metrics at "))
+        url, most = line.removeprefix("metrics at ").strip(), Samples()
+        while run.poll() is None:
+            try:
+                most |= samples(scrape(url))
+            except OSError:  # it has ended meanwhile
+                break
+            threading.Event().wait(0.2)  # another process gives no other sign
+        said = run.stderr.read()
+        assert run.wait() == 0, said
+    assert most["streamsr_cluster_frames", ()] == 60
+    assert most["streamsr_cluster_nodes", ()] == 1
 
 
 def expressions() -> list[str]:
