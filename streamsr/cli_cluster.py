@@ -1,7 +1,7 @@
 """``streamsr upscale --cluster``: one display for the whole job."""
 
 import contextlib
-import os
+import io
 import sys
 import time
 from collections.abc import Callable
@@ -33,13 +33,13 @@ def upscale_all(
 ) -> int:
     """Upscale all pairs on the cluster; returns the exit status. Raises the error of a single one, and Cancelled."""
     record = Recorder()
+    stdout = sys.stdout
     # Ray prints what goes wrong with nodes to standard output, dozens of lines each time; we say it in one.
     with (
         stats_written(stats_json, record),
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere) as _,
+        contextlib.redirect_stdout(_Nowhere()),
         Job(options, record=record) as job,
-        _Display(report, sys.__stdout__ or nowhere) as display,
+        _Display(report, stdout) as display,
         metrics_shown(metrics, record, lambda: display.now),
     ):
         upscale_on_cluster(pairs, job, address, show=display)
@@ -50,6 +50,16 @@ def upscale_all(
     if len(pairs) > 1:
         print(f"{len(pairs) - len(display.errors)} of {len(pairs)} files upscaled", file=sys.stderr)
     return 1 if display.errors else 0
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes all text and keeps none; not a file, because Ray goes on holding it until the program ends."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 class _Display:

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from streamsr import __version__, cluster_plan
+from streamsr.cli import cli
 from streamsr.cluster_files import BLOCK, BLOCKS_KEPT, Desk, DistantFile, sampled_digest
 from streamsr.cluster_plan import Piece, memory_bytes, pieces, places, urgency
 from streamsr.cluster_ray import node_task
@@ -27,7 +29,9 @@ from streamsr.cluster_work import Order, film_work
 from streamsr.frame import StreamInfo
 from streamsr.job import Job, Options
 from streamsr.model import ModelFile
+from streamsr.sinks.encode import CODECS
 from streamsr.sources.file import Span
+from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, command
 from tests.streamsr.media import look, make_video
 
@@ -225,7 +229,7 @@ def test_ctrl_c_in_a_cluster_of_its_own_finishes_segments_and_one_machine_goes_o
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     target = tmp_path / "a.mp4"
     with start(words(films / "a.mp4", target, model, "--cluster", "auto"), start_new_session=True) as process:
-        while not list(tmp_path.glob("a.mp4.resume/*.part")):
+        while not list(tmp_path.glob("a.mp4.resume/0*.part")):
             assert process.poll() is None
             time.sleep(0.01)
         started = psutil.Process(process.pid).children(recursive=True)
@@ -325,7 +329,17 @@ def test_a_node_takes_as_many_segments_as_its_cores_and_its_memory_hold() -> Non
     assert places([{"CPU": 8.0, "memory": 4 * gib}], 1, 1 << 30) == 4
     assert places([{"CPU": 8.0, "memory": 100 * gib}], 3, 1 << 30) == 2
     assert places([{"CPU": 2.0, "memory": gib / 2}], 1, 1 << 30) == 1, "too large for any: it runs alone"
-    assert memory_bytes(3840, 2160) > memory_bytes(1920, 1080) > cluster_plan.PROCESS_BYTES
+    assert set(cluster_plan.PICTURE_BYTES) == set(CODECS)
+    assert memory_bytes(3840, 2160, "h264") > memory_bytes(1920, 1080, "h264") > cluster_plan.PROCESS_BYTES
+
+
+def test_what_x265_writes_does_not_name_the_processor(films: Path, tmp_path: Path, upscale: Command) -> None:
+    """Its notes in the stream list the processor's features: segments of two kinds of machine would differ."""
+    for name, *more in (("plain.mkv",), ("segments.mkv", "--resume")):
+        done = upscale(films / "b.mkv", tmp_path / name, "--codec", "hevc", "--preset", "ultrafast", *more)
+        assert done.status == 0, done.err
+    assert b"cpuid=" in (tmp_path / "plain.mkv").read_bytes()
+    assert b"cpuid=" not in (tmp_path / "segments.mkv").read_bytes()
 
 
 # Files of another machine
@@ -381,6 +395,32 @@ def test_sampled_digests_tell_files_apart(tmp_path: Path) -> None:
     assert sampled_digest(a) == sampled_digest(b) != sampled_digest(c)
     b.write_bytes(b"1" + bytes(99_999))
     assert sampled_digest(a) != sampled_digest(b)
+
+
+# Kubernetes
+
+
+def test_the_manifest_runs_a_command_that_streamsr_takes_on_pods_that_see_the_films() -> None:
+    yaml = pytest.importorskip("yaml", reason="comes with Ray, the extra [cluster]")
+    job = yaml.safe_load((ROOT / "docs/kubernetes/rayjob.yaml").read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    name, command, *given = shlex.split(job["spec"]["entrypoint"])
+    assert name == "streamsr"
+    asked = cli.commands[command].make_context(command, given).params
+    cluster = job["spec"]["rayClusterSpec"]
+    assert asked["cluster"] == f"127.0.0.1:{cluster['headGroupSpec']['rayStartParams'].get('port', 6379)}"
+    assert asked["resume"], "a second attempt goes on"
+    assert job["spec"]["backoffLimit"] > 0
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for pod in (group["template"]["spec"] for group in groups):
+        claims = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
+        (container,) = pod["containers"]
+        mounts = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims]
+        assert all(str(path).startswith(f"{mounts[0]}/") for path in (*asked["inputs"], asked["output"]))
+        assert container["resources"]["limits"] == container["resources"]["requests"]
+    assert groups[0]["rayStartParams"]["num-cpus"] == "0", "the head makes no segments"
+    assert {group["template"]["spec"]["containers"][0]["image"] for group in groups} == {"registry.example/streamsr:1"}
+    assert f"FROM rayproject/ray:{cluster['rayVersion']}-py311" in (ROOT / "docs/scaling.md").read_text("utf-8")
 
 
 # A node that is not like the driver's machine
