@@ -28,10 +28,11 @@ Ray is started on this machine, and stopped again:
 streamsr upscale old/*.mp4 -o larger --cluster auto
 ```
 
-On a Ray cluster that this machine is a node of (`ray start --address=HOST:6379 --num-cpus=0` makes it one that only drives):
+On a Ray cluster that this machine is a node of; the first line makes it one, which only drives:
 
 <!-- not run: needs a cluster; tests/streamsr/test_cluster.py has one -->
 ```sh
+ray start --address=HOST:6379 --num-cpus=0
 streamsr upscale old/*.mp4 -o larger --cluster HOST:6379
 ```
 
@@ -81,7 +82,7 @@ RUN python3 -m pip install 'streamsr[cluster]' 'ray==2.60.0'
 ```
 
 Tests check the manifest's shape and that its command is one that streamsr takes. It has not run on Kubernetes here; the same
-command has, on a head and a worker started with `ray start --head --num-cpus 0` and `ray start --address`.
+command has, on a head without cores and a worker that were started by hand.
 """
 
 
