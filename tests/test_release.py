@@ -1,6 +1,7 @@
 """What is released: the wheel and the sdist, and the wheel at work in an environment of its own."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -84,26 +85,22 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_the_installed_wheel_upscales_a_clip(installed: Path, tmp_path: Path) -> None:
-    where = [installed / "python", "-c", "import streamsr, xlsr_model; print(streamsr.__file__, xlsr_model.__file__)"]
-    files = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # not this tree's packages
+
+    def run(*words: object) -> str:
+        done = subprocess.run(
+            [installed / str(words[0]), *map(str, words[1:])],
+            cwd=tmp_path, env=own, capture_output=True, text=True, check=False, timeout=200,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    files = run("python", "-c", "import streamsr, xlsr_model; print(streamsr.__file__, xlsr_model.__file__)").split()
     assert all(Path(file).is_relative_to(installed.parent) for file in files)
     clip = ROOT / "samples" / "bbb_640x360.mp4"
-    words = [installed / "streamsr", "upscale", clip, "-o", "out.mp4", "--duration", "0.2", "--preset", "ultrafast"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
-    assert done.returncode == 0, done.stderr
-    info = subprocess.run(
-        [installed / "streamsr", "info", "out.mp4"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "1920x1080" in info.stdout
-    version = subprocess.run(
-        [installed / "streamsr", "--version"], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert version.stdout == f"streamsr, version {streamsr.__version__}\n"
+    run("streamsr", "upscale", clip, "-o", "out.mp4", "--duration", 0.2, "--preset", "ultrafast")
+    assert "1920x1080" in run("streamsr", "info", "out.mp4")
+    assert run("streamsr", "--version") == f"streamsr, version {streamsr.__version__}\n"
 
 
 def test_every_import_is_a_dependency(wheel: Path) -> None:
