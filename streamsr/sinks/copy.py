@@ -175,7 +175,8 @@ class StreamCopy:
                 try:
                     packet = next(self._packets, None)
                 except FFmpegError as error:
-                    raise SourceError(f"{self.input.name}: reading the other streams broke off ({error})") from error
+                    reason = getattr(error, "strerror", None) or "damaged"
+                    raise SourceError(f"{self.input.name}: reading the other streams broke off: {reason}") from error
             if packet is None:
                 return
             ticks = packet.dts if packet.dts is not None else packet.pts
