@@ -85,7 +85,7 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_the_installed_wheel_upscales_a_clip(installed: Path, tmp_path: Path) -> None:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # not this tree's packages
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # no path to this tree
 
     def run(*words: object) -> str:
         done = subprocess.run(
