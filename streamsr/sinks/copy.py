@@ -14,7 +14,6 @@ from av.packet import Packet
 from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
-from streamsr.errors import SourceError
 from streamsr.sinks.containers import (
     PLAIN,
     becomes_samples,
@@ -176,7 +175,8 @@ class StreamCopy:
                     packet = next(self._packets, None)
                 except FFmpegError as error:
                     reason = getattr(error, "strerror", None) or "damaged"
-                    raise SourceError(f"{self.input.name}: reading the other streams broke off: {reason}") from error
+                    log.warning("%s: the other streams end where the file is damaged: %s", self.input.name, reason)
+                    self._packets = iter(())
             if packet is None:
                 return
             ticks = packet.dts if packet.dts is not None else packet.pts
