@@ -1,5 +1,6 @@
 """What the tests of both packages share: the model, the shared data, and how much hypothesis may try."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from xlsr_model import weights
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# Started in the background by a shell, tests would pass on to the commands they try that Ctrl-C is to be ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the machine may be busy. No example database: a run leaves nothing in the tree.
 settings.register_profile("streamsr", deadline=None, database=None, suppress_health_check=list(HealthCheck))
