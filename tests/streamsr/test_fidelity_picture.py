@@ -84,9 +84,10 @@ def ramp(path: Path) -> Path:
     return path
 
 
-def test_a_smooth_gradient_of_10_bits_stays_without_bands(tmp_path: Path, upscale: Command) -> None:
+@pytest.mark.parametrize("kind", ["clean", "video"])
+def test_a_smooth_gradient_of_10_bits_stays_without_bands(tmp_path: Path, upscale: Command, kind: str) -> None:
     film = ramp(tmp_path / "in.mkv")
-    assert upscale(film, tmp_path / "out.mkv", "--codec", "ffv1").status == 0
+    assert upscale(film, tmp_path / "out.mkv", "--codec", "ffv1", "--model", kind).status == 0
     luma = plane(first_frame(tmp_path / "out.mkv")).astype(int)[40:56, 30:-30]
     assert len(np.unique(luma)) >= 110, "8 bits would leave about 32 levels"
     assert np.abs(np.diff(luma, axis=1)).max() <= 2, "a band would be a step of four levels"
