@@ -48,7 +48,7 @@ nothing behind, and the line is what the user sees.
   `--strict` refuses instead of any of these. Chapters and timecodes that an MP4 keeps as tracks are carried as chapters
   and metadata. AVI has no times of its own: it is made only of AVI.
 - **Picture.** Depth is kept as far as the codec goes (h264 and av1 10 bits, hevc 12, ffv1 16): the network sees 8
-  bits, its detail is added to a bicubic of the full depth, except differences within one level of 8 bits. HDR10 and
+  bits, its detail is added to a bicubic of the full depth, except differences within two levels of 8 bits. HDR10 and
   HLG keep their tags and mastering metadata, in the coded stream (the boxes that MP4 and Matroska have for it besides
   are not written); of Dolby Vision and HDR10+ the base layer is upscaled, which is said; Dolby Vision profile 5, which
   has none, is refused. Interlaced films are deinterlaced by bwdif unless `--interlaced keep` or `error`. Opacity, also

@@ -93,12 +93,23 @@ def test_a_smooth_gradient_of_10_bits_stays_without_bands(tmp_path: Path, upscal
     assert np.abs(np.diff(luma, axis=1)).max() <= 2, "a band would be a step of four levels"
 
 
+def enlarged_rgb(deep: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    import cv2
+
+    size = deep.shape[1] * 3, deep.shape[0] * 3
+    return np.asarray(cv2.resize(deep, size, interpolation=cv2.INTER_CUBIC), np.uint16)
+
+
 def test_detail_of_the_network_reaches_the_deep_picture() -> None:
     lr = picture(0)
     deep = lr.astype(np.uint16) * 257
     hr = np.repeat(np.repeat(lr, 3, axis=0), 3, axis=1)
+    smooth = to_8_bits(enlarged_rgb(deep)).astype(int)
     combined = to_8_bits(deepened(deep, lr, hr)).astype(int)
-    assert np.abs(combined - hr).max() <= 1
+    assert np.abs(combined - hr).max() <= 2, "what rounding can make is left out"
+    edges = np.abs(hr - smooth) > 4
+    assert edges.any()
+    assert np.array_equal(combined[edges], hr[edges]), "edges come out as the network has them"
 
 
 def test_deepening_without_detail_is_the_bicubic_of_the_full_depth() -> None:
