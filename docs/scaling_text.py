@@ -121,7 +121,7 @@ time. `python docs/make_scaling.py measure one`, then `two`, `resume` and withou
     one, two, resume = numbers["one"], numbers["two"], numbers["resume"]
     return f"""{words}
 `streamsr upscale CLIP -o OUT --cluster auto --segment 2 --preset superfast` held to one core and to both with `taskset`: `samples/bbb_640x360.mp4` repeated to 20
-seconds, 500 frames to 1920x1080, 10 segments. The best of three runs each: other programs ran on the machine.
+seconds, 500 frames to 1920x1080, 10 segments. The best of three runs each, taken in turn.
 
 | run | whole command, s | of that Ray's start, s | work, s | frames/s of work |
 |---|---|---|---|---|
@@ -131,7 +131,7 @@ seconds, 500 frames to 1920x1080, 10 segments. The best of three runs each: othe
 
 Two workers do the work **{one["work_s"] / two["work_s"]:.2f} times** as fast as one; with Ray's start the command is
 {one["wall_s"] / two["wall_s"]:.2f} times as fast. Driver, Ray's own processes and the workers' starts share these cores, which
-on a cluster they do not. All three outputs have the same bytes.
+on a cluster they do not. That all outputs have the same bytes is tested in `tests/streamsr/test_cluster.py`.
 """
 
 
