@@ -48,7 +48,7 @@ class Options:
 
     scale: int | None = None
     to: str | None = None
-    model: str = "auto"
+    model: str = "clean"
     engine: str = "auto"
     threads: int | None = None
     delegate: str | None = None

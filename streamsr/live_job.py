@@ -47,7 +47,7 @@ class LiveOptions:
     duration_s: float | None = None
     scale: int | None = None
     to: str | None = None
-    model: str = "auto"
+    model: str = "clean"
     engine: str = "auto"
     threads: int | None = None
     delegate: str | None = None

@@ -32,7 +32,7 @@ def run_pipe(
     record: Recorder,
     scale: int | None = None,
     to: str | None = None,
-    model: str = "auto",
+    model: str = "clean",
     engine: str = "auto",
     threads: int | None = None,
     delegate: str | None = None,
