@@ -363,7 +363,8 @@ def test_the_model_is_by_what_the_film_went_through(
 def test_pictures_take_the_clean_model(streamsr: Command, tmp_path: Path) -> None:
     stats = tmp_path / "stats.json"
     write_image(tmp_path / "in.jpg", picture(0), None, overwrite=False)
-    assert streamsr("upscale", tmp_path / "in.jpg", "-o", tmp_path / "out.png", "--stats-json", stats, "--model", "auto").status == 0
+    asked = ("upscale", tmp_path / "in.jpg", "-o", tmp_path / "out.png", "--stats-json", stats, "--model", "auto")
+    assert streamsr(*asked).status == 0
     assert json.loads(stats.read_text())["model"] == "xlsr_x3_u8"
 
 
