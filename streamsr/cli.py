@@ -184,7 +184,8 @@ def upscale(
         if asked["keep_partial"]:
             raise click.UsageError("--cluster and --keep-partial exclude each other")
         asked["resume"] = True  # its segments and its ledger
-    from streamsr.job import Options, target_size
+    from streamsr.asked import target_size
+    from streamsr.job import Options
     from streamsr.sinks.encode import CODECS as ENCODERS
 
     if asked["to"]:

@@ -93,6 +93,7 @@ def pipe(
 
     ffmpeg -i in.mp4 -f yuv4mpegpipe - | streamsr pipe | ffmpeg -i - out.mp4
     """
+    from streamsr.asked import UpscaleOptions
     from streamsr.pipe import raw_format, run_pipe
     from streamsr.stats import Recorder
 
@@ -105,7 +106,8 @@ def pipe(
     scale = asked.pop("scale")
     record = Recorder()
     with stats_written(stats_json, record):
-        run_pipe(layout, scale=None if scale is None else int(scale), record=record, **asked)
+        options = UpscaleOptions(scale=None if scale is None else int(scale), **asked)
+        run_pipe(layout, options, record=record)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

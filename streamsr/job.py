@@ -1,15 +1,15 @@
 """Upscaling files: what was asked for becomes source, upscaler and sink."""
 
 import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from streamsr.asked import MAX_SIDE, UpscaleOptions, target_size
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import Frame
 from streamsr.images import is_image, read_image, upscale_image
@@ -33,29 +33,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamsr")
 
-MAX_SIDE = 16384
-"""Longest side of an output picture: H.264, HEVC and AV1 end there."""
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(UpscaleOptions):
     """What the command line or a pipeline file asks for; see ``streamsr upscale --help``.
 
-    to        ``1080p`` (lines of a landscape, columns of a portrait picture) or ``WxH``
     start_s, duration_s  the span of the film, in seconds
     keep_partial  an input that breaks off leaves the output as far as it came; the error is raised all the same
     """
 
-    scale: int | None = None
-    to: str | None = None
-    model: str = "clean"
-    engine: str = "auto"
-    threads: int | None = None
-    delegate: str | None = None
-    delegate_options: Mapping[str, str] = field(default_factory=dict)
-    batch: int | None = None
-    reuse: bool = True
-    verify_reuse: bool = False
     codec: str = "h264"
     crf: int | None = None
     preset: str | None = None
@@ -249,22 +235,7 @@ class Job:
             if o.model in CHOICES:
                 scale = _scale_for(max(Fraction(size[0], width), Fraction(size[1], height)), o.model)
         if (scale, lossy) not in self._upscalers:
-            try:
-                self._upscalers[scale, lossy] = Upscaler(
-                    o.model,
-                    scale=scale,
-                    lossy=lossy,
-                    engine=o.engine,
-                    threads=o.threads,
-                    delegate=o.delegate,
-                    delegate_options=o.delegate_options,
-                    batch=o.batch,
-                    reuse=o.reuse,
-                    verify_reuse=o.verify_reuse,
-                    record=self.record,
-                )
-            except ValueError as error:  # options that do not go together, such as a model and another scale
-                raise ModelError(str(error)) from error
+            self._upscalers[scale, lossy] = o.open(scale=scale, lossy=lossy, record=self.record)
         upscaler = self._upscalers[scale, lossy]
         upscaler.size = size
         return upscaler
@@ -282,27 +253,3 @@ def _scale_for(factor: Fraction, model: str) -> int:
     if not scales:
         raise ModelError("no model is shipped with this installation; give --model FILE")
     return next((scale for scale in scales if scale >= factor), scales[-1])
-
-
-def target_size(to: str, width: int, height: int) -> tuple[int, int]:
-    """(width, height) that ``--to`` means for a picture of this size. Raises ValueError for anything else.
-
-    ``1080p`` keeps the picture's shape: its shorter side becomes 1080, the other the nearest even number.
-    """
-    if match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", to):
-        size = int(match[1]), int(match[2])
-        if min(size) < 1:
-            raise ValueError(f"expected a size of at least 1x1, got {to}")
-        if max(size) > MAX_SIDE:
-            raise ValueError(f"expected sides of at most {MAX_SIDE}, got {to}")
-        return size
-    match = re.fullmatch(r"([0-9]{3,4})p", to)
-    if match is None:
-        raise ValueError(f"expected a size such as 1080p or 1920x1080, got {to!r}")
-    short = int(match[1])
-    factor = Fraction(short, min(width, height))
-
-    def even(side: int) -> int:
-        return max(2 * round(side * factor / 2), 2)
-
-    return (even(width), short) if height <= width else (short, even(height))

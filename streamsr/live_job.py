@@ -2,17 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's windows (its issue 29195)
 
+from streamsr.asked import UpscaleOptions
 from streamsr.errors import ModelError, SinkError
 from streamsr.frame import StreamInfo
-from streamsr.job import target_size
 from streamsr.pipeline import Pipeline
 from streamsr.sinks import Sink
 from streamsr.sinks.preview import Preview
@@ -30,8 +30,8 @@ IDLE_S = 0.1
 """A preview stays awake while no frame comes."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOptions(UpscaleOptions):
     """What the command line or a pipeline file asks for; see ``streamsr live --help``.
 
     source      a camera (``0``, ``/dev/video0``), an address, a file, ``test:``, ``browser:`` or ``-`` (y4m)
@@ -45,16 +45,6 @@ class LiveOptions:
     rate: float | None = None
     budget_s: float = 0.1
     duration_s: float | None = None
-    scale: int | None = None
-    to: str | None = None
-    model: str = "clean"
-    engine: str = "auto"
-    threads: int | None = None
-    delegate: str | None = None
-    delegate_options: Mapping[str, str] = field(default_factory=dict)
-    batch: int | None = None
-    reuse: bool = True
-    verify_reuse: bool = False
     preview: str = "none"
     port: int = 8000
     host: str = "127.0.0.1"
@@ -86,24 +76,7 @@ def run_live(
         info = source.info
         if info.live and o.verify_reuse:
             raise ModelError("--verify-reuse computes every picture twice, for which a latency budget leaves no time")
-        try:
-            size = None if o.to is None else target_size(o.to, info.width, info.height)
-            upscaler = Upscaler(
-                o.model,
-                scale=o.scale,
-                lossy=info.lossy,
-                size=size,
-                engine=o.engine,
-                threads=o.threads,
-                delegate=o.delegate,
-                delegate_options=o.delegate_options,
-                batch=o.batch,
-                reuse=o.reuse,
-                verify_reuse=o.verify_reuse,
-                record=record,
-            )
-        except ValueError as error:  # options that do not go together, such as a model and another scale
-            raise ModelError(str(error)) from error
+        upscaler = o.open(scale=o.scale, lossy=info.lossy, picture=(info.width, info.height), record=record)
         stack.enter_context(upscaler)
         size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         sinks: list[Sink] = []

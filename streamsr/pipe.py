@@ -2,17 +2,14 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from fractions import Fraction
 
-from streamsr.errors import ModelError
-from streamsr.job import target_size
+from streamsr.asked import UpscaleOptions
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.y4m import Y4mSink
 from streamsr.sources.y4m import Y4mFormat, Y4mSource, output_format
 from streamsr.stats import Recorder
-from streamsr.upscaler import Upscaler
 
 
 def raw_format(size: tuple[int, int], pixel_format: str, rate: str) -> Y4mFormat:
@@ -26,46 +23,17 @@ def raw_format(size: tuple[int, int], pixel_format: str, rate: str) -> Y4mFormat
     return Y4mFormat.raw(size, pixel_format, value)
 
 
-def run_pipe(
-    raw: Y4mFormat | None,
-    *,
-    record: Recorder,
-    scale: int | None = None,
-    to: str | None = None,
-    model: str = "clean",
-    engine: str = "auto",
-    threads: int | None = None,
-    delegate: str | None = None,
-    delegate_options: Mapping[str, str] | None = None,
-    batch: int | None = None,
-    reuse: bool = True,
-    verify_reuse: bool = False,
-) -> None:
+def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder) -> None:
     """Upscale standard input, y4m or ``raw``, to y4m on standard output, every frame in full.
 
     Ends when the input does, or when nobody reads the output any more. Raises StreamsrError.
     """
     with ExitStack() as stack:
         source = stack.enter_context(Y4mSource(sys.stdin.buffer, format=raw, record=record))
-        try:
-            size = None if to is None else target_size(to, source.info.width, source.info.height)
-            upscaler = Upscaler(
-                model,
-                scale=scale,
-                size=size,
-                engine=engine,
-                threads=threads,
-                delegate=delegate,
-                delegate_options=delegate_options,
-                batch=batch,
-                reuse=reuse,
-                verify_reuse=verify_reuse,
-                record=record,
-            )
-        except ValueError as error:  # options that do not go together, such as a model and another scale
-            raise ModelError(str(error)) from error
+        info = source.info
+        upscaler = options.open(scale=options.scale, picture=(info.width, info.height), record=record)
         stack.enter_context(upscaler)
-        width, height = source.info.width * upscaler.scale, source.info.height * upscaler.scale
+        width, height = info.width * upscaler.scale, info.height * upscaler.scale
         layout = output_format(source.format, upscaler.size or (width, height))
         try:
             sink = stack.enter_context(Y4mSink(sys.stdout.buffer, layout, record=record))

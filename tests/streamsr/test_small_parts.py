@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsr import ModelError
+from streamsr.asked import target_size
 from streamsr.buffers import BufferPool
 from streamsr.cli import Seconds
-from streamsr.job import target_size
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.stats import FATES, Recorder
 from xlsr_model import weights
