@@ -23,6 +23,7 @@ class Config:
         0  # versions of each picture degraded as video is, in place of the clean one; 0 trains on clean pictures
     )
     graphics: int = 0  # drawn pictures of flat, saturated colours beside the photographs
+    sizes: tuple[float, ...] = ()  # factors below 1: each photograph is trained on again, shrunk to each of these
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
     clipped: bool = True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
     variance_scale: float = 0.1  # of the He-normal initialisation
@@ -54,6 +55,8 @@ class Config:
             raise ValueError(f"loss: expected 'charbonnier' or 'psnr', got {self.loss!r}")
         if min(self.steps, self.batch, self.patch, self.validate_every, self.checkpoint_every) < 1:
             raise ValueError("steps, batch, patch, validate_every and checkpoint_every must be at least 1")
+        if not all(0 < size < 1 for size in self.sizes):
+            raise ValueError(f"sizes: expected factors between 0 and 1, got {self.sizes}")
         if not 0 <= self.average < 1:
             raise ValueError(f"average: expected 0 <= average < 1, got {self.average}")
 

@@ -107,6 +107,20 @@ def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[
     return pairs
 
 
+def shrunk_pairs(pairs: Iterable[Pair], scale: int, sizes: Sequence[float], *, smallest: int = 1) -> list[Pair]:
+    """Each picture again at each of `sizes` (a factor below 1): sharper, with more in every patch. Those that would
+    fall below `smallest` low-resolution pixels are left out."""
+    found = []
+    for pair in pairs:
+        for size in sizes:
+            hr = imresize(pair.hr, Fraction(size).limit_denominator(100))
+            height, width = (side // scale for side in hr.shape[:2])
+            if min(height, width) >= smallest:
+                hr = hr[: height * scale, : width * scale]
+                found.append(Pair(f"{pair.name}@{size}", imresize(hr, Fraction(1, scale)), hr))
+    return found
+
+
 def split_held_out(folders: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
     """(training files, validation files): the last files of each folder in name order are held out, `held_out` in
     all."""

@@ -25,6 +25,9 @@ CODECS: dict[str, tuple[str, int, int, dict[str, str]]] = {
 SHARES = (0.6, 0.3, 0.1)
 FRAMES = 4
 os.environ.setdefault("SVT_LOG", "1")  # errors alone: it prints 30 lines for every clip otherwise
+# BT.601 with limited range (ITU-R BT.601-7, 2.5.1), of RGB in 0..255.
+TO_YUV = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
+ZEROS = np.array([16.0, 128.0, 128.0])
 BLUR, NOISE = 0.6, 2.5  # largest standard deviations: in low-resolution pixels, in grey levels
 
 
@@ -79,13 +82,44 @@ def through_codec(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
     packets = []
     for number, image in enumerate(frames):
         padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(to_yuv(padded), format="yuv420p")
         frame.pts = number
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     decoded = [frame for packet in packets for frame in decoder.decode(packet)]
     decoded += decoder.decode(None)
-    return [np.asarray(frame.to_ndarray(format="rgb24")[:height, :width], np.uint8) for frame in decoded]
+    return [to_rgb(frame.to_ndarray())[:height, :width] for frame in decoded]
+
+
+def to_yuv(rgb: Image) -> Image:
+    """RGB uint8 [H, W, 3], of even sizes, as the rows of its Y, U and V planes, 4:2:0: uint8 [H * 3 / 2, W].
+
+    Rounded once, because FFmpeg's own conversion loses about one level of 255, and a network learns to add it.
+    """
+    y, u, v = np.moveaxis(rgb @ TO_YUV.T + ZEROS, -1, 0)
+    halves = []
+    for plane in (u, v):
+        padded = np.pad(plane, ((0, 0), (1, 0)), "edge")  # MPEG's chroma lies on the even columns, between the rows
+        columns = (padded[:, :-2:2] + 2 * padded[:, 1:-1:2] + padded[:, 2::2]) / 4
+        halves.append((columns[::2] + columns[1::2]) / 2)
+    rows = np.concatenate([plane.ravel() for plane in (y, *halves)]).reshape(-1, rgb.shape[1])
+    return np.clip(np.rint(rows), 0, 255).astype(np.uint8)
+
+
+def to_rgb(rows: Image) -> Image:
+    """The inverse of `to_yuv`, with chroma interpolated linearly: RGB uint8 [H, W, 3]."""
+    height, width = rows.shape[0] * 2 // 3, rows.shape[1]
+    yuv = np.empty((height, width, 3))
+    yuv[..., 0] = rows[:height]
+    halves = rows[height:].reshape(2, height // 2, width // 2).astype(float)
+    for channel, plane in enumerate(halves, start=1):
+        padded = np.pad(plane, ((1, 1), (0, 1)), "edge")
+        columns = np.repeat(padded[:, :-1], 2, axis=1)
+        columns[:, 1::2] = (padded[:, :-1] + padded[:, 1:]) / 2
+        yuv[::2, :, channel] = 0.75 * columns[1:-1] + 0.25 * columns[:-2]
+        yuv[1::2, :, channel] = 0.75 * columns[1:-1] + 0.25 * columns[2:]
+    rgb = (yuv - ZEROS) @ np.linalg.inv(TO_YUV).T
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
 
 def video_pairs(pairs: Sequence[Pair], count: int, *, seed: int) -> list[Pair]:

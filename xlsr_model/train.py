@@ -16,7 +16,7 @@ from keras import ops
 
 from xlsr_model import checkpoint
 from xlsr_model.config import Config, config_dict, make_config
-from xlsr_model.data import Pair, Patches, load_pairs, split_held_out, unpack
+from xlsr_model.data import Pair, Patches, load_pairs, shrunk_pairs, split_held_out, unpack
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import value_and_gradient
 from xlsr_model.graphics import drawn_pairs
@@ -49,12 +49,11 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
     file = run / CHECKPOINT
     training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
     held_out = _as_video(config, load_pairs(validation, config.scale))
+    pairs = load_pairs(training, config.scale, smallest=config.patch)
+    pairs += shrunk_pairs(pairs, config.scale, config.sizes, smallest=config.patch)
+    pairs += drawn_pairs(config.graphics, config.scale, config.seed)
     patches = Patches(
-        _as_video(
-            config,
-            load_pairs(training, config.scale, smallest=config.patch)
-            + drawn_pairs(config.graphics, config.scale, config.seed),
-        ),
+        _as_video(config, pairs),
         config.scale,
         config.batch,
         config.patch,

@@ -4,7 +4,17 @@ import cv2
 import numpy as np
 import pytest
 
-from xlsr_model.data import Pair, Patches, find_images, load_pair, load_pairs, pack, split_held_out, unpack
+from xlsr_model.data import (
+    Pair,
+    Patches,
+    find_images,
+    load_pair,
+    load_pairs,
+    pack,
+    shrunk_pairs,
+    split_held_out,
+    unpack,
+)
 from xlsr_model.imresize import imresize
 
 
@@ -50,6 +60,16 @@ def test_picture_is_cut_to_a_multiple_and_shrunk_as_matlab_does(pictures):
     pair = load_pair(file, 3)
     assert pair.hr.shape == (69, 93, 3)
     assert np.array_equal(pair.lr, imresize(pair.hr, Fraction(1, 3)))
+
+
+def test_pictures_are_shrunk_again_unless_they_become_too_small(pictures):
+    pairs = load_pairs(find_images(pictures), 3)
+    side = min(pairs[0].lr.shape[:2])
+    shrunk = shrunk_pairs(pairs[:1], 3, (0.8, 0.5), smallest=side * 7 // 10)
+    assert [pair.name for pair in shrunk] == [f"{pairs[0].name}@0.8"]
+    assert min(shrunk[0].lr.shape[:2]) == pytest.approx(side * 0.8, abs=1)
+    assert shrunk[0].hr.shape[:2] == tuple(size * 3 for size in shrunk[0].lr.shape[:2])
+    assert np.array_equal(shrunk[0].lr, imresize(shrunk[0].hr, Fraction(1, 3)))
 
 
 def test_div2k_folders_are_found_with_their_low_resolution_twins(tmp_path):

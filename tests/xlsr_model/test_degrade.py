@@ -1,8 +1,19 @@
 import numpy as np
 import pytest
 
+from streamsr.color import ColorTags
+from streamsr.convert import Converter
 from xlsr_model.data import find_images, load_pairs
-from xlsr_model.degrade import CODECS, Degradation, degrade, random_degradation, through_codec, video_pairs
+from xlsr_model.degrade import (
+    CODECS,
+    Degradation,
+    degrade,
+    random_degradation,
+    through_codec,
+    to_rgb,
+    to_yuv,
+    video_pairs,
+)
 from xlsr_model.metrics import compare
 
 
@@ -20,6 +31,18 @@ def test_a_worse_quality_factor_loses_more_and_keeps_size_and_place(lr, codec):
     assert compare(good, lr, 0)["psnr_y"] > compare(bad, lr, 0)["psnr_y"] + 2
     shifted = np.roll(lr, (1, 2), axis=(0, 1))
     assert compare(bad, lr, 0)["psnr_y"] > compare(bad, shifted, 0)["psnr_y"]
+
+
+def test_colours_are_converted_exactly_as_streamsr_converts_them(lr):
+    rgb = lr[:70, :92]
+    rows = to_yuv(rgb)
+    y, (u, v) = rows[:70], rows[70:].reshape(2, 35, 46)
+    converter = Converter(ColorTags(6, 6, 6, 1))
+    expected, back = (np.empty_like(y), np.empty_like(u), np.empty_like(v)), np.empty_like(rgb)
+    converter.from_rgb(rgb, expected)
+    converter.to_rgb((y, u, v), back)
+    for plane, other in zip((y, u, v, to_rgb(rows)), (*expected, back), strict=True):
+        assert np.mean(plane != other) < 0.001  # a tie may round the other way in float32
 
 
 def test_every_frame_comes_back_in_order():
