@@ -28,6 +28,7 @@ class Config:
     clipped: bool = True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
     variance_scale: float = 0.1  # of the He-normal initialisation
     loss: str = "charbonnier"  # or "psnr": the logarithm of each patch's mean squared error, as sets are measured
+    luma: float = 0.0  # share of the error of luma, beside that of the colours, in the loss "psnr"
     epsilon: float = 0.1  # of the Charbonnier loss; 0 means mean squared error
     rate: tuple[tuple[int, float], ...] = ((0, 5e-5), (5_000, 2.5e-3), (500_000, 1e-4))  # (step, learning rate) points
     curve: str = "linear"  # between the points; "cosine" eases in and out
@@ -57,6 +58,8 @@ class Config:
             raise ValueError("steps, batch, patch, validate_every and checkpoint_every must be at least 1")
         if not all(0 < size < 1 for size in self.sizes):
             raise ValueError(f"sizes: expected factors between 0 and 1, got {self.sizes}")
+        if not 0 <= self.luma <= 1:
+            raise ValueError(f"luma: expected 0 <= luma <= 1, got {self.luma}")
         if not 0 <= self.average < 1:
             raise ValueError(f"average: expected 0 <= average < 1, got {self.average}")
 

@@ -31,6 +31,7 @@ BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8  # the paper's
 HISTORY_EVERY = 1_000  # steps
 CALIBRATION_BATCHES = 50
 PSNR_FLOOR = 3e-4  # mean squared error (35 dB) below which a patch gains no more weight
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601-7, 2.5.1
 PSNR_WEIGHT = 5e-3  # gradients as large as Charbonnier's: 1/mse is about 1e3 there, 1/(2 epsilon) is 5
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
 
@@ -155,10 +156,16 @@ def _resume(file: Path, config: Config) -> checkpoint.State:
 def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
     lr, hr, gain = batch
     output = _output(config, weights, ops.cast(lr, "float32") * gain, precision=config.precision)
-    squared = ops.square(output - ops.cast(hr, "float32") * gain)
+    error = output - ops.cast(hr, "float32") * gain
+    squared = ops.square(error)
     if config.loss == "psnr":
-        return PSNR_WEIGHT * ops.mean(ops.log(ops.mean(squared, axis=(1, 2, 3)) + PSNR_FLOOR))
+        luma = sum(share * error[..., colour::3] for colour, share in enumerate(LUMA))
+        return PSNR_WEIGHT * ((1 - config.luma) * _log_mse(squared) + config.luma * _log_mse(ops.square(luma)))
     return ops.mean(ops.sqrt(squared + config.epsilon**2)) if config.epsilon else ops.mean(squared)
+
+
+def _log_mse(squared: Any) -> Any:
+    return ops.mean(ops.log(ops.mean(squared, axis=(1, 2, 3)) + PSNR_FLOOR))
 
 
 def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float32") -> Any:

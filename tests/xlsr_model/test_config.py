@@ -35,6 +35,7 @@ def test_paper_configuration_is_the_recipe_of_the_paper():
         ('folders = ["a"]\nrate = [[5, 1e-3], [5, 1e-4]]', "rate: expected"),
         ('folders = ["a"]\nloss = "l1"', "loss: expected 'charbonnier' or 'psnr'"),
         ('folders = ["a"]\nsizes = [0.5, 1]', "sizes: expected factors between 0 and 1"),
+        ('folders = ["a"]\nluma = 2', "luma: expected 0 <= luma <= 1"),
         ("folders = ", "not TOML"),
     ],
 )

@@ -40,13 +40,12 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(config, tmp_path)
     assert len(rows) == 1 + len(whole.history)
 
 
-@pytest.mark.parametrize("loss", ["charbonnier", "psnr"])
-def test_training_lowers_the_loss_and_keeps_the_best_weights(config, tmp_path, loss):
+@pytest.mark.parametrize(("loss", "luma"), [("charbonnier", 0.0), ("psnr", 0.0), ("psnr", 0.5)])
+def test_training_lowers_the_loss_and_keeps_the_best_weights(config, tmp_path, loss, luma):
     from xlsr_model.train import train
 
-    state = train(
-        replace(config, loss=loss, steps=40, rate=((0, 2e-3),), variance_scale=1.0, validate_every=10), tmp_path
-    )
+    changes = {"loss": loss, "luma": luma, "steps": 40, "rate": ((0, 2e-3),), "variance_scale": 1.0}
+    state = train(replace(config, **changes, validate_every=10), tmp_path)
     curve = [row["psnr"] for row in state.history if "psnr" in row]
     assert curve[-1] > curve[0] + 3
     assert state.best_psnr == pytest.approx(max(curve), abs=1e-3)
