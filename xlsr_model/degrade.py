@@ -18,9 +18,9 @@ from xlsr_model.data import Image, Pair
 
 # Quality factors span "hardly visible" to "a poor stream"; the scales of the three encoders are not the same.
 CODECS: dict[str, tuple[str, int, int, dict[str, str]]] = {
-    "libx264": ("h264", 17, 32, {"preset": "veryfast", "threads": "1"}),
-    "libx265": ("hevc", 18, 33, {"preset": "veryfast", "x265-params": "log-level=none:pools=none:frame-threads=1"}),
-    "libsvtav1": ("libdav1d", 24, 50, {"preset": "10", "svtav1-params": "lp=1"}),
+    "libx264": ("h264", 12, 33, {"preset": "veryfast", "threads": "1"}),
+    "libx265": ("hevc", 14, 34, {"preset": "veryfast", "x265-params": "log-level=none:pools=none:frame-threads=1"}),
+    "libsvtav1": ("libdav1d", 18, 52, {"preset": "10", "svtav1-params": "lp=1"}),
 }
 SHARES = (0.6, 0.3, 0.1)
 FRAMES = 4
