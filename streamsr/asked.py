@@ -22,7 +22,7 @@ class UpscaleOptions:
 
     scale: int | None = None
     to: str | None = None
-    model: str = "clean"
+    model: str = "auto"
     engine: str = "auto"
     threads: int | None = None
     delegate: str | None = None

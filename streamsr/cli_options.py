@@ -77,7 +77,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--model", metavar="auto|clean|video|NAME|FILE", default="clean", show_default=True,
+                "--model", metavar="auto|clean|video|NAME|FILE", default="auto", show_default=True,
                 help="A shipped model (see `info`) or a .tflite file; auto is video for lossy films, else clean.",
             ),
             click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),

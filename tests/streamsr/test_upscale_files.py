@@ -344,9 +344,9 @@ def test_stats_say_what_happened(upscale: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "codec", "options", "model"),
     [
-        ("in.mp4", "libx264", (), "xlsr_x3_u8"),
-        ("in.mp4", "libx264", ("--model", "auto"), "xlsr-video_x3_u8"),
-        ("in.mkv", "ffv1", ("--model", "auto"), "xlsr_x3_u8"),
+        ("in.mp4", "libx264", (), "xlsr-video_x3_u8"),
+        ("in.mkv", "ffv1", (), "xlsr_x3_u8"),
+        ("in.mp4", "libx264", ("--model", "clean"), "xlsr_x3_u8"),
         ("in.mkv", "ffv1", ("--model", "video", "--to", "240p"), "xlsr-video_x2_u8"),
     ],
 )
@@ -363,7 +363,7 @@ def test_the_model_is_by_what_the_film_went_through(
 def test_pictures_take_the_clean_model(streamsr: Command, tmp_path: Path) -> None:
     stats = tmp_path / "stats.json"
     write_image(tmp_path / "in.jpg", picture(0), None, overwrite=False)
-    asked = ("upscale", tmp_path / "in.jpg", "-o", tmp_path / "out.png", "--stats-json", stats, "--model", "auto")
+    asked = ("upscale", tmp_path / "in.jpg", "-o", tmp_path / "out.png", "--stats-json", stats)
     assert streamsr(*asked).status == 0
     assert json.loads(stats.read_text())["model"] == "xlsr_x3_u8"
 
