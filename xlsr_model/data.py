@@ -69,18 +69,28 @@ def low_resolution_file(file: Path, scale: int) -> Path | None:
 def load_pair(file: Path, scale: int) -> Pair:
     """A picture cut to a multiple of the scale, with its shrunk twin from disk, or else made as MATLAB's imresize
     does."""
-    hr = read_image(file)
-    height, width = (size // scale for size in hr.shape[:2])
-    hr = hr[: height * scale, : width * scale]
+    hr = _cut(read_image(file), scale)
     twin = low_resolution_file(file, scale)
     if twin is None:
-        return Pair(file.stem, imresize(hr, Fraction(1, scale)), hr)
+        return shrunk_pair(file.stem, hr, scale)
+    height, width = (size // scale for size in hr.shape[:2])
     lr = read_image(twin)
     if lr.shape != (height, width, 3):
         raise ValueError(
             f"{twin}: expected {width}x{height} pixels beside {file.name}, got {lr.shape[1]}x{lr.shape[0]}"
         )
     return Pair(file.stem, lr, hr)
+
+
+def shrunk_pair(name: str, hr: Image, scale: int) -> Pair:
+    """A picture cut to a multiple of the scale, with a twin made as MATLAB's imresize does."""
+    hr = _cut(hr, scale)
+    return Pair(name, imresize(hr, Fraction(1, scale)), hr)
+
+
+def _cut(hr: Image, scale: int) -> Image:
+    height, width = (size // scale * scale for size in hr.shape[:2])
+    return hr[:height, :width]
 
 
 def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[Pair]:
@@ -114,10 +124,8 @@ def shrunk_pairs(pairs: Iterable[Pair], scale: int, sizes: Sequence[float], *, s
     for pair in pairs:
         for size in sizes:
             hr = imresize(pair.hr, Fraction(size).limit_denominator(100))
-            height, width = (side // scale for side in hr.shape[:2])
-            if min(height, width) >= smallest:
-                hr = hr[: height * scale, : width * scale]
-                found.append(Pair(f"{pair.name}@{size}", imresize(hr, Fraction(1, scale)), hr))
+            if min(hr.shape[:2]) // scale >= smallest:
+                found.append(shrunk_pair(f"{pair.name}@{size}", hr, scale))
     return found
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from xlsr_model.data import Image, Pair
+from xlsr_model.metrics import Y_FROM_RGB
 
 # Quality factors span "hardly visible" to "a poor stream"; the scales of the three encoders are not the same.
 CODECS: dict[str, tuple[str, int, int, dict[str, str]]] = {
@@ -26,7 +27,7 @@ SHARES = (0.6, 0.3, 0.1)
 FRAMES = 4
 os.environ.setdefault("SVT_LOG", "1")  # errors alone: it prints 30 lines for every clip otherwise
 # BT.601 with limited range (ITU-R BT.601-7, 2.5.1), of RGB in 0..255.
-TO_YUV = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
+TO_YUV = np.array([Y_FROM_RGB * 255, [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
 ZEROS = np.array([16.0, 128.0, 128.0])
 BLUR, NOISE = 0.6, 2.5  # largest standard deviations: in low-resolution pixels, in grey levels
 

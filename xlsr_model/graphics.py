@@ -4,13 +4,10 @@ Photographs hold next to no saturated flat areas, and a network trained on them 
 (9, 189, 34): the graph has no path that carries the input to the output.
 """
 
-from fractions import Fraction
-
 import cv2
 import numpy as np
 
-from xlsr_model.data import Image, Pair
-from xlsr_model.imresize import imresize
+from xlsr_model.data import Image, Pair, shrunk_pair
 
 SIDE = 480  # output pixels, divisible by every scale
 OVERSAMPLED = 2  # drawn larger, so that edges are smooth at any position
@@ -22,7 +19,7 @@ def drawn_pairs(count: int, scale: int, seed: int) -> list[Pair]:
     pairs = []
     for number in range(count):
         hr = _draw(np.random.default_rng((seed, number)))
-        pairs.append(Pair(f"drawn-{number}", imresize(hr, Fraction(1, scale)), hr))
+        pairs.append(shrunk_pair(f"drawn-{number}", hr, scale))
     return pairs
 
 

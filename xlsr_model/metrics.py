@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-_Y_FROM_RGB = np.array([65.481, 128.553, 24.966]) / 255  # BT.601 limited range, MATLAB's rgb2ycbcr, not rounded
+Y_FROM_RGB = np.array([65.481, 128.553, 24.966]) / 255  # BT.601 limited range, MATLAB's rgb2ycbcr, not rounded
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # Wang et al., "Image quality assessment", 2004
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def luma(image: Image) -> NDArray[np.float64]:
     """RGB uint8 [H, W, 3] to Y [H, W, 1], 16..235."""
-    return (image.astype(np.float64) @ _Y_FROM_RGB + 16)[..., None]
+    return (image.astype(np.float64) @ Y_FROM_RGB + 16)[..., None]
 
 
 def compare(image: Image, truth: Image, border: int) -> dict[str, float]:

@@ -159,6 +159,8 @@ def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
     error = output - ops.cast(hr, "float32") * gain
     squared = ops.square(error)
     if config.loss == "psnr":
+        if not config.luma:
+            return PSNR_WEIGHT * _log_mse(squared)
         luma = sum(share * error[..., colour::3] for colour, share in enumerate(LUMA))
         return PSNR_WEIGHT * ((1 - config.luma) * _log_mse(squared) + config.luma * _log_mse(ops.square(luma)))
     return ops.mean(ops.sqrt(squared + config.epsilon**2)) if config.epsilon else ops.mean(squared)
