@@ -43,6 +43,7 @@ class Config:
     quantise: bool = (
         False  # quantisation-aware: trains the activation ranges too and validates the fake-quantised network
     )
+    equalise: bool = False  # first finds factors of the channels that rounding harms least; from float weights only
     validate_every: int = 5_000
     checkpoint_every: int = 2_000
 
@@ -54,6 +55,8 @@ class Config:
             raise ValueError(f"curve: expected 'linear' or 'cosine', got {self.curve!r}")
         if self.loss not in ("charbonnier", "psnr"):
             raise ValueError(f"loss: expected 'charbonnier' or 'psnr', got {self.loss!r}")
+        if self.equalise and not self.quantise:
+            raise ValueError("equalise: is for a quantisation-aware run, and quantise is false")
         if min(self.steps, self.batch, self.patch, self.validate_every, self.checkpoint_every) < 1:
             raise ValueError("steps, batch, patch, validate_every and checkpoint_every must be at least 1")
         if not all(0 < size < 1 for size in self.sizes):

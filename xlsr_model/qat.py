@@ -18,6 +18,7 @@ from xlsr_model.network import NETWORKS, Arrays, Tensor, layers
 
 KERNEL_LEVELS = 127
 LEVELS = 255
+CALIBRATION_BATCHES = 50
 
 
 def stored_tensors(network: str, scale: int) -> dict[str, bool]:
@@ -46,26 +47,36 @@ def without_ranges(weights: Arrays) -> Arrays:
     return {name: value for name, value in weights.items() if "range/" not in name}
 
 
-def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]) -> Arrays:
-    """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255 batches [N, H, W,
-    3]."""
-    signed = stored_tensors(network, scale)
-    lowest, highest = dict.fromkeys(signed, np.inf), dict.fromkeys(signed, -np.inf)
+def channel_extremes(
+    network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(lowest, highest) value of each channel [C] of the stored tensors, over RGB/255 batches [N, H, W, 3]."""
+    extremes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    stored = stored_tensors(network, scale)
 
     def note(name: str, value: Tensor) -> Tensor:
-        if name in signed:
-            lowest[name] = min(lowest[name], float(ops.min(value)))
-            highest[name] = max(highest[name], float(ops.max(value)))
+        if name in stored:
+            low, high = (ops.convert_to_numpy(reduce(value, axis=(0, 1, 2))) for reduce in (ops.min, ops.max))
+            before = extremes.get(name, (low, high))
+            extremes[name] = np.minimum(before[0], low), np.maximum(before[1], high)
         return value
 
     tensors = {name: ops.convert_to_tensor(value) for name, value in weights.items()}
     for image in images:
         forward(network, scale, tensors, ops.convert_to_tensor(image), activation_tap=note)
+    return extremes
+
+
+def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]) -> Arrays:
+    """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255 batches [N, H, W,
+    3]."""
+    extremes = channel_extremes(network, scale, weights, images)
     ranges: Arrays = {}
     for layer in layers(network, scale):
         ranges[f"kernel_range/{layer.name}"] = _log([np.abs(weights[f"{layer.name}/kernel"]).max()])
-    for name, is_signed in signed.items():
-        ranges[f"range/{name}"] = _log([-lowest[name], highest[name]] if is_signed else [highest[name]])
+    for name, is_signed in stored_tensors(network, scale).items():
+        lowest, highest = extremes[name][0].min(), extremes[name][1].max()
+        ranges[f"range/{name}"] = _log([-lowest, highest] if is_signed else [highest])
     return {**weights, **ranges}
 
 

@@ -17,19 +17,18 @@ from keras import ops
 from xlsr_model import checkpoint
 from xlsr_model.config import Config, config_dict, make_config
 from xlsr_model.data import Pair, Patches, load_pairs, shrunk_pairs, split_held_out, unpack
+from xlsr_model.equalise import equalising_factors
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import value_and_gradient
 from xlsr_model.graphics import drawn_pairs
 from xlsr_model.network import Arrays, check_weights, initial_weights
-from xlsr_model.qat import fake_quantisers, has_ranges, with_ranges, without_ranges
-from xlsr_model.schedule import learning_rate
+from xlsr_model.optimiser import adam, learning_rate
+from xlsr_model.qat import CALIBRATION_BATCHES, fake_quantisers, has_ranges, with_ranges, without_ranges
 from xlsr_model.version import code_version
 from xlsr_model.workers import Gradient, gradient_workers
 
 log = logging.getLogger(__name__)
-BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8  # the paper's
 HISTORY_EVERY = 1_000  # steps
-CALIBRATION_BATCHES = 50
 PSNR_FLOOR = 3e-4  # mean squared error (35 dB) below which a patch gains no more weight
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601-7, 2.5.1
 PSNR_WEIGHT = 5e-3  # gradients as large as Charbonnier's: 1/mse is about 1e3 there, 1/(2 epsilon) is 5
@@ -75,7 +74,7 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
             following = pool.submit(patches.batch, state.step + 1)
             loss, gradients = gradient(state.weights, batch.result())
             batch = following
-            _adam(state, checkpoint.flatten(gradients), learning_rate(config.rate, config.curve, state.step))
+            adam(state, checkpoint.flatten(gradients), learning_rate(config.rate, config.curve, state.step))
             _update_average(state, config.average)
             state.step += 1
             state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
@@ -121,24 +120,39 @@ def _begin(config: Config, patches: Patches) -> checkpoint.State:
     weights |= {
         name: value for name, value in known.items() if fits or (name in weights and not name.startswith("head/"))
     }
+    factors = _equalising(config, weights, patches)
+    weights = {name: value * factors.get(name, np.float32(1)) for name, value in weights.items()}
     state = checkpoint.new_state(_ready(config, weights, patches))
     state.updates = source.updates
-    for moment in ("momentum", "variance"):
+    for moment, power in (("momentum", 1), ("variance", 2)):
         named = source.named(getattr(source, moment))
         kept = {name: named.get(name, np.zeros(0)) for name in state.shapes}
         fill = {
-            name: kept[name] if kept[name].shape == shape else np.zeros(shape) for name, shape in state.shapes.items()
+            name: kept[name] / factors.get(name, 1) ** power if kept[name].shape == shape else np.zeros(shape)
+            for name, shape in state.shapes.items()
         }
         setattr(state, moment, checkpoint.flatten(fill))
     return state
+
+
+def _equalising(config: Config, weights: Arrays, patches: Patches) -> Arrays:
+    if not config.equalise:
+        return {}
+    if has_ranges(weights):
+        raise ValueError(f"{config.start}: equalise is for float weights, these have ranges already")
+    return equalising_factors(config.network, config.scale, weights, partial(_images, patches), seed=config.seed)
+
+
+def _images(patches: Patches, step: int) -> np.ndarray:
+    lr, _, gain = patches.batch(step)
+    return (lr * gain).astype(np.float32)
 
 
 def _ready(config: Config, weights: Arrays, patches: Patches) -> Arrays:
     """With ranges beside the weights if quantisation-aware training is to start, as they are otherwise."""
     if not config.quantise or has_ranges(weights):
         return weights
-    batches = [patches.batch(step) for step in range(CALIBRATION_BATCHES)]
-    images = [(lr * gain).astype(np.float32) for lr, _, gain in batches]
+    images = [_images(patches, step) for step in range(CALIBRATION_BATCHES)]
     return with_ranges(config.network, config.scale, weights, images)
 
 
@@ -182,15 +196,6 @@ def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float
         precision=precision,
     )
     return clipped_relu(output) if config.clipped else output
-
-
-def _adam(state: checkpoint.State, gradient: np.ndarray, rate: float) -> None:
-    """Kingma and Ba, 2015, algorithm 1."""
-    state.updates += 1
-    state.momentum += (1 - BETA1) * (gradient - state.momentum)
-    state.variance += (1 - BETA2) * (gradient * gradient - state.variance)
-    corrected = np.sqrt(state.variance / (1 - BETA2**state.updates)) + ADAM_EPSILON
-    state.vector -= np.float32(rate / (1 - BETA1**state.updates)) * state.momentum / corrected
 
 
 def _update_average(state: checkpoint.State, decay: float) -> None:

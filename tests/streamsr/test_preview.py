@@ -173,11 +173,14 @@ def test_a_window_shows_the_picture_and_closes_on_q(screen: str, tmp_path: Path,
 def test_the_divider_follows_the_mouse_and_the_close_button_ends_the_run(
     screen: str, tmp_path: Path, model: Path
 ) -> None:
-    manager = shutil.which("openbox")
-    if manager is None:
-        pytest.skip("openbox is not installed")
-    with subprocess.Popen([manager], env=os.environ | {"DISPLAY": screen}, stderr=subprocess.DEVNULL) as openbox:
+    manager, tool = shutil.which("openbox"), shutil.which("xdotool")
+    if manager is None or tool is None:
+        pytest.skip("openbox or xdotool is not installed")
+    environment = os.environ | {"DISPLAY": screen}
+    with subprocess.Popen([manager], env=environment, stderr=subprocess.DEVNULL) as openbox:
         try:
+            while subprocess.run([tool, "get_num_desktops"], env=environment, capture_output=True).returncode:
+                threading.Event().wait(0.1)  # a window opened before openbox manages has its button off the screen
             with window(screen, tmp_path, model, "--record", str(tmp_path / "a.mkv")) as shown:
                 shown.until(lambda: shown.size() == [480, 288])
                 x, y = shown.point(0, 0)

@@ -81,12 +81,12 @@ def test_checkpoint_of_another_architecture_is_refused(config, tmp_path):
 
 
 def test_adam_follows_its_paper():
-    from xlsr_model.train import _adam
+    from xlsr_model.optimiser import adam
 
     state = checkpoint.new_state({"w": np.array([1.0, -2.0], np.float32)})
-    _adam(state, np.array([0.5, -0.1], np.float32), 0.01)
+    adam(state, np.array([0.5, -0.1], np.float32), 0.01)
     assert state.vector == pytest.approx([0.99, -1.99], abs=1e-6)  # the first step is the rate, whatever the gradient
-    _adam(state, np.array([0.0, 0.0], np.float32), 0.01)
+    adam(state, np.array([0.0, 0.0], np.float32), 0.01)
     assert state.vector[0] == pytest.approx(
         0.99 - 0.01 * (0.045 / 0.19) / np.sqrt(0.25 * 0.000999 / 0.001999), rel=1e-4
     )
