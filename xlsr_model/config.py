@@ -43,7 +43,7 @@ class Config:
     quantise: bool = (
         False  # quantisation-aware: trains the activation ranges too and validates the fake-quantised network
     )
-    equalise: bool = False  # first finds factors of the channels that rounding harms least; from float weights only
+    equalise: bool = False  # first finds factors of the channels that rounding harms least; ranges start anew
     validate_every: int = 5_000
     checkpoint_every: int = 2_000
 

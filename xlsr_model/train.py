@@ -115,7 +115,7 @@ def _begin(config: Config, patches: Patches) -> checkpoint.State:
         raise ValueError(f"{config.start}: is of {about['config']['network']}, the configuration says {config.network}")
     # The weights as training left them, not their average, so that the optimiser's moments fit: it then needs no second
     # warm-up. Another scale differs in its head alone, which starts anew.
-    known = source.weights if config.quantise else without_ranges(source.weights)
+    known = source.weights if config.quantise and not config.equalise else without_ranges(source.weights)
     fits = about["config"]["scale"] == config.scale
     weights |= {
         name: value for name, value in known.items() if fits or (name in weights and not name.startswith("head/"))
@@ -138,8 +138,6 @@ def _begin(config: Config, patches: Patches) -> checkpoint.State:
 def _equalising(config: Config, weights: Arrays, patches: Patches) -> Arrays:
     if not config.equalise:
         return {}
-    if has_ranges(weights):
-        raise ValueError(f"{config.start}: equalise is for float weights, these have ranges already")
     return equalising_factors(config.network, config.scale, weights, partial(_images, patches), seed=config.seed)
 
 

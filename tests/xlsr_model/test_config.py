@@ -36,6 +36,7 @@ def test_paper_configuration_is_the_recipe_of_the_paper():
         ('folders = ["a"]\nloss = "l1"', "loss: expected 'charbonnier' or 'psnr'"),
         ('folders = ["a"]\nsizes = [0.5, 1]', "sizes: expected factors between 0 and 1"),
         ('folders = ["a"]\nluma = 2', "luma: expected 0 <= luma <= 1"),
+        ('folders = ["a"]\nequalise = true', "equalise: is for a quantisation-aware run"),
         ("folders = ", "not TOML"),
     ],
 )
