@@ -17,9 +17,8 @@ from streamsr.sources.decode import display_matrix
 PICTURE_EVERY = 12
 """Every so many frames the colours are compared; timestamps on every frame."""
 
-COLOUR_LIMIT = 2.5
-"""Of 255, per channel, averaged over a film: wrong matrix or range is 5 and more, coding noise below 0.5, a
-small picture of nothing but combs 2."""
+COLOUR_LIMIT = 2.0
+"""Of 255, per channel, averaged over a film: wrong matrix or range is 5 and more, coding noise below 0.5."""
 
 ASPECT_LIMIT = 0.01
 """Relative change of the picture's shape: sides are rounded to whole, sometimes even, pixels."""
