@@ -55,13 +55,14 @@ def equalising_factors(
     fixed = {name: ops.convert_to_tensor(value) for name, value in weights.items()}
 
     def moved(logs: Mapping[str, Tensor], batch: tuple[Tensor, ...]) -> Tensor:
-        image, *rest = batch
-        noise = dict(zip([*(layer.name for layer in table), *(f"/{name}" for name in stored)], rest, strict=True))
+        image, *noise = batch
+        of_kernels = dict(zip([layer.name for layer in table], noise[: len(table)], strict=True))
+        of_stored = dict(zip(stored, noise[len(table) :], strict=True))
         of_weights, of_tensors = factors(network, scale, logs)
 
         def kernel(name: str, value: Tensor) -> Tensor:
             factor = of_weights[f"{name}/kernel"]
-            return value + noise[name] * (ops.max(ops.abs(value) * factor) / KERNEL_LEVELS) / factor
+            return value + of_kernels[name] * (ops.max(ops.abs(value) * factor) / KERNEL_LEVELS) / factor
 
         def activation(name: str, value: Tensor) -> Tensor:
             if name not in stored:
@@ -69,13 +70,13 @@ def equalising_factors(
             factor = ops.exp(of_tensors[name])
             lowest, highest = (ops.convert_to_tensor(ends) for ends in extremes[name])
             step = (ops.max(factor * highest) - ops.minimum(ops.min(factor * lowest), 0.0)) / LEVELS
-            return value + noise[f"/{name}"] * step / factor
+            return value + of_stored[name] * step / factor
 
         clean = clipped_relu(forward(network, scale, fixed, image))
         noisy = forward(network, scale, fixed, image, kernel_tap=kernel, activation_tap=activation)
         return ops.log(ops.mean(ops.square(clipped_relu(noisy) - clean)))
 
-    def noise(shape: tuple[int, ...]) -> np.ndarray:
+    def uniform(shape: tuple[int, ...]) -> np.ndarray:
         return rng.random(shape, np.float32) - np.float32(0.5)
 
     state = new_state(
@@ -84,8 +85,8 @@ def equalising_factors(
     gradient = value_and_gradient(moved)
     for step in range(steps):
         image = images(step)
-        kernels = [noise(layer.kernel_shape) for layer in table]
-        tensors = [noise((*image.shape[:3], len(extremes[name][0]))) for name in stored]
+        kernels = [uniform(layer.kernel_shape) for layer in table]
+        tensors = [uniform((*image.shape[:3], len(extremes[name][0]))) for name in stored]
         _, gradients = gradient(state.weights, (image, *kernels, *tensors))
         adam(state, flatten(gradients), learning_rate([(0, RATE), (steps, 0.0)], "linear", step))
     found, _ = factors(network, scale, {name: ops.convert_to_tensor(log) for name, log in state.weights.items()})

@@ -138,6 +138,7 @@ def _begin(config: Config, patches: Patches) -> checkpoint.State:
 def _equalising(config: Config, weights: Arrays, patches: Patches) -> Arrays:
     if not config.equalise:
         return {}
+    log.info("equalising the channels, in a minute or two")
     return equalising_factors(config.network, config.scale, weights, partial(_images, patches), seed=config.seed)
 
 

@@ -12,6 +12,7 @@ CODE = """
 import json
 import numpy as np
 from xlsr_model.config import Config
+from xlsr_model.equalise import equalising_factors
 from xlsr_model.network import initial_weights
 from xlsr_model.qat import with_ranges
 from xlsr_model.train import _make_gradient
@@ -28,6 +29,9 @@ for kind, values in {"float": weights, "aware": with_ranges("xlsr", 3, weights, 
     result[kind] = [loss, *(float(np.abs(gradients[name]).sum()) for name in names)]
     if kind == "aware":
         result["ranges"] = [float(gradients["range/concat"].sum()), float(gradients["kernel_range/merge"].sum())]
+image = lr.astype(np.float32) / 255
+factors = equalising_factors("xlsr", 3, weights, lambda step: image, steps=3)
+result["equalised"] = [float(factors[name].mean()) for name in ("stem/kernel", "merge/kernel", "side/bias")]
 print(json.dumps(result))
 """
 
@@ -54,3 +58,5 @@ def test_backend_agrees_with_tensorflow(backend, reference):
     # A value on the edge between two levels may fall to either side.
     assert theirs["aware"] == pytest.approx(reference["aware"], rel=0.05)
     assert theirs["ranges"] == pytest.approx(reference["ranges"], rel=0.2, abs=2e-3)
+    # Adam's first steps are as long where the gradient is next to nothing, whatever its sign.
+    assert theirs["equalised"] == pytest.approx(reference["equalised"], rel=0.01)
