@@ -31,7 +31,7 @@ for kind, values in {"float": weights, "aware": with_ranges("xlsr", 3, weights, 
         result["ranges"] = [float(gradients["range/concat"].sum()), float(gradients["kernel_range/merge"].sum())]
 image = lr.astype(np.float32) / 255
 factors = equalising_factors("xlsr", 3, weights, lambda step: image, steps=3)
-result["equalised"] = [float(factors[name].mean()) for name in ("stem/kernel", "merge/kernel", "side/bias")]
+result["equalised"] = [float(np.abs(np.log(factors[f"{name}/bias"])).max()) for name in ("stem", "merge", "side")]
 print(json.dumps(result))
 """
 
@@ -58,5 +58,4 @@ def test_backend_agrees_with_tensorflow(backend, reference):
     # A value on the edge between two levels may fall to either side.
     assert theirs["aware"] == pytest.approx(reference["aware"], rel=0.05)
     assert theirs["ranges"] == pytest.approx(reference["ranges"], rel=0.2, abs=2e-3)
-    # Adam's first steps are as long where the gradient is next to nothing, whatever its sign.
-    assert theirs["equalised"] == pytest.approx(reference["equalised"], rel=0.01)
+    assert theirs["equalised"] == pytest.approx(reference["equalised"], rel=0.05)  # the longest way of Adam's 3 steps
