@@ -13,11 +13,14 @@ import numpy as np
 
 from xlsr_model import checkpoint
 from xlsr_model.card import loss_against, make_card, measure, write_card
-from xlsr_model.data import load_pairs, split_held_out
+from xlsr_model.config import make_config
+from xlsr_model.data import Pair, load_pairs, pack, split_held_out
+from xlsr_model.evaluate import tflite
 from xlsr_model.export import export_float, export_uint8
 from xlsr_model.network import Arrays
 from xlsr_model.qat import has_ranges, without_ranges
 from xlsr_model.requantise import requantise_file
+from xlsr_model.train import as_video
 
 CALIBRATION_IMAGES = 40
 
@@ -34,9 +37,23 @@ def load_weights(file: Path, which: str) -> tuple[Arrays, dict[str, Any]]:
 
 def calibration_images(folders: Sequence[str], scale: int, *, held_out: int, count: int) -> list[np.ndarray]:
     """Low-resolution training pictures, evenly spread over all of them; never the held-out ones."""
+    return [pair.lr for pair in _calibration_pairs(folders, scale, held_out=held_out, count=count)]
+
+
+def _calibration_pairs(folders: Sequence[str], scale: int, *, held_out: int, count: int) -> list[Pair]:
     files, _ = split_held_out([Path(folder) for folder in folders], held_out)
-    spread = files[:: max(1, len(files) // count)][:count]
-    return [pair.lr for pair in load_pairs(spread, scale)]
+    return load_pairs(files[:: max(1, len(files) // count)][:count], scale)
+
+
+def _mean_error(file: Path, pairs: Sequence[Pair]) -> np.ndarray:
+    """Of each channel of the packed output [3*scale*scale], 1 being white: what its bias is to be lowered by.
+
+    Rounding shifts the mean of a tensor, and every later one with it (Nagel et al. 2019, "bias correction").
+    """
+    upscaler = tflite(file)
+    errors = [pack((upscaler.run(pair.lr).astype(np.float32) - pair.hr)[None], upscaler.scale) for pair in pairs]
+    mean: np.ndarray = np.mean([error.mean((0, 1, 2)) for error in errors], axis=0) / np.float32(255)
+    return mean
 
 
 def make_float(source: Path, file: Path, *, which: str, sets: Path | None) -> None:
@@ -61,11 +78,9 @@ def make_uint8(
     config = about["config"]
     network, scale = config["network"], config["scale"]
     aware = has_ranges(weights) and not per_channel
+    held_out = 0 if folders else config["held_out"]
     images = calibration_images(
-        folders or config["folders"],
-        scale,
-        held_out=0 if folders else config["held_out"],
-        count=2 if aware else CALIBRATION_IMAGES,
+        folders or config["folders"], scale, held_out=held_out, count=2 if aware else CALIBRATION_IMAGES
     )
     with TemporaryDirectory() as folder:
         target = Path(folder) / "template.tflite" if aware else file
@@ -80,6 +95,9 @@ def make_uint8(
         )
         if aware:
             requantise_file(target, weights, network, scale, file)
+            pairs = _calibration_pairs(folders or config["folders"], scale, held_out=held_out, count=CALIBRATION_IMAGES)
+            bias = weights["head/bias"] - _mean_error(file, as_video(make_config(config, str(source)), pairs))
+            requantise_file(target, weights | {"head/bias": bias}, network, scale, file)
     way = "quantisation-aware" if has_ranges(weights) else "post-training"
     _finish(file, about, f"uint8, {way}, {'per-channel' if per_channel else 'per-tensor'}", sets, twin)
 

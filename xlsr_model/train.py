@@ -48,12 +48,12 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
     run.mkdir(parents=True, exist_ok=True)
     file = run / CHECKPOINT
     training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
-    held_out = _as_video(config, load_pairs(validation, config.scale))
+    held_out = as_video(config, load_pairs(validation, config.scale))
     pairs = load_pairs(training, config.scale, smallest=config.patch)
     pairs += shrunk_pairs(pairs, config.scale, config.sizes, smallest=config.patch)
     pairs += drawn_pairs(config.graphics, config.scale, config.seed)
     patches = Patches(
-        _as_video(config, pairs),
+        as_video(config, pairs),
         config.scale,
         config.batch,
         config.patch,
@@ -89,7 +89,8 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
     return state
 
 
-def _as_video(config: Config, pairs: list[Pair]) -> list[Pair]:
+def as_video(config: Config, pairs: list[Pair]) -> list[Pair]:
+    """The pairs that a run trains on: degraded as video is, where it says so."""
     if not config.video:
         return pairs
     from xlsr_model.degrade import video_pairs  # imports PyAV, which training on pictures does without
