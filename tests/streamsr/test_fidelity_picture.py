@@ -84,15 +84,13 @@ def ramp(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("kind", "largest"), [("clean", 2), ("video", 3)])
-def test_a_smooth_gradient_of_10_bits_stays_without_bands(
-    tmp_path: Path, upscale: Command, kind: str, largest: int
-) -> None:
+@pytest.mark.parametrize("kind", ["clean", "video"])
+def test_a_smooth_gradient_of_10_bits_stays_without_bands(tmp_path: Path, upscale: Command, kind: str) -> None:
     film = ramp(tmp_path / "in.mkv")
     assert upscale(film, tmp_path / "out.mkv", "--codec", "ffv1", "--model", kind).status == 0
     luma = plane(first_frame(tmp_path / "out.mkv")).astype(int)[40:56, 30:-30]
     assert len(np.unique(luma)) >= 110, "8 bits would leave about 32 levels"
-    assert np.abs(np.diff(luma, axis=1)).max() <= largest, "a band would be a step of four levels"
+    assert np.abs(np.diff(luma, axis=1)).max() <= 2, "a band would be a step of four levels"
 
 
 def enlarged_rgb(deep: NDArray[np.uint16]) -> NDArray[np.uint16]:
