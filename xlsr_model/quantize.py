@@ -79,9 +79,8 @@ def make_uint8(
     network, scale = config["network"], config["scale"]
     aware = has_ranges(weights) and not per_channel
     held_out = 0 if folders else config["held_out"]
-    images = calibration_images(
-        folders or config["folders"], scale, held_out=held_out, count=2 if aware else CALIBRATION_IMAGES
-    )
+    pairs = _calibration_pairs(folders or config["folders"], scale, held_out=held_out, count=CALIBRATION_IMAGES)
+    images = [pair.lr for pair in pairs]
     with TemporaryDirectory() as folder:
         target = Path(folder) / "template.tflite" if aware else file
         export_uint8(
@@ -89,13 +88,12 @@ def make_uint8(
             scale,
             without_ranges(weights),
             target,
-            calibration=images,
+            calibration=images[:2] if aware else images,  # a template's ranges are written over
             per_channel=per_channel,
             clipped=config["clipped"],
         )
         if aware:
             requantise_file(target, weights, network, scale, file)
-            pairs = _calibration_pairs(folders or config["folders"], scale, held_out=held_out, count=CALIBRATION_IMAGES)
             bias = weights["head/bias"] - _mean_error(file, as_video(make_config(config, str(source)), pairs))
             requantise_file(target, weights | {"head/bias": bias}, network, scale, file)
     way = "quantisation-aware" if has_ranges(weights) else "post-training"
