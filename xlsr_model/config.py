@@ -55,8 +55,8 @@ class Config:
             raise ValueError(f"curve: expected 'linear' or 'cosine', got {self.curve!r}")
         if self.loss not in ("charbonnier", "psnr"):
             raise ValueError(f"loss: expected 'charbonnier' or 'psnr', got {self.loss!r}")
-        if self.equalise and not self.quantise:
-            raise ValueError("equalise: is for a quantisation-aware run, and quantise is false")
+        if self.equalise and not (self.quantise and self.start):
+            raise ValueError("equalise: is for a quantisation-aware run from a start; quantise or start is missing")
         if min(self.steps, self.batch, self.patch, self.validate_every, self.checkpoint_every) < 1:
             raise ValueError("steps, batch, patch, validate_every and checkpoint_every must be at least 1")
         if not all(0 < size < 1 for size in self.sizes):
