@@ -1,7 +1,8 @@
 """From a checkpoint to a .tflite file with its model card: float, or uint8 by one of three ways.
 
-A quantisation-aware checkpoint brings its own ranges; any other is quantised after training, with ranges from
-calibration pictures, per-tensor (what NPUs take) or per-channel (for CPUs).
+A quantisation-aware checkpoint brings its own ranges, and the mean error that rounding leaves is taken from the head's
+biases; any other is quantised after training, with ranges from calibration pictures, per-tensor (what NPUs take) or
+per-channel (for CPUs).
 """
 
 from collections.abc import Sequence
@@ -35,12 +36,8 @@ def load_weights(file: Path, which: str) -> tuple[Arrays, dict[str, Any]]:
     return weights, {**about, "held_out_psnr_rgb": round(float(state.best_psnr), 4)}
 
 
-def calibration_images(folders: Sequence[str], scale: int, *, held_out: int, count: int) -> list[np.ndarray]:
-    """Low-resolution training pictures, evenly spread over all of them; never the held-out ones."""
-    return [pair.lr for pair in _calibration_pairs(folders, scale, held_out=held_out, count=count)]
-
-
-def _calibration_pairs(folders: Sequence[str], scale: int, *, held_out: int, count: int) -> list[Pair]:
+def calibration_pairs(folders: Sequence[str], scale: int, *, held_out: int, count: int) -> list[Pair]:
+    """Training pictures, evenly spread over all of them; never the held-out ones."""
     files, _ = split_held_out([Path(folder) for folder in folders], held_out)
     return load_pairs(files[:: max(1, len(files) // count)][:count], scale)
 
@@ -79,7 +76,7 @@ def make_uint8(
     network, scale = config["network"], config["scale"]
     aware = has_ranges(weights) and not per_channel
     held_out = 0 if folders else config["held_out"]
-    pairs = _calibration_pairs(folders or config["folders"], scale, held_out=held_out, count=CALIBRATION_IMAGES)
+    pairs = calibration_pairs(folders or config["folders"], scale, held_out=held_out, count=CALIBRATION_IMAGES)
     images = [pair.lr for pair in pairs]
     with TemporaryDirectory() as folder:
         target = Path(folder) / "template.tflite" if aware else file

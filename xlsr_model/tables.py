@@ -10,7 +10,7 @@ from typing import Any
 
 from xlsr_model.card import measure
 from xlsr_model.export import export_float, export_uint8
-from xlsr_model.quantize import calibration_images, load_weights
+from xlsr_model.quantize import calibration_pairs, load_weights
 
 CALIBRATIONS = (2, 10, 40, 160)
 USUAL = 40
@@ -70,7 +70,8 @@ def _quantised(
 ) -> dict[str, dict[str, float]]:
     weights, about = load_weights(checkpoint, "best")
     config = about["config"]
-    images = calibration_images(folders, config["scale"], held_out=config["held_out"], count=count)
+    pairs = calibration_pairs(folders, config["scale"], held_out=config["held_out"], count=count)
+    images = [pair.lr for pair in pairs]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "uint8.tflite"
         export_uint8(
