@@ -1,5 +1,7 @@
 """The engine's code as a library for one instruction set."""
 
+import os
+
 import llvmlite.binding as llvm
 
 from streamsr.engines.fused.instructions import declarations
@@ -9,13 +11,21 @@ from streamsr.engines.fused.rows import walk
 from streamsr.errors import ModelError
 from streamsr.native import jit
 
+FORCED = "STREAMSR_FUSED"
+"""Environment variable: one kind of kernels instead of the fastest, or ``none``, for tests and reports of faults."""
+
 
 def host_isa() -> Isa:
-    """The kind of kernels this machine can run. Raises ModelError when there is none."""
+    """The kind of kernels to use: the one that FORCED names, else the fastest here. Raises ModelError without one."""
+    forced = os.environ.get(FORCED, "")
+    if forced == "none":
+        raise ModelError(f"switched off by {FORCED}={forced}")
     try:
-        isa = detect(llvm.get_host_cpu_features())
+        isa = detect(llvm.get_host_cpu_features(), forced)
     except RuntimeError as error:  # LLVM does not know this system
         raise ModelError(f"cannot tell what this processor can do ({error})") from error
+    if isa is None and forced:
+        raise ModelError(f"{FORCED}={forced}: no kind of kernels that this processor runs")
     if isa is None:
         raise ModelError("this processor has neither AVX512-VNNI nor AVX-VNNI")
     return isa

@@ -51,9 +51,12 @@ ARM_USDOT = Isa("arm-usdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod", "i8mm"), "us
 ARM_SDOT = Isa("arm-sdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod"), "sdot", "w", signed=True)
 
 
-def detect(features: Mapping[str, bool]) -> Isa | None:
+def detect(features: Mapping[str, bool], name: str = "") -> Isa | None:
     """The fastest kind that a CPU with these features (LLVM's names) can run, None if there is none.
+
+    With a ``name`` that kind, if the CPU can run it.
 
     The ARM kinds are never chosen: emulated, they give the right bytes, but no ARM processor has run them yet.
     """
-    return next((isa for isa in (AVX512, AVX) if all(features.get(need) for need in isa.needs)), None)
+    able = (isa for isa in (AVX512, AVX) if all(features.get(need) for need in isa.needs))
+    return next((isa for isa in able if name in ("", isa.name)), None)

@@ -12,16 +12,18 @@ import pytest
 
 from streamsr.engines import Tile
 from streamsr.engines.fused import FusedEngine, selftest
-from streamsr.engines.fused.compile import assembly, network_ir
+from streamsr.engines.fused.compile import assembly, host_isa, network_ir
 from streamsr.engines.fused.isa import ARM_SDOT, ARM_USDOT, AVX, AVX512, Isa, detect
 from streamsr.engines.fused.kernels import EARLY
 from streamsr.engines.fused.peak import Peak, macs
 from streamsr.errors import ModelError
 from streamsr.model import find_model
 from streamsr.native import cache
+from tests.streamsr.engines import no_fused_engine
 
 FEATURES = llvm.get_host_cpu_features()
-needs_vnni = pytest.mark.skipif(detect(FEATURES) is None, reason="this processor has no VNNI instructions")
+NONE = no_fused_engine()
+needs_vnni = pytest.mark.skipif(NONE is not None, reason=f"no fused engine here: {NONE}")
 MODEL = find_model("xlsr_x3_u8")
 
 
@@ -80,6 +82,16 @@ def test_avx_code_uses_nothing_of_avx512() -> None:
 def test_only_a_processor_with_every_feature_gets_code(has: set[str], chosen: Isa | None) -> None:
     features = dict.fromkeys({*AVX512.needs, *AVX.needs, *ARM_USDOT.needs}, False)
     assert detect(features | dict.fromkeys(has, True)) is chosen
+
+
+@pytest.mark.parametrize(("forced", "said"), [("none", "switched off"), ("avx9", "no kind of kernels that")])
+def test_the_kind_of_kernels_can_be_forced(monkeypatch: pytest.MonkeyPatch, forced: str, said: str) -> None:
+    monkeypatch.setenv("STREAMSR_FUSED", forced)
+    with pytest.raises(ModelError, match=said):
+        host_isa()
+    everything = dict.fromkeys({*AVX512.needs, *AVX.needs}, True)
+    assert [detect(everything, isa.name) for isa in (AVX512, AVX)] == [AVX512, AVX]
+    assert detect(dict.fromkeys(AVX.needs, True), AVX512.name) is None
 
 
 @needs_vnni

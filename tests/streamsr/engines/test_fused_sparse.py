@@ -10,17 +10,19 @@ from streamsr.engines import Image, Tile
 from streamsr.engines.fused import FusedEngine
 from streamsr.engines.fused.compile import library, network_ir
 from streamsr.engines.fused.graph import read_network
-from streamsr.engines.fused.isa import AVX, detect
+from streamsr.engines.fused.isa import AVX
 from streamsr.engines.fused.plan import plan
 from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.model import find_model
 from streamsr.region import CELL, Region
+from tests.streamsr.engines import no_fused_engine
 from xlsr_model import weights
 
 MODELS = [name for name in weights.names() if "_u8" in name]
 UNTOUCHED = 77
 FEATURES = llvm.get_host_cpu_features()
-pytestmark = pytest.mark.skipif(detect(FEATURES) is None, reason="this processor has no VNNI instructions")
+NONE = no_fused_engine()
+pytestmark = pytest.mark.skipif(NONE is not None, reason=f"no fused engine here: {NONE}")
 
 
 def noise(width: int, height: int) -> Image:
