@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from streamsr import __version__, cli_live
-from streamsr.cli_options import Address, Seconds, engine_options, metrics_shown, stats_written, write_text
+from streamsr.cli_options import Address, Seconds, engine_options, metrics_shown, stats_written, text_written
 from streamsr.errors import Cancelled, SinkError, StreamsrError
+from xlsr_model.files import protected
 
 if TYPE_CHECKING:
     from streamsr.checks import Check
@@ -202,11 +203,12 @@ def upscale(
         **asked,
     )
     pairs = _targets(inputs, output)
-    if cluster is not None and not options.dry_run:
-        from streamsr.cli_cluster import upscale_all
+    with protected(inputs):
+        if cluster is not None and not options.dry_run:
+            from streamsr.cli_cluster import upscale_all
 
-        return upscale_all(pairs, options, cluster, stats_json, metrics, _report)
-    return _upscale_all(pairs, options, stats_json, metrics)
+            return upscale_all(pairs, options, cluster, stats_json, metrics, _report)
+        return _upscale_all(pairs, options, stats_json, metrics)
 
 
 def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
@@ -334,11 +336,13 @@ def bench(clip: Path | None, model: str, json_file: Path | None) -> None:
     from streamsr.bench import measure
     from streamsr.model import find_model
 
-    report = measure(clip, model=find_model(model))
-    for line in report.lines():
-        click.echo(line)
-    if json_file is not None:
-        write_text(json_file, report.json())
+    with contextlib.ExitStack() as stack:
+        write = None if json_file is None else stack.enter_context(text_written(json_file))
+        report = measure(clip, model=find_model(model))
+        for line in report.lines():
+            click.echo(line)
+        if write is not None:
+            write(report.json())
 
 
 @cli.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamsr.errors import SinkError
+from xlsr_model.files import Output
 
 if TYPE_CHECKING:
     from streamsr.cluster import Progress
@@ -104,19 +105,22 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
-    """Write the numbers at the end, also of a run that failed."""
-
-    def write() -> None:
-        if path is not None:
-            write_text(path, json.dumps(record.snapshot().json(), indent=2))
-
-    try:
+    """Write the numbers at the end, also of a run that failed. Raises SinkError at once where that cannot be."""
+    if path is None:
         yield
-    except BaseException:
-        with contextlib.suppress(SinkError):  # what went wrong first is what is told
-            write()
-        raise
-    write()
+        return
+    with text_written(path) as write:
+
+        def numbers() -> None:
+            write(json.dumps(record.snapshot().json(), indent=2))
+
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(SinkError):  # what went wrong first is what is told
+                numbers()
+            raise
+        numbers()
 
 
 @contextlib.contextmanager
@@ -137,9 +141,58 @@ def metrics_shown(
         yield
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file. Raises SinkError."""
+LARGEST_NUMBERS = 16 << 20
+"""Bytes of a file of numbers; a long run's has some thousand."""
+
+NUMBERS = ({"frames", "seconds", "versions"}, {"machine", "stages", "command"})
+"""Entries that tell our files: of `streamsr.stats.Stats` and of `streamsr.bench.Report`."""
+
+
+@contextlib.contextmanager
+def text_written(path: Path) -> Iterator[Callable[[str], None]]:
+    """A file of numbers, checked before the work; what it yields writes it. Raises SinkError.
+
+    Replaces only files that this function made before, and empty ones. A pipe or terminal is written to as it is.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def write(text: str) -> None:
+            with _errors_of(path):
+                content = (text + "\n").encode()
+                if output is None:
+                    path.write_bytes(content)
+                else:
+                    output.write(content)
+                    output.publish()
+
+        with _errors_of(path):
+            output = None if _is_device(path) else stack.enter_context(Output(path, overwrite=_has_numbers(path)))
+        yield write
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        yield
+    except FileExistsError as error:
+        reason = "exists already and holds something else" if "--overwrite" in str(error.strerror) else error.strerror
+        raise SinkError(f"{path}: {reason}") from error
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _is_device(path: Path) -> bool:
+    """Whether bytes go through it to somebody. What stands in /dev may lead to a file, which the shell opened."""
+    return path.absolute().is_relative_to("/dev") or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def _has_numbers(path: Path) -> bool:
+    """Whether a file holds what a command wrote with ``--stats-json`` or ``--json``, or nothing."""
+    try:
+        if path.stat().st_size > LARGEST_NUMBERS:
+            return False
+        content = path.read_bytes()
+        found = json.loads(content) if content else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return not content or (isinstance(found, dict) and any(found.keys() >= keys for keys in NUMBERS))

@@ -241,7 +241,7 @@ class _Run:
                 made = self._farm.answer(ref)
                 frames = made.frames["out"]
                 folder = state.film.ledger.folder
-                state.film.ledger.finish(piece.number, frames=frames, made=folder / name, blake2b=made.blake2b)
+                state.film.finished(piece.number, frames=frames, made=folder / name, blake2b=made.blake2b)
             except Lost as lost:
                 self._again(state, piece, lost, stopping)
             except StreamsrError as error:

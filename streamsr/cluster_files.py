@@ -42,9 +42,12 @@ class Desk:
 
     def write(self, path: str, block: int, content: bytes) -> None:
         """Put a block into a file, which the first one makes."""
-        with open(path, "r+b" if block else "wb") as file:
+        flags = os.O_WRONLY | os.O_NOFOLLOW | (0 if block else os.O_CREAT | os.O_TRUNC)
+        with open(os.open(path, flags, 0o666), "wb") as file:
             file.seek(block * BLOCK)
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
     def report(self, key: str, frames: int) -> None:
         """So many frames of this work are done; 0 when it begins."""

@@ -9,7 +9,6 @@ from typing import Any
 from streamsr.cluster_files import sampled_digest
 from streamsr.frame import StreamInfo
 from streamsr.job import Options
-from streamsr.ledger import LEDGER
 from streamsr.model import ModelFile
 from streamsr.segmented import SegmentedFilm, engine_class, library_versions
 from streamsr.sinks.encode import Encoding
@@ -73,9 +72,7 @@ class Made:
 def film_work(film: SegmentedFilm, upscaler: Upscaler, options: Options, *, cores: int) -> FilmWork:
     """What a node must know of an entered film. Clears away what workers of an earlier run left in its folder."""
     o, model, folder = options, upscaler.model, film.ledger.folder.absolute()
-    for path in folder.iterdir():  # what workers of an earlier run left
-        if path.name != LEDGER and path not in [film.ledger.path(n) for n in film.ledger.finished]:
-            path.unlink(missing_ok=True)
+    film.ledger.sweep({film.ledger.path(number) for number in film.ledger.finished})
     beacon = f"here-{uuid.uuid4().hex}"
     (folder / beacon).touch()
     return FilmWork(

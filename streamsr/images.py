@@ -1,14 +1,15 @@
 """Still pictures: PNG, JPEG, WebP and their like, through OpenCV."""
 
-import contextlib
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from streamsr.engines import Image
 from streamsr.errors import SinkError, SourceError
+from streamsr.sources.media import watched
 from streamsr.upscaler import Upscaler, resized
+from xlsr_model.files import Output
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 JPEG_QUALITY = 95
@@ -53,45 +54,48 @@ def read_image(path: Path) -> tuple[Image, Image | None]:
     return np.ascontiguousarray(image[..., 2::-1], np.uint8), alpha
 
 
-def write_image(path: Path, rgb: Image, alpha: Image | None, *, overwrite: bool) -> None:
-    """Write a picture in the format of its suffix, through ``path`` + ``.part``. Raises SinkError."""
+def write_image(
+    path: Path,
+    rgb: Image,
+    alpha: Image | None,
+    *,
+    overwrite: bool,
+    unchanged: Callable[[], None] | None = None,
+) -> None:
+    """Write a picture in the format of its suffix; it appears when it is complete. Raises SinkError.
+
+    unchanged  called before it gets its name: raises when the picture it was made from is another by now
+    """
     import cv2  # as above
 
-    if path.exists() and not overwrite:
-        raise SinkError(f"{path}: exists already; --overwrite replaces it")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise SinkError(f"{path}: unknown kind of picture {path.suffix!r}; known: {' '.join(sorted(SUFFIXES))}")
     pixels = rgb[..., ::-1] if alpha is None or suffix not in WITH_ALPHA else np.dstack((rgb[..., ::-1], alpha))
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
-    part = path.with_name(path.name + ".part")
     try:
-        done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), quality)
-        if not done:
-            raise SinkError(f"{path}: the picture cannot be encoded")
-        with open(part, "wb") as file:
-            file.write(encoded.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with Output(path, overwrite=overwrite) as output:
+            done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), quality)
+            if not done:
+                raise SinkError(f"{path}: the picture cannot be encoded")
+            output.write(encoded.tobytes())
+            if unchanged is not None:
+                unchanged()
+            output.publish()
     except cv2.error as error:
         raise SinkError(f"{path}: the picture cannot be encoded ({error.err})") from error
     except OSError as error:
         raise SinkError(f"{path}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):  # a file where a directory is needed
-            part.unlink(missing_ok=True)
 
 
 def upscale_image(source: Path, target: Path, upscaler: Upscaler, *, overwrite: bool) -> None:
-    """Upscale one picture file. Transparency is resized beside the colours."""
-    if target.exists() and target.samefile(source):
-        raise SinkError(f"{target}: is the input")
-    rgb, alpha = read_image(source)
-    result = upscaler(rgb)
-    if alpha is not None:
-        height, width = result.shape[:2]
-        alpha = resized(alpha, (width, height))
-    write_image(target, result, alpha, overwrite=overwrite)
+    """Upscale one picture file. Transparency is resized beside the colours. Raises SourceError and SinkError."""
+    with watched(source) as unchanged:
+        rgb, alpha = read_image(source)
+        result = upscaler(rgb)
+        if alpha is not None:
+            height, width = result.shape[:2]
+            alpha = resized(alpha, (width, height))
+        write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
     for what in ("in", "out", "network"):
         upscaler.record.count(what)

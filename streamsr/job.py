@@ -1,6 +1,7 @@
 """Upscaling files: what was asked for becomes source, upscaler and sink."""
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from streamsr.sinks.containers import FORMATS, better_in_matroska, check_output
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
-from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, open_input
+from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, open_input, watched
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
@@ -97,8 +98,7 @@ class Job:
                 if o.strict:
                     raise SinkError(f"{target}: {container} cannot hold {missing}; a .mkv output would; "
                                     "refused by --strict")  # fmt: skip
-                begun = o.resume and Ledger.folder_of(better).exists()
-                if better.exists() and not begun:
+                if os.path.lexists(better) and not (o.resume and Ledger.begun(better)):
                     raise SinkError(f"{target}: {container} cannot hold {missing}, and {better} exists already; "
                                     "name a .mkv output")  # fmt: skip
                 log.warning("%s cannot hold %s: all goes into %s", container, missing, better)
@@ -129,6 +129,7 @@ class Job:
         if not o.resume or o.dry_run:
             check_output(target, overwrite=o.overwrite)
         with ExitStack() as stack:
+            unchanged = stack.enter_context(watched(source))
             film = stack.enter_context(self._source(source))
             info = film.info
             upscaler, size = self._fitting(film, source, target)
@@ -149,6 +150,7 @@ class Job:
                 copy_from=source,
                 begin=begin,
                 end=film.end,
+                unchanged=unchanged,
                 record=self.record,
             )
             stack.enter_context(sink)

@@ -2,21 +2,28 @@
 
 A folder beside the output, ``NAME.resume``, holds one file for each finished segment and ``ledger.jsonl``: the first
 line says what the job is, each further line that a segment is finished. A line is appended, and fsynced, only after
-its segment is on the disk under its final name; a last line that was torn is dropped.
+its segment is on the disk under its final name; a last line that was torn is dropped. The ledger itself appears with
+its first line whole, so that a folder without one is not ours, and nothing in it is touched.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+import re
+import stat
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from streamsr.errors import SinkError, SourceError
+from streamsr.errors import SinkError
+from xlsr_model.files import Input, is_unfinished, sync_folder, write_file
+
+log = logging.getLogger("streamsr")
 
 FORMAT = 1
 FOLDER_SUFFIX = ".resume"
@@ -32,12 +39,21 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def input_identity(path: Path) -> Settings:
-    """What a file is, by its contents: its name and dates may change. Raises SourceError."""
-    try:
-        return {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}") from error
+def input_identity(source: Input) -> Settings:
+    """What a file is, by its contents: its name and dates may change. Raises OSError, also when it changes just now."""
+    with open(source.fd, "rb", closefd=False) as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    source.check()
+    return {"bytes": source.size, "blake2b": digest}
+
+
+_OURS = re.compile(r"\d{6,}\.segment|\d{6,}\.[0-9a-f]{32}\.made|here-[0-9a-f]{32}", re.ASCII)
+"""Names of finished segments, of segments that a cluster's worker brings, of the file by which it knows the folder."""
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of this name in the folder of a ledger was made by a run that worked on it."""
+    return bool(_OURS.fullmatch(name)) or is_unfinished(name)
 
 
 class Ledger:
@@ -64,12 +80,7 @@ class Ledger:
 
     def __enter__(self) -> Self:
         try:
-            self.folder.mkdir(exist_ok=True)
-            self._file = open(self.folder / LEDGER, "a+b")
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise SinkError(f"{self.target}: another run is working on it") from None
+            self._file = self._opened()
             self._read(self._file)
         except OSError as error:
             self.__exit__(None, None, None)
@@ -79,31 +90,77 @@ class Ledger:
             raise
         return self
 
+    @staticmethod
+    def begun(target: Path) -> bool:
+        """Whether there is a ledger for this output."""
+        return os.path.lexists(Ledger.folder_of(target) / LEDGER)
+
+    def _opened(self) -> IO[bytes]:
+        """The ledger, made if there is none, and locked. Raises OSError, also for a folder that is not ours."""
+        made = True
+        try:
+            self.folder.mkdir()
+        except FileExistsError:
+            made = False
+        if not stat.S_ISDIR(os.lstat(self.folder).st_mode):
+            raise FileExistsError(errno.EEXIST, "is not a folder of unfinished work; move or delete it")
+        path = self.folder / LEDGER
+        while True:
+            if not os.path.lexists(path):
+                if others := [name for name in os.listdir(self.folder) if not is_ours(name)]:
+                    raise FileExistsError(
+                        errno.EEXIST, f"holds files that are not of unfinished work ({min(others)}); move or delete it"
+                    )
+                try:
+                    write_file(path, json.dumps(self._settings).encode() + b"\n")
+                except FileExistsError:  # another run was as fast
+                    pass
+                except OSError:
+                    if made:
+                        with suppress(OSError):
+                            self.folder.rmdir()
+                    raise
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = open(fd, "r+b", buffering=0)  # noqa: SIM115 - it is kept
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise FileExistsError(errno.EEXIST, f"holds a {LEDGER} that is none; move or delete it")
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise SinkError(f"{self.target}: another run is working on it") from None
+                # Whoever held the lock may have finished, and cleared the ledger away.
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(fd), os.lstat(path)):
+                        return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            with suppress(OSError):  # a line that the disk had no room for, which was said; a torn one is dropped
-                self._file.close()
+            self._file.close()
             self._file = None
 
     def _read(self, file: IO[bytes]) -> None:
-        file.seek(0)
         content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        file.truncate(len(whole))
         try:
             lines = [_object(line) for line in whole.splitlines()]
-        except ValueError:
-            raise SinkError(f"{self.folder / LEDGER}: damaged; delete {self.folder} to start again") from None
-        if not lines:
-            self._append(self._settings)
-            return
-        if differences := list(_differences(lines[0], self._settings)):
+            then = lines[0]
+            then["format"]
+        except (ValueError, LookupError):
+            reason = f"damaged, or not ours; move {self.folder} to start again"
+            raise SinkError(f"{self.folder / LEDGER}: {reason}") from None
+        if differences := list(_differences(then, self._settings)):
             raise SinkError(
                 f"{self.target}: cannot go on: {'; '.join(differences)}"
                 f" (run it as before, or delete {self.folder} to start again)"
             )
+        file.truncate(len(whole))
         for line in lines[1:]:
             if "joined" in line:
                 self.joined = line
@@ -114,7 +171,9 @@ class Ledger:
         """Whether a finished segment still is what it was: a power cut may have taken what the disk promised."""
         path = self.path(line["segment"])
         try:
-            return bool(path.stat().st_size == line["bytes"] and file_digest(path) == line["blake2b"])
+            status = os.lstat(path)
+            size = status.st_size if stat.S_ISREG(status.st_mode) else -1
+            return bool(size == line["bytes"] and file_digest(path) == line["blake2b"])
         except FileNotFoundError:
             return False
 
@@ -146,12 +205,10 @@ class Ledger:
             raise SinkError(f"{self.folder}: {error.strerror}") from error
         self.finished[segment] = line
 
-    def publish(self, joined: Path) -> None:
-        """Give the joined file the output's name. What it is stands in the ledger before that happens."""
+    def join(self, joined: Path) -> None:
+        """Record what the joined file is, before it gets the output's name."""
         try:
             self._append({"joined": file_digest(joined)})
-            os.replace(joined, self.target)
-            sync_folder(self.target.parent)
         except OSError as error:
             raise SinkError(f"{self.target}: {error.strerror}") from error
 
@@ -164,18 +221,39 @@ class Ledger:
             return False
 
     def clear(self) -> None:
-        """Remove the folder: the work is done. The ledger goes last, or what is left would look like new work."""
+        """Remove what is ours: the work is done. The ledger goes last, or what is left would look like new work."""
+        try:
+            self.sweep(())
+            (self.folder / LEDGER).unlink()
+            try:
+                self.folder.rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                log.warning("%s: kept, for it holds files that are not of this work", self.folder)
+        except OSError as error:
+            raise SinkError(f"{self.folder}: {error.strerror}") from error
+
+    def sweep(self, kept: Container[Path]) -> None:
+        """Remove all files of ours but the ledger and those ``kept``: workers of an earlier run left them."""
         for path in self.folder.iterdir():
-            if path.name != LEDGER:
-                path.unlink()
-        shutil.rmtree(self.folder)
+            if is_ours(path.name) and path not in kept:
+                with suppress(IsADirectoryError, PermissionError):  # a stranger's folder of such a name
+                    path.unlink(missing_ok=True)
 
     def _append(self, line: Mapping[str, Any]) -> None:
+        """Write a line whole and have it on the disk, or leave the ledger as it was."""
         assert self._file is not None
-        self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        sync_folder(self.folder)
+        end = os.fstat(self._file.fileno()).st_size
+        content = json.dumps(line).encode() + b"\n"
+        try:
+            if self._file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(end)
+            raise
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -190,15 +268,6 @@ def _object(line: bytes) -> dict[str, Any]:
     if "segment" in entry and not (entry.keys() >= {"frames", "bytes", "blake2b"} and entry["segment"] >= 0):
         raise ValueError(f"expected a finished segment, got {line[:40]!r}")
     return entry
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _differences(then: Settings, now: Settings, prefix: str = "") -> Iterator[str]:

@@ -80,13 +80,15 @@ def run_live(
         stack.enter_context(upscaler)
         size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         sinks: list[Sink] = []
-        if o.record is not None:
-            sinks.append(stack.enter_context(StreamSink(o.record, info, size, overwrite=o.overwrite, record=record)))
+        # Checked first, so that nothing is opened in vain; made last, when nothing else can fail.
+        recording = None if o.record is None else StreamSink(o.record, info, size, overwrite=o.overwrite, record=record)
         if o.publish is not None:
             sinks.append(stack.enter_context(_published(o.publish, info, size, record)))
         ends += [source, *sinks]
         previews += [stack.enter_context(preview) for preview in _previews(o, record, opened, ends)]
         sinks += previews
+        if recording is not None:
+            sinks.insert(0, stack.enter_context(recording))
         pipeline = stack.enter_context(Pipeline(source, upscaler, budget_s=o.budget_s if info.live else None))
         begun(upscaler)
         end_s = math.inf if o.duration_s is None else time.monotonic() + o.duration_s

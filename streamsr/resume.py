@@ -47,7 +47,7 @@ def upscale_resumable(film: SegmentedFilm, upscaler: Upscaler, *, record: Record
                         record=record,
                         progress=progress,
                     )
-                    film.ledger.finish(number, frames=frames)
+                    film.finished(number, frames=frames)
                 film.finish()
         except KeyboardInterrupt:
             raise Cancelled(f"stopped at once; {KEPT}") from None

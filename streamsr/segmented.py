@@ -1,6 +1,7 @@
 """A film made in segments, by whoever and in whatever order, and joined: what ``--resume`` and a cluster share."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -8,15 +9,16 @@ from typing import Self
 
 from streamsr.errors import SinkError
 from streamsr.frame import StreamInfo
-from streamsr.ledger import Ledger, input_identity
+from streamsr.ledger import Ledger, Settings, input_identity
 from streamsr.segments import join, plan
 from streamsr.sinks.containers import check_output
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import Span
-from streamsr.sources.media import MAX_PIXELS
+from streamsr.sources.media import MAX_PIXELS, source_errors
 from streamsr.stats import Recorder, versions
 from streamsr.upscaler import Upscaler
+from xlsr_model.files import Input, Output
 
 ENCODER_THREADS = 4
 """The encoder's bytes depend on their number, so it is not the machine's: the work may go on on another one."""
@@ -65,44 +67,30 @@ class SegmentedFilm:
         max_pixels: int = MAX_PIXELS,
         record: Recorder,
     ) -> None:
-        if target.exists() and target.samefile(source):
-            raise SinkError(f"{target}: is the input")
         self.source, self.target, self.info, self.encoding = source, target, info, encoding
         self.begin, self.end, self.interlaced, self.max_pixels = begin, end, interlaced, max_pixels
         self.size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         self.spans: list[Span] = []
         self.container = ""
         self._seconds, self._overwrite, self._strict, self._record = seconds, overwrite, strict, record
+        self._model, self._engine = upscaler.model.sha256, engine_class(upscaler.engine.name)
         self._stack = ExitStack()
-        self.ledger = Ledger(
-            target,
-            {
-                "input": input_identity(source),
-                "model": upscaler.model.sha256,
-                "engine": engine_class(upscaler.engine.name),
-                "size": list(self.size),
-                **{name: getattr(encoding, name) for name in ("codec", "crf", "preset")},
-                "encoder threads": encoding.threads,
-                "interlaced": interlaced,
-                "container": target.suffix.lower(),
-                "start": None if begin is None else str(begin),
-                "end": None if end is None else str(end),
-                "segment seconds": seconds,
-                "versions": library_versions(),
-            },
-        )
 
     def __enter__(self) -> Self:
-        if not self.ledger.folder.exists():
+        if not Ledger.begun(self.target):
             check_output(self.target, overwrite=self._overwrite)
         with ExitStack() as stack:
-            stack.enter_context(self.ledger)
+            with source_errors(self.source):
+                self._input = stack.enter_context(Input(self.source))
+                settings = self._settings()
+            self.ledger = stack.enter_context(Ledger(self.target, settings))
             if self.ledger.published:
                 self.ledger.clear()
                 return self
-            self.container = check_output(self.target, overwrite=self._overwrite)
-            self.spans = plan(self.source, begin=self.begin, end=self.end, seconds=self._seconds)
             try:
+                self.container = check_output(self.target, overwrite=self._overwrite)
+                self._output = stack.enter_context(self._claimed())
+                self.spans = plan(self.source, begin=self.begin, end=self.end, seconds=self._seconds)
                 with self._sink():
                     pass  # what the container cannot hold is said now, not after hours
             except SinkError:
@@ -111,6 +99,32 @@ class SegmentedFilm:
                 raise
             self._stack = stack.pop_all()
         return self
+
+    def _settings(self) -> Settings:
+        encoding = self.encoding
+        return {
+            "input": input_identity(self._input),
+            "model": self._model,
+            "engine": self._engine,
+            "size": list(self.size),
+            **{name: getattr(encoding, name) for name in ("codec", "crf", "preset")},
+            "encoder threads": encoding.threads,
+            "interlaced": self.interlaced,
+            "container": self.target.suffix.lower(),
+            "start": None if self.begin is None else str(self.begin),
+            "end": None if self.end is None else str(self.end),
+            "segment seconds": self._seconds,
+            "versions": library_versions(),
+        }
+
+    @contextmanager
+    def _claimed(self) -> Iterator[Output]:
+        """The output in the making, for as long as the work lasts: no other run may begin the same."""
+        try:
+            with Output(self.target, overwrite=self._overwrite) as output:
+                yield output
+        except OSError as error:
+            raise SinkError(f"{self.target}: {error.strerror}") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -132,6 +146,11 @@ class SegmentedFilm:
         """As the container counts them; None when it does not tell."""
         return None if self.info.frames is None else max(self.info.frames - self.frames_done, 0)
 
+    def finished(self, number: int, *, frames: int, made: Path | None = None, blake2b: str | None = None) -> None:
+        """Record a finished segment, as `Ledger.finish` does. Raises SourceError when the input was changed."""
+        self._unchanged()
+        self.ledger.finish(number, frames=frames, made=made, blake2b=blake2b)
+
     def finish(self) -> None:
         """Join the segments, which are all finished, into the output, and clear the ledger away."""
         if not self.spans:
@@ -139,24 +158,33 @@ class SegmentedFilm:
         with self._sink(quiet=True) as sink:
             paths = [self.ledger.path(number) for number in range(len(self.spans))]
             join(paths, sink, time_base=self.info.time_base)
-            sink.commit()
-        self.ledger.publish(sink.path)
+            sink.finish()
+            self.ledger.join(self._output.path)
+        try:
+            self._output.publish()
+        except OSError as error:
+            raise SinkError(f"{self.target}: {error.strerror}") from error
         self.ledger.clear()
+
+    def _unchanged(self) -> None:
+        with source_errors(self.source):
+            self._input.check()
 
     def _sink(self, *, quiet: bool = False) -> FileSink:
         return FileSink(
-            self.ledger.folder / f"joined{self.target.suffix}",
+            self.target,
             self.info,
             self.size,
             codec=self.encoding.codec,
             crf=self.encoding.crf,
             preset=self.encoding.preset,
             encoder_threads=self.encoding.threads,
-            overwrite=True,
             strict=self._strict,
             quiet=quiet,
             copy_from=self.source,
             begin=self.begin,
             end=self.end,
+            unchanged=self._unchanged,
+            output=self._output,
             record=self._record,
         )

@@ -9,12 +9,12 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import av
 from av.codec.context import Flags
@@ -31,6 +31,7 @@ from streamsr.sources.file import FileSource, Span
 from streamsr.sources.media import MAX_PIXELS, main_video, open_input
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
+from xlsr_model.files import Output
 
 SEGMENT_S = 10.0
 """Work lost at most to a kill, in seconds of film; shorter ones cost compression, each begins with a key frame."""
@@ -130,15 +131,15 @@ class SegmentSink:
     """Encodes frames into a segment file. See `streamsr.sinks.Sink` for the contract."""
 
     def __init__(self, path: Path, info: StreamInfo, size: tuple[int, int], encoding: Encoding, container: str) -> None:
-        self._path, self._part = path, path.with_suffix(".part")
+        self._path = path
         self._info, self._size, self._encoding = info, size, encoding
         self._headers = bool(av.format.ContainerFormat(container, "w").flags & _GLOBAL_HEADER)
-        self._file: IO[bytes] | None = None
+        self._stack = ExitStack()
         self._durations: dict[int, int] = {}
         self.frames = 0
 
     def __enter__(self) -> Self:
-        with self._errors():
+        with self._errors(), ExitStack() as stack:
             context = av.CodecContext.create(self._encoding.encoder, "w")
             assert isinstance(context, VideoCodecContext)
             context.options = self._encoding.options(self._info.hdr)
@@ -149,19 +150,18 @@ class SegmentSink:
                 context.framerate = self._info.rate.limit_denominator(1_000_000)
             context.open()
             self._context = context
-            self._file = open(self._part, "wb")
+            self._output = stack.enter_context(Output(self._path, overwrite=True))
+            self._file = stack.enter_context(open(self._output.fd, "wb", closefd=False))
             headers = bytes(context.extradata or b"")
             self._file.write(_MAGIC + struct.pack("<I", len(headers)) + headers)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            with suppress(OSError):  # the disk is full: that was said already, and the file goes
-                self._file.close()
-            self._file = None
-            self._part.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk is full: that was said already, and the file goes
+            self._stack.__exit__(kind, error, trace)
 
     def write(self, frame: Frame) -> None:
         picture = self._writer.of(frame)
@@ -173,18 +173,13 @@ class SegmentSink:
         self.frames += 1
 
     def commit(self) -> None:
-        assert self._file is not None
         with self._errors():
             if self.frames:
                 self._store(self._context.encode(None))
             self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
-            os.replace(self._part, self._path)
+            self._output.publish()
 
     def _store(self, packets: "Sequence[Packet[Any]]") -> None:
-        assert self._file is not None
         for packet in packets:
             assert packet.pts is not None
             duration = self._durations.pop(packet.pts, 0)
@@ -236,16 +231,23 @@ def _packets(
 ) -> Iterator[tuple[int, int, int, bytes]]:
     """(pts, duration, key, bytes) of a segment file's packets; without ``contents`` the bytes are empty."""
     with open(path, "rb") as file:
+        left = os.fstat(file.fileno()).st_size
+
+        def take(size: int, *, skip: bool = False) -> bytes:
+            nonlocal left
+            left -= size
+            if left < 0:
+                raise SinkError(f"{path}: ends in the middle; delete it to have it made again")
+            if skip:
+                file.seek(size, os.SEEK_CUR)
+            return b"" if skip else file.read(size)
+
         if file.read(len(_MAGIC)) != _MAGIC:
             raise SinkError(f"{path}: not a segment of this version")
-        size = struct.unpack("<I", file.read(4))[0]
-        written = file.read(size)
+        left -= len(_MAGIC)
+        written = take(struct.unpack("<I", take(4))[0])
         if headers is not None and written != headers:
             raise SinkError(f"{path}: was made by an encoder with other settings")
-        while head := file.read(_PACKET.size):
-            pts, duration, key, size = _PACKET.unpack(head)
-            if contents:
-                yield pts, duration, key, file.read(size)
-            else:
-                file.seek(size, os.SEEK_CUR)
-                yield pts, duration, key, b""
+        while left:
+            pts, duration, key, size = _PACKET.unpack(take(_PACKET.size))
+            yield pts, duration, key, take(size, skip=not contents)

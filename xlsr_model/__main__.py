@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from xlsr_model.files import write_file
+
 # Everything that imports Keras or TensorFlow is imported inside the command that needs it: help must stay fast,
 # and evaluation must work without them.
 FILE = click.Path(path_type=Path)
@@ -107,7 +109,7 @@ def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) 
         print(f"{name:24} Y {y}   RGB {rgb}")
     if json_file:
         about = {"model": model, "scale": upscaler.scale, "data": data.name}
-        json_file.write_text(json.dumps(about | result, indent=1) + "\n", encoding="utf-8")
+        write_file(json_file, (json.dumps(about | result, indent=1) + "\n").encode(), overwrite=True)
 
 
 @app.command()
@@ -136,7 +138,7 @@ def tables(runs: Path, sets: Path, output: Path) -> None:
     _tensorflow()
     from xlsr_model.tables import measure_tables
 
-    output.write_text(json.dumps(measure_tables(runs, sets), indent=1) + "\n", encoding="utf-8")
+    write_file(output, (json.dumps(measure_tables(runs, sets), indent=1) + "\n").encode(), overwrite=True)
     print(output)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ai_edge_litert.interpreter import Interpreter
 
 from xlsr_model.evaluate import evaluate_folder, tflite
+from xlsr_model.files import write_file
 from xlsr_model.network import macs_per_pixel, parameter_count
 
 
@@ -69,4 +70,4 @@ def read_card(model: Path) -> dict[str, Any]:
 
 
 def write_card(model: Path, card: dict[str, Any]) -> None:
-    model.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_file(model.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode(), overwrite=True)

@@ -4,7 +4,6 @@ Written beside its name first and renamed, so that a kill or a full disk leaves 
 """
 
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_model.files import Output
 from xlsr_model.network import Arrays
 
 
@@ -70,15 +70,10 @@ def save(file: Path, state: State, about: dict[str, Any]) -> None:
     }
     text = json.dumps({"shapes": state.shapes, "numbers": numbers, "history": state.history, "about": about})
     vectors = {name: getattr(state, name) for name in _VECTORS}
-    part = file.with_name(file.name + ".part")
-    try:
-        with part.open("wb") as stream:
+    with Output(file, overwrite=True) as output:
+        with open(output.fd, "wb", closefd=False) as stream:
             np.savez_compressed(stream, meta=np.array(text), **vectors)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+        output.publish()
 
 
 def load(file: Path) -> tuple[State, dict[str, Any]]:

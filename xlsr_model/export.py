@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_model.files import write_file
 from xlsr_model.network import CLIP_AT, NETWORKS, Arrays, check_weights
 from xlsr_model.requantise import pin_output
 
@@ -45,7 +46,7 @@ def keras_model(network: str, scale: int, weights: Arrays, *, clipped: bool = Tr
 
 
 def export_float(network: str, scale: int, weights: Arrays, file: Path, *, clipped: bool = True) -> None:
-    _write(file, _converter(network, scale, weights, clipped).convert())
+    write_file(file, _converter(network, scale, weights, clipped).convert(), overwrite=True)
 
 
 def export_uint8(
@@ -81,7 +82,7 @@ def export_uint8(
         # It asks for input statistics that only its old quantiser used.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
         content = converter.convert()
-    _write(file, pin_output(content) if clipped else content)
+    write_file(file, pin_output(content) if clipped else content, overwrite=True)
 
 
 def _converter(network: str, scale: int, weights: Arrays, clipped: bool) -> Any:
@@ -89,12 +90,3 @@ def _converter(network: str, scale: int, weights: Arrays, clipped: bool) -> Any:
     import tensorflow as tf
 
     return tf.lite.TFLiteConverter.from_keras_model(keras_model(network, scale, weights, clipped=clipped))
-
-
-def _write(file: Path, content: bytes) -> None:
-    part = file.with_name(file.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 Everything between the two markers is overwritten; what stands around them is written by people.
 """
 
+import io
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ from xlsr_model import weights
 from xlsr_model.card import measure
 from xlsr_model.data import find_images, load_pairs
 from xlsr_model.evaluate import bicubic, evaluate, tflite
+from xlsr_model.files import write_file
 from xlsr_model.network import NETWORKS, macs_per_pixel, parameter_count
 from xlsr_model.tables import calibration_table, networks_table
 
@@ -56,7 +58,7 @@ def write_report(sets: Path, document: Path) -> None:
         ]
     )
     before, after = text.split(START)[0], text.split(END)[1]
-    document.write_text(f"{before}{START}\n{part}\n{END}{after}", encoding="utf-8")
+    write_file(document, f"{before}{START}\n{part}\n{END}{after}".encode(), overwrite=True)
 
 
 def _shipped_table(sets: Path) -> str:
@@ -180,8 +182,10 @@ def _curve(file: Path) -> str:
     axes.set(xlabel="step", ylabel="held-out RGB PSNR, dB")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(file, dpi=110, bbox_inches="tight")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110, bbox_inches="tight")
     pyplot.close(figure)
+    write_file(file, picture.getvalue(), overwrite=True)
     return f"### Training\n\n![held-out PSNR against steps](images/{file.name})"
 
 
@@ -203,7 +207,7 @@ def _crops(file: Path) -> str:
     lr = imresize(hr, Fraction(1, 3))
     parts = [imresize(lr, 3), tflite(weights.path(weights.default(3))).run(lr), hr]
     crops = [cv2.resize(part[40:200, 225:435], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for part in parts]
-    cv2.imwrite(str(file), np.hstack(crops)[..., ::-1])
+    write_file(file, cv2.imencode(".png", np.hstack(crops)[..., ::-1])[1].tobytes(), overwrite=True)
     caption = "bicubic, ours (uint8), original; Big Buck Bunny, (c) Blender Foundation, CC BY 3.0"
     return f"### Crops\n\n![{caption}](images/{file.name})\n\n{caption[0].upper()}{caption[1:]}."
 

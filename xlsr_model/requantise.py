@@ -12,6 +12,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from xlsr_model.files import write_file
 from xlsr_model.network import CLIP_AT, Arrays, layers
 from xlsr_model.qat import Scale, activation_scales, kernel_step
 
@@ -122,9 +123,4 @@ def _layer_name(tensor_name: str, known: dict[str, Any]) -> str:
 
 
 def requantise_file(template: Path, weights: Arrays, network: str, scale: int, file: Path) -> None:
-    part = file.with_name(file.name + ".part")
-    try:
-        part.write_bytes(requantise(template.read_bytes(), weights, network, scale))
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(file, requantise(template.read_bytes(), weights, network, scale), overwrite=True)

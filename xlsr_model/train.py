@@ -1,6 +1,7 @@
 """The training loop. The optimiser works in NumPy on one vector, so only the gradient depends on the Keras backend."""
 
 import csv
+import io
 import logging
 import signal
 import time
@@ -18,6 +19,7 @@ from xlsr_model import checkpoint
 from xlsr_model.config import Config, config_dict, make_config
 from xlsr_model.data import Pair, Patches, load_pairs, shrunk_pairs, split_held_out, unpack
 from xlsr_model.equalise import equalising_factors
+from xlsr_model.files import write_file
 from xlsr_model.forward import clipped_relu, forward
 from xlsr_model.gradient import value_and_gradient
 from xlsr_model.graphics import drawn_pairs
@@ -241,10 +243,11 @@ def _note(state: checkpoint.State, config: Config, seconds_per_step: float) -> N
 
 def _save(run: Path, state: checkpoint.State, about: dict[str, Any]) -> None:
     checkpoint.save(run / CHECKPOINT, state, about)
-    with (run / HISTORY).open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, ["step", "loss", "rate", "psnr"])
-        writer.writeheader()
-        writer.writerows(state.history)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, ["step", "loss", "rate", "psnr"])
+    writer.writeheader()
+    writer.writerows(state.history)
+    write_file(run / HISTORY, table.getvalue().encode(), overwrite=True)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def check_output(path: Path, *, overwrite: bool) -> str:
         raise SinkError(f"{path}: unknown kind of video file {path.suffix!r}; known: {' '.join(FORMATS)}")
     if path.is_dir():
         raise SinkError(f"{path}: is a directory")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:  # a link to nothing is somebody's too
         raise SinkError(f"{path}: exists already; --overwrite replaces it")
     if not path.parent.is_dir():
         raise SinkError(f"{path}: there is no directory {path.parent}")

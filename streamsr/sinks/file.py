@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,28 +21,31 @@ from streamsr.sinks.containers import PLAIN, check_output
 from streamsr.sinks.copy import StreamCopy
 from streamsr.sinks.encode import Encoding, canonical_name
 from streamsr.sinks.muxer import muxer_options
+from streamsr.sources.media import watched
 from streamsr.stats import Recorder
+from xlsr_model.files import Output
 
 log = logging.getLogger("streamsr")
-
-PARTIAL_SUFFIX = ".part"
 
 LEAST_BYTES = 4096
 """Room on the disk without which nothing is begun: FFmpeg leaves a file open whose very header does not fit."""
 
 
 class FileSink:
-    """Encodes frames into ``path`` through ``path`` + ``.part``. See `streamsr.sinks.Sink` for the contract.
+    """Encodes frames into a new file that gets the name ``path``. See `streamsr.sinks.Sink` for the contract.
 
     info       of the source; time base, pixel aspect, rotation and colours carry over
     size       (width, height) of the frames that will come
     copy_from  file whose other streams, chapters and metadata are carried over
     begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero, also for the frames
+    unchanged  called now and then: raises when the input is not what it was, and nothing is published. By default
+               ``copy_from`` must stay as it is now
+    output     the file in the making, entered by the caller, who leaves it and publishes it after `finish`
     quiet      do not say again what the output cannot hold
     strict     refuse an output that cannot hold everything of ``copy_from`` as it is
     codec, crf, preset, encoder_threads  see `streamsr.sinks.encode.Encoding`
 
-    Constructing it checks what can be checked without writing; entering creates the partial file.
+    Constructing it checks what can be checked without writing; entering creates the unfinished file.
     """
 
     def __init__(
@@ -60,18 +64,20 @@ class FileSink:
         copy_from: str | os.PathLike[str] | None = None,
         begin: Fraction | None = None,
         end: Fraction | None = None,
+        unchanged: Callable[[], None] | None = None,
+        output: Output | None = None,
         record: Recorder | None = None,
     ) -> None:
         self.path = Path(path)
         self._encoding = Encoding(codec, crf, preset, encoder_threads)
-        self._container_format = check_output(self.path, overwrite=overwrite)
-        if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
-            raise SinkError(f"{self.path}: is the input")
-        self._info, self._size, self._overwrite, self._strict = info, size, overwrite, strict
-        self._quiet = quiet
+        self._container_format = check_output(self.path, overwrite=overwrite or output is not None)
+        self._info, self._size, self._strict = info, size, strict
+        self._quiet, self._unchanged = quiet, unchanged
+        self._file = output or Output(self.path, overwrite=overwrite)
+        self._file_is_ours = output is None
+        self._stack = contextlib.ExitStack()
         self._copy_from, self._begin, self._end = copy_from, begin, end
         self._record = record or Recorder()
-        self._part = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
         self._output: OutputContainer | None = None
         self._copy: StreamCopy | None = None
         self._durations: dict[int, int] = {}
@@ -83,13 +89,18 @@ class FileSink:
     def __enter__(self) -> Self:
         try:
             if self._copy_from is not None:
+                if self._unchanged is None:
+                    self._unchanged = self._stack.enter_context(watched(self._copy_from))
                 self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet)
+                self._stack.enter_context(self._copy)
                 self.zero = self._copy.zero
             source = self._copy.input if self._copy is not None else None
             options = muxer_options(self._container_format, self._info.time_base, source)
-            with open(self._part, "wb") as trial:
-                trial.write(bytes(LEAST_BYTES))
-            self._output = av.open(str(self._part), "w", format=self._container_format, container_options=options)
+            if self._file_is_ours:
+                self._stack.enter_context(self._file)
+            self._file.write(bytes(LEAST_BYTES))
+            path = str(self._file.path)
+            self._output = av.open(path, "w", format=self._container_format, container_options=options)
             self.lost = self._encoding.lost(self._info)
             if self._info.display_matrix is not None and self._container_format in PLAIN:
                 self.lost.append(f"{self._container_format} cannot say that the picture is to be turned")
@@ -104,10 +115,10 @@ class FileSink:
                 self._stream = self._add_video()
             self._output.start_encoding()
         except (FFmpegError, OSError) as error:
-            self._discard()
+            self._close()
             raise SinkError(f"{self.path}: {_reason(error)}") from error
         except BaseException:
-            self._discard()
+            self._close()
             raise
         return self
 
@@ -130,6 +141,8 @@ class FileSink:
         return stream
 
     def write(self, frame: Frame) -> None:
+        if self._unchanged is not None:
+            self._unchanged()
         height, width = frame.rgb.shape[:2]
         if (width, height) != self._size:
             raise ValueError(f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}")
@@ -171,9 +184,9 @@ class FileSink:
         """
         assert self._output is not None
         packet.stream = self._stream
-        if self._copy is not None and packet.dts is not None:
-            self._copy.until(packet.dts * packet.time_base, self._output)
         with self._errors():
+            if self._copy is not None and packet.dts is not None:
+                self._copy.until(packet.dts * packet.time_base, self._output)
             self._output.mux_one(packet)
 
     @property
@@ -183,6 +196,12 @@ class FileSink:
 
     def commit(self, *, whole: bool = True) -> None:
         """Make the result final. Not ``whole``: what accompanies the picture ends with the last frame written."""
+        self.finish(whole=whole)
+        with self._errors():
+            self._file.publish()
+
+    def finish(self, *, whole: bool = True) -> None:
+        """Complete the file, so that it can be published: as `commit`, but for its name."""
         if self._output is None:
             raise ValueError("commit() outside the with block, or a second time")
         with self._record.stage("encode"), self._errors():
@@ -190,57 +209,30 @@ class FileSink:
             if self._copy is not None:
                 self._copy.until(None if whole else self._last_s, self._output)
             output, self._output = self._output, None
-            try:
-                output.close()
-            except BaseException:
-                self._discard()
-                raise
-        try:
-            _sync(self._part)
-            if not self._overwrite and self.path.exists():
-                raise SinkError(f"{self.path}: appeared meanwhile; not overwritten")
-            os.replace(self._part, self.path)
-        except OSError as error:
-            self._discard()
-            raise SinkError(f"{self.path}: {error.strerror}") from error
-        except SinkError:
-            self._discard()
-            raise
+            output.close()
+        if self._unchanged is not None:
+            self._unchanged()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._output is not None:
-            self._discard()
-        if self._copy is not None:
-            self._copy.__exit__(kind, error, trace)
-            self._copy = None
+        self._close()
 
-    def _discard(self) -> None:
+    def _close(self) -> None:
         output, self._output = self._output, None
         if output is not None:
             with contextlib.suppress(FFmpegError, OSError):  # the file goes anyway
                 output.close()
-        if self._copy is not None:
-            self._copy.__exit__(None, None, None)
-            self._copy = None
-        self._part.unlink(missing_ok=True)
+        self._copy = None
+        with contextlib.suppress(OSError):  # a disk that cannot even remove: another error is on its way
+            self._stack.close()
 
     @contextlib.contextmanager
     def _errors(self):  # type: ignore[no-untyped-def]  # a plain context manager
         try:
             yield
-        except FFmpegError as error:
+        except (FFmpegError, OSError) as error:
             raise SinkError(f"{self.path}: {_reason(error)}") from error
-
-
-def _sync(path: Path) -> None:
-    """Have the bytes on the disk before the name says that they are there."""
-    fd = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _reason(error: FFmpegError | OSError) -> str:

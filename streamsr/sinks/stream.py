@@ -15,6 +15,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.pixels import FrameWriter
 from streamsr.stats import Recorder
+from xlsr_model.files import Output
 
 FILES = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}
 
@@ -36,8 +37,9 @@ class StreamSink:
     target  a .mkv, .mp4 or .ts file; or a binary stream, which stays the caller's and gets NUT
     info    of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames that will come
 
-    The encoder holds no frame back. A recording is under its final name from the start and playable at every moment,
-    also after a power cut: live pictures do not come again. One without any frame is removed.
+    The encoder holds no frame back. A recording gets its name with its first frame, and is playable from then on at
+    every moment, also when this process is killed: live pictures do not come again. (A power cut may take what the
+    system had not yet written, half a minute usually.) Without a frame there is none, and an old one stays.
     """
 
     def __init__(
@@ -53,11 +55,11 @@ class StreamSink:
     ) -> None:
         self._target: str | IO[bytes]
         if isinstance(target, str | os.PathLike):
-            self._file: Path | None = Path(target)
-            self._format = _checked(self._file, overwrite=overwrite)
+            self._format = _checked(Path(target), overwrite=overwrite)
             self._target = self.name = str(target)
+            self._making: Output | None = Output(target, overwrite=overwrite)
         else:
-            self._file, self._format, self._target, self.name = None, "nut", target, "stream"
+            self._making, self._format, self._target, self.name = None, "nut", target, "stream"
         self._info, self._size = info, size
         self._crf, self._preset = crf, preset
         self._record = record or Recorder()
@@ -70,6 +72,8 @@ class StreamSink:
         if self._output is not None:
             return self
         try:
+            if self._making is not None:
+                self._target = str(self._making.__enter__().path)
             self._output = av.open(self._target, "w", format=self._format, options=OPTIONS.get(self._format, {}))
             self._stream = self._add_video(self._output)
             self._output.start_encoding()
@@ -106,6 +110,8 @@ class StreamSink:
         self._last = picture.pts
         with self._record.stage("encode"), self._errors():
             self._output.mux(self._stream.encode(picture))
+            if self._making is not None and not self._making.published:
+                self._making.publish()
         self.frames += 1
 
     def commit(self) -> None:
@@ -113,17 +119,16 @@ class StreamSink:
             raise ValueError("commit() outside the with block, or a second time")
         with self._errors():
             self._finish()
+            if self._making is not None:
+                os.fsync(self._making.fd)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._output is None:
-            return
-        with contextlib.suppress(FFmpegError, OSError):  # another error is on its way, or the viewer is gone
-            self._finish()
+        if self._output is not None:
+            with contextlib.suppress(FFmpegError, OSError):  # another error is on its way, or the viewer is gone
+                self._finish()
         self._close()
-        if self._file is not None and not self.frames:
-            self._file.unlink(missing_ok=True)
 
     def _finish(self) -> None:
         """Write what the encoder holds, and the container's end."""
@@ -138,6 +143,9 @@ class StreamSink:
         if output is not None:
             with contextlib.suppress(FFmpegError, OSError):
                 output.close()
+        if self._making is not None:
+            with contextlib.suppress(OSError):  # a disk that cannot even remove: another error is on its way
+                self._making.__exit__(None, None, None)
 
     @contextlib.contextmanager
     def _errors(self):  # type: ignore[no-untyped-def]  # a plain context manager
@@ -151,7 +159,7 @@ def _checked(path: Path, *, overwrite: bool) -> str:
     """The format of a recording. Raises SinkError when it cannot be made there."""
     if path.suffix.lower() not in FILES:
         raise SinkError(f"{path}: unknown kind of recording {path.suffix!r}; known: {' '.join(FILES)}")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise SinkError(f"{path}: exists already; --overwrite replaces it")
     if not path.parent.is_dir():
         raise SinkError(f"{path}: there is no directory {path.parent}")

@@ -1,6 +1,7 @@
 """A window with the upscaled picture, through OpenCV."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from streamsr.images import write_image
 from streamsr.sinks.preview import Overlay, has_display
 from streamsr.stats import Recorder
 from streamsr.upscaler import resized
+
+log = logging.getLogger("streamsr")
 
 TITLE = "streamsr"
 FIRST_SIZE = 1280, 720
@@ -142,7 +145,10 @@ class WindowSink:
         if self._view.snapshot:
             self._view = replace(self._view, snapshot=False)
             name = self._folder / f"streamsr-{time.strftime('%Y%m%d-%H%M%S')}-{self._frame.index}.png"
-            write_image(name, self._frame.rgb, None, overwrite=True)
+            try:
+                write_image(name, self._frame.rgb, None, overwrite=False)
+            except SinkError as error:  # a full disk must not end what is shown and recorded
+                log.warning("%s", error)
 
     def commit(self) -> None: ...
 

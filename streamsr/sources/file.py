@@ -23,6 +23,7 @@ from streamsr.sources.decode import decoded, display_matrix
 from streamsr.sources.deinterlace import CHOICES, Deinterlacer
 from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
 from streamsr.stats import Recorder
+from xlsr_model.files import protected
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class FileSource:
             self._container.close()
             self._container = None
             raise
+        self._protected = protected([self.path] if self._opens is None else [])
+        self._protected.__enter__()
         return self
 
     def _prepare(self, container: InputContainer) -> None:
@@ -178,6 +181,7 @@ class FileSource:
             self._first = None
             self._container.close()
             self._container = None
+            self._protected.__exit__(None, None, None)
 
     def __iter__(self) -> Iterator[Frame]:
         info = self.info

@@ -1,7 +1,9 @@
 """Opening a media file without trusting it, and finding the film in it."""
 
+import contextlib
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +13,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
+from xlsr_model.files import Input
 
 MAX_PIXELS = 1 << 26
 """8192 x 8192. A header may claim any size; memory is asked for what it claims."""
@@ -26,6 +29,29 @@ NO_FILMS = {"tty": "text", "concat": "a play list", "hls": "a play list", "dash"
 """Formats that are read as ANSI art, or that name other files to open."""
 
 
+@contextlib.contextmanager
+def source_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system says of reading ``path`` is a SourceError."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def watched(path: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
+    """Within it no output may take the place of this file; what it yields raises SourceError when it was changed."""
+    with contextlib.ExitStack() as stack:
+        with source_errors(path):
+            original = stack.enter_context(Input(path))
+
+        def unchanged() -> None:
+            with source_errors(path):
+                original.check()
+
+        yield unchanged
+
+
 def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None) -> InputContainer:
     """Open a local media file for reading. Raises SourceError with the reason in words.
 
@@ -35,8 +61,12 @@ def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] |
     try:
         if reader is None and file.is_dir():
             raise SourceError(f"{file}: is a directory")
-        if reader is None and file.stat().st_size == 0 and file.is_file():
-            raise SourceError(f"{file}: the file is empty")
+        if reader is None:
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe: opening it would wait, and it cannot be read twice
+                raise SourceError(f"{file}: is not a file that can be read twice; save it to a disk first")
+            if status.st_size == 0:
+                raise SourceError(f"{file}: the file is empty")
         # A local file may not make FFmpeg fetch anything from elsewhere.
         options = {"protocol_whitelist": "file"}
         container = av.open(reader() if reader else str(file), "r", options=options, metadata_errors="replace")

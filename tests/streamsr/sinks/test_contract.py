@@ -130,8 +130,9 @@ def test_wrong_arguments_are_value_errors(tmp_path: Path, codec: str, how: dict[
 
 def test_the_input_cannot_be_the_output(tmp_path: Path) -> None:
     path = make_video(tmp_path / "in.mp4")
-    with pytest.raises(SinkError, match="is the input"):
-        FileSink(path, INFO, (64, 48), overwrite=True, copy_from=path)
+    sink = FileSink(path, INFO, (64, 48), overwrite=True, copy_from=path)
+    with pytest.raises(SinkError, match="is the input"), sink:
+        pass
 
 
 @pytest.mark.parametrize(

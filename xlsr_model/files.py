@@ -1,0 +1,333 @@
+"""Files read and written so that nothing of anybody else is harmed. Standard library only.
+
+Every file that this project writes is an `Output`: a new file with a name of its own beside the target, which takes the
+target's name when it is complete. Every file that is read for longer than a moment is an `Input`. What they refuse
+is an OSError whose ``strerror`` says why in words.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from hashlib import blake2s
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+SUFFIX = ".part"
+NAME_BYTES = 255
+"""Longest name of a file in nearly all file systems."""
+
+TOKEN_BYTES, CHECK_BYTES = 6, 4
+LOCK_S = 5.0
+"""Longest wait for another process that is looking around in the same folder, which takes it a millisecond."""
+
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}
+"""What file systems answer that cannot sync a folder; a disk that fails answers otherwise."""
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+
+_reading: dict[tuple[int, int], int] = {}
+"""Device and inode of every file that is protected now, and how often."""
+
+
+@contextlib.contextmanager
+def protected(paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
+    """Within it no `Output` of this process takes the place of any of these files, whatever its name."""
+    keys = []
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):  # missing: whoever opens it will say so
+            keys.append(_key(os.stat(path)))
+    _protect(keys, +1)
+    try:
+        yield
+    finally:
+        _protect(keys, -1)
+
+
+def _protect(keys: Iterable[tuple[int, int]], by: int) -> None:
+    for key in keys:
+        _reading[key] = _reading.get(key, 0) + by
+        if not _reading[key]:
+            del _reading[key]
+
+
+def _key(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+class Input:
+    """A file as it was when this was made, protected and watched until it is closed. A context manager.
+
+    ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a pipe cannot be read
+    twice.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.fd = -1
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for the other end of a pipe
+        except ValueError:
+            raise OSError(errno.EINVAL, "no file can have this name") from None
+        try:
+            self._was = os.fstat(fd)
+            if stat.S_ISDIR(self._was.st_mode):
+                raise IsADirectoryError(errno.EISDIR, "is a directory")
+            if not stat.S_ISREG(self._was.st_mode):
+                raise OSError(errno.ESPIPE, "is not a file that can be read twice; save it to a disk first")
+        except BaseException:
+            os.close(fd)
+            raise
+        self.fd = fd
+        _protect([_key(self._was)], +1)
+
+    @property
+    def size(self) -> int:
+        """In bytes, when it was opened."""
+        return self._was.st_size
+
+    def check(self) -> None:
+        """Raise OSError when the file was changed or replaced since. One that was only deleted is as it was."""
+        now = os.fstat(self.fd)
+        if (now.st_size, now.st_mtime_ns) != (self._was.st_size, self._was.st_mtime_ns):
+            raise OSError(errno.ESTALE, "changed while it was read")
+        with contextlib.suppress(FileNotFoundError):
+            if _key(os.stat(self.path)) != _key(self._was):
+                raise OSError(errno.ESTALE, "was replaced while it was read")
+
+    def close(self) -> None:
+        """Closing twice is harmless."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+            _protect([_key(self._was)], -1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Output:
+    """A file in the making. A context manager, for one thread.
+
+    target     the name it gets by `publish`. A link is followed with ``overwrite`` and refused without
+    overwrite  replace what has that name, whose mode and owner stay
+    path, fd   once entered: the unfinished file, beside the target, new, empty, and nobody else's. It is removed on
+               leaving unless it was published
+
+    Entering raises OSError: FileExistsError when something has the name, BlockingIOError when another process is
+    making the same target, and what the disk says. Neither entering nor publishing ever takes the place of an input
+    (`protected`, `Input`) or of anything but a regular file.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self.target = Path(target)
+        self.overwrite = overwrite
+        self.published = False
+        self.fd = -1
+
+    def __enter__(self) -> Self:
+        self._final = self.target
+        if self.overwrite and self.target.is_symlink():
+            self._final = Path(os.path.realpath(self.target))
+        old = self._replaced()
+        self.path = self._made()
+        if old is not None:
+            os.fchmod(self.fd, 0o600)  # as secret as the old one may be; `publish` gives it the old mode
+        return self
+
+    def _replaced(self) -> os.stat_result | None:
+        """What has the target's name. Raises OSError when it may not be replaced."""
+        if not self.overwrite and os.path.lexists(self._final):
+            raise FileExistsError(errno.EEXIST, "exists already; --overwrite replaces it")
+        try:
+            old = os.stat(self._final)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise OSError(errno.EINVAL, "no file can have this name") from None
+        if _key(old) in _reading:
+            raise FileExistsError(errno.EEXIST, "is the input")
+        if not stat.S_ISREG(old.st_mode):
+            what = "is a directory" if stat.S_ISDIR(old.st_mode) else "is not a regular file"
+            raise FileExistsError(errno.EEXIST, what)
+        return old
+
+    def _made(self) -> Path:
+        """The new file, locked: so others know that somebody is at work, until this process ends however it ends."""
+        folder, name = self._final.parent, self._final.name
+        with _alone(folder):
+            for other in _unfinished(folder, name):
+                _clear_if_dead(other)
+            token = secrets.token_hex(TOKEN_BYTES)
+            path = folder / _temporary_name(name, token)
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+            with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return path
+
+    def write(self, content: bytes) -> None:
+        """Append to the file."""
+        view = memoryview(content)
+        while view:
+            view = view[os.write(self.fd, view) :]
+
+    def publish(self) -> None:
+        """Give the file its name, with its bytes and its name on the disk. What is written later is in it too.
+
+        Raises FileExistsError when the name was taken meanwhile and ``overwrite`` is not set.
+        """
+        os.fsync(self.fd)
+        if not self._is_ours():
+            raise FileNotFoundError(errno.ENOENT, "the unfinished file was taken away")
+        old = self._replaced() if self.overwrite else None
+        if old is not None:
+            if (old.st_uid, old.st_gid) != (os.fstat(self.fd).st_uid, os.fstat(self.fd).st_gid):
+                with contextlib.suppress(PermissionError):
+                    os.fchown(self.fd, old.st_uid, old.st_gid)
+            os.fchmod(self.fd, stat.S_IMODE(old.st_mode))
+        if self.overwrite:
+            os.replace(self.path, self._final)
+        else:
+            _rename_to_free_name(self.path, self._final)
+        self.published = True
+        sync_folder(self._final.parent)
+
+    def _is_ours(self) -> bool:
+        try:
+            return _key(os.lstat(self.path)) == _key(os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.fd < 0:
+            return
+        try:
+            if not self.published and self._is_ours():
+                self.path.unlink(missing_ok=True)
+        finally:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+
+def write_file(target: str | os.PathLike[str], content: bytes, *, overwrite: bool = False) -> None:
+    """Make a file with this content, or leave all as it was. Raises OSError as `Output` does."""
+    with Output(target, overwrite=overwrite) as output:
+        output.write(content)
+        output.publish()
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk. Raises OSError when the disk fails."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is an unfinished `Output`; which one is not said."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+_TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{{2 * TOKEN_BYTES}}}-[0-9a-f]{{{2 * CHECK_BYTES}}}\{SUFFIX}", re.DOTALL)
+
+
+def _temporary_name(name: str, token: str) -> str:
+    """A hidden name for an unfinished ``name``, which tells that it is one: its last part is a digest of the rest."""
+    check = blake2s(os.fsencode(name) + token.encode(), digest_size=CHECK_BYTES, person=b"streamsr").hexdigest()
+    ending = f".{token}-{check}{SUFFIX}"
+    room = NAME_BYTES - len(ending) - 1
+    return f".{os.fsencode(name)[:room].decode(errors='ignore')}{ending}"
+
+
+def _unfinished(folder: Path, name: str) -> Iterator[Path]:
+    """The unfinished files for ``name`` in a folder, of whatever process."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # a folder that may be written but not read
+        return
+    ending = 2 * TOKEN_BYTES + 1 + 2 * CHECK_BYTES + len(SUFFIX)
+    for found in names:
+        if is_unfinished(found) and found == _temporary_name(name, found[-ending:][: 2 * TOKEN_BYTES]):
+            yield folder / found
+
+
+def _clear_if_dead(path: Path) -> None:
+    """Remove what a process left that was killed. Raises BlockingIOError when it is alive."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # gone, a link, or another user's
+        return
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            return
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise BlockingIOError(errno.EAGAIN, "another run is working on it") from None
+    except OSError:  # no locks here: nobody can say whether it is dead
+        return
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within it no other process that asks looks into or makes files in the folder, where it can be locked."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        yield
+        return
+    try:
+        end_s = time.monotonic() + LOCK_S
+        while time.monotonic() < end_s:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.005)
+            except OSError:  # network file systems lock no folders
+                break
+        yield
+    finally:
+        os.close(fd)
+
+
+def _rename_to_free_name(path: Path, target: Path) -> None:
+    """Rename, or raise FileExistsError: never over anything."""
+    taken = FileExistsError(errno.EEXIST, "appeared meanwhile; not overwritten")
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise taken from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # No hard links here: take the name with an empty file of ours, then rename over that.
+        try:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW))
+        except FileExistsError:
+            raise taken from None
+        os.replace(path, target)
+        return
+    path.unlink(missing_ok=True)
