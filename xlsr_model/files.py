@@ -142,8 +142,12 @@ class Output:
             self._final = Path(os.path.realpath(self.target))
         old = self._replaced()
         self.path = self._made()
-        if old is not None:
-            os.fchmod(self.fd, 0o600)  # as secret as the old one may be; `publish` gives it the old mode
+        try:
+            if old is not None:
+                os.fchmod(self.fd, 0o600)  # as secret as the old one may be; `publish` gives it the old mode
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def _replaced(self) -> os.stat_result | None:
@@ -169,8 +173,7 @@ class Output:
         with _alone(folder):
             for other in _unfinished(folder, name):
                 _clear_if_dead(other)
-            token = secrets.token_hex(TOKEN_BYTES)
-            path = folder / _temporary_name(name, token)
+            path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
             self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
             with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
