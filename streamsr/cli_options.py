@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import json
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,7 +162,7 @@ def text_written(path: Path) -> Iterator[Callable[[str], None]]:
             with _errors_of(path):
                 content = (text + "\n").encode()
                 if output is None:
-                    path.write_bytes(content)
+                    _send(path, content)
                 else:
                     output.write(content)
                     output.publish()
@@ -183,7 +185,20 @@ def _errors_of(path: Path) -> Iterator[None]:
 
 def _is_device(path: Path) -> bool:
     """Whether bytes go through it to somebody. What stands in /dev may lead to a file, which the shell opened."""
-    return path.absolute().is_relative_to("/dev") or (path.exists() and not path.is_file() and not path.is_dir())
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    through = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+    return through or (stat.S_ISREG(mode) and path.absolute().is_relative_to("/dev"))
+
+
+def _send(path: Path, content: bytes) -> None:
+    """Write to a device, behind what is there already. Raises OSError, also when nobody reads a pipe."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
+    os.set_blocking(fd, True)
+    with open(fd, "wb") as file:
+        file.write(content)
 
 
 def _has_numbers(path: Path) -> bool:
