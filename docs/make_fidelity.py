@@ -66,7 +66,20 @@ nothing behind, and the line is what the user sees.
   its own first, since LiteRT dies of some damaged ones: of 5,500 copies with bits flipped outside the weights 8 killed
   it, and of the 622 that passed the trial none killed it later at other sizes.
 - **Length.** Memory grows with FFmpeg's index of the packets only: two minutes of a small film peak at 155 MiB, two
-  hours at 245, resumable at 257 (`pytest -m slow tests/streamsr/test_long.py`).
+  hours at 245, resumable at 257 (`pytest -m slow tests/streamsr/test_long.py`). An MP4 track of 216,000 packets, two
+  hours of frames, takes 17 MiB while it is written and 24 when it is read; sound has half as many again.
+
+## Files of others
+
+Ways to lose a file, each tried on a small film by `python docs/make_losses.py`: *lost* is a byte, a link or a mode that
+was not the command's and is not as it was, or a picture of another film with status 0; the number is the exit status.
+Before: version 1.0.0, commit 6912d0d. Beside these, a property test draws worlds of strangers' files, links, pipes and
+folders under every name that a run might use, with errors and Ctrl-C at any call of the system, and kills
+(`tests/streamsr/test_strangers.py`; 2,500 worlds by hand, nothing lost).
+
+| way | before | now |
+|---|---|---|
+{losses}
 
 ## Files
 
@@ -103,7 +116,14 @@ def main() -> None:
         test = "pytest -m slow tests/streamsr/test_segments.py"
         numbers.append(f"- `kill -9` at random moments of `upscale --resume`: {said} (`{test}`).")
     numbers.append(f"- Python {platform.python_version()} on {platform.machine()}.")
-    head = HEAD.format(date=time.strftime("%Y-%m-%d"), seconds=given.seconds, numbers="\n".join(numbers))
+    tried = json.loads((ROOT / "docs" / "losses.json").read_text())
+    losses = [
+        f"| {way} | {' '.join(map(str, tried['before'][way]))} | {' '.join(map(str, outcome))} |"
+        for way, outcome in tried["now"].items()
+    ]
+    head = HEAD.format(
+        date=time.strftime("%Y-%m-%d"), seconds=given.seconds, numbers="\n".join(numbers), losses="\n".join(losses)
+    )
     (ROOT / "docs" / "fidelity.md").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from streamsr.errors import SinkError
-from xlsr_model.files import Input, is_unfinished, sync_folder, write_file
+from xlsr_model.files import NAME_BYTES, Input, is_unfinished, sync_folder, write_file
 
 log = logging.getLogger("streamsr")
 
@@ -76,7 +76,12 @@ class Ledger:
     @staticmethod
     def folder_of(target: Path) -> Path:
         """Where the unfinished work of an output stands."""
-        return target.with_name(target.name + FOLDER_SUFFIX)
+        name = os.fsencode(target.name)
+        if len(name) + len(FOLDER_SUFFIX) <= NAME_BYTES:
+            return target.with_name(target.name + FOLDER_SUFFIX)
+        # Cut, and told from others that begin alike.
+        suffix = f"~{hashlib.blake2b(name, digest_size=6).hexdigest()}{FOLDER_SUFFIX}"
+        return target.with_name(name[: NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix)
 
     def __enter__(self) -> Self:
         try:

@@ -169,7 +169,8 @@ class Output:
 
     def _made(self) -> Path:
         """The new file, locked: so others know that somebody is at work, until this process ends however it ends."""
-        folder, name = self._final.parent, self._final.name
+        # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+        folder, name = self._final.parent.absolute(), self._final.name
         with _alone(folder):
             for other in _unfinished(folder, name):
                 _clear_if_dead(other)

@@ -69,7 +69,9 @@ def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] |
                 raise SourceError(f"{file}: the file is empty")
         # A local file may not make FFmpeg fetch anything from elsewhere.
         options = {"protocol_whitelist": "file"}
-        container = av.open(reader() if reader else str(file), "r", options=options, metadata_errors="replace")
+        # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+        opened = reader() if reader else str(file.absolute())
+        container = av.open(opened, "r", options=options, metadata_errors="replace")
     except FFmpegError as error:
         raise SourceError(f"{file}: {_reason(error)}") from error
     except (OSError, ValueError) as error:

@@ -287,6 +287,32 @@ def test_the_name_of_an_unfinished_download_is_a_name_like_any_other(
     assert sorted(path.name for path in tmp_path.iterdir()) == [OUT, source.name]
 
 
+@pytest.mark.parametrize("name", ["2024-05-01T10:30:00.mkv", "漢" * 83 + ".mkv", "a b%20c?d#e.mkv", "file:x.mkv"])
+@pytest.mark.parametrize("command", ["upscale", "resume", "live"])
+def test_a_name_is_only_a_name(
+    name: str,
+    command: str,
+    sources: Path,
+    tmp_path: Path,
+    streamsr: Command,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Relative, as people type it: FFmpeg would take a part of it for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    shutil.copy(sources / "in.mkv", name)
+    words = ["--model", model, "--engine", "litert"]
+    target = Path("out", name)
+    if command == "live":
+        done = streamsr("live", f"./{name}", "--record", target, *words)
+    else:
+        words += ["--preset", "ultrafast", *(["--resume"] if command == "resume" else [])]
+        done = streamsr("upscale", name, "-o", target, *words)
+    assert done.status == 0, done.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
 @pytest.mark.parametrize("way", ["same name", "a link", "another name"])
 def test_a_recording_does_not_take_its_source(
     way: str, sources: Path, tmp_path: Path, streamsr: Command, model: Path
