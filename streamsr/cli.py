@@ -14,7 +14,7 @@ import click
 from streamsr import __version__, cli_live
 from streamsr.cli_options import Address, Seconds, engine_options, metrics_shown, stats_written, text_written
 from streamsr.errors import Cancelled, SinkError, StreamsrError
-from xlsr_model.files import protected
+from xlsr_model.inputs import protected
 
 if TYPE_CHECKING:
     from streamsr.checks import Check

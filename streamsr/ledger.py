@@ -21,7 +21,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from streamsr.errors import SinkError
-from xlsr_model.files import NAME_BYTES, Input, is_unfinished, sync_folder, write_file
+from xlsr_model.files import NAME_BYTES, is_unfinished, sync_folder, write_file
+from xlsr_model.inputs import Input
 
 log = logging.getLogger("streamsr")
 

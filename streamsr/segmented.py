@@ -18,7 +18,8 @@ from streamsr.sources.file import Span
 from streamsr.sources.media import MAX_PIXELS, source_errors
 from streamsr.stats import Recorder, versions
 from streamsr.upscaler import Upscaler
-from xlsr_model.files import Input, Output
+from xlsr_model.files import Output
+from xlsr_model.inputs import Input
 
 ENCODER_THREADS = 4
 """The encoder's bytes depend on their number, so it is not the machine's: the work may go on on another one."""

@@ -1,8 +1,7 @@
-"""Files read and written so that nothing of anybody else is harmed. Standard library only.
+"""Files written so that nothing of anybody else is harmed. Standard library only.
 
 Every file that this project writes is an `Output`: a new file with a name of its own beside the target, which takes the
-target's name when it is complete. Every file that is read for longer than a moment is an `Input`. What they refuse
-is an OSError whose ``strerror`` says why in words.
+target's name when it is complete. What is refused is an OSError whose ``strerror`` says why in words.
 """
 
 import contextlib
@@ -13,11 +12,13 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import blake2s
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from xlsr_model.inputs import is_protected
 
 SUFFIX = ".part"
 NAME_BYTES = 255
@@ -31,90 +32,6 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}
 """What file systems answer that cannot sync a folder; a disk that fails answers otherwise."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
-
-_reading: dict[tuple[int, int], int] = {}
-"""Device and inode of every file that is protected now, and how often."""
-
-
-@contextlib.contextmanager
-def protected(paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
-    """Within it no `Output` of this process takes the place of any of these files, whatever its name."""
-    keys = []
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError):  # missing: whoever opens it will say so
-            keys.append(_key(os.stat(path)))
-    _protect(keys, +1)
-    try:
-        yield
-    finally:
-        _protect(keys, -1)
-
-
-def _protect(keys: Iterable[tuple[int, int]], by: int) -> None:
-    for key in keys:
-        _reading[key] = _reading.get(key, 0) + by
-        if not _reading[key]:
-            del _reading[key]
-
-
-def _key(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-class Input:
-    """A file as it was when this was made, protected and watched until it is closed. A context manager.
-
-    ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a pipe cannot be read
-    twice.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.fd = -1
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for the other end of a pipe
-        except ValueError:
-            raise OSError(errno.EINVAL, "no file can have this name") from None
-        try:
-            self._was = os.fstat(fd)
-            if stat.S_ISDIR(self._was.st_mode):
-                raise IsADirectoryError(errno.EISDIR, "is a directory")
-            if not stat.S_ISREG(self._was.st_mode):
-                raise OSError(errno.ESPIPE, "is not a file that can be read twice; save it to a disk first")
-        except BaseException:
-            os.close(fd)
-            raise
-        self.fd = fd
-        _protect([_key(self._was)], +1)
-
-    @property
-    def size(self) -> int:
-        """In bytes, when it was opened."""
-        return self._was.st_size
-
-    def check(self) -> None:
-        """Raise OSError when the file was changed or replaced since. One that was only deleted is as it was."""
-        now = os.fstat(self.fd)
-        if (now.st_size, now.st_mtime_ns) != (self._was.st_size, self._was.st_mtime_ns):
-            raise OSError(errno.ESTALE, "changed while it was read")
-        with contextlib.suppress(FileNotFoundError):
-            if _key(os.stat(self.path)) != _key(self._was):
-                raise OSError(errno.ESTALE, "was replaced while it was read")
-
-    def close(self) -> None:
-        """Closing twice is harmless."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-            _protect([_key(self._was)], -1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Output:
@@ -141,8 +58,8 @@ class Output:
         if self.overwrite and self.target.is_symlink():
             self._final = Path(os.path.realpath(self.target))
         old = self._replaced()
-        self.path = self._made()
         try:
+            self._make()
             if old is not None:
                 os.fchmod(self.fd, 0o600)  # as secret as the old one may be; `publish` gives it the old mode
         except BaseException:
@@ -160,25 +77,24 @@ class Output:
             return None
         except ValueError:
             raise OSError(errno.EINVAL, "no file can have this name") from None
-        if _key(old) in _reading:
+        if is_protected(old):
             raise FileExistsError(errno.EEXIST, "is the input")
         if not stat.S_ISREG(old.st_mode):
             what = "is a directory" if stat.S_ISDIR(old.st_mode) else "is not a regular file"
             raise FileExistsError(errno.EEXIST, what)
         return old
 
-    def _made(self) -> Path:
-        """The new file, locked: so others know that somebody is at work, until this process ends however it ends."""
+    def _make(self) -> None:
+        """Make the file, locked: so others know that somebody is at work, until this process ends however it ends."""
         # Absolute, because FFmpeg takes what stands before a colon for a protocol.
         folder, name = self._final.parent.absolute(), self._final.name
         with _alone(folder):
             for other in _unfinished(folder, name):
                 _clear_if_dead(other)
-            path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
-            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+            self.path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
             with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return path
 
     def write(self, content: bytes) -> None:
         """Append to the file."""
@@ -209,7 +125,7 @@ class Output:
 
     def _is_ours(self) -> bool:
         try:
-            return _key(os.lstat(self.path)) == _key(os.fstat(self.fd))
+            return os.path.samestat(os.lstat(self.path), os.fstat(self.fd))
         except FileNotFoundError:
             return False
 

@@ -23,7 +23,7 @@ from streamsr.sources.decode import decoded, display_matrix
 from streamsr.sources.deinterlace import CHOICES, Deinterlacer
 from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
 from streamsr.stats import Recorder
-from xlsr_model.files import protected
+from xlsr_model.inputs import protected
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
-from xlsr_model.files import Input
+from xlsr_model.inputs import Input
 
 MAX_PIXELS = 1 << 26
 """8192 x 8192. A header may claim any size; memory is asked for what it claims."""

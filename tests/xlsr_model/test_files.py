@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from xlsr_model.files import NAME_BYTES, Input, Output, is_unfinished, protected, write_file
+from xlsr_model.files import NAME_BYTES, Output, is_unfinished, write_file
+from xlsr_model.inputs import Input, protected
 
 
 def names(folder: Path) -> list[str]:
