@@ -90,7 +90,8 @@ class Output:
         folder, name = self._final.parent.absolute(), self._final.name
         with _alone(folder):
             for other in _unfinished(folder, name):
-                _clear_if_dead(other)
+                _check_dead(other, remove=True)
+            _check_dead(self._final, remove=False)  # a recording has its name already
             self.path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
             with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there
@@ -190,18 +191,19 @@ def _unfinished(folder: Path, name: str) -> Iterator[Path]:
             yield folder / found
 
 
-def _clear_if_dead(path: Path) -> None:
-    """Remove what a process left that was killed. Raises BlockingIOError when it is alive."""
+def _check_dead(path: Path, *, remove: bool) -> None:
+    """Raise BlockingIOError when a process is making this file; else ``remove`` what it left, if it is this user's."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:  # gone, a link, or another user's
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # there is none, it is a link, or another user's
         return
     try:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        if not stat.S_ISREG(status.st_mode):
             return
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
+        if remove and status.st_uid == os.geteuid():
+            path.unlink(missing_ok=True)
     except BlockingIOError:
         raise BlockingIOError(errno.EAGAIN, "another run is working on it") from None
     except OSError:  # no locks here: nobody can say whether it is dead

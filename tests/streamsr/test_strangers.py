@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from streamsr.ledger import LEDGER
 from tests.streamsr.conftest import Command
-from tests.streamsr.media import make_video, picture
+from tests.streamsr.media import look, make_video, picture
 
 OUT = "out.mkv"
 
@@ -463,6 +463,28 @@ def test_a_second_run_into_one_output_is_refused_at_once(
         _, said = other.communicate("\n", timeout=60)
         assert other.returncode == 0, said
     assert [path.name for path in tmp_path.iterdir()] == [OUT]
+
+
+def test_a_second_recording_into_one_file_is_refused(
+    sources: Path, tmp_path: Path, streamsr: Command, model: Path
+) -> None:
+    """It has its name since its first frame, and is still written."""
+    target = tmp_path / OUT
+    words = ["live", sources / "in.mkv", "--record", target, "--overwrite", "--model", model, "--engine", "litert"]
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD.replace("index == 1", "index == 3"), *map(str, words)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdout.readline() == "working\n"
+        for more in (words, ["upscale", sources / "in.mkv", "-o", target, "--overwrite", "--model", model]):
+            done = streamsr(*more)
+            assert done.status == 1
+            assert "another run is working on it" in done.err
+        _, said = other.communicate("\n", timeout=60)
+        assert other.returncode == 0, said
+    assert [path.name for path in tmp_path.iterdir()] == [OUT]
+    assert len(look(target).times) == 6
 
 
 HELD = """
