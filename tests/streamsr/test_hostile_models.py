@@ -11,7 +11,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from streamsr.engines import probe
-from streamsr.engines.fused.flatbuffer import Table
+from streamsr.engines.flatbuffer import Table
 from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
@@ -85,7 +85,7 @@ def test_many_flipped_bits_never_kill_the_process(model: Path) -> None:
 def deadly(model: Path) -> bytes:
     """A copy whose output has the scale 0: LiteRT divides by it and follows the result."""
     content = model.read_bytes()
-    scale = Table.root(content).tables(2)[0].tables(0)[-1].table(4).bytes(2, 4)
+    scale = Table.root(content).tables(2)[0].tables(0)[-1].table(4).bytes(2, 4, 1)
     return content.replace(scale, bytes(4))
 
 
