@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from streamsr.engines import Cells, Image, Tile
-from streamsr.engines.difference import NONE, Bound, Difference, WrongResults, difference_of
+from streamsr.engines import Cells, Engine, Image, Tile
+from streamsr.engines.difference import NONE, Bound, Difference, WrongResults, bound_of, difference_of
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.model import ModelFile
 from streamsr.native import cache
@@ -87,6 +87,28 @@ def check(engine: Judged, model: ModelFile) -> Difference:
                 if seam.different:
                     raise WrongResults(f"computes otherwise than it does the whole: {task.what}: {seam}; allowed none")
     return total
+
+
+class Judge:
+    """Compares whole pictures of a built-in engine with LiteRT's, for as long as a run lasts."""
+
+    def __init__(self, engine: Engine, model: ModelFile) -> None:
+        self._name, self._bound = engine.name, bound_of(engine)
+        self._litert = LiteRTEngine(model, threads=engine.threads)
+
+    def check(self, lr: Image, hr: Image) -> Difference:
+        """How far ``hr`` is from LiteRT's picture of ``lr``. Raises WrongResults beyond the engine's bound."""
+        expected = np.empty_like(hr)
+        self._litert.run([Tile(lr, expected, Region.of(lr.shape[1], lr.shape[0]))])
+        difference = difference_of(hr, expected)
+        if not self._bound.allows(difference):
+            raise WrongResults(
+                f"{self._name} gave other pixels than LiteRT: {difference}; allowed {self._bound}; please report this"
+            )
+        return difference
+
+    def close(self) -> None:
+        self._litert.close()
 
 
 def _judge(tile: Tile, expected: Image, scale: int) -> Difference:

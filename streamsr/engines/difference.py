@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamsr.engines import Image
+from streamsr.engines import Engine, Image
 from streamsr.errors import ModelError
 
 
@@ -51,6 +51,11 @@ EXACT = Bound(0, math.inf)
 CLOSE = Bound(3, 60.0)
 """What may be, where each layer rounds otherwise: OpenVINO on a processor with VNNI, NPUs that compute right. A wrong
 operator, scale or layout is off by tens of levels."""
+
+
+def bound_of(engine: Engine) -> Bound:
+    """What a built-in engine promises; another one nothing but its own contract, so that it has to be exact."""
+    return getattr(engine, "bound", EXACT)
 
 
 class WrongResults(ModelError):  # noqa: N818 - what it gave
