@@ -194,7 +194,7 @@ def test_a_small_difference_passes_where_it_is_allowed_and_is_told() -> None:
 
 def test_the_message_says_how_far_and_what_is_allowed() -> None:
     with pytest.raises(
-        WrongResults, match=r"white: up to 114 levels, 7\.0 dB, .* bytes different; allowed 3 levels, 60 dB"
+        WrongResults, match=r"white: up to 114 levels, 8\.0 dB, .* bytes different; allowed 3 levels, 60 dB"
     ):
         Made(MODEL, saturated)
 
