@@ -68,10 +68,18 @@ def _variables(bindings: Path) -> dict[str, str]:
 
 
 def _registry(name: str) -> Path:
-    """A place that nobody else can write to: GStreamer runs what its registry names. Made anew where there is none."""
+    """A place that nobody else can write to: GStreamer runs what its registry names. Made anew where there is none.
+
+    Raises RuntimeError where that is impossible.
+    """
     folder = cache.private_folder("gstreamer")
     if folder is None or not cache.is_private_tree(folder):
-        folder = Path(tempfile.mkdtemp(prefix="streamsr-gstreamer-"))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="streamsr-gstreamer-"))
+        except OSError as error:
+            raise RuntimeError(f"no folder for GStreamer's registry: {error.strerror}") from error
+        if not cache.is_private(folder):
+            raise RuntimeError(f"no folder for GStreamer's registry: others may write to {folder.parent}")
     return folder / name
 
 

@@ -164,7 +164,7 @@ def test_pickles_that_another_user_planted_are_not_run(place: Path) -> None:
     for path in found:
         path.write_bytes(pickle.dumps(Planted(mark / "run")))
     for path in [home, *home.rglob("*")]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        path.chmod(0o777 if path.is_dir() else 0o644)  # numba wants to be able to write there
     done = as_user(VICTIM, home, "-c", USES)
     assert done.stdout == "done\n", done.stderr
     assert not (mark / "run").exists(), (mark / "run").read_text()
@@ -192,3 +192,25 @@ def test_a_user_without_home_or_name_has_no_cache_and_no_trouble() -> None:
     done = as_user(VICTIM, None, "-m", "streamsr.cli", "info")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@root_only
+def test_gstreamers_registry_is_never_in_a_folder_of_another_user(place: Path) -> None:
+    home = place / "home"
+    planted = home / ".cache" / "streamsr" / "gstreamer"
+    planted.mkdir(parents=True)
+    for path in (home, *home.rglob("*")):
+        os.chown(path, OWNER, -1)
+        path.chmod(0o777)
+    mine = place / "mine"
+    mine.mkdir()
+    os.chown(mine, VICTIM, -1)
+    for given, kept in ((home, False), (None, False), (mine, True)):
+        done = as_user(VICTIM, given, "-m", "streamsr.gstreamer", TMPDIR=str(mine))
+        if "GStreamer" in done.stderr:
+            pytest.skip(done.stderr.splitlines()[-1])
+        assert done.returncode == 0, done.stderr
+        registry = Path(done.stdout.split("GST_REGISTRY=")[1].strip())
+        assert registry.is_relative_to(mine / ".cache" if kept else mine)
+        assert registry.parent.stat().st_uid == VICTIM
+        assert not registry.parent.stat().st_mode & 0o022
