@@ -6,11 +6,12 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from streamsr import ModelError
+from streamsr import ModelError, Upscaler, cluster_worker
 from streamsr.engines import Tile
 from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
@@ -93,6 +94,18 @@ def test_a_model_needs_no_file_at_all() -> None:
         assert picture(engine).shape == (60, 80, 3)
 
 
+def test_a_node_of_a_farm_needs_no_file_either(tmp_path: Path) -> None:
+    """The driver's path means nothing there, and nothing of the node's own is left in its place."""
+    content = weights.path("xlsr_x3_u8").read_bytes()
+    model = ModelFile("own", tmp_path / "own.tflite", content)
+    work = SimpleNamespace(model=model, shipped=False, engine="openvino", options={"engine": "openvino", "threads": 1})
+    with Upscaler(model, engine="openvino", threads=1) as driver:
+        work.engine = driver.engine.name
+        with cluster_worker._upscaler(work) as node:  # type: ignore[arg-type]  # all that is asked of a FilmWork
+            lr = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+            np.testing.assert_array_equal(node(lr), driver(lr))
+
+
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(ModelError, match="no device TPU"):
         OpenVINOEngine(find_model(), device="TPU")
@@ -100,7 +113,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 FIGURES = """
 import sys
-from streamsr import ModelError
+from streamsr import ModelError, Upscaler, cluster_worker
 from streamsr.engines import openvino
 from streamsr.model import find_model
 
