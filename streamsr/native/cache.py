@@ -33,7 +33,9 @@ def private_folder(name: str = "") -> Path | None:
         return None
     path = top / name
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Folders above too, which mkdir(parents=True) would make as generous as the umask.
+        for missing in reversed([place for place in (path, *path.parents) if not place.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
     except OSError:  # no space, no permission, or something else of that name
         return None
     return path if is_private(path) else None

@@ -91,6 +91,17 @@ def test_nothing_is_written_where_it_could_not_be_trusted(kept: Path) -> None:
     assert [path.name for path in kept.parent.iterdir()] == ["kept"]
 
 
+def test_a_generous_umask_costs_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new" / "home" / ".cache"))
+    before = os.umask(0o002)
+    try:
+        cache.store("kept", b"good")
+        assert cache.load("kept") == b"good"
+        assert cache.private_folder("numba") is not None
+    finally:
+        os.umask(before)
+
+
 def test_files_that_a_generous_umask_made_count_in_a_folder_nobody_can_enter(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o700)
