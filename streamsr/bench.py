@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from streamsr.engines import Engine, Image, Tile
+from streamsr.engines.difference import NONE, Bound, Difference, bound_of, difference_of
 from streamsr.engines.fused.peak import Peak, macs
 from streamsr.engines.select import ENGINES, EngineChoice, open_engine
 from streamsr.errors import ModelError
@@ -65,6 +66,37 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """An engine against LiteRT on the clip's frames, or why it is not used here.
+
+    ``psnr_db``, of the worst frame, is None where all ``bytes`` are the same; ``different`` is how many are not.
+    """
+
+    engine: str
+    allowed: str = ""
+    levels: int = 0
+    psnr_db: float | None = None
+    different: int = 0
+    bytes: int = 0
+    refused: str | None = None
+
+    @classmethod
+    def by(cls, engine: str, allowed: Bound, difference: Difference) -> "Compared":
+        psnr_db = round(difference.psnr_db, 2) if difference.different else None
+        return cls(engine, str(allowed), difference.levels, psnr_db, difference.different, difference.size)
+
+    def line(self) -> str:
+        if self.refused is not None:
+            return f"engine {self.engine} is not used here: {self.refused}"
+        if not self.different:
+            return f"engine {self.engine} against LiteRT: all {self.bytes} bytes the same"
+        return (
+            f"engine {self.engine} against LiteRT: up to {self.levels} levels, {self.psnr_db:.1f} dB, "
+            f"{self.different} of {self.bytes} bytes different; allowed {self.allowed}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What was measured, where and on what; `lines` is for people."""
 
@@ -76,6 +108,7 @@ class Report:
     result: str
     peak_gmac_s: float | None
     stages: list[Timing]
+    engines: list[Compared]
     command: Command
 
     def json(self) -> str:
@@ -89,6 +122,7 @@ class Report:
             note = f"  {share:.0%} of the int8 peak" if share else ""
             fps = 1e3 / stage.median
             yield f"{stage.name:<36} {stage.minimum:8.2f} {stage.median:8.2f} {stage.cpu:8.2f} {fps:7.1f}{note}"
+        yield from (engine.line() for engine in self.engines)
         if self.peak_gmac_s:
             yield f"int8 peak of one core: {self.peak_gmac_s:.0f} GMAC/s"
         c = self.command
@@ -132,6 +166,7 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
             f"{info.width * stages.scale}x{info.height * stages.scale}",
             round(max(peaks) / 1e9, 1) if peaks else None,
             timings,
+            stages.compared,
             command,
         )
 
@@ -146,14 +181,10 @@ class _Stages:
         self.all: dict[str, Callable[[], None]] = {}
         self.all["decode and to RGB"] = _endless(lambda: FileSource(clip), stack)
         turns = itertools.cycle(frames)
-        engines = list(_engines(model, stack))
-        self.scale = scale = engines[0].scale
+        results, engines, self.compared = _compared(model, frames, stack)
+        self.scale = scale = results[0].rgb.shape[1] // info.width
         size = info.width * scale, info.height * scale
         hr = np.empty((size[1], size[0], 3), np.uint8)
-        results = []
-        for frame in frames:
-            engines[0].run([Tile(frame.rgb, hr, Region.of(info.width, info.height))])
-            results.append(replace(frame, rgb=hr.copy()))
         for engine in engines:
             name = f"network: {engine.name}, {engine.threads} thread{'s' * (engine.threads > 1)}"
             self.all[name] = lambda engine=engine: engine.run(  # type: ignore[misc]  # bound now
@@ -173,15 +204,39 @@ class _Stages:
         self.all[f"to YUV and h264 {PRESET}"] = encode
 
 
-def _engines(model: ModelFile, stack: ExitStack) -> Iterator[Engine]:
+def _compared(
+    model: ModelFile, frames: Sequence[Frame], stack: ExitStack
+) -> tuple[list[Frame], list[Engine], list[Compared]]:
+    """LiteRT's pictures of the frames, the engines to time, and how each compares: none is timed that is wrong."""
     counts = sorted({1, usable_cores()})
+    engines: list[Engine] = []
+    compared = []
+    with open_engine(model, EngineChoice("litert"))[0] as reference:
+        results = [replace(frame, rgb=_run(reference, frame.rgb)) for frame in frames]
     for name in ENGINES[1:]:
-        for threads in counts:
-            try:
-                engine, _ = open_engine(model, EngineChoice(name, threads=threads))
-            except ModelError:  # it does not run here; `streamsr info` says why
-                break
-            yield stack.enter_context(engine)
+        try:
+            opened = [open_engine(model, EngineChoice(name, threads=threads))[0] for threads in counts]
+            for engine in opened:
+                stack.enter_context(engine)
+            difference = NONE
+            for engine, (frame, result) in itertools.product(opened, zip(frames, results, strict=True)):
+                difference = difference.worst(difference_of(_run(engine, frame.rgb), result.rgb))
+            bound = bound_of(opened[0])
+            if not bound.allows(difference):
+                raise ModelError(f"computes otherwise than LiteRT: {difference}; allowed {bound}")
+        except ModelError as error:
+            compared.append(Compared(name, refused=str(error)))
+            continue
+        compared.append(Compared.by(opened[0].name, bound, difference))
+        engines += opened
+    return results, engines, compared
+
+
+def _run(engine: Engine, lr: Image) -> Image:
+    height, width = lr.shape[:2]
+    hr = np.empty((height * engine.scale, width * engine.scale, 3), np.uint8)
+    engine.run([Tile(lr, hr, Region.of(width, height))])
+    return hr
 
 
 def _endless(source: Callable[[], FileSource], stack: ExitStack) -> Callable[[], None]:

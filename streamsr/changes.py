@@ -1,8 +1,8 @@
 """Which parts of a frame differ from the one before, as what an engine computes.
 
 Pictures are compared in cells of 8 x 8 pixels, the size of the blocks video codecs skip. A changed pixel changes the
-output up to HALO pixels away: in its own cell, and in the neighbours that it is near enough to. Everywhere else the
-output is exactly the previous output.
+output as far away as the engine's halo says: in its own cell, and in the neighbours that it is near enough to.
+Everywhere else the output is exactly the previous output.
 """
 
 import numpy as np
@@ -16,19 +16,31 @@ WHOLE_ABOVE = 0.8
 """Share of affected cells above which the whole frame is computed: halos and copies would cost what is saved."""
 
 
-def affected_cells(previous: Image, current: Image) -> Cells:
-    """The cells outside which the upscaled picture of ``current`` equals that of ``previous``.
+def affected_cells(previous: Image, current: Image, *, halo: int = HALO) -> Cells:
+    """The cells outside which the picture of ``current`` equals that of ``previous``, by an engine of this ``halo``.
 
     Both are [H, W, 3] uint8 of one size, C-contiguous.
     """
     flags = np.zeros(_cells_of(current.shape[1], current.shape[0]), np.uint8)
     compare(previous, current, flags)
     cells: Cells = flags != 0
+    if halo > HALO:  # further than the flags tell: all cells that a pixel anywhere in a changed one could reach
+        return _grown(cells, -(-halo // CELL))
     if cells.any():
         rows, columns = cells.shape
         for flag, dy, dx in _REACHES:
             here = flags[max(-dy, 0) : rows - max(dy, 0), max(-dx, 0) : columns - max(dx, 0)]
             cells[max(dy, 0) : rows - max(-dy, 0), max(dx, 0) : columns - max(-dx, 0)] |= here & flag != 0
+    return cells
+
+
+def _grown(cells: Cells, steps: int) -> Cells:
+    """The cells and all others at most ``steps`` away, also over corners."""
+    for axis in (0, 1):
+        count = cells.shape[axis]
+        sums = np.cumsum(np.insert(cells, 0, 0, axis=axis), axis=axis, dtype=np.int64)
+        after, before = (np.clip(np.arange(count) + n, 0, count) for n in (steps + 1, -steps))
+        cells = np.take(sums, after, axis=axis) > np.take(sums, before, axis=axis)
     return cells
 
 
@@ -55,10 +67,11 @@ def tiles_of(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
     height, width = lr.shape[:2]
     if engine.sparse and 0 < np.count_nonzero(cells) < WHOLE_ABOVE * cells.size:
         return [Tile(lr, hr, Region.of(width, height), cells)]
-    return [Tile(lr, hr, region) for region in regions_of(cells, width, height, region_cost=engine.region_cost)]
+    regions = regions_of(cells, width, height, region_cost=engine.region_cost, halo=engine.halo)
+    return [Tile(lr, hr, region) for region in regions]
 
 
-def regions_of(cells: Cells, width: int, height: int, *, region_cost: int) -> list[Region]:
+def regions_of(cells: Cells, width: int, height: int, *, region_cost: int, halo: int = HALO) -> list[Region]:
     """Disjoint regions that hold the true cells of a picture of this size, merged and split as costs least.
 
     ``region_cost`` is what a region costs beside its area and halo, in pixels. No region where no cell is true, the
@@ -72,7 +85,7 @@ def regions_of(cells: Cells, width: int, height: int, *, region_cost: int) -> li
     from streamsr.rectangles import rectangles  # numba, 0.3 s, only for engines that are not sparse
 
     regions = []
-    for x0, y0, x1, y1 in rectangles(cells, region_cost, CELL, HALO).tolist():
+    for x0, y0, x1, y1 in rectangles(cells, region_cost, CELL, halo).tolist():
         x, y = x0 * CELL, y0 * CELL
         regions.append(Region(x, y, min(x1 * CELL, width) - x, min(y1 * CELL, height) - y))
     return regions

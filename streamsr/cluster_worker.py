@@ -121,10 +121,7 @@ def _upscaler(film: FilmWork) -> Upscaler:
     key = (film.model.sha256, film.engine, *sorted((k, str(v)) for k, v in film.options.items()))
     if key not in _upscalers:
         _check_model(film)
-        with tempfile.TemporaryDirectory(prefix="streamsr-") as scratch:
-            path = Path(scratch) / f"{film.model.name}.tflite"
-            path.write_bytes(film.model.content)
-            _upscalers[key] = _opened(film, path)
+        _upscalers[key] = _opened(film)
     return _upscalers[key]
 
 
@@ -139,14 +136,14 @@ def _check_model(film: FilmWork) -> None:
         )
 
 
-def _opened(film: FilmWork, model: Path) -> Upscaler:
+def _opened(film: FilmWork) -> Upscaler:
     """An upscaler with an engine of the right class; where any will do, the fastest that this node has."""
     engines = [film.options["engine"]]
     if engines == ["auto"] and film.engine == "exact":
         engines = ["fused", "litert"]
     for engine in engines:
         try:
-            upscaler = Upscaler(model, **{**film.options, "engine": engine})
+            upscaler = Upscaler(film.model, **{**film.options, "engine": engine})
         except ModelError:
             if engine == engines[-1]:
                 raise

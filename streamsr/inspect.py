@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from streamsr.engines import Engine
 from streamsr.engines.select import ENGINES, EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.machine import processor_name, usable_cores
@@ -28,12 +29,18 @@ def _machine() -> Iterator[str]:
         try:
             engine, why = open_engine(find_model(), EngineChoice(name))
             with engine:
-                found = f" takes {engine.name}, {engine.threads} threads ({why})" if name == "auto" else " runs here"
+                found = f" takes {engine.name}, {engine.threads} threads ({why})" if name == "auto" else _works(engine)
         except ModelError as error:
             found = f" does not run here: {error}"
         yield f"engine    {name}{found}"
     for name in weights.names():
         yield f"model     {name}{_quality(name)}"
+
+
+def _works(engine: Engine) -> str:
+    """That it runs, and how far its test pictures were from LiteRT's."""
+    tested = getattr(engine, "difference", None)
+    return " runs here" if tested is None else f" runs here as {engine.name}, against LiteRT: {tested}"
 
 
 def _quality(name: str) -> str:

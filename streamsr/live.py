@@ -102,7 +102,7 @@ class LiveStage:
         regions_of(cells, info.width, info.height, region_cost=RESIZE_COST)
         self._sized(hr)
         scores(lr, lr, self._side)
-        affected_cells(lr, lr)
+        affected_cells(lr, lr, halo=self._engine.halo)
 
     def frame(self, frame: Frame, *, waiting: int = 0) -> Frame | None:
         """The frame upscaled, with the picture it came from as its ``lr``; None when it is dropped.
@@ -116,7 +116,7 @@ class LiveStage:
         last = self._last if self._last is not None and self._last.lr.shape == lr.shape else None
         if not self._upscaler.reuse:
             last = None
-        changed = ~no_cells(width, height) if last is None else affected_cells(last.lr, lr)
+        changed = ~no_cells(width, height) if last is None else affected_cells(last.lr, lr, halo=self._engine.halo)
         stale = changed.copy() if last is None else changed | last.stale
         everything = work_for(self._engine, lr, stale)
         self._wait_on(stale & ~changed)

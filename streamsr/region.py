@@ -11,7 +11,7 @@ HALO = 5
 
 CELL = 8
 """Side of the squares in which pictures are compared: the blocks that video codecs skip. At least HALO, so that growing
-by one cell covers what a changed pixel reaches."""
+by one cell covers what a changed pixel reaches; engines that see further grow by more, see `changes.affected_cells`."""
 
 
 @dataclass(frozen=True, slots=True)

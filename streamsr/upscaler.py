@@ -12,6 +12,7 @@ from streamsr.buffers import BufferPool
 from streamsr.changes import WHOLE_ABOVE, affected_cells, tiles_of
 from streamsr.deep import deepened, enlarged
 from streamsr.engines import Engine, Image, Tile
+from streamsr.engines.conformity import Judge
 from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.frame import Frame
@@ -32,7 +33,7 @@ class _Last(NamedTuple):
 class Upscaler:
     """Upscales pictures. A context manager; for one thread at a time.
 
-    model    ``auto``, ``clean``, ``video``, name of a shipped model or path of a uint8 .tflite file
+    model    ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite file, or a file as read
     scale    2, 3 or 4, default 3, for the first three of these
     lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the video model
     size     (width, height) of the result when it is not ``scale`` times the input
@@ -40,7 +41,8 @@ class Upscaler:
              see `streamsr.engines.select.EngineChoice`. Or a function that makes your own engine from the model file;
              the upscaler closes it
     reuse    in `frames`, take what did not change since the frame before from its result
-    verify_reuse  compute it too, and raise ModelError should it differ
+    verify_reuse  compute it too, and raise ModelError should it differ, or be further from LiteRT's than the engine
+             promises (none for fused, 3 levels and 60 dB for OpenVINO and delegates; your own promises nothing)
     record   where to count what happens
 
     Raises ModelError when the model or engine cannot be used, ValueError for arguments outside their range.
@@ -48,7 +50,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | Path = "auto",
+        model: str | Path | ModelFile = "auto",
         *,
         scale: int | None = None,
         lossy: bool = False,
@@ -64,7 +66,7 @@ class Upscaler:
     ) -> None:
         if size is not None and min(size) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
-        file = find_model(model, scale=scale, lossy=lossy)
+        file = model if isinstance(model, ModelFile) else find_model(model, scale=scale, lossy=lossy)
         if isinstance(engine, str):
             choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
             self.engine, self.why = open_engine(file, choice)
@@ -79,6 +81,13 @@ class Upscaler:
         self.record = record or Recorder()
         self.record.engine, self.record.model, self.record.threads = self.engine.name, file.name, self.engine.threads
         self.reuse, self.verify_reuse = reuse, verify_reuse
+        self._judge: Judge | None = None
+        if verify_reuse and isinstance(engine, str) and self.engine.name != "litert":
+            try:
+                self._judge = Judge(self.engine, file)
+            except BaseException:
+                self.engine.close()
+                raise
         self._last: _Last | None = None
         self._pool = BufferPool()
 
@@ -95,7 +104,10 @@ class Upscaler:
         if self.reuse and self.engine.batch == 1:
             results = [self._following(frame.rgb) for frame in frames]
         else:
-            results = self._sized(self._computed([frame.rgb for frame in frames]))
+            computed = self._computed([frame.rgb for frame in frames])
+            for frame, hr in zip(frames, computed, strict=True):
+                self._verify(frame.rgb, hr)
+            results = self._sized(computed)
             self.record.count("network", len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
 
@@ -115,7 +127,7 @@ class Upscaler:
             cells, share = None, 1.0
         else:
             with self.record.stage("compare"):
-                cells = affected_cells(last.lr, lr)
+                cells = affected_cells(last.lr, lr, halo=self.engine.halo)
             share = np.count_nonzero(cells) / cells.size
         pixels = lr.shape[0] * lr.shape[1]
         if last is None or cells is None or share >= WHOLE_ABOVE:
@@ -138,8 +150,13 @@ class Upscaler:
             hr, shown = last.hr, last.shown
         if self.verify_reuse and not np.array_equal(hr, self._computed([lr])[0]):
             raise ModelError(f"reuse gave other pixels than full computation on {self.engine.name}; please report this")
+        self._verify(lr, hr)
         self._last = _Last(lr, hr, shown, self.size)
         return shown
+
+    def _verify(self, lr: Image, hr: Image) -> None:
+        if self._judge is not None:
+            self._judge.check(lr, hr)
 
     def _computed(self, images: Sequence[Image]) -> list[Image]:
         """Each picture by network, as a whole."""
@@ -161,6 +178,8 @@ class Upscaler:
     def close(self) -> None:
         """Release the engine. Closing twice is harmless."""
         self._last = None
+        if self._judge is not None:
+            self._judge.close()
         self.engine.close()
 
     def __enter__(self) -> Self:

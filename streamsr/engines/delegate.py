@@ -1,14 +1,19 @@
 """NPUs: external TFLite delegates, asked for by path or found by their well-known names, trusted only after a test."""
 
 import ctypes
+import os
+import re
+import sysconfig
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from streamsr.engines import Image, Tile
+from streamsr.engines import Tile, conformity
+from streamsr.engines.difference import WrongResults
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile
@@ -24,9 +29,8 @@ WELL_KNOWN = {
 }
 """File names the vendors' own documentation gives for their external delegates."""
 
-MAX_DIFFERENCE, MEAN_DIFFERENCE = 4, 0.25
-"""How far an NPU's pixels may be from the CPU's. NPUs round differently in each of nine layers; a wrong operator,
-scale or layout is off by tens of levels."""
+LOADER_CACHE = Path("/etc/ld.so.cache")
+"""The system's list of libraries, in which their names are strings that end in a zero byte."""
 
 BATCH_GAIN = 0.9
 """A batch must cost less than this share of its frames one by one, or it only adds latency."""
@@ -36,24 +40,48 @@ class DelegateError(ModelError):
     """The delegate cannot be used; the message says why."""
 
 
-def installed(library: str) -> bool:
-    """Whether the loader finds a library of this name, in whatever state."""
+def found(name: str) -> Path | None:
+    """The library that this file name stands for, by its absolute path: where the loader looks, and nowhere else.
+
+    The loader itself takes an empty or relative element of LD_LIBRARY_PATH for the working directory, and would run
+    whatever lies there under a well-known name.
+    """
+    listed = [Path(path) for path in re.split("[:;]", os.environ.get("LD_LIBRARY_PATH", ""))]
     try:
-        ctypes.PyDLL(library)
-    except OSError as error:
-        return f"{library}: cannot open shared object file" not in str(error)
-    return True
+        strings = LOADER_CACHE.read_bytes().split(b"\0")
+    except OSError:  # none on this system
+        strings = []
+    cached = [Path(os.fsdecode(path)) for path in strings if path.endswith(b"/" + os.fsencode(name))]
+    multiarch = sysconfig.get_config_var("MULTIARCH")
+    standard = [Path(top, *part) for top in ("/lib", "/usr/lib", "/usr/local/lib") for part in ((multiarch or "",), ())]
+    standard += [Path("/lib64"), Path("/usr/lib64")]
+    candidates = [folder / name for folder in listed] + cached + [folder / name for folder in standard]
+    return next((path for path in candidates if path.is_absolute() and path.is_file()), None)
+
+
+def _resolved(library: str) -> Path:
+    """What the user means: a path where there is a slash, else a name as the loader finds it."""
+    if "/" in library:
+        return Path(library).absolute()
+    path = found(library)
+    if path is None:
+        raise DelegateError(
+            f"delegate {library}: cannot open shared object file: there is none of this name in the system's library "
+            "folders or in those of LD_LIBRARY_PATH; give its path, such as ./" + library
+        )
+    return path
 
 
 def load(library: str, options: Mapping[str, str]) -> Any:  # the wheel has no types
     """The delegate of this shared library. Raises DelegateError when it does not load or refuses its options."""
+    path = str(_resolved(library))
     from ai_edge_litert.interpreter import load_delegate  # 0.1 s: only for who needs it
 
     try:
         # load_delegate() leaves a half-made object whose destructor complains, so ask the loader first.
-        if not hasattr(ctypes.PyDLL(library), "tflite_plugin_create_delegate"):
+        if not hasattr(ctypes.PyDLL(path), "tflite_plugin_create_delegate"):
             raise DelegateError(f"delegate {library}: not a TFLite external delegate")
-        return load_delegate(library, dict(options))
+        return load_delegate(path, dict(options))
     except OSError as error:
         raise DelegateError(f"delegate {library}: {error}") from error
     except ValueError as error:
@@ -62,54 +90,28 @@ def load(library: str, options: Mapping[str, str]) -> Any:  # the wheel has no t
 
 
 def open_delegate(model: ModelFile, library: str, options: Mapping[str, str], *, batch: int | None) -> LiteRTEngine:
-    """An engine on this delegate that has passed the self-test. ``batch`` None measures what the device gains.
+    """An engine on this delegate that has passed the conformity test, with the batch that it will be given.
 
-    Raises DelegateError when the library does not load, cannot run the model, or gives other pixels than the CPU.
+    ``batch`` None measures what the device gains. Raises DelegateError when the library does not load, cannot run the
+    model, or computes otherwise than LiteRT on the CPU.
     """
     delegate = load(library, options)
     name = f"litert+{WELL_KNOWN.get(library, library)}"
     try:
         with ExitStack() as stack:
             engine = stack.enter_context(LiteRTEngine(model, delegate=delegate, name=name, batch=batch or 1))
-            difference = _self_test(engine, model)
-            if difference is not None:
-                raise DelegateError(f"delegate {library}: wrong results ({difference})")
             if batch is None:
                 engine.batch = _measured_batch(engine)
+            try:
+                conformity.check(engine, model)
+            except WrongResults as error:
+                raise DelegateError(f"delegate {library}: wrong results: {error}") from None
             stack.pop_all()
             return engine
     except DelegateError:
         raise
     except ModelError as error:
         raise DelegateError(f"delegate {library}: cannot run the model ({error})") from error
-
-
-def _self_test(engine: LiteRTEngine, model: ModelFile) -> str | None:
-    """Compare with the CPU on noise, on edges and on a smooth ramp; say how it differs, None when it does not."""
-    lr = test_picture()
-    height, width = lr.shape[:2]
-    results = []
-    with LiteRTEngine(model, threads=1) as cpu:
-        for candidate in (cpu, engine):
-            hr = np.zeros((height * cpu.scale, width * cpu.scale, 3), np.uint8)
-            candidate.run([Tile(lr, hr, Region.of(width, height))])
-            results.append(hr.astype(np.int16))
-    difference = np.abs(results[0] - results[1])
-    worst, mean = int(difference.max()), float(difference.mean())
-    if worst > MAX_DIFFERENCE or mean > MEAN_DIFFERENCE:
-        return (
-            f"up to {worst} levels from the CPU's, {mean:.2f} on average; allowed {MAX_DIFFERENCE}, {MEAN_DIFFERENCE}"
-        )
-    return None
-
-
-def test_picture() -> Image:
-    """An RGB picture [40, 72, 3] for self-tests: a ramp, a chessboard and noise, so that every level occurs."""
-    lr = np.empty((40, 72, 3), np.uint8)
-    lr[:, :24] = np.linspace(0, 255, 40, dtype=np.uint8)[:, None, None]
-    lr[:, 24:48] = ((np.indices((40, 24)).sum(0) // 4 % 2) * 255)[..., None]
-    lr[:, 48:] = np.random.default_rng(0).integers(0, 256, (40, 24, 3))
-    return lr
 
 
 def _measured_batch(engine: LiteRTEngine, sizes: tuple[int, ...] = (2, 4)) -> int:

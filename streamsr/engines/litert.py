@@ -9,7 +9,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from streamsr.engines import Image, Tile, check_tiles
+from streamsr.engines.difference import CLOSE, EXACT
 from streamsr.engines.probe import check
+from streamsr.engines.tflite import reach
 from streamsr.errors import ModelError
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
@@ -52,6 +54,7 @@ class LiteRTEngine:
         trusted: bool = False,
     ) -> None:
         self.name = name
+        self.bound = EXACT if delegate is None else CLOSE
         self.sparse = False
         self.region_cost = 1024  # about 80 us for a call, in pixels computed in that time
         if delegate is not None:
@@ -60,13 +63,13 @@ class LiteRTEngine:
         self.batch = batch
         if self.threads < 1 or batch < 1:
             raise ValueError(f"expected at least 1 thread and a batch of at least 1, got {threads} and {batch}")
+        self.halo = reach(model)
         if not trusted:
             check(model)
         # One worker thread for each interpreter pool, because an interpreter belongs to one thread.
         self._interpreters = [_Interpreters(model, delegate) for _ in range(self.threads)]
         self._workers: list[ThreadPoolExecutor] = []
         self.scale = self._interpreters[0].scale
-        self.halo = self._interpreters[0].halo
         self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"streamsr-litert-{i}") for i in range(self.threads)]
 
     def run(self, tiles: Sequence[Tile]) -> None:
@@ -131,7 +134,6 @@ class _Interpreters:
         interpreter = self._new()
         try:
             self.scale = _check_interface(interpreter, model)
-            self.halo = _receptive_radius(interpreter, model)
         except (UnicodeDecodeError, IndexError) as error:  # names and indices of a damaged file
             raise ModelError(f"{model.path}: damaged ({_first_line(error)})") from error
 
@@ -207,39 +209,6 @@ def _check_interface(interpreter: Any, model: ModelFile) -> int:
     if scale < 1 or tuple(shape) != (1, 8 * scale, 12 * scale, 3):
         raise ModelError(problem + f"an 8x12 picture becomes {list(shape)}")
     return scale
-
-
-_POINTWISE = {
-    "ADD",
-    "CONCATENATION",
-    "DEPTH_TO_SPACE",
-    "MAXIMUM",
-    "MINIMUM",
-    "MUL",
-    "PRELU",
-    "QUANTIZE",
-    "RELU",
-    "RELU6",
-}
-
-
-def _receptive_radius(interpreter: Any, model: ModelFile) -> int:
-    """How far, in LR pixels, an output pixel sees: the longest path of the graph, each k x k convolution adding k // 2.
-
-    Raises ModelError for operations whose reach is not known, since strips of such a network would show seams.
-    """
-    # LiteRT has no public way to list a graph's operations; this one has been stable since TensorFlow 2.5.
-    shapes = {tensor["index"]: tensor["shape"] for tensor in interpreter.get_tensor_details()}
-    radius: dict[int, int] = {interpreter.get_input_details()[0]["index"]: 0}
-    for op in interpreter._get_ops_details():
-        reach = max((radius.get(i, 0) for i in op["inputs"]), default=0)
-        if op["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            reach += int(max(shapes[op["inputs"][1]][1:3])) // 2
-        elif op["op_name"] not in _POINTWISE | {"DELEGATE"}:
-            raise ModelError(f"{model.path}: not a super-resolution model this engine can tile: it has {op['op_name']}")
-        for i in op["outputs"]:
-            radius[i] = max(radius.get(i, 0), reach)
-    return radius[interpreter.get_output_details()[0]["index"]]
 
 
 def _first_line(error: BaseException) -> str:

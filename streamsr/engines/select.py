@@ -1,11 +1,12 @@
 """Which engine runs a model on this machine, and why."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from streamsr.engines import Engine
+from streamsr.engines.difference import WrongResults
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 
@@ -43,40 +44,73 @@ class EngineChoice:
             raise ValueError(f"expected a batch of at least 1, got {self.batch}")
 
 
-def open_engine(model: ModelFile, choice: EngineChoice) -> tuple[Engine, str]:
+Opener = Callable[[ModelFile, EngineChoice], Engine]
+"""Opens one engine. Raises ModelError where it cannot run or computes otherwise than LiteRT."""
+
+
+def open_engine(
+    model: ModelFile,
+    choice: EngineChoice,
+    *,
+    openers: Mapping[str, Opener] | None = None,
+    delegates: Sequence[str] | None = None,
+) -> tuple[Engine, str]:
     """The engine for this model, and one line saying why it was chosen.
 
-    What was asked for must work. ``auto`` takes an NPU whose delegate is found and passes its self-test, else the first
-    CPU engine that runs the model; what was tried and did not work is named in the line and in the log. Raises
-    ModelError when no engine runs the model.
+    What was asked for must work. ``auto`` takes an NPU whose delegate is found, else the first CPU engine that runs the
+    model: each only if it passes the conformity test. What was tried and did not work is named in the line and in the
+    log. Raises ModelError when no engine runs the model.
+
+    openers    the engines by name in the order of preference, the last being the reference; default OPENERS
+    delegates  names of delegate libraries that ``auto`` looks for; default `delegate.WELL_KNOWN`
     """
+    openers = OPENERS if openers is None else openers
     if choice.delegate is not None:
         from streamsr.engines.delegate import open_delegate
 
         engine = open_delegate(model, choice.delegate, choice.delegate_options, batch=choice.batch)
         return engine, "asked for, passed its self-test"
     if choice.engine != "auto":
-        return _OPENERS[choice.engine](model, choice), "asked for"
+        return _opened(openers[choice.engine], model, choice), "asked for"
     failed: list[str] = []
-    npu = _probed(model, choice, failed)
+    npu = _probed(model, choice, failed, delegates)
     if npu is not None:
         return npu, "NPU found, passed its self-test"
     for note in failed:
         log.warning("%s; using the CPU", note)
-    for name in ("fused", *(["openvino"] if find_spec("openvino") else [])):
+    *faster, reference = openers
+    for name in faster:
+        if name == "openvino" and openers is OPENERS and not find_spec("openvino"):
+            continue  # an extra that is not installed has not failed
         try:
-            return _OPENERS[name](model, choice), "; ".join(["fastest here", *failed])
+            return _opened(openers[name], model, choice), "; ".join(["fastest here", *failed])
         except ModelError as error:
             failed.append(f"not {name}: {error}")
-            log.info(failed[-1])
-    return _litert(model, choice), "; ".join(failed)
+            wrong = isinstance(error, WrongResults)
+            log.log(logging.WARNING if wrong else logging.INFO, "%s", failed[-1])
+    return _opened(openers[reference], model, choice), "; ".join(failed)
 
 
-def _probed(model: ModelFile, choice: EngineChoice, failed: list[str]) -> Engine | None:
+def _opened(opener: Opener, model: ModelFile, choice: EngineChoice) -> Engine:
+    """Raises ModelError also for what the native libraries under an engine raise when they cannot work here."""
+    try:
+        return opener(model, choice)
+    except ModelError:
+        raise
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{model.path}: the engine cannot start here ({reason})") from error
+
+
+def _probed(
+    model: ModelFile, choice: EngineChoice, failed: list[str], delegates: Sequence[str] | None
+) -> Engine | None:
     """An NPU with a delegate library under a well-known name; what is there but does not work goes to ``failed``."""
-    from streamsr.engines.delegate import WELL_KNOWN, DelegateError, installed, open_delegate
+    from streamsr.engines.delegate import WELL_KNOWN, DelegateError, found, open_delegate
 
-    for library in filter(installed, WELL_KNOWN):
+    for library in WELL_KNOWN if delegates is None else delegates:
+        if found(library) is None:
+            continue
         try:
             return open_delegate(model, library, {}, batch=choice.batch)
         except DelegateError as error:
@@ -102,7 +136,7 @@ def _litert(model: ModelFile, choice: EngineChoice) -> Engine:
     return LiteRTEngine(model, threads=choice.threads, batch=choice.batch or 1)
 
 
-_OPENERS: Mapping[str, Callable[[ModelFile, EngineChoice], Engine]] = {
+OPENERS: Mapping[str, Opener] = {
     "fused": _fused,
     "openvino": _openvino,
     "litert": _litert,

@@ -6,9 +6,10 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
-from platformdirs import user_cache_path
+from streamsr.native import cache
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """The one whose library GStreamer's loader carries, and for which the system's bindings are."""
@@ -62,8 +63,24 @@ def _variables(bindings: Path) -> dict[str, str]:
         found[name] = ":".join(dict.fromkeys([*map(str, paths), *before]))
     # A registry of its own: one that ever saw the loader fail, as it does in an active environment without these
     # variables, never tries it again.
-    name = hashlib.sha256(found["PYTHONPATH"].encode()).hexdigest()[:12]
-    return {**found, "GST_REGISTRY": str(user_cache_path("streamsr") / f"gstreamer-{name}.bin")}
+    name = f"gstreamer-{hashlib.sha256(found['PYTHONPATH'].encode()).hexdigest()[:12]}.bin"
+    return {**found, "GST_REGISTRY": str(_registry(name))}
+
+
+def _registry(name: str) -> Path:
+    """A place that nobody else can write to: GStreamer runs what its registry names. Made anew where there is none.
+
+    Raises RuntimeError where that is impossible.
+    """
+    folder = cache.private_folder("gstreamer")
+    if folder is None or not cache.is_private_tree(folder):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="streamsr-gstreamer-"))
+        except OSError as error:
+            raise RuntimeError(f"no folder for GStreamer's registry: {error.strerror}") from error
+        if not cache.is_private(folder):
+            raise RuntimeError(f"no folder for GStreamer's registry: others may write to {folder.parent}")
+    return folder / name
 
 
 def _asked(script: str, *options: str, **variables: str) -> str:

@@ -5,13 +5,18 @@ Compiled in a tenth of a second and cached, where numba needs 0.3 s to be import
 
 import ctypes
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamsr.native import reference
 from streamsr.native.emit import DECODE, ENCODE, module
 from streamsr.native.jit import Library, Machine
+from streamsr.native.selftest import Loop, differs
+
+log = logging.getLogger("streamsr")
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -20,29 +25,21 @@ def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
     """Y [H, >=W], U and V of all or half its rows and columns to ``rgb`` [H, W, 3]."""
     y, u, v = planes
     height, width = rgb.shape[:2]
-    rows, sub_x, sub_y = u.shape[0], int(u.shape[1] < width), int(u.shape[0] < height)
-    half = (width + sub_x) >> sub_x
     _check(rgb, y, u, v)
-    if rows < -(-height // (1 + sub_y)) or not rgb.flags.writeable:
+    if u.shape[0] < -(-height // (1 + int(u.shape[0] < height))) or not rgb.flags.writeable:
         raise ValueError(f"expected chroma for every row and a writable picture, got {u.shape} for {width}x{height}")
-    scratch = np.empty(half + 2 + 2 * (2 * half) + 3 * width, np.float32)
-    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, half, rows, sub_x, sub_y)
-    _call(f"to_rgb_{8 * y.itemsize}_{8 * rgb.itemsize}", (y, u, v, rgb, scratch, _constants(DECODE, k)), sizes)
+    _loop(f"to_rgb_{8 * y.itemsize}_{8 * rgb.itemsize}")(planes, rgb, k)
 
 
 def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
     """``rgb`` [H, W, 3] to Y, U and V, whose rows and columns may be more: the last is repeated."""
     y, u, v = planes
-    height, width = rgb.shape[:2]
     (lines, columns), (rows, half) = y.shape, u.shape
     sub_x, sub_y = int(half < columns), int(rows < lines)
     _check(rgb, y, u, v)
     if (rows, half) != (-(-lines // (1 + sub_y)), -(-columns // (1 + sub_x))) or not y.flags.writeable:
         raise ValueError(f"expected chroma of all or half of luma's {y.shape}, writable, got {u.shape}")
-    # A row of sums is first multiplied by 0, which NaN would survive.
-    scratch = np.zeros(2 * (columns + 4) + 3 * width, np.float32)
-    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, columns, lines, half, rows, sub_x, sub_y)
-    _call(f"from_rgb_{8 * rgb.itemsize}_{8 * y.itemsize}", (rgb, y, u, v, scratch, _constants(ENCODE, k)), sizes)
+    _loop(f"from_rgb_{8 * rgb.itemsize}_{8 * y.itemsize}")(rgb, planes, k)
 
 
 def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
@@ -52,7 +49,7 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
         raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
     if cells.shape != (-(-height // 8), -(-width // 8)) or cells.dtype != np.uint8 or not cells.flags.c_contiguous:
         raise ValueError(f"expected a byte for each cell of {width}x{height}, got {cells.shape} {cells.dtype}")
-    _call("compare", (a, b, cells), (height, 3 * width, cells.shape[1]))
+    _loop("compare")(a, b, cells)
 
 
 def _check(rgb: Rows, y: Rows, u: Rows, v: Rows) -> None:
@@ -74,14 +71,59 @@ def _constants(names: Sequence[str], k: Mapping[str, float]) -> NDArray[np.float
     return np.array([k[name] for name in names], np.float32)
 
 
-def _call(name: str, arrays: Sequence[NDArray[np.generic]], sizes: Sequence[int]) -> None:
-    """``arrays`` are kept alive by the caller's frame until this returns."""
-    words = np.array([*(array.__array_interface__["data"][0] for array in arrays), *sizes], np.int64)
-    _function(name)(words.__array_interface__["data"][0])
-
-
 @functools.cache
-def _function(name: str) -> Callable[[int], None]:
+def _loop(name: str) -> Loop:
+    """The compiled loop where it gives the bytes of its twin in `reference`, else that, with a warning."""
+    try:
+        compiled = _compiled(name)
+        wrong = differs(name, compiled)
+    except RuntimeError as error:  # LLVM does not know this system or cannot make code for it
+        wrong = (str(error).strip().splitlines() or ["no reason given"])[0]
+    if wrong is None:
+        return compiled
+    log.warning("the compiled loop %s is not used, its self-test failed (%s); a slow one serves", name, wrong)
+    twin: Loop = getattr(reference, name.rsplit("_", 2)[0])
+    return twin
+
+
+def _compiled(name: str) -> Loop:
     library = Library(module(name), Machine.host(), name=name)
     function = library.function(name, ctypes.c_void_p)
-    return lambda call, _library=library: function(call)  # type: ignore[misc]  # the library must outlive it
+    loops: Mapping[str, Callable[..., None]] = {"to_rgb": _to_rgb, "from_rgb": _from_rgb, "compare": _compare}
+
+    def call(arrays: Sequence[NDArray[np.generic]], sizes: Sequence[int], _library: Library = library) -> None:
+        """``arrays`` are kept alive by the caller's frame until this returns, the library by this."""
+        words = np.array([*(array.__array_interface__["data"][0] for array in arrays), *sizes], np.int64)
+        function(words.__array_interface__["data"][0])
+
+    return functools.partial(loops[name.rsplit("_", 2)[0]], call)
+
+
+Call = Callable[[Sequence[NDArray[np.generic]], Sequence[int]], None]
+"""Takes the arrays and sizes of one call, whose addresses and values become its words."""
+
+
+def _to_rgb(call: Call, planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
+    y, u, v = planes
+    height, width = rgb.shape[:2]
+    rows, sub_x, sub_y = u.shape[0], int(u.shape[1] < width), int(u.shape[0] < height)
+    half = (width + sub_x) >> sub_x
+    scratch = np.empty(half + 2 + 2 * (2 * half) + 3 * width, np.float32)
+    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, half, rows, sub_x, sub_y)
+    call((y, u, v, rgb, scratch, _constants(DECODE, k)), sizes)
+
+
+def _from_rgb(call: Call, rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
+    y, u, v = planes
+    height, width = rgb.shape[:2]
+    (lines, columns), (rows, half) = y.shape, u.shape
+    sub_x, sub_y = int(half < columns), int(rows < lines)
+    # A row of sums is first multiplied by 0, which NaN would survive.
+    scratch = np.zeros(2 * (columns + 4) + 3 * width, np.float32)
+    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, columns, lines, half, rows, sub_x, sub_y)
+    call((rgb, y, u, v, scratch, _constants(ENCODE, k)), sizes)
+
+
+def _compare(call: Call, a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
+    height, width = a.shape[:2]
+    call((a, b, cells), (height, 3 * width, cells.shape[1]))

@@ -1,6 +1,6 @@
 """Fuzzing guided by coverage, with libFuzzer's options after the parser's name; needs ``pip install atheris``.
 
-    python -m tests.streamsr.fuzz y4m -max_total_time=60
+python -m tests.streamsr.fuzz y4m -max_total_time=60
 """
 
 import sys

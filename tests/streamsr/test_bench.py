@@ -1,6 +1,11 @@
 """`streamsr bench` measures what it says, on any clip."""
 
 import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -33,6 +38,49 @@ def test_people_and_programs_read_the_same_numbers(report: bench.Report) -> None
     assert numbers["source"] in lines[0]
     assert f"{numbers['command']['frames']} frames in {numbers['command']['wall_s']:.2f} s" in lines[-2]
     assert "in real time at" in lines[-1]
+
+
+def test_each_engine_is_compared_with_litert_or_refused_with_its_reason(report: bench.Report) -> None:
+    by_name = {compared.engine: compared for compared in report.engines}
+    assert len(by_name) == 3
+    timed = {stage.name.split()[1].rstrip(",") for stage in report.stages if stage.name.startswith("network: ")}
+    assert timed == {name for name, compared in by_name.items() if compared.refused is None}
+    assert by_name["litert"].different == 0
+    lines = list(report.lines())
+    for compared in report.engines:
+        assert compared.line() in lines
+        if compared.refused is None:
+            assert compared.levels <= 3
+            assert compared.psnr_db is None or compared.psnr_db >= 60
+    assert json.loads(report.json())["engines"][-1]["engine"] == "litert"
+
+
+WRONG = """
+import sys
+from pathlib import Path
+from streamsr import bench
+from streamsr.engines import openvino
+
+openvino.NO_INT8.clear()
+report = bench.measure(Path(sys.argv[1]), repetitions=1)
+print(report.json())
+print(*report.lines(), sep="\\n")
+"""
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="pretends to be an x86 processor without VNNI")
+def test_an_engine_that_computes_wrongly_has_no_figure(tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4")
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG, clip], capture_output=True, text=True, check=False, timeout=200,
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "none"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "network: openvino" not in done.stdout
+    assert "engine openvino is not used here: " in done.stdout
+    assert "allowed 3 levels, 60 dB" in done.stdout
+    assert "engine fused is not used here: switched off" in done.stdout
 
 
 def test_a_film_is_made_where_none_is_given(tmp_path: Path) -> None:

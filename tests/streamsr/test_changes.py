@@ -1,5 +1,6 @@
 """Exact reuse: what did not change is taken from the frame before, and nobody can tell."""
 
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -8,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsr.changes import affected_cells, regions_of
-from streamsr.engines import Image
+from streamsr.engines import Image, Tile
+from streamsr.errors import ModelError
 from streamsr.frame import Frame
+from streamsr.live import LiveStage
 from streamsr.region import CELL, HALO, Region
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
+from tests.streamsr.engines import no_fused_engine
 
 REGION_COSTS = [200, 1024]
 
@@ -31,10 +35,10 @@ def with_spots(image: Image, count: int, seed: int) -> Image:
     return changed
 
 
-def reached(before: Image, after: Image, covered: Image) -> bool:
+def reached(before: Image, after: Image, covered: Image, halo: int = HALO) -> bool:
     """Whether ``covered`` holds all pixels that a change reaches."""
     return all(
-        covered[max(y - HALO, 0) : y + HALO + 1, max(x - HALO, 0) : x + HALO + 1].all()
+        covered[max(y - halo, 0) : y + halo + 1, max(x - halo, 0) : x + halo + 1].all()
         for y, x in np.argwhere((before != after).any(axis=2))
     )
 
@@ -120,6 +124,113 @@ def test_reuse_holds_at_a_resized_output_too(model: str) -> None:
     ):
         for frame in frames(film()[:5]):
             np.testing.assert_array_equal(reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb)
+
+
+class Far:
+    """An engine whose output pixel is the sum of all input pixels up to ``halo`` away, times its place: 2x."""
+
+    name, scale, threads, batch, region_cost = "far", 2, 1, 1, 200
+
+    def __init__(self, halo: int, *, sparse: bool) -> None:
+        self.halo, self.sparse = halo, sparse
+
+    def run(self, tiles: Sequence[Tile]) -> None:
+        for lr, hr, region, cells in tiles:
+            large = self.whole(lr)
+            part = large[region.scaled(2).slices]
+            if cells is not None:
+                wanted = cells.repeat(2 * CELL, 0).repeat(2 * CELL, 1)[: len(large), : large.shape[1], None]
+                part = np.where(wanted, large, hr)
+            hr[region.scaled(2).slices] = part
+
+    def whole(self, lr: Image) -> Image:
+        sums = lr.astype(np.int64)
+        for axis in (0, 1):
+            padded = np.pad(sums, [(self.halo + 1, self.halo) if i == axis else (0, 0) for i in range(3)]).cumsum(axis)
+            count, span = sums.shape[axis], 2 * self.halo + 1
+            sums = np.take(padded, range(span, span + count), axis) - np.take(padded, range(count), axis)
+        return (sums.repeat(2, 0).repeat(2, 1) * 37 % 251).astype(np.uint8)
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> "Far":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+HALOS = [0, 1, 5, 6, 7, 8, 9, 12, 16, 17, 40]
+
+
+def small_changes() -> Iterator[Image]:
+    """One pixel after the other, at every place in a cell."""
+    image = noise(104, 136)
+    yield image
+    for i in range(16):
+        image = image.copy()
+        image[40 + i % 8, 60 + (i * 3 + i // 8) % 8] ^= np.uint8(1 + i)
+        yield image
+    for seed in range(4):
+        image = with_spots(image, 3, seed)
+        yield image
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("halo", HALOS)
+def test_reuse_follows_the_reach_of_the_engine(halo: int, sparse: bool) -> None:
+    engine = Far(halo, sparse=sparse)
+    partial = 0
+    with Upscaler(engine=lambda _: engine, verify_reuse=True) as upscaler:
+        for frame in frames(list(small_changes())):
+            np.testing.assert_array_equal(upscaler.frames([frame])[0].rgb, engine.whole(frame.rgb))
+        partial = upscaler.record.snapshot().frames["partial"]
+    assert partial > 0 or halo == 40, "otherwise nothing was reused"
+
+
+@pytest.mark.parametrize("halo", HALOS)
+def test_a_live_picture_at_full_quality_follows_it_too(halo: int) -> None:
+    engine = Far(halo, sparse=True)
+    now = [0.0]
+    with Upscaler(engine=lambda _: engine) as upscaler:
+        stage = LiveStage(upscaler, 1e9, clock=lambda: now[0])
+        for i, image in enumerate(small_changes()):
+            now[0] += 0.04
+            shown = stage.frame(Frame(image, i, Fraction(1, 25), index=i, arrival_s=now[0]))
+            assert shown is not None
+            np.testing.assert_array_equal(shown.rgb, engine.whole(image))
+
+
+@settings(deadline=None, max_examples=80)
+@given(halo=st.integers(0, 30), **PICTURES)
+def test_cells_cover_what_a_change_reaches_at_any_halo(
+    halo: int, height: int, width: int, spots: int, seed: int
+) -> None:
+    before = noise(height, width)
+    after = with_spots(before, spots, seed)
+    cells = affected_cells(before, after, halo=halo)
+    assert reached(before, after, cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width], halo)
+
+
+def test_verify_reuse_compares_with_litert(model: str) -> None:
+    """Also where the engine is consistent in what it does: only its own bound may be between the two."""
+    with Upscaler(model, engine="litert", threads=1, verify_reuse=True) as upscaler:
+        assert upscaler._judge is None
+    if no_fused_engine() is None:
+        with Upscaler(model, engine="fused", threads=1, verify_reuse=True) as upscaler:
+            for frame in frames(film()[:3]):
+                upscaler.frames([frame])
+            right = upscaler.engine.run
+
+            def wrong(tiles: Sequence[Tile]) -> None:
+                right(tiles)
+                for tile in tiles:
+                    tile.hr[:] ^= 1
+
+            upscaler.engine.run = wrong  # type: ignore[method-assign]  # an engine that went wrong after its test
+            with pytest.raises(ModelError, match=r"gave other pixels than LiteRT: up to 1 levels, .* allowed none"):
+                upscaler.frames(frames([noise(48, 80, 9)]))
 
 
 def test_verify_reuse_accepts_a_correct_engine(model: str) -> None:

@@ -46,7 +46,7 @@ def test_a_full_disk_under_the_cache_is_said_in_one_line(tmp_path: Path, model: 
 
     done = command(
         "upscale", source, "-o", tmp_path / "out.mp4", "--model", model, "--engine", "litert", preexec_fn=limited,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
     )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -1,12 +1,16 @@
 """What ``streamsr info`` tells."""
 
+import os
+import platform
+import re
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import pytest
 
-from tests.streamsr.conftest import Command
+from tests.streamsr.conftest import Command, command
 from tests.streamsr.media import SRT, make_video
 
 
@@ -15,6 +19,18 @@ def test_the_machine(streamsr: Command) -> None:
     assert result.status == 0, result.err
     for word in ("machine", "usable cores", "versions", "engine", "xlsr_x3_u8"):
         assert word in result.out
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="pretends to be an x86 processor without VNNI")
+def test_the_machine_without_vnni_says_how_far_openvino_is_from_litert() -> None:
+    done = command("info", env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "none"})
+    assert done.returncode == 0, done.stderr
+    assert "engine    fused does not run here: switched off" in done.stdout
+    assert re.search(
+        r"openvino runs here as openvino-f32, against LiteRT: up to [1-3] levels, \d\d\.\d dB", done.stdout
+    )
+    assert "auto takes openvino-f32" in done.stdout
 
 
 def test_a_model(streamsr: Command, model: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines import Cells, Tile, check_tiles
-from streamsr.engines.fused import layout, selftest
+from streamsr.engines import Cells, Tile, check_tiles, conformity
+from streamsr.engines.difference import EXACT, WrongResults
+from streamsr.engines.fused import layout
 from streamsr.engines.fused.compile import host_isa, library, network_ir
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.fused.isa import Isa
@@ -31,13 +32,14 @@ class FusedEngine:
     threads  cores that work in parallel, default all usable ones
 
     Raises ModelError when the file is not the network this code knows, the processor lacks the instructions, or the
-    self-test finds any difference from LiteRT; LiteRTEngine then is the engine to use.
+    conformity test finds any difference from LiteRT; LiteRTEngine then is the engine to use.
     """
 
     name = "fused"
     halo = layout.REACH
     batch = 1
     sparse = True
+    bound = EXACT
     region_cost = 900  # a 32x32 region takes as long as 1,900 pixels of a whole frame: its halo, and 20 us for the call
 
     def __init__(self, model: ModelFile, *, threads: int | None = None) -> None:
@@ -59,7 +61,10 @@ class FusedEngine:
         if self.threads > 1:
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="streamsr-fused")
         try:
-            selftest.check(self, model, self._library.key)
+            self.difference = conformity.check(self, model)
+        except WrongResults as error:
+            self.close()
+            raise WrongResults(f"{model.path}: the fused engine {error} (code {self._library.key[:12]})") from None
         except BaseException:
             self.close()
             raise

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines.fused.flatbuffer import Damaged, Table
+from streamsr.engines.flatbuffer import Damaged
+from streamsr.engines.tflite import CONCATENATION, CONV, DEPTH_TO_SPACE, NAMES, QUANTIZE, Op, read_graph
 from streamsr.errors import ModelError
 
-_CONCATENATION, _CONV, _DEPTH_TO_SPACE, _QUANTIZE = 2, 3, 5, 114
 _INT32, _UINT8, _INT8 = 2, 3, 9
-_NAMES = {_CONCATENATION: "CONCATENATION", _CONV: "CONV_2D", _DEPTH_TO_SPACE: "DEPTH_TO_SPACE", _QUANTIZE: "QUANTIZE"}
 _NONE, _RELU, _RELU6 = 0, 1, 3
 
 SCALES = (2, 3, 4)
@@ -24,6 +23,13 @@ LARGEST_SUM = 2**23
 
 LARGEST_RESULT = 32000
 """A requantised sum plus a zero point must fit an int16 (see kernels)."""
+
+
+MOST_OPERATIONS = 64
+"""XLSR has 15."""
+
+MOST_SCALES = 64
+"""One for each output channel, of which the head at x4 has 48."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +75,20 @@ class _Tensor:
     shape: tuple[int, ...]
     scale: NDArray[np.float32]
     zero: int
-    buffer: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Op:
-    code: int
-    inputs: list[int]
-    options: Table | None
+    index: int
 
 
 class _Graph:
     """The operations by the tensor they make, so that the network is followed from its output to its input."""
 
     def __init__(self, data: bytes) -> None:
-        if data[4:8] != b"TFL3":
-            raise ModelError("not a .tflite file")
-        model = Table.root(data)
-        # Codes up to 127 stand in the older field, of one byte; a file may leave either at 0.
-        codes = [max(code.number(0, "<b"), code.number(3, "<i")) for code in model.tables(1)]
-        graphs = model.tables(2)
-        if len(graphs) != 1:
-            raise ModelError(f"expected one graph, got {len(graphs)}")
-        self._buffers = model.tables(4)
-        self._tensors = graphs[0].tables(0)
-        self._made: dict[int, _Op] = {}
-        for op in graphs[0].tables(3):
-            code, inputs, outputs = op.number(0, "<I"), _ints(op, 1), _ints(op, 2)
-            if code >= len(codes) or len(outputs) != 1:
-                raise Damaged(f"operation {code} with {len(outputs)} outputs")
-            self._made[outputs[0]] = _Op(codes[code], inputs, op.table(4) if op.number(3, "<B") else None)
-        self._inputs, self._outputs = _ints(graphs[0], 1), _ints(graphs[0], 2)
+        self._graph = read_graph(data, most_operations=MOST_OPERATIONS)
+        self._inputs, self._outputs = self._graph.inputs, self._graph.outputs
+        self._made: dict[int, Op] = {}
+        for op in self._graph.ops:
+            if len(op.outputs) != 1:
+                raise Damaged(f"{op.name} with {len(op.outputs)} outputs")
+            self._made[op.outputs[0]] = op
 
     def network(self) -> Network:
         if len(self._inputs) != 1 or len(self._outputs) != 1 or len(self._made) != 15:
@@ -107,17 +96,17 @@ class _Graph:
                 f"expected XLSR's 15 operations, one input and one output, got {len(self._made)}, "
                 f"{len(self._inputs)} and {len(self._outputs)}"
             )
-        result = self._op(self._outputs[0], _QUANTIZE, 1)
-        shuffle = self._op(result.inputs[0], _DEPTH_TO_SPACE, 1)
-        scale = self._number(shuffle, 0)
+        result = self._op(self._outputs[0], QUANTIZE, 1)
+        shuffle = self._op(result.inputs[0], DEPTH_TO_SPACE, 1)
+        scale = shuffle.number(0)
         if scale not in SCALES:
             raise ModelError(f"expected scale {', '.join(map(str, SCALES))}, got {scale}")
         at = shuffle.inputs[0]
         self._same(self._outputs[0], at, "depth to space")
         head, at = self._conv(at, 3 * scale * scale, 3, 32, _RELU6)
         join, at = self._conv(at, 32, 1, 48, _RELU)
-        both = self._op(at, _CONCATENATION, 2)
-        if self._number(both, 0) not in (-1, 3) or self._number(both, 1, "<b") != _NONE:
+        both = self._op(at, CONCATENATION, 2)
+        if both.number(0) not in (-1, 3) or both.number(1, "<b") != _NONE:
             raise ModelError("expected the side branch joined along the channels")
         for part in both.inputs:
             self._same(at, part, "concatenation")
@@ -129,7 +118,7 @@ class _Graph:
         point, at = self._conv(at, 32, 1, 32, _NONE)
         stem, at = self._conv(at, 32, 3, 3, _RELU)
         side, from_side = self._conv(both.inputs[1], 16, 3, 3, _NONE)
-        source = self._op(at, _QUANTIZE, 1).inputs[0]
+        source = self._op(at, QUANTIZE, 1).inputs[0]
         if from_side != at or source != self._inputs[0]:
             raise ModelError("expected the stem and the side branch on the input")
         self._same(source, at, "input")
@@ -140,7 +129,7 @@ class _Graph:
 
     def _conv(self, output: int, out: int, size: int, inputs: int, activation: int) -> tuple[Conv, int]:
         """The convolution that makes a tensor, and the tensor it reads."""
-        op = self._op(output, _CONV, 3)
+        op = self._op(output, CONV, 3)
         x, w, b, y = (self._tensor(index) for index in (*op.inputs, output))
         what = f"convolution to {out} channels"
         if w.shape != (out, size, size, inputs) or w.kind != _INT8 or w.zero != 128:
@@ -148,9 +137,9 @@ class _Graph:
         if b.shape != (out,) or b.kind != _INT32 or x.kind != _INT8 or y.kind != _INT8:
             raise ModelError(f"{what}: expected int8 activations and {out} int32 biases")
         # Padding SAME is 0; then two strides and two dilations.
-        found = [self._number(op, 0, "<b"), self._number(op, 1), self._number(op, 2)]
-        found += [self._number(op, 4, default=1), self._number(op, 5, default=1)]
-        if found != [0, 1, 1, 1, 1] or self._number(op, 3, "<b") != activation:
+        found = [op.number(0, "<b"), op.number(1), op.number(2)]
+        found += [op.number(4, default=1), op.number(5, default=1)]
+        if found != [0, 1, 1, 1, 1] or op.number(3, "<b") != activation:
             raise ModelError(f"{what}: expected stride 1, padding SAME and another activation")
         if len(x.shape) != 4 or x.shape[3] % inputs or len(y.shape) != 4 or y.shape[3] != out:
             raise ModelError(f"{what}: expected {inputs} inputs a group, got {list(x.shape)} to {list(y.shape)}")
@@ -170,35 +159,28 @@ class _Graph:
         _check_sums(conv, what)
         return conv, op.inputs[0]
 
-    def _op(self, output: int, code: int, inputs: int) -> _Op:
+    def _op(self, output: int, code: int, inputs: int) -> Op:
         op = self._made.get(output)
         if op is None or op.code != code or len(op.inputs) != inputs:
-            found = "nothing" if op is None else f"{_NAMES.get(op.code, f'operation {op.code}')} of {len(op.inputs)}"
-            raise ModelError(f"expected {_NAMES[code]} of {inputs}, got {found}")
+            found = "nothing" if op is None else f"{op.name} of {len(op.inputs)}"
+            raise ModelError(f"expected {NAMES[code]} of {inputs}, got {found}")
         return op
 
-    def _number(self, op: _Op, field: int, kind: str = "<i", default: int = 0) -> int:
-        return default if op.options is None else op.options.number(field, kind, default)
-
     def _tensor(self, index: int) -> _Tensor:
-        if not 0 <= index < len(self._tensors):
-            raise Damaged(f"tensor {index}")
-        tensor = self._tensors[index]
+        tensor = self._graph.tensor(index)
         quantization = tensor.table(4)
-        scale = np.frombuffer(quantization.bytes(2, 4), "<f4")
-        zeros = np.frombuffer(quantization.bytes(3, 8), "<i8")
+        scale = np.frombuffer(quantization.bytes(2, 4, MOST_SCALES), "<f4")
+        zeros = np.frombuffer(quantization.bytes(3, 8, MOST_SCALES), "<i8")
         kind = tensor.number(1, "<b")
         if not len(scale) or not np.all(np.isfinite(scale)) or np.any(scale <= 0) or len(set(zeros.tolist())) != 1:
             raise ModelError("expected positive scales and one zero point")
         zero = int(zeros[0]) + (128 if kind == _INT8 else 0)
         if not 0 <= zero <= 255 or quantization.number(6, "<i"):
             raise ModelError(f"zero point {zero}, quantised dimension {quantization.number(6, '<i')}")
-        return _Tensor(kind, tuple(_ints(tensor, 0)), scale, zero, tensor.number(2, "<I"))
+        return _Tensor(kind, self._graph.shape(index), scale, zero, index)
 
     def _content(self, tensor: _Tensor, size: int) -> bytes:
-        if tensor.buffer >= len(self._buffers):
-            raise Damaged(f"buffer {tensor.buffer}")
-        content = self._buffers[tensor.buffer].bytes(0, 1)
+        content = self._graph.content(tensor.index, size)
         if len(content) != size:
             raise Damaged(f"{len(content)} bytes of weights, expected {size}")
         return content
@@ -208,10 +190,6 @@ class _Graph:
         first, second = self._tensor(a), self._tensor(b)
         if not np.array_equal(first.scale, second.scale) or first.zero != second.zero:
             raise ModelError(f"{what}: expected one scale and zero point on both sides")
-
-
-def _ints(table: Table, field: int) -> list[int]:
-    return [int(value) for value in np.frombuffer(table.bytes(field, 4), "<i4")]
 
 
 def _check_sums(conv: Conv, what: str) -> None:

@@ -5,9 +5,13 @@
  *   null     refuses to be created, with a message
  *   prepare  fails while the graph is handed over
  *   invoke   claims the whole graph and fails when it runs
+ *   right    claims the last operation, from int8 to uint8, and computes it
+ *   first    the same, but of a batch the first picture only
+ * With MARK, a path, loading the library leaves a file there.
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +85,22 @@ static int sevens(Context* context, NodeHead* node) {
   return 0;
 }
 
+#ifdef MARK
+__attribute__((constructor)) static void loaded(void) { FILE* file = fopen(MARK, "w"); if (file) fclose(file); }
+#endif
+
+static int shifted(Context* context, NodeHead* node, int first_only) {
+  Tensor* in = &context->tensors[node->inputs->data[0]];
+  Tensor* out = &context->tensors[node->outputs->data[0]];
+  size_t count = first_only ? out->bytes / out->dims->data[0] : out->bytes;
+  for (size_t i = 0; i < count; i++) ((uint8_t*)out->data)[i] = ((uint8_t*)in->data)[i] ^ 0x80;
+  return 0;
+}
+
+static int all(Context* context, NodeHead* node) { return shifted(context, node, 0); }
+
+static int first(Context* context, NodeHead* node) { return shifted(context, node, 1); }
+
 static int fails(Context* context, NodeHead* node) {
   (void)node;
   context->report(context, "the device has gone");
@@ -95,8 +115,12 @@ static int prepare(Context* context, Delegate* delegate) {
   IntArray* nodes = malloc(sizeof(IntArray) + plan->size * sizeof(int));
   memcpy(nodes, plan, sizeof(IntArray) + plan->size * sizeof(int));
   Registration kernel = {0};
+  if (is(delegate, "right") || is(delegate, "first")) {
+    nodes->data[0] = plan->data[plan->size - 1];
+    nodes->size = 1;
+  }
   kernel.prepare = ready;
-  kernel.invoke = is(delegate, "junk") ? sevens : fails;
+  kernel.invoke = is(delegate, "junk") ? sevens : is(delegate, "right") ? all : is(delegate, "first") ? first : fails;
   kernel.custom_name = "TestDelegate";
   kernel.version = 1;
   int status = context->replace(context, kernel, nodes, delegate);

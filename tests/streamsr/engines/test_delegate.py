@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from streamsr import ModelError, Upscaler
+from streamsr.engines import delegate
 from streamsr.engines.delegate import DelegateError, open_delegate
 from streamsr.model import find_model
 from tests.streamsr.conftest import Command, command
@@ -17,9 +18,11 @@ from tests.streamsr.media import make_video, picture
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="building a delegate needs gcc")
 
 
-def build(target: Path, mode: str = "nothing") -> Path:
+def build(target: Path, mode: str = "nothing", *, mark: Path | None = None) -> Path:
     source = Path(__file__).with_name("delegate.c")
     flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f'-DMODE="{mode}"']
+    if mark is not None:
+        flags.append(f'-DMARK="{mark}"')
     subprocess.run(["gcc", *flags, "-o", target, source], check=True)
     return target
 
@@ -56,6 +59,75 @@ def test_a_delegate_that_fails_says_why(library: str, model: Path, mode: str, re
 def test_frames_go_to_the_device_in_batches(library: str, model: Path, batch: int) -> None:
     with open_delegate(find_model(model), library, {}, batch=batch) as engine:
         assert engine.batch == batch
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, 7])
+def test_a_device_that_computes_the_whole_batch_is_used(library: str, model: Path, batch: int) -> None:
+    with open_delegate(find_model(model), library, {"mode": "right"}, batch=batch) as engine:
+        assert engine.batch == batch
+
+
+@pytest.mark.parametrize("batch", [2, 3, 8])
+def test_a_device_that_computes_only_the_first_of_a_batch_is_refused(library: str, model: Path, batch: int) -> None:
+    with open_delegate(find_model(model), library, {"mode": "first"}, batch=1) as engine:
+        assert engine.batch == 1
+    with pytest.raises(DelegateError, match=r"wrong results: .* pictures at once: .*; allowed 3 levels, 60 dB"):
+        open_delegate(find_model(model), library, {"mode": "first"}, batch=batch)
+
+
+def test_the_command_line_refuses_a_batch_that_comes_out_wrong(upscale: Command, library: str, tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", pts=range(2))
+    result = upscale(
+        source, tmp_path / "out.mp4", "--delegate", library, "--delegate-option", "mode=first", "--batch", "2"
+    )
+    assert result.status == 1
+    assert len(result.lines) == 1
+    assert "wrong results" in result.err
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("paths", [":/x", "/x:", "/x::/y", ".", "", ":", "lib:/x", ";"])
+def test_a_library_in_the_working_directory_is_never_run(tmp_path: Path, model: Path, paths: str) -> None:
+    """The loader takes an empty element for the working directory, and a relative one from there."""
+    mark = tmp_path / "loaded"
+    (tmp_path / "lib").mkdir()
+    for folder in (tmp_path, tmp_path / "lib"):
+        build(folder / "libvx_delegate.so", mark=mark)
+    done = command("info", model, cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": paths})
+    assert done.returncode == 0, done.stderr
+    assert not mark.exists()
+    done = command("info", model, cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)})
+    assert mark.exists(), "the absolute path is searched, so the test can fail"
+
+
+def test_a_bare_name_is_searched_and_a_path_is_taken_from_here(tmp_path: Path, model: Path) -> None:
+    build(tmp_path / "libmine_delegate.so")
+    source = make_video(tmp_path / "in.mp4", pts=range(2))
+
+    def run(delegate: str, paths: str) -> "subprocess.CompletedProcess[str]":
+        return command(
+            "upscale", source, "-o", tmp_path / "out.mp4", "--model", model, "--preset", "ultrafast", "--overwrite",
+            "--delegate", delegate, cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": paths},
+        )  # fmt: skip
+
+    refused = run("libmine_delegate.so", ":.")
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert "give its path, such as ./libmine_delegate.so" in refused.stderr
+    for name, paths in (("./libmine_delegate.so", ""), ("libmine_delegate.so", str(tmp_path))):
+        done = run(name, paths)
+        assert done.returncode == 0, done.stderr
+        assert f"litert+{name}" in done.stderr
+
+
+def test_the_system_loader_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "libvx_delegate.so"
+    library.touch()
+    (tmp_path / "ld.so.cache").write_bytes(b"glibc-ld.so.cache1.1\0libvx_delegate.so\0" + os.fsencode(library) + b"\0x")
+    monkeypatch.setattr(delegate, "LOADER_CACHE", tmp_path / "ld.so.cache")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    assert delegate.found("libvx_delegate.so") == library
+    assert delegate.found("x_delegate.so") is None
 
 
 def test_no_such_library(model: Path) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import llvmlite.binding as llvm
 import pytest
 
-from streamsr.engines import Tile
-from streamsr.engines.fused import FusedEngine, selftest
+from streamsr.engines.fused import FusedEngine
 from streamsr.engines.fused.compile import assembly, host_isa, network_ir
 from streamsr.engines.fused.isa import ARM_SDOT, ARM_USDOT, AVX, AVX512, Isa, detect
 from streamsr.engines.fused.kernels import EARLY
@@ -31,7 +30,9 @@ MODEL = find_model("xlsr_x3_u8")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return cache.folder()
+    found = cache.folder()
+    assert found is not None
+    return found
 
 
 def load() -> None:
@@ -98,7 +99,7 @@ def test_the_kind_of_kernels_can_be_forced(monkeypatch: pytest.MonkeyPatch, forc
 def test_code_is_compiled_once(folder: Path) -> None:
     load()
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert {path.name.split("-")[0] for path in before} == {"fused", "selftest"}
+    assert {path.name.split("-")[0] for path in before} == {"fused", "conformity"}
     load()
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
@@ -156,25 +157,6 @@ def test_processes_writing_at_once_never_see_half_a_file(folder: Path) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(k)], env=os.environ) for k in range(4)]
     assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
     assert [path.name for path in folder.iterdir()] == ["contended"]
-
-
-class _OneByteOff:
-    """An engine that differs from LiteRT in one byte of every picture."""
-
-    scale = 3
-
-    def __init__(self, engine: FusedEngine) -> None:
-        self._engine = engine
-
-    def run(self, tiles: list[Tile]) -> None:
-        self._engine.run(tiles)
-        tiles[0].hr[-1, -1, -1] ^= 1
-
-
-@needs_vnni
-def test_one_differing_byte_fails_the_self_test() -> None:
-    with FusedEngine(MODEL, threads=1) as engine, pytest.raises(ModelError, match="failed its self-test"):
-        selftest.check(_OneByteOff(engine), MODEL, "code")
 
 
 @needs_vnni

@@ -5,7 +5,6 @@ import mmap
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -27,6 +26,7 @@ from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from tests.streamsr.engines import no_fused_engine
+from tests.streamsr.engines.models import derived
 from xlsr_model import weights
 
 FEATURES = llvm.get_host_cpu_features()
@@ -44,16 +44,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-def derived(change: Callable[[Any], None], name: str = "derived") -> ModelFile:
-    """The shipped x3 model with something changed in its graph."""
-    original = find_model("xlsr_x3_u8")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(original.content))
-    change(model)
-    builder = schema.flatbuffers.Builder(1 << 16)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return ModelFile(name, Path(f"{name}.tflite"), bytes(builder.Output()))
 
 
 def convolutions(model: Any) -> list[list[Any]]:

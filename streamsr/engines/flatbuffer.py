@@ -5,6 +5,7 @@ See https://flatbuffers.dev/internals for the format.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,15 +36,25 @@ class Table:
             raise Damaged(f"field {field} is missing")
         return type(self)(self.data, at + _read(self.data, "<I", at))
 
-    def tables(self, field: int) -> list[Self]:
-        start, count = self._vector(field, 4)
-        places = range(start, start + 4 * count, 4)
-        return [type(self)(self.data, at + _read(self.data, "<I", at)) for at in places]
+    def tables(self, field: int) -> "Tables":
+        """A vector of tables, each read when it is asked for: many fields may share one long vector."""
+        return Tables(self.data, *self._vector(field, 4))
 
-    def bytes(self, field: int, size: int) -> bytes:
-        """The elements of a vector, each of ``size`` bytes."""
+    def length(self, field: int, size: int) -> int:
+        """How many elements, each of ``size`` bytes, a vector has."""
+        return self._vector(field, size)[1]
+
+    def bytes(self, field: int, size: int, most: int) -> bytes:
+        """The elements of a vector, each of ``size`` bytes. Raises Damaged for more than ``most`` of them."""
         start, count = self._vector(field, size)
+        if count > most:
+            raise Damaged(f"{count} elements where at most {most} make sense")
         return self.data[start : start + size * count]
+
+    def ints(self, field: int, most: int) -> tuple[int, ...]:
+        """A vector of at most ``most`` int32."""
+        content = self.bytes(field, 4, most)
+        return struct.unpack(f"<{len(content) // 4}i", content)
 
     def _vector(self, field: int, size: int) -> tuple[int, int]:
         at = self._field(field)
@@ -61,6 +72,27 @@ class Table:
             return None
         offset = _read(self.data, "<H", layout + 4 + 2 * field)
         return self.at + offset if offset else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A vector of ``size`` tables whose offsets begin at ``start``."""
+
+    data: bytes
+    start: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Table]:
+        return (self[i] for i in range(self.size))
+
+    def __getitem__(self, index: int) -> Table:
+        if not -self.size <= index < self.size:
+            raise IndexError(index)
+        at = self.start + 4 * (index % self.size)
+        return Table(self.data, at + _read(self.data, "<I", at))
 
 
 def _read(data: bytes, kind: str, at: int) -> int:
