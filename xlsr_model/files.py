@@ -39,6 +39,7 @@ class Output:
 
     target     the name it gets by `publish`. A link is followed with ``overwrite`` and refused without
     overwrite  replace what has that name, whose mode and owner stay
+    shared     other processes may be making it at the same time: the last one's stays
     path, fd   once entered: the unfinished file, beside the target, new, empty, and nobody else's. It is removed on
                leaving unless it was published
 
@@ -47,9 +48,10 @@ class Output:
     (`protected`, `Input`) or of anything but a regular file.
     """
 
-    def __init__(self, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def __init__(self, target: str | os.PathLike[str], *, overwrite: bool = False, shared: bool = False) -> None:
         self.target = Path(target)
         self.overwrite = overwrite
+        self._shared = shared
         self.published = False
         self.fd = -1
 
@@ -89,9 +91,10 @@ class Output:
         # Absolute, because FFmpeg takes what stands before a colon for a protocol.
         folder, name = self._final.parent.absolute(), self._final.name
         with _alone(folder):
-            for other in _unfinished(folder, name):
-                _check_dead(other, remove=True)
-            _check_dead(self._final, remove=False)  # a recording has its name already
+            with contextlib.suppress(*([BlockingIOError] if self._shared else [])):
+                for other in _unfinished(folder, name):
+                    _check_dead(other, remove=True)
+                _check_dead(self._final, remove=False)  # a recording has its name already
             self.path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
             with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there

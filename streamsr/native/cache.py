@@ -105,8 +105,8 @@ def store(name: str, body: bytes) -> None:
     place = private_folder()
     if place is None:
         return
-    # A full or read-only disk costs the next start some time, nothing else; so does another process that stores it too.
-    with contextlib.suppress(OSError), Output(place / name, overwrite=True) as output:
+    # A full or read-only disk costs the next start some time, nothing else.
+    with contextlib.suppress(OSError), Output(place / name, overwrite=True, shared=True) as output:
         os.fchmod(output.fd, 0o600)
         output.write(hashlib.sha256(body).digest() + body)
         output.publish()
