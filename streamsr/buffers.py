@@ -1,30 +1,46 @@
 """Large arrays used again, because fresh memory costs more than the copy into it (3 ms of page faults at 1080p)."""
 
-import sys
+import weakref
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from streamsr.engines import Image
 
-_UNUSED = 3
-"""References to an array that only the pool holds: the pool's list, the loop variable, getrefcount's argument."""
-
 
 class BufferPool:
-    """Hands out [H, W, 3] uint8 arrays; one comes back by itself when its last view is gone. For one thread."""
+    """Hands out [H, W, 3] uint8 arrays; one comes back by itself when its last view is gone. For one thread.
+
+    spare  arrays of one size that are kept for the next time
+    """
 
     def __init__(self, spare: int = 8) -> None:
-        self._bases: list[Image] = []
+        self._free: list[Image] = []
         self._spare = spare
 
     def take(self, shape: tuple[int, int, int]) -> Image:
-        """An array with undefined contents. numpy keeps the base alive for as long as any view of it lives."""
+        """An array with undefined contents."""
         size = prod(shape)
-        for base in self._bases:
-            if base.size == size and sys.getrefcount(base) == _UNUSED:
-                return base.reshape(shape)
-        base = np.empty(size, np.uint8)
-        same = [b for b in self._bases if b.size == size]
-        self._bases = [base, *same[: self._spare - 1]]
-        return base.reshape(shape)
+        memory = next((spare for spare in self._free if spare.size == size), None)
+        if memory is None:
+            memory = np.empty(size, np.uint8)
+            self._free = [spare for spare in self._free if spare.size == size]
+        else:
+            self._free = [spare for spare in self._free if spare is not memory]
+        # Every view's chain of bases ends at the array over this owner, so that the owner goes with the last of them.
+        owner = _Owner(memory)
+        weakref.finalize(owner, self._take_back, memory).atexit = False
+        return np.asarray(owner).reshape(shape)
+
+    def _take_back(self, memory: Image) -> None:
+        """In whatever thread let the last view go: nothing here is more than one step."""
+        if len(self._free) < self._spare:
+            self._free.append(memory)
+
+
+class _Owner:
+    """Lends its memory to one array and to all views of that."""
+
+    def __init__(self, memory: Image) -> None:
+        self.__array_interface__: dict[str, Any] = memory.__array_interface__

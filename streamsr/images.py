@@ -99,3 +99,4 @@ def upscale_image(source: Path, target: Path, upscaler: Upscaler, *, overwrite: 
         write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
     for what in ("in", "out", "network"):
         upscaler.record.count(what)
+    upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)

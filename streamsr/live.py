@@ -179,7 +179,8 @@ class LiveStage:
             return None
         self._count_fate(by_network, stale, width * height)
         self._shown_s = done
-        return replace(frame, rgb=shown, lr=lr)
+        # There is no time for more than 8 bits, nor for opacity.
+        return replace(frame, rgb=shown, lr=lr, deep=None, alpha=None)
 
     def _follow_rate(self, frame: Frame) -> None:
         if self._previous is not None and frame.index > self._previous[0]:

@@ -147,6 +147,8 @@ class FrameWriter:
     def frame(self, rgb: Plane) -> VideoFrame:
         """A new frame with the picture [H, W, 3] uint8 or uint16, tagged; pts not set."""
         width, height = self._size
+        if height - rgb.shape[0] not in (0, 1) or width - rgb.shape[1] not in (0, 1):
+            raise ValueError(f"expected a picture of {width}x{height}, got {rgb.shape[1]}x{rgb.shape[0]}")
         if _PLANAR_YUV.fullmatch(self._format) is None:
             frame = VideoFrame.from_ndarray(rgb, format="rgb24")
             return self._reformatter.reformat(frame, format=self._format)

@@ -107,6 +107,7 @@ class Upscaler:
             computed = self._computed([frame.rgb for frame in frames])
             for frame, hr in zip(frames, computed, strict=True):
                 self._verify(frame.rgb, hr)
+                self.record.pixels(total=frame.rgb.shape[0] * frame.rgb.shape[1], reused=0)
             results = self._sized(computed)
             self.record.count("network", len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]

@@ -312,3 +312,11 @@ def test_dolby_vision_without_a_base_layer_is_refused(tmp_path: Path, upscale: C
     assert not list(tmp_path.iterdir())
     with FileSource(odd / "fate-suite-5bde-dovi-p81.mp4") as source:
         assert source.info.hdr.dynamic == ("Dolby Vision",)
+
+
+def test_a_picture_of_another_size_is_refused() -> None:
+    writer = FrameWriter(ColorTags(1, 1, 1, 1), "yuv420p10le", 64, 48)
+    for height, width in ((16, 21), (49, 64), (48, 62)):
+        with pytest.raises(ValueError, match="expected a picture of 64x48"):
+            writer.frame(np.zeros((height, width, 3), np.uint8))
+    writer.frame(np.zeros((47, 63, 3), np.uint8))

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from streamsr import FileSink, FileSource
 from streamsr.engines import Image, Tile
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interpolate import interpolate
@@ -17,6 +19,7 @@ from streamsr.pipeline import Pipeline
 from streamsr.region import CELL, Region
 from streamsr.stats import FATES, Recorder
 from streamsr.upscaler import Upscaler, resized
+from tests.streamsr.media import make_video
 
 SCALE = 3
 WIDTH, HEIGHT = 160, 96
@@ -298,3 +301,17 @@ def test_a_live_pipeline_left_early_accounts_for_every_frame(model: str) -> None
             next(iter(pipeline))
         frames = upscaler.record.frames
         assert frames["in"] == sum(frames[fate] for fate in FATES) > 0
+
+
+def test_a_live_film_of_more_than_8_bits_is_written_at_its_size(model: str, tmp_path: Path) -> None:
+    """One frame, since a live pipeline may drop others; a picture of the wrong size would be repeated at its edges."""
+    film = make_video(tmp_path / "film.mkv", codec="ffv1", pix_fmt="yuv420p10le", pts=[0])
+    written = tmp_path / "live.mkv"
+    with Upscaler(model, engine="litert", threads=1) as upscaler, FileSource(film) as source:
+        size = source.info.width * upscaler.scale, source.info.height * upscaler.scale
+        with FileSink(written, source.info, size, codec="ffv1") as sink:
+            Pipeline(source, upscaler, budget_s=60.0).run(sink)
+        with FileSource(film) as before, FileSource(written) as after:
+            for lr, hr in zip(before, after, strict=True):
+                # The edges of the square lie in chroma of half the size.
+                assert np.abs(hr.rgb.astype(int) - upscaler(lr.rgb)).mean() < 2

@@ -1,6 +1,7 @@
 """Buffers, statistics, model look-up, sizes and times: the small parts."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsr import ModelError
+from streamsr import Frame, ModelError, Upscaler
 from streamsr.asked import target_size
 from streamsr.buffers import BufferPool
 from streamsr.cli import Seconds
+from streamsr.images import upscale_image, write_image
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.stats import FATES, Recorder
 from xlsr_model import weights
@@ -46,7 +48,23 @@ def test_buffers_of_another_size_are_let_go() -> None:
     pool = BufferPool()
     for side in range(1, 50):
         assert pool.take((side, side, 3)).shape == (side, side, 3)
-    assert len(pool._bases) <= 8
+    assert len(pool._free) <= 8
+
+
+def test_a_buffer_lives_as_long_as_anything_that_looks_at_it() -> None:
+    """Views of views, memoryviews and what is made from those: no count of references is asked."""
+    pool = BufferPool()
+    array = pool.take((4, 5, 3))
+    address = array.ctypes.data
+    array[:] = 7
+    holders = [array[1:][..., ::-1], memoryview(array), np.frombuffer(memoryview(array), np.uint8)[3:]]
+    del array
+    while holders:
+        pool.take((4, 5, 3))[:] = 1
+        assert all((np.asarray(holder) == 7).all() for holder in holders)
+        holders.pop()
+    again = [pool.take((4, 5, 3)) for _ in range(2)]
+    assert address in [array.ctypes.data for array in again]
 
 
 def test_fates_and_latencies_are_counted() -> None:
@@ -186,3 +204,18 @@ def test_what_is_no_picture_is_refused_by_the_upscaler(model: Path, image: np.nd
 
     with Upscaler(model, threads=1) as upscaler, pytest.raises(ValueError, match="expected"):
         upscaler(image)
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_every_pixel_is_counted_however_it_was_made(model: Path, tmp_path: Path, reuse: bool) -> None:
+
+    frames = [Frame(np.full((8, 16, 3), i, np.uint8), i, Fraction(1, 25)) for i in range(3)]
+    with Upscaler(model, engine="litert", threads=1, reuse=reuse) as upscaler:
+        upscaler.frames(frames)
+        upscaler.frames(frames[2:])
+        assert sum(upscaler.record.pixel_counts.values()) == 4 * 8 * 16
+        assert upscaler.record.pixel_counts["network"] == (3 if reuse else 4) * 8 * 16
+        before = upscaler.record.pixel_counts["network"]
+        write_image(tmp_path / "in.png", frames[0].rgb, None, overwrite=False)
+        upscale_image(tmp_path / "in.png", tmp_path / "out.png", upscaler, overwrite=False)
+        assert upscaler.record.pixel_counts["network"] - before == 8 * 16
