@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
+from streamsr.cli_errors import line_of, shown
 from streamsr.cli_options import metrics_shown, stats_written
 from streamsr.cluster import Progress, upscale_on_cluster
 from streamsr.errors import StreamsrError
@@ -46,7 +47,7 @@ def upscale_all(
     if len(pairs) == 1 and display.errors:
         raise display.errors[0]
     for error in display.errors:
-        print(f"streamsr: {error}", file=sys.stderr)
+        print(shown(line_of(error)), file=sys.stderr)
     if len(pairs) > 1:
         print(f"{len(pairs) - len(display.errors)} of {len(pairs)} files upscaled", file=sys.stderr)
     return 1 if display.errors else 0
@@ -71,7 +72,7 @@ class _Display:
         self._show: Callable[[Progress], None] | None = None
         self._start = time.monotonic()
         self.now = self._most = Progress(0, 0, 0, 0)
-        self.errors: list[StreamsrError] = []
+        self.errors: list[Exception] = []
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -106,7 +107,7 @@ class _Display:
         except StreamsrError as error:
             self.errors.append(error)
 
-    def failed(self, error: StreamsrError) -> None:
+    def failed(self, error: Exception) -> None:
         self.errors.append(error)
 
     def _bar(self) -> Callable[[Progress], None]:

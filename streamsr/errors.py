@@ -37,11 +37,15 @@ LONGEST_QUOTE = 60
 def quoted(value: object) -> str:
     """A value from outside as a message shows it: on one line, without control characters, cut in the middle."""
     try:
-        text = repr(value) if isinstance(value, str) else str(value)
+        return shortened(repr(value) if isinstance(value, str) else str(value))
     except ValueError:  # Python writes no integer of more than 4300 digits
         return "a number of thousands of digits"
-    half = (LONGEST_QUOTE - 3) // 2
-    return text if len(text) <= LONGEST_QUOTE else f"{text[:half]}...{text[-half:]}"
+
+
+def shortened(text: str, longest: int = LONGEST_QUOTE) -> str:
+    """The text, without its middle where it is long."""
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
 
 
 def one_line(text: str) -> str:
