@@ -26,9 +26,7 @@ def encoded(frame: Frame) -> bytes:
 def _jpeg(rgb: Image) -> bytes:
     size = f"{rgb.shape[1]}x{rgb.shape[0]}"
     try:
-        done, content = cv2.imencode(
-            ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-        )
+        done, content = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     except cv2.error as error:
         raise ValueError(f"a picture of {size} cannot be shown here: {error.err}") from error
     if not done:
