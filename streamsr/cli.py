@@ -195,12 +195,16 @@ def _upscale_all(
 
 
 def _report(target: Path, checks: "list[Check]") -> None:
-    """Print what an audit found. Raises SinkError on a loss."""
+    """Print what an audit found. Raises SinkError on a loss, and when that cannot be told."""
     from streamsr.checks import lost, table
 
-    with contextlib.suppress(OSError):  # `flushed` says it at the end; meanwhile others are to be upscaled
+    try:
         for line in table(checks):
             print(line)
+    except BrokenPipeError:  # who reads it has seen enough; the status says the rest
+        pass
+    except OSError as error:
+        raise SinkError(f"{target}: is complete, but not its audit: standard output: {error.strerror}") from error
     if gone := lost(checks):
         raise SinkError(f"{target}: {len(gone)} of {len(checks)} checks failed: {', '.join(c.what for c in gone)}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamsr.cli_options import Address, Host, Number, Seconds, engine_options, metrics_shown, stats_written
-from streamsr.errors import quoted
+from streamsr.errors import Cancelled, quoted
 
 if TYPE_CHECKING:
     from streamsr.stats import Recorder, Stats
@@ -112,7 +112,10 @@ def pipe(
     record = Recorder()
     with stats_written(stats_json, record):
         options = UpscaleOptions(scale=None if scale is None else int(scale), **asked)
-        run_pipe(layout, options, record=record)
+        try:
+            run_pipe(layout, options, record=record)
+        except KeyboardInterrupt:  # what was written has been read: nothing is removed
+            raise Cancelled("stopped") from None
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
