@@ -1,6 +1,7 @@
 """The ``streamsr`` command. Heavy imports stand inside the commands, so that help answers at once."""
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
     from streamsr.upscaler import Upscaler
 
 CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.encode
+NO_HOME = "/nonexistent"
+"""The home of users who have none, by Debian's policy (9.2.3): nothing is ever found or made there."""
 
 
 def main() -> NoReturn:
     """Entry point. Exit status: 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
     with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
         signal.signal(signal.SIGTERM, _terminated)
+    try:
+        Path.home()
+    except RuntimeError:  # a container's process without a name: several libraries cannot be imported then
+        os.environ["HOME"] = NO_HOME
     with streams_kept():
         status = flushed(status_of(_command))
     sys.exit(status)
