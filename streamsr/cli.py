@@ -15,13 +15,14 @@ from streamsr.cli_errors import line_of, shown, status_of
 from streamsr.cli_options import (
     Address,
     Seconds,
+    Word,
     engine_options,
     metrics_shown,
     stats_written,
     write_text,
 )
 from streamsr.cli_streams import flushed, streams_kept
-from streamsr.errors import Cancelled, SinkError
+from streamsr.errors import Cancelled, SinkError, one_line
 
 if TYPE_CHECKING:
     from streamsr.checks import Check
@@ -72,7 +73,9 @@ def cli() -> None:
 @engine_options
 @click.option("--codec", type=click.Choice(CODECS), default="h264", show_default=True)
 @click.option("--crf", type=click.IntRange(0, 63), help="Quality, lower is better.  [default: by codec]")
-@click.option("--preset", metavar="P", help="The encoder's speed, such as ultrafast or medium; a number for av1.")
+@click.option(
+    "--preset", type=Word(), metavar="P", help="The encoder's speed, such as ultrafast or medium; a number for av1."
+)
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
@@ -231,8 +234,8 @@ class _Display:
     def begun(self, upscaler: "Upscaler", frames: int | None) -> "Callable[[Frame], None] | None":
         engine = upscaler.engine
         cores = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
-        print(f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} ({upscaler.why})",
-              file=sys.stderr)  # fmt: skip
+        line = f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} ({upscaler.why})"
+        print(one_line(line), file=sys.stderr)
         if self._quiet or not sys.stderr.isatty():
             return None
         from rich.console import Console
@@ -264,8 +267,8 @@ class _Display:
         wall = now.seconds["wall"] - before.seconds["wall"]
         damaged = now.frames["damaged"] - before.frames["damaged"]
         note = f", {damaged} damaged and left out" if damaged else ""
-        print(f"{self._target}: {frames} frame{'s' if frames != 1 else ''} in {wall:.1f} s"
-              f" ({frames / wall:.1f} fps){note}", file=sys.stderr)  # fmt: skip
+        line = f"{self._target}: {frames} frame{'s' if frames != 1 else ''} in {wall:.1f} s"
+        print(one_line(f"{line} ({frames / wall:.1f} fps){note}"), file=sys.stderr)
 
 
 @cli.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from streamsr.cli_errors import line_of, shown
 from streamsr.cli_options import metrics_shown, stats_written
 from streamsr.cluster import Progress, upscale_on_cluster
-from streamsr.errors import StreamsrError
+from streamsr.errors import StreamsrError, one_line
 from streamsr.job import Job, Options
 from streamsr.segmented import SegmentedFilm
 from streamsr.stats import Recorder
@@ -88,8 +88,8 @@ class _Display:
 
     def began(self, film: SegmentedFilm, upscaler: Upscaler) -> None:
         count = len(film.spans)
-        print(f"{film.source} -> {film.target}: {upscaler.model.name}, {count} segment{'s' if count != 1 else ''}",
-              file=sys.stderr)  # fmt: skip
+        line = f"{film.source} -> {film.target}: {upscaler.model.name}, {count} segment{'s' if count != 1 else ''}"
+        print(one_line(line), file=sys.stderr)
 
     def progress(self, progress: Progress) -> None:
         self.now, most = progress, self._most
@@ -100,7 +100,7 @@ class _Display:
             self._show(progress)
 
     def done(self, target: Path, frames: int, checks: "list[Check]") -> None:
-        print(f"{target}: {frames} frame{'s' if frames != 1 else ''}", file=sys.stderr)
+        print(one_line(f"{target}: {frames} frame{'s' if frames != 1 else ''}"), file=sys.stderr)
         try:
             with contextlib.redirect_stdout(self._stdout):
                 self._report(target, checks)

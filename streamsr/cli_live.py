@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamsr.cli_options import Address, Host, Number, Seconds, engine_options, metrics_shown, stats_written
-from streamsr.errors import Cancelled, quoted
+from streamsr.errors import Cancelled, one_line, quoted
 
 if TYPE_CHECKING:
     from streamsr.stats import Recorder, Stats
@@ -71,8 +71,8 @@ def live(budget_ms: float, stats_json: Path | None, metrics: str | None, **asked
 
     def begun(upscaler: "Upscaler") -> None:
         cores = f"{upscaler.engine.threads} thread{'s' if upscaler.engine.threads > 1 else ''}"
-        print(f"{options.source}: {upscaler.model.name} on {upscaler.engine.name}, {cores} ({upscaler.why});"
-              f" Ctrl-C stops", file=sys.stderr)  # fmt: skip
+        line = f"{options.source}: {upscaler.model.name} on {upscaler.engine.name}, {cores} ({upscaler.why})"
+        print(one_line(f"{line}; Ctrl-C stops"), file=sys.stderr)
 
     with stats_written(stats_json, record), metrics_shown(metrics, record):
         try:

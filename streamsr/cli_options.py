@@ -65,6 +65,17 @@ class Seconds(click.ParamType[float]):
         return time_s
 
 
+class Word(click.ParamType[str]):
+    """A name in ASCII, as encoders' presets have them."""
+
+    name = "word"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if re.fullmatch(r"[!-~]{1,40}", str(value)) is None:
+            self.fail(f"{quoted(value)} is not a name", param, ctx)
+        return str(value)
+
+
 class Host(click.ParamType[str]):
     """A name or an address of a machine, ``[::1]`` or ``::1`` too."""
 

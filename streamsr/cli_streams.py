@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from streamsr.cli_errors import line_of, shown
+from streamsr.errors import one_line
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -36,6 +37,11 @@ class _Messages(io.FileIO):
             select.select([], [self], [], PATIENCE_S)
             super().write(content)
         return memoryview(content).nbytes
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 @contextlib.contextmanager
@@ -129,7 +135,7 @@ def _strange_names_shown() -> Iterator[None]:
 def _log_shown() -> Iterator[None]:
     """Warnings of the library appear on standard error in the form of our other lines; other libraries' do not."""
     handler, nowhere = logging.StreamHandler(sys.stderr), logging.NullHandler()
-    handler.setFormatter(logging.Formatter("streamsr: %(message)s"))
+    handler.setFormatter(_OneLine("streamsr: %(message)s"))
     logger, root = logging.getLogger("streamsr"), logging.getLogger()
     logger.addHandler(handler)
     root.addHandler(nowhere)  # without one, logging prints warnings of everybody
