@@ -128,7 +128,7 @@ def upscale(
     With several inputs, -o names a directory. When only Matroska holds all of a film, a .mkv is made instead; --strict
     refuses.
     """
-    if asked["scale"] and asked["to"]:
+    if asked["scale"] and asked["to"] is not None:
         raise click.UsageError("--scale and --to exclude each other")
     if asked["duration"] == 0:
         raise click.UsageError("--duration must be above 0")
@@ -142,7 +142,7 @@ def upscale(
     from streamsr.job import Options
     from streamsr.sinks.encode import CODECS as ENCODERS
 
-    if asked["to"]:
+    if asked["to"] is not None:
         try:
             target_size(asked["to"], 16, 9)
         except ValueError as error:

@@ -19,6 +19,9 @@ CANCELLED = 130
 LONGEST_USAGE = 400
 """Characters of a message about usage, which repeats what was typed."""
 
+LONGEST_LINE = 1000
+"""Characters of a message, which may name two files."""
+
 
 def status_of(command: Callable[[], int | None]) -> int:
     """Run a command. Exit status: 0 done, 1 an error, 2 wrong usage, 130 stopped; the reason on standard error."""
@@ -54,7 +57,7 @@ def _stopped(stopped: BaseException) -> int:
 
 def shown(line: str) -> str:
     """A message of ours as it is printed."""
-    return one_line(f"streamsr: {line}")
+    return shortened(one_line(f"streamsr: {line}"), LONGEST_LINE)
 
 
 def line_of(error: BaseException) -> str:
