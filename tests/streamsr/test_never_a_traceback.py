@@ -116,7 +116,7 @@ def test_a_budget_is_a_finite_number(streamsr: Command, film: Path, value: str) 
 
 toml = st.recursive(
     st.one_of(
-        numbers.map(repr), st.integers().map(str), st.integers(10**4000, 10**5000).map(hex),
+        numbers.map(repr), st.integers().map(str), st.integers(3000, 6000).map(lambda digits: "0x" + "f" * digits),
         st.sampled_from(["nan", "inf", "-inf", "true", "1979-05-27", '"\\u0000"', '"\\ud800"', "{a = 1}", "9" * 5000]),
     ),
     lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
