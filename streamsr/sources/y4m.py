@@ -67,7 +67,7 @@ class Y4mFormat:
                 values[word[0]] = word[1:]
         sides = [re.fullmatch(r"[0-9]{1,10}", values.get(side, "")) for side in "WH"]
         if None in sides:
-            raise ValueError("its header gives no usable width and height")
+            raise ValueError("its header gives no width and height to work with")
         match = re.fullmatch(r"(420|422|444|mono)(jpeg|mpeg2|paldv)?(?:p?(9|10|12|14|16))?", values.get("C", "420jpeg"))
         if match is None:
             raise ValueError(f"its pixel format {quoted('C' + values['C'])} is not supported")
