@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, quoted
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
@@ -40,6 +40,8 @@ class UpscaleOptions:
         """
         try:
             size = None if self.to is None or picture is None else target_size(self.to, *picture)
+            if size is not None and max(size) > MAX_SIDE:
+                raise ValueError(f"--to {self.to}: {size[0]}x{size[1]} has more than {MAX_SIDE} pixels on a side")
             return Upscaler(
                 self.model,
                 scale=scale,
@@ -66,13 +68,13 @@ def target_size(to: str, width: int, height: int) -> tuple[int, int]:
     if match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", to):
         size = int(match[1]), int(match[2])
         if min(size) < 1:
-            raise ValueError(f"expected a size of at least 1x1, got {to}")
+            raise ValueError(f"expected a size of at least 1x1, got {quoted(to)}")
         if max(size) > MAX_SIDE:
-            raise ValueError(f"expected sides of at most {MAX_SIDE}, got {to}")
+            raise ValueError(f"expected sides of at most {MAX_SIDE}, got {quoted(to)}")
         return size
     match = re.fullmatch(r"([0-9]{3,4})p", to)
     if match is None:
-        raise ValueError(f"expected a size such as 1080p or 1920x1080, got {to!r}")
+        raise ValueError(f"expected a size such as 1080p or 1920x1080, got {quoted(to)}")
     short = int(match[1])
     factor = Fraction(short, min(width, height))
 

@@ -91,7 +91,8 @@ def decide(now: Situation, before: Allowance, *, budget_s: float) -> tuple[Decis
     # A frame that takes longer than the source's interval makes another one drop. Keeping up is a matter of averages,
     # so it needs no margin; keeping the age limit does.
     room = min(left / now.margin, now.interval_s - now.other_s)
-    step = min(math.exp(now.interval_s / GROWTH_S), MAX_GROWTH) if now.interval_s < math.inf else MAX_GROWTH
+    growth = now.interval_s / GROWTH_S
+    step = math.exp(growth) if growth < math.log(MAX_GROWTH) else MAX_GROWTH
     allowed = max(min(room, max(before.last_s, before.before_s, SEED_S) * step), 0.0)
     after = Allowance(math.inf if allowed >= room > 0 and now.all_s <= room else allowed, before.last_s)
     starved = now.silent_s + min(now.interval_s, STARVED_S) > STARVED_S

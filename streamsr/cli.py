@@ -1,19 +1,28 @@
 """The ``streamsr`` command. Heavy imports stand inside the commands, so that help answers at once."""
 
 import contextlib
-import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from streamsr import __version__, cli_live
-from streamsr.cli_options import Address, Seconds, engine_options, metrics_shown, stats_written, text_written
-from streamsr.errors import Cancelled, SinkError, StreamsrError
+from streamsr.cli_errors import line_of, shown, status_of
+from streamsr.cli_options import (
+    Address,
+    Seconds,
+    Word,
+    engine_options,
+    metrics_shown,
+    stats_written,
+    text_written,
+)
+from streamsr.cli_streams import flushed, streams_kept
+from streamsr.errors import Cancelled, SinkError, one_line
 from xlsr_model.inputs import protected
 
 if TYPE_CHECKING:
@@ -24,88 +33,31 @@ if TYPE_CHECKING:
     from streamsr.upscaler import Upscaler
 
 CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.sinks.encode
-NATIVE_STDERR = 2
-CANCELLED = 130  # 128 + SIGINT, as shells have it
+NO_HOME = "/nonexistent"
+"""The home of users who have none, by Debian's policy (9.2.3): nothing is ever found or made there."""
 
 
 def main() -> NoReturn:
     """Entry point. Exit status: 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
     with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
         signal.signal(signal.SIGTERM, _terminated)
-    with _native_chatter_hidden(), _log_shown():
-        status = _status()
+    try:
+        Path.home()
+    except RuntimeError:  # a container's process without a name: several libraries cannot be imported then
+        os.environ["HOME"] = NO_HOME
+    with streams_kept():
+        status = flushed(status_of(_command))
     sys.exit(status)
 
 
-def _status() -> int:
-    try:
-        # Click handles usage errors itself when it may, but would turn Ctrl-C into status 1.
-        return cli.main(prog_name="streamsr", standalone_mode=False) or 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt, Cancelled) as stopped:
-        with contextlib.suppress(ValueError):  # not the main thread
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more must not interrupt the last words
-        said = str(stopped) if isinstance(stopped, Cancelled) else ""
-        print(f"streamsr: {said or 'stopped; the unfinished output was removed'}", file=sys.stderr)
-        return CANCELLED
-    except StreamsrError as error:
-        print(f"streamsr: {error}", file=sys.stderr)
-        return 1
-    except ImportError as error:  # a system library that a wheel expects, such as OpenCV's libGL
-        print(f"streamsr: this installation is not complete: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read our output left; flushing at exit would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # not the input's or the output's: a cache on a full disk, say
-        print(f"streamsr: {error}", file=sys.stderr)
-        return 1
+def _command() -> int:
+    # Click handles usage errors itself when it may, but would turn Ctrl-C into status 1.
+    status = cli.main(prog_name="streamsr", standalone_mode=False)
+    return status if isinstance(status, int) else 0
 
 
 def _terminated(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _native_chatter_hidden() -> Iterator[None]:
-    """Keep for Python the standard error that native libraries share with it.
-
-    LiteRT announces its CPU kernels there and SVT-AV1 its version, without a switch for it; what goes wrong they tell
-    through their interfaces. STREAMSR_NATIVE_LOG=1 lets everything through, for who develops a delegate.
-    """
-    try:
-        terminal = os.dup(NATIVE_STDERR)
-    except OSError:  # started without one
-        yield
-        return
-    given = sys.stderr
-    with open(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as own:
-        if not os.environ.get("STREAMSR_NATIVE_LOG"):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, NATIVE_STDERR)
-            os.close(nowhere)
-        sys.stderr = own
-        try:
-            yield
-        finally:
-            sys.stderr = given
-            os.dup2(terminal, NATIVE_STDERR)
-
-
-@contextlib.contextmanager
-def _log_shown() -> Iterator[None]:
-    """Warnings of the library appear on standard error in the form of our other lines."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("streamsr: %(message)s"))
-    logger = logging.getLogger("streamsr")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -122,7 +74,9 @@ def cli() -> None:
 @engine_options
 @click.option("--codec", type=click.Choice(CODECS), default="h264", show_default=True)
 @click.option("--crf", type=click.IntRange(0, 63), help="Quality, lower is better.  [default: by codec]")
-@click.option("--preset", metavar="P", help="The encoder's speed, such as ultrafast or medium; a number for av1.")
+@click.option(
+    "--preset", type=Word(), metavar="P", help="The encoder's speed, such as ultrafast or medium; a number for av1."
+)
 @click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
@@ -175,7 +129,7 @@ def upscale(
     With several inputs, -o names a directory. When only Matroska holds all of a film, a .mkv is made instead; --strict
     refuses.
     """
-    if asked["scale"] and asked["to"]:
+    if asked["scale"] and asked["to"] is not None:
         raise click.UsageError("--scale and --to exclude each other")
     if asked["duration"] == 0:
         raise click.UsageError("--duration must be above 0")
@@ -189,7 +143,7 @@ def upscale(
     from streamsr.job import Options
     from streamsr.sinks.encode import CODECS as ENCODERS
 
-    if asked["to"]:
+    if asked["to"] is not None:
         try:
             target_size(asked["to"], 16, 9)
         except ValueError as error:
@@ -241,11 +195,11 @@ def _upscale_all(
                 with _Display(source, target, record, quiet=options.dry_run) as display:
                     checks = job.run(source, target, begun=display.begun)
                 _report(target, checks)
-            except StreamsrError as error:
-                if len(pairs) == 1:
+            except Exception as error:
+                if len(pairs) == 1 or isinstance(error, Cancelled):
                     raise
                 failed += 1
-                print(f"streamsr: {error}", file=sys.stderr)
+                print(shown(line_of(error)), file=sys.stderr)
     if len(pairs) > 1:
         done = "could be upscaled" if options.dry_run else "upscaled"
         print(f"{len(pairs) - failed} of {len(pairs)} files {done}", file=sys.stderr)
@@ -253,11 +207,16 @@ def _upscale_all(
 
 
 def _report(target: Path, checks: "list[Check]") -> None:
-    """Print what an audit found. Raises SinkError on a loss."""
+    """Print what an audit found. Raises SinkError on a loss, and when that cannot be told."""
     from streamsr.checks import lost, table
 
-    for line in table(checks):
-        print(line)
+    try:
+        for line in table(checks):
+            print(line)
+    except BrokenPipeError:  # who reads it has seen enough; the status says the rest
+        pass
+    except OSError as error:
+        raise SinkError(f"{target}: is complete, but not its audit: standard output: {error.strerror}") from error
     if gone := lost(checks):
         raise SinkError(f"{target}: {len(gone)} of {len(checks)} checks failed: {', '.join(c.what for c in gone)}")
 
@@ -277,8 +236,8 @@ class _Display:
     def begun(self, upscaler: "Upscaler", frames: int | None) -> "Callable[[Frame], None] | None":
         engine = upscaler.engine
         cores = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
-        print(f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} ({upscaler.why})",
-              file=sys.stderr)  # fmt: skip
+        line = f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} ({upscaler.why})"
+        print(one_line(line), file=sys.stderr)
         if self._quiet or not sys.stderr.isatty():
             return None
         from rich.console import Console
@@ -310,8 +269,8 @@ class _Display:
         wall = now.seconds["wall"] - before.seconds["wall"]
         damaged = now.frames["damaged"] - before.frames["damaged"]
         note = f", {damaged} damaged and left out" if damaged else ""
-        print(f"{self._target}: {frames} frame{'s' if frames != 1 else ''} in {wall:.1f} s"
-              f" ({frames / wall:.1f} fps){note}", file=sys.stderr)  # fmt: skip
+        line = f"{self._target}: {frames} frame{'s' if frames != 1 else ''} in {wall:.1f} s"
+        print(one_line(f"{line} ({frames / wall:.1f} fps){note}"), file=sys.stderr)
 
 
 @cli.command()
@@ -339,10 +298,10 @@ def bench(clip: Path | None, model: str, json_file: Path | None) -> None:
     with contextlib.ExitStack() as stack:
         write = None if json_file is None else stack.enter_context(text_written(json_file))
         report = measure(clip, model=find_model(model))
+        if write is not None:  # first: whoever reads the lines may leave
+            write(report.json())
         for line in report.lines():
             click.echo(line)
-        if write is not None:
-            write(report.json())
 
 
 @cli.command()

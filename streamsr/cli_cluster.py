@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
+from streamsr.cli_errors import line_of, shown
 from streamsr.cli_options import metrics_shown, stats_written
 from streamsr.cluster import Progress, upscale_on_cluster
-from streamsr.errors import StreamsrError
+from streamsr.errors import StreamsrError, one_line
 from streamsr.job import Job, Options
 from streamsr.segmented import SegmentedFilm
 from streamsr.stats import Recorder
@@ -46,7 +47,7 @@ def upscale_all(
     if len(pairs) == 1 and display.errors:
         raise display.errors[0]
     for error in display.errors:
-        print(f"streamsr: {error}", file=sys.stderr)
+        print(shown(line_of(error)), file=sys.stderr)
     if len(pairs) > 1:
         print(f"{len(pairs) - len(display.errors)} of {len(pairs)} files upscaled", file=sys.stderr)
     return 1 if display.errors else 0
@@ -71,7 +72,7 @@ class _Display:
         self._show: Callable[[Progress], None] | None = None
         self._start = time.monotonic()
         self.now = self._most = Progress(0, 0, 0, 0)
-        self.errors: list[StreamsrError] = []
+        self.errors: list[Exception] = []
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -87,8 +88,8 @@ class _Display:
 
     def began(self, film: SegmentedFilm, upscaler: Upscaler) -> None:
         count = len(film.spans)
-        print(f"{film.source} -> {film.target}: {upscaler.model.name}, {count} segment{'s' if count != 1 else ''}",
-              file=sys.stderr)  # fmt: skip
+        line = f"{film.source} -> {film.target}: {upscaler.model.name}, {count} segment{'s' if count != 1 else ''}"
+        print(one_line(line), file=sys.stderr)
 
     def progress(self, progress: Progress) -> None:
         self.now, most = progress, self._most
@@ -99,14 +100,14 @@ class _Display:
             self._show(progress)
 
     def done(self, target: Path, frames: int, checks: "list[Check]") -> None:
-        print(f"{target}: {frames} frame{'s' if frames != 1 else ''}", file=sys.stderr)
+        print(one_line(f"{target}: {frames} frame{'s' if frames != 1 else ''}"), file=sys.stderr)
         try:
             with contextlib.redirect_stdout(self._stdout):
                 self._report(target, checks)
         except StreamsrError as error:
             self.errors.append(error)
 
-    def failed(self, error: StreamsrError) -> None:
+    def failed(self, error: Exception) -> None:
         self.errors.append(error)
 
     def _bar(self) -> Callable[[Progress], None]:

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamsr.cli_options import Address, Seconds, engine_options, metrics_shown, stats_written
+from streamsr.cli_options import Address, Host, Number, Seconds, engine_options, metrics_shown, stats_written
+from streamsr.errors import Cancelled, one_line, quoted
 
 if TYPE_CHECKING:
     from streamsr.stats import Recorder, Stats
     from streamsr.upscaler import Upscaler
+
+
+LONGEST_BUDGET_MS = 3_600_000
+"""An hour, in which nothing is late: threads wait so long at once, which systems limit."""
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -22,7 +27,7 @@ class Size(click.ParamType[tuple[int, int]]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", str(value), re.ASCII)
         if match is None:
-            self.fail(f"{value!r} is not a size; write 640x360", param, ctx)
+            self.fail(f"{quoted(value)} is not a size; write 640x360", param, ctx)
         return int(match[1]), int(match[2])
 
 
@@ -30,13 +35,13 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.argument("source")
 @click.option("--realtime", is_flag=True, help="Show a file at its own rate, as if it were live.")
 @click.option("--size", type=Size(), metavar="WxH", help="Ask a camera for this size,")
-@click.option("--rate", type=click.FloatRange(1, 1000), help="and this many pictures a second.")
-@click.option("--budget-ms", type=click.FloatRange(1), default=100, show_default=True,
+@click.option("--rate", type=Number(1, 1000), help="and this many pictures a second.")
+@click.option("--budget-ms", type=Number(1, LONGEST_BUDGET_MS), default=100, show_default=True,
               help="Age at which a frame must be upscaled; less time means less by network.")  # fmt: skip
 @click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
 @click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT as well.")
 @click.option("--preview", type=click.Choice(["window", "web", "none"]), default="none", show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Serve the web page here,")
+@click.option("--host", type=Host(), default="127.0.0.1", show_default=True, help="Serve the web page here,")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="at this port.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Record into a .mkv, .mp4 or .ts file.")
 @click.option("--publish", metavar="URL", help="Send to rtmp://, rtsp://, udp://, tcp:// or, as a camera, to camera:.")
@@ -66,8 +71,8 @@ def live(budget_ms: float, stats_json: Path | None, metrics: str | None, **asked
 
     def begun(upscaler: "Upscaler") -> None:
         cores = f"{upscaler.engine.threads} thread{'s' if upscaler.engine.threads > 1 else ''}"
-        print(f"{options.source}: {upscaler.model.name} on {upscaler.engine.name}, {cores} ({upscaler.why});"
-              f" Ctrl-C stops", file=sys.stderr)  # fmt: skip
+        line = f"{options.source}: {upscaler.model.name} on {upscaler.engine.name}, {cores} ({upscaler.why})"
+        print(one_line(f"{line}; Ctrl-C stops"), file=sys.stderr)
 
     with stats_written(stats_json, record), metrics_shown(metrics, record):
         try:
@@ -97,7 +102,7 @@ def pipe(
     from streamsr.pipe import raw_format, run_pipe
     from streamsr.stats import Recorder
 
-    if sys.stdin.isatty() or sys.stdout.isatty():
+    if any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         raise click.UsageError("pipe reads video from another program and writes it to one; see --help")
     try:
         layout = None if size is None else raw_format(size, pixel_format, rate)
@@ -107,7 +112,10 @@ def pipe(
     record = Recorder()
     with stats_written(stats_json, record):
         options = UpscaleOptions(scale=None if scale is None else int(scale), **asked)
-        run_pipe(layout, options, record=record)
+        try:
+            run_pipe(layout, options, record=record)
+        except KeyboardInterrupt:  # what was written has been read: nothing is removed
+            raise Cancelled("stopped") from None
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

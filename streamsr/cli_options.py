@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import math
 import os
 import re
 import stat
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, quoted
 from xlsr_model.files import Output
 
 if TYPE_CHECKING:
@@ -23,19 +24,71 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.select, which would cost its imports here
 
 
+LONGEST_S = 10**9
+"""32 years. In nanoseconds, the finest ticks that containers have, such a time is still a number of 64 bits."""
+
+MOST_THREADS = 1024
+"""More than any machine has cores; every one costs memory and a thread of the system's, used or not."""
+
+MOST_FRAMES_A_CALL = 64
+"""Of a batch, all of which wait in memory; NPUs gain nothing beyond four or eight."""
+
+LONGEST_HOST, LONGEST_LABEL = 253, 63
+"""Characters of a host's name and of what stands between its dots, RFC 1035; Python's IDNA codec fails on others."""
+
+
+class Number(click.FloatRange):
+    """A number in a range, which click's own takes to include ``nan``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # Any: click's
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{quoted(value)} is not a number to work with", param, ctx)
+        return number
+
+
 class Seconds(click.ParamType[float]):
-    """``90``, ``1:30`` or ``0:01:30.5``."""
+    """``90``, ``1:30`` or ``0:01:30.5``; up to LONGEST_S."""
 
     name = "time"
+
+    def __init__(self, least: float = 0.0) -> None:
+        self._least = least
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", str(value), re.ASCII)
         if match is None:
-            self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
+            self.fail(f"{quoted(value)} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
         hours, minutes, seconds = (float(part or 0) for part in match.groups())
-        return hours * 3600 + minutes * 60 + seconds
+        time_s = hours * 3600 + minutes * 60 + seconds
+        if not self._least <= time_s <= LONGEST_S:
+            self.fail(f"{quoted(value)} is not a time from {self._least:g} to {LONGEST_S} seconds", param, ctx)
+        return time_s
+
+
+class Word(click.ParamType[str]):
+    """A name in ASCII, as encoders' presets have them."""
+
+    name = "word"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if re.fullmatch(r"[!-~]{1,40}", str(value)) is None:
+            self.fail(f"{quoted(value)} is not a name", param, ctx)
+        return str(value)
+
+
+class Host(click.ParamType[str]):
+    """A name or an address of a machine, ``[::1]`` or ``::1`` too."""
+
+    name = "host"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        host = str(value)
+        if not is_host(host.removeprefix("[").removesuffix("]")):
+            self.fail(f"{quoted(host)} is not the name or address of a machine", param, ctx)
+        return host
 
 
 class Address(click.ParamType[str]):
@@ -45,23 +98,33 @@ class Address(click.ParamType[str]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         match = re.fullmatch(r"(?:([\w.-]+|\[[\w:.%]+\]):)?(\d{1,5})", str(value), re.ASCII)
-        if match is None or int(match[2]) > 65535:
-            self.fail(f"{value!r} is not an address; write 9464, 0.0.0.0:9464 or [::1]:9464", param, ctx)
+        if match is None or int(match[2]) > 65535 or not is_host((match[1] or "localhost").strip("[]")):
+            self.fail(f"{quoted(value)} is not an address; write 9464, 0.0.0.0:9464 or [::1]:9464", param, ctx)
         return f"{match[1] or '127.0.0.1'}:{match[2]}"
+
+
+def is_host(text: str) -> bool:
+    """Whether this could be a host's name, in its ASCII form, or its IPv4 or IPv6 address."""
+    labels = text.removesuffix(".").split(".")
+    return (
+        len(text) <= LONGEST_HOST
+        and re.fullmatch(r"[\w.:%-]+", text, re.ASCII) is not None
+        and all(0 < len(label) <= LONGEST_LABEL for label in labels)
+    )
 
 
 def _batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
     if value == "auto":
         return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"{value!r} is neither auto nor a number of at least 1")
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= MOST_FRAMES_A_CALL:
+        raise click.BadParameter(f"{quoted(value)} is neither auto nor a number from 1 to {MOST_FRAMES_A_CALL}")
     return int(value)
 
 
 def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     for value in values:
         if "=" not in value:
-            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
+            raise click.BadParameter(f"{quoted(value)} is not KEY=VALUE")
     return dict(value.split("=", 1) for value in values)
 
 
@@ -84,7 +147,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="A shipped model (see `info`) or a .tflite file; auto is video for lossy films, else clean.",
             ),
             click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
-            click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]"),
+            click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Cores to use.  [default: all]"),
             click.option("--delegate", metavar="LIB", help="A TFLite external delegate (NPU) that must be used."),
             click.option(
                 "--delegate-option", "delegate_options", metavar="K=V", multiple=True, callback=_pairs, help="For it."

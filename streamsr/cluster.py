@@ -60,7 +60,7 @@ class Show(Protocol):
     def done(self, target: Path, frames: int, checks: "list[Check]") -> None:
         """An output is complete, and this is what its audit found."""
 
-    def failed(self, error: StreamsrError) -> None:
+    def failed(self, error: Exception) -> None:
         """One file could not be upscaled; the others go on."""
 
 
@@ -162,7 +162,7 @@ class _Run:
         self._opening = None
         try:
             opened = future.result()
-        except StreamsrError as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others go on
             self._show.failed(error)
             return
         if opened.film is None:
@@ -299,7 +299,7 @@ class _Run:
                     raise state.error
                 if state.joining is not None:
                     self._show.done(state.film.target, frames, state.joining.result())
-            except StreamsrError as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 self._show.failed(error)
 
     def _joined(self, film: SegmentedFilm) -> "list[Check]":

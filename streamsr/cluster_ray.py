@@ -15,7 +15,7 @@ from typing import Any, Self
 from streamsr import __version__
 from streamsr.cluster_files import Desk
 from streamsr.cluster_work import FilmWork, Made, Order
-from streamsr.errors import StreamsrError
+from streamsr.errors import StreamsrError, shortened
 from streamsr.machine import usable_cores
 
 LOCAL = "auto"
@@ -170,13 +170,13 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "//" in address or not host or not port.isdecimal():
         raise StreamsrError(
-            f"--cluster {address}: expected auto, or HOST:PORT of a cluster that this machine belongs to"
+            f"--cluster {shortened(address)}: expected auto, or HOST:PORT of a cluster that this machine belongs to"
         )
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # the last of names and numbers that are none
         reason = getattr(error, "strerror", None) or error
-        raise StreamsrError(f"--cluster {address}: nothing answers there: {reason}") from error
+        raise StreamsrError(f"--cluster {shortened(address)}: nothing answers there: {reason}") from error
 
 
 def _first_line(error: BaseException) -> str:

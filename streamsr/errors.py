@@ -28,3 +28,26 @@ class ModelError(StreamsrError):
 
 class Cancelled(StreamsrError):  # noqa: N818 - it is not a failure
     """The caller asked the run to stop."""
+
+
+LONGEST_QUOTE = 60
+"""Characters of somebody else's text in a message: more hides what is said about it."""
+
+
+def quoted(value: object) -> str:
+    """A value from outside as a message shows it: on one line, without control characters, cut in the middle."""
+    try:
+        return shortened(repr(value) if isinstance(value, str) else str(value))
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def shortened(text: str, longest: int = LONGEST_QUOTE) -> str:
+    """The text, without its middle where it is long."""
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
+
+
+def one_line(text: str) -> str:
+    """A message on one line: what is not to be printed (a line end or an escape code in a file's name) is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -118,12 +118,13 @@ class Job:
         if is_image(source):
             if not is_image(target):
                 raise SinkError(f"{target}: a picture becomes a picture; name it .png, .jpg or .webp")
-            rgb, _ = read_image(source)
+            rgb, _ = read_image(source, max_pixels=self.options.max_pixels)
             upscaler = self._upscaler(rgb.shape[1], rgb.shape[0], source)
             begun(upscaler, 1)
             if self.options.dry_run:
                 return []
-            upscale_image(source, target, upscaler, overwrite=self.options.overwrite)
+            o = self.options
+            upscale_image(source, target, upscaler, overwrite=o.overwrite, max_pixels=o.max_pixels)
             return []
         o = self.options
         if not o.resume or o.dry_run:

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from streamsr.errors import SinkError
-from xlsr_model.files import NAME_BYTES, is_unfinished, sync_folder, write_file
+from xlsr_model.files import NAME_BYTES, is_unfinished, shortened, sync_folder, write_file
 from xlsr_model.inputs import Input
 
 log = logging.getLogger("streamsr")
@@ -77,12 +77,11 @@ class Ledger:
     @staticmethod
     def folder_of(target: Path) -> Path:
         """Where the unfinished work of an output stands."""
-        name = os.fsencode(target.name)
-        if len(name) + len(FOLDER_SUFFIX) <= NAME_BYTES:
-            return target.with_name(target.name + FOLDER_SUFFIX)
-        # Cut, and told from others that begin alike.
-        suffix = f"~{hashlib.blake2b(name, digest_size=6).hexdigest()}{FOLDER_SUFFIX}"
-        return target.with_name(name[: NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix)
+        name = target.name + FOLDER_SUFFIX
+        if len(os.fsencode(name)) > NAME_BYTES:  # cut, and told from others that begin alike
+            digest = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
+            name = shortened(target.name, f"~{digest}{FOLDER_SUFFIX}")
+        return target.with_name(name)
 
     def __enter__(self) -> Self:
         try:

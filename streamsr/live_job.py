@@ -1,6 +1,7 @@
 """Live upscaling: what was asked for becomes source, upscaler and sinks."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's windows (its issue 29195)
 
 from streamsr.asked import UpscaleOptions
-from streamsr.errors import ModelError, SinkError
+from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import StreamInfo
 from streamsr.pipeline import Pipeline
 from streamsr.sinks import Sink
@@ -20,6 +21,7 @@ from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.stream import StreamSink
 from streamsr.sources import Source
 from streamsr.sources.feed import FeedSource
+from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
@@ -72,6 +74,8 @@ def run_live(
             source: Source = feed
         else:
             source = open_source(o, record)
+            if isinstance(source, Y4mSource) and not source.wait(o.duration_s):
+                return
         stack.enter_context(source)
         info = source.info
         if info.live and o.verify_reuse:
@@ -160,11 +164,9 @@ def open_source(o: LiveOptions, record: Recorder) -> Source:
     if is_network(o.source):
         return network(o.source, record=record)
     if o.source == "-":
-        import sys
-
-        from streamsr.sources.y4m import Y4mSource
-
-        return Y4mSource(sys.stdin.buffer, live=True, record=record)
+        if sys.stdin is None:
+            raise SourceError("standard input: is closed")
+        return Y4mSource(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), live=True, record=record)
     from streamsr.sources.file import FileSource
     from streamsr.sources.paced import PacedSource
 

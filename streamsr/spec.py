@@ -20,6 +20,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from streamsr.errors import quoted
+
 TABLES = {
     "source": frozenset(
         {"input", "start", "duration", "realtime", "size", "format", "rate", "interlaced", "max-pixels", "max-duration"}
@@ -31,20 +33,29 @@ TABLES = {
 }  # fmt: skip
 """Whose keys stand where; everything else is about upscaling."""
 
+LARGEST_FILE = 1 << 20
+"""Bytes of a pipeline file; ordinary ones have some hundred, a device never ends."""
+
 Value = str | int | float | bool | list[str]
 
 
 def read_pipeline(path: Path, commands: Mapping[str, click.Command]) -> tuple[click.Command, list[str]]:
     """The command that a pipeline file means, and its arguments. Raises click.UsageError saying what is wrong."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
+            raise click.UsageError(f"{path}: is larger than {LARGEST_FILE} bytes: no pipeline")
+        content = tomllib.loads(text.decode())
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also an integer of more than 4300 digits
         raise click.UsageError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise click.UsageError(f"{path}: not TOML: brackets in brackets without end") from None
     name = content.pop("command", None)
     if not isinstance(name, str) or name not in commands:
-        raise click.UsageError(f"{path}: expected command = one of {', '.join(sorted(commands))}, got {name!r}")
+        raise click.UsageError(f"{path}: expected command = one of {', '.join(sorted(commands))}, got {quoted(name)}")
     command = commands[name]
     parameters = {_key(parameter): parameter for parameter in command.params}
     words: list[str] = []
@@ -59,7 +70,7 @@ def read_pipeline(path: Path, commands: Mapping[str, click.Command]) -> tuple[cl
             if key not in allowed:
                 raise _unknown(path, f"key {key} in [{table}]", key, allowed)
             if isinstance(parameters[key], click.Argument):
-                inputs += _strings(value)
+                inputs += _strings(path, key, value)
             else:
                 words += _words(path, parameters[key], value)
     return command, [*words, *(["--", *inputs] if inputs else [])]
@@ -75,6 +86,8 @@ def write_pipeline(context: click.Context) -> str:
         if key != "print-pipeline":
             value = _plain(context.params.get(parameter.name))
             tables[table_of(key)].append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    if any("\ud800" <= character <= "\udfff" for keys in tables.values() for key in keys for character in key):
+        raise click.UsageError("a name that is not UTF-8 cannot stand in a pipeline file")
     lines = [f'command = "{context.command.name}"']
     for table, keys in tables.items():
         if keys:
@@ -99,15 +112,25 @@ def _words(path: Path, option: click.Parameter, value: object) -> list[str]:
     name = max(option.opts, key=len)
     if option.is_flag:
         if not isinstance(value, bool):
-            raise click.UsageError(f"{path}: {_key(option)} is true or false, got {value!r}")
+            raise click.UsageError(f"{path}: {_key(option)} is true or false, got {quoted(value)}")
         if value:
             return [name]
         return option.secondary_opts[:1]
-    return [word for text in _strings(value) for word in (name, text)]
+    return [word for text in _strings(path, _key(option), value) for word in (name, text)]
 
 
-def _strings(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+def _strings(path: Path, key: str, value: object) -> list[str]:
+    """A value as the words of a command line, which are texts without a zero character."""
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) for item in items):
+        raise click.UsageError(f"{path}: {key} is a text, a number or a list of them, got {quoted(value)}")
+    try:
+        words = [str(item) for item in items]
+    except ValueError:  # an integer of more than 4300 digits, in hexadecimals
+        raise click.UsageError(f"{path}: {key} is larger than any number here") from None
+    if any("\0" in word for word in words):
+        raise click.UsageError(f"{path}: {key} has a zero character")
+    return words
 
 
 def _plain(value: object) -> Value:
@@ -125,6 +148,6 @@ def _plain(value: object) -> Value:
 
 
 def _unknown(path: Path, what: str, word: str, known: list[str]) -> click.UsageError:
-    near = difflib.get_close_matches(word, known, n=1)
+    near = difflib.get_close_matches(word[:100], known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
     return click.UsageError(f"{path}: unknown {what}; {hint}")

@@ -166,6 +166,13 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
+def shortened(name: str, ending: str) -> str:
+    """The name with this ending, cut before it to what a file's name may have."""
+    while len(os.fsencode(name + ending)) > NAME_BYTES:
+        name = name[:-1]
+    return name + ending
+
+
 def is_unfinished(name: str) -> bool:
     """Whether a file of this name is an unfinished `Output`; which one is not said."""
     return _TEMPORARY.fullmatch(name) is not None
@@ -177,9 +184,7 @@ _TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{{2 * TOKEN_BYTES}}}-[0-9a-f]{{{2 * CH
 def _temporary_name(name: str, token: str) -> str:
     """A hidden name for an unfinished ``name``, which tells that it is one: its last part is a digest of the rest."""
     check = blake2s(os.fsencode(name) + token.encode(), digest_size=CHECK_BYTES, person=b"streamsr").hexdigest()
-    ending = f".{token}-{check}{SUFFIX}"
-    room = NAME_BYTES - len(ending) - 1
-    return f".{os.fsencode(name)[:room].decode(errors='ignore')}{ending}"
+    return shortened(f".{name}", f".{token}-{check}{SUFFIX}")
 
 
 def _unfinished(folder: Path, name: str) -> Iterator[Path]:

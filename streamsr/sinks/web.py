@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, shortened
 from streamsr.frame import Frame
 from streamsr.sinks.preview import Overlay
 from streamsr.sinks.web_app import LOOPBACK, MAX_VIEWERS, WebApp
@@ -74,13 +74,15 @@ class WebSink:
         try:
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             listening = socket.create_server((self._host, self._port), family=family)
-        except OSError as error:
-            raise SinkError(f"cannot serve at {self._host} port {self._port}: {error.strerror}") from error
+        except (OSError, OverflowError, ValueError) as error:  # the last two of a port or a name that is none
+            reason = getattr(error, "strerror", None) or error
+            raise SinkError(f"cannot serve at {shortened(self._host)} port {self._port}: {reason}") from error
         self._port = listening.getsockname()[1]
         self.app = WebApp(token=self.token, newest=lambda: self._newest, numbers=self._numbers, feed=self._feed)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self.app.asgi,
+                interface="asgi3",
                 ws="websockets-sansio",
                 ws_max_size=LONGEST_MESSAGE,
                 limit_concurrency=MAX_CONNECTIONS,
@@ -124,13 +126,17 @@ class WebSink:
 
     def commit(self) -> None: ...
 
+    def _shown_state(self) -> str:
+        states = [state for state in (self._state(), self.app.unshown) if state not in ("", "live")]
+        return "; ".join(states) or "live"
+
     def _numbers(self, sent: int) -> tuple[dict[str, Any], int]:  # Any: JSON
         """What the page shows besides the picture; ages of frames after the ``sent``-th. In the server's thread."""
         record, written = self._record, self._written
         live = None if record.budget_s is None else record.snapshot().live
         waiting = self._feed is not None and not self.app.camera_taken
         numbers = {
-            "state": "waiting for the camera of a browser" if waiting else self._state(),
+            "state": "waiting for the camera of a browser" if waiting else self._shown_state(),
             "lines": self._overlay.lines(),
             "frames": record.frames,
             "budget_ms": None if record.budget_s is None else record.budget_s * 1e3,

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from streamsr.frame import Frame
@@ -55,6 +56,8 @@ class WebApp:
     newest   gives the frame to show, None before the first
     numbers  gives the numbers to show, and which of them come next: called with what it gave last, 0 at first
     feed     takes the camera's pictures
+
+    ``unshown`` says why the newest picture is not in the page; empty when it is.
     """
 
     def __init__(
@@ -68,10 +71,11 @@ class WebApp:
         self._token, self._newest, self._numbers, self._feed = token, newest, numbers, feed
         self.viewers: set[_Viewer] = set()
         self.camera_taken = False
+        self.unshown = ""
         self._shown = b""
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.asgi = Starlette(
+        self._app = Starlette(
             routes=[
                 *(Route(path, self._page) for path in PAGE),
                 WebSocketRoute("/view", self._view),
@@ -79,6 +83,15 @@ class WebApp:
             ],
             lifespan=self._lifespan,
         )
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application. What must not be answered gets no further than here, whatever its path and its headers."""
+        if scope["type"] == "http" and self._refused(HTTPConnection(scope)):
+            await Response("forbidden: open the address that streamsr printed", 403)(scope, receive, send)
+        elif scope["type"] == "websocket" and self._refused(HTTPConnection(scope)):
+            await WebSocket(scope, receive, send).close()
+        else:
+            await self._app(scope, receive, send)
 
     def wake(self) -> None:
         """There is a new frame. From any thread, at any time."""
@@ -106,7 +119,12 @@ class WebApp:
             self._wake.clear()
             frame = self._newest()
             if frame is not None and any(viewer.wants for viewer in self.viewers):
-                self._shown = await asyncio.to_thread(encoded, frame)
+                try:
+                    self._shown = await asyncio.to_thread(encoded, frame)
+                except (ValueError, MemoryError) as error:  # of this one; the next may be smaller
+                    self.unshown = str(error) or "not enough memory for a picture"
+                    continue
+                self.unshown = ""
                 for viewer in self.viewers:
                     viewer.fresh.set()
 
@@ -118,17 +136,20 @@ class WebApp:
         """
         host = connection.headers.get("host", "")
         origin = connection.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        try:
+            named = urlsplit(f"//{host}").hostname
+            other = origin is not None and urlsplit(origin).netloc != host
+        except ValueError:  # no browser sends such a name
+            return True
+        if other:
             return True
         if self._token is None:
-            return urlsplit(f"//{host}").hostname not in LOOPBACK
+            return named not in LOOPBACK
         given = connection.query_params.get("token", "")
         return not secrets.compare_digest(given.encode(), self._token.encode())
 
     async def _page(self, request: Request) -> Response:
-        if self._refused(request):
-            return Response("forbidden: open the address that streamsr printed", 403)
-        name, kind = PAGE[request.url.path]
+        name, kind = PAGE[request.scope["path"]]
         content = (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")
         content = content.replace("@TOKEN@", f"?token={self._token}" if self._token else "")
         content = content.replace("@CAMERA@", "yes" if self._feed is not None else "no")
@@ -136,7 +157,7 @@ class WebApp:
 
     async def _view(self, link: WebSocket) -> None:
         """Pictures and numbers to one browser."""
-        if self._refused(link) or len(self.viewers) >= MAX_VIEWERS:
+        if len(self.viewers) >= MAX_VIEWERS:
             await link.close()
             return
         viewer = _Viewer()
@@ -175,7 +196,7 @@ class WebApp:
 
     async def _camera(self, link: WebSocket) -> None:
         """Pictures from one browser, each answered so that the next is sent. What is no picture ends it."""
-        if self._refused(link) or self._feed is None or self.camera_taken:
+        if self._feed is None or self.camera_taken:
             await link.close()
             return
         self.camera_taken = True

@@ -14,14 +14,23 @@ QUALITY = 85
 
 
 def encoded(frame: Frame) -> bytes:
-    """For the page: the length of the first JPEG, the picture before upscaling as JPEG, then after."""
+    """For the page: the length of the first JPEG, the picture before upscaling as JPEG, then after.
+
+    Raises ValueError for a picture that JPEG does not hold, such as one wider than 65500 pixels.
+    """
     after = _jpeg(frame.rgb)
     before = _jpeg(frame.lr) if frame.lr is not None else after
     return struct.pack("<I", len(before)) + before + after
 
 
 def _jpeg(rgb: Image) -> bytes:
-    _, content = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    size = f"{rgb.shape[1]}x{rgb.shape[0]}"
+    try:
+        done, content = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    except cv2.error as error:
+        raise ValueError(f"a picture of {size} cannot be shown here: {error.err}") from error
+    if not done:
+        raise ValueError(f"a picture of {size} cannot be shown here")
     return content.tobytes()
 
 

@@ -1,11 +1,13 @@
 """YUV4MPEG2 into a pipe, for whatever program comes next."""
 
+import select
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
 
 from streamsr.convert import Converter, Plane
+from streamsr.errors import SinkError
 from streamsr.frame import Frame
 from streamsr.sources.y4m import Y4mFormat
 from streamsr.stats import Recorder
@@ -14,6 +16,7 @@ from streamsr.stats import Recorder
 class Y4mSink:
     """Frames as 8-bit ``format`` into a binary stream, which stays the caller's. See `streamsr.sinks.Sink`.
 
+    Each frame is written out whole, so that the reader has it while the next is awaited. The stream may be unbuffered.
     BrokenPipeError passes through: the reader has seen enough, which is no failure of ours.
     """
 
@@ -29,7 +32,8 @@ class Y4mSink:
         self._written = len(format.shapes)
 
     def __enter__(self) -> Self:
-        self._stream.write(f"{self._format}\n".encode())
+        self._put(f"{self._format}\n".encode())
+        self._stream.flush()
         return self
 
     def __exit__(
@@ -44,9 +48,24 @@ class Y4mSink:
         with self._record.stage("convert"):
             self._converter.from_rgb(frame.rgb, (y, u, v))
         with self._record.stage("write"):
-            self._stream.write(b"FRAME\n")
+            self._put(b"FRAME\n")
             for plane in self._planes[: self._written]:
-                self._stream.write(plane.data)
+                self._put(plane.data.cast("B"))
+            self._stream.flush()
+
+    def _put(self, content: bytes | memoryview) -> None:
+        """All of these bytes: a raw stream takes as many as it likes, none at all where it does not block."""
+        at = 0
+        try:
+            while at < len(content):
+                taken: int | None = self._stream.write(content[at:])
+                if taken is None:
+                    select.select([], [self._stream], [])
+                at += taken or 0
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except OSError as error:
+            raise SinkError(f"standard output: {error.strerror or error}") from error
 
     def commit(self) -> None:
         self._stream.flush()

@@ -1,7 +1,11 @@
 """``streamsr pipe`` between two of Debian's ffmpeg, and between nobody."""
 
+import fcntl
+import signal
 import subprocess
 import sys
+import termios
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -130,3 +134,114 @@ def test_what_cannot_be_read_is_one_clear_line(
     assert done.returncode == status
     assert reason in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+HEADER = b"YUV4MPEG2 W64 H48 F25:1 Cmono\n"
+FRAME = b"FRAME\n" + bytes(64 * 48)
+PAUSES = {
+    "in the header": HEADER[:9],
+    "after the header": HEADER,
+    "between frames": HEADER + 3 * FRAME,
+    "in a frame": HEADER + 3 * FRAME + FRAME[:1000],
+}
+
+
+def paused(command: str, content: bytes, *args: object) -> "subprocess.Popen[bytes]":
+    """The command after a sender that gave this, waits now and does not end; all of it is taken."""
+    words = [*STREAMSR[:-1], command, *map(str, args), "--engine", "litert", "--threads", "1"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(content)
+    process.stdin.flush()
+    until_s, left = time.monotonic() + 60, 1
+    while left and time.monotonic() < until_s:
+        left = int.from_bytes(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)), sys.byteorder)
+        time.sleep(0.01)
+    assert not left, "the command does not read"
+    return process
+
+
+def ended(process: "subprocess.Popen[bytes]") -> tuple[int, str]:
+    """Its status and messages, without an end of its input."""
+    assert process.stdin is not None
+    assert process.stderr is not None
+    try:
+        status = process.wait(timeout=60)
+        return status, process.stderr.read().decode()
+    finally:
+        process.kill()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@pytest.mark.parametrize("content", PAUSES.values(), ids=PAUSES)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("command", "status"), [("pipe", 130), ("live", 0)])
+def test_one_signal_ends_a_run_whose_sender_pauses(
+    model: Path, tmp_path: Path, content: bytes, number: int, command: str, status: int
+) -> None:
+    more = ["-", "--record", tmp_path / "out.mkv"] if command == "live" else []
+    process = paused(command, content, *more, "--model", model)
+    process.send_signal(number)
+    got, said = ended(process)
+    assert got == status, said
+    assert "Traceback" not in said
+    assert "Fatal" not in said
+    assert "removed" not in said
+
+
+@pytest.mark.parametrize("content", [b"", *PAUSES.values()], ids=["before", *PAUSES])
+def test_a_duration_ends_a_run_whose_sender_pauses(model: Path, tmp_path: Path, content: bytes) -> None:
+    out = tmp_path / "out.mkv"
+    process = paused("live", content, "-", "--record", out, "--duration", 0.5, "--model", model)
+    status, said = ended(process)
+    assert status == 0, said
+    assert "Traceback" not in said
+    if content.count(b"FRAME"):
+        assert look(out).times
+
+
+@pytest.mark.parametrize("content", PAUSES.values(), ids=PAUSES)
+def test_a_reader_that_leaves_ends_a_run_whose_sender_pauses(model: Path, content: bytes) -> None:
+    process = paused("pipe", content, "--model", model)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert ended(process) == (0, "")
+
+
+def test_the_last_frame_does_not_wait_for_the_next(model: Path) -> None:
+    process = paused("pipe", HEADER + FRAME, "--model", model)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"YUV4MPEG2 W192 H144")
+    assert len(process.stdout.read(6 + 192 * 144)) == 6 + 192 * 144
+    process.terminate()
+    assert ended(process)[0] == 130
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["F9999999999:1", "F1:9999999999", "A9999999999:1", "F1:86400", "F1000000:1", "F0:1", "F1:0", "F\u0663:1",
+     "W99999 H99999", "W9999999999999999999999 H1", "W6_4", "F" + "9" * 900 + ":1"],
+)  # fmt: skip
+def test_a_header_out_of_range_is_one_line(model: Path, tmp_path: Path, header: str) -> None:
+    """Or a film of such a rate; in a recording too."""
+    content = f"YUV4MPEG2 W64 H48 {header} Cmono\n".encode() + 2 * FRAME
+    for command in (["pipe"], ["live", "-", "--record", str(tmp_path / "out.mkv"), "--overwrite"]):
+        words = [*STREAMSR[:-1], *command, "--model", str(model), "--engine", "litert", "--threads", "1"]
+        done = subprocess.run(words, input=content, capture_output=True, timeout=120, check=False)
+        assert done.returncode in (0, 1)
+        assert b"Traceback" not in done.stderr
+        assert b"internal error" not in done.stderr
+        assert len(done.stderr) < 400
+
+
+@pytest.mark.parametrize(
+    "args", [["--size", "99999x99999"], ["--rate", "1e400"], ["--rate", "1/0"], ["--rate", "1e999999999"],
+             ["--rate", "9" * 5000], ["--rate", "\u0663"], ["--rate", "nan"], ["--size", "9" * 400 + "x1"]]
+)  # fmt: skip
+def test_raw_video_out_of_range_is_wrong_usage(args: list[str]) -> None:
+    done = pipe(b"", *(args if "--size" in args else ["--size", "64x48", *args]))
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert len(done.stderr) < 1000

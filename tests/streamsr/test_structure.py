@@ -18,8 +18,8 @@ SHARED = {"weights", "files", "inputs"}
 
 TRAINING = {"tensorflow", "keras", "torch", "jax"}
 
-EXCEPTIONS = {"resume.py"}
-"""Notes in an Event that a signal came, which may happen between any two lines."""
+EXCEPTIONS = {"resume.py", "cli_streams.py"}
+"""Notes in an Event that a signal came, which may happen between any two lines; tells what a thread died of."""
 
 
 def imports(path: Path) -> Iterator[str]:

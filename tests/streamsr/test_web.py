@@ -95,6 +95,51 @@ def test_other_sites_and_other_names_are_refused(sink: WebSink) -> None:
         pass
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"], ids=["no token", "token"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "["},
+        {"Origin": "http://["},
+        {"Host": "a]b"},
+        {"Origin": "http://[::g]"},
+        {"Host": "[", "Origin": "http://["},
+        {"Host": "\xe9\u2100".encode().decode("latin-1")},
+    ],
+)
+def test_names_that_are_none_are_refused_quietly(
+    host: str, headers: dict[str, str], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with WebSink(Recorder(), host=host, port=0) as sink:
+        base, _, query = sink.url.partition("?")
+        for path in ("", "page.js", "nothing", "page.js/"):
+            assert status(f"{base}{path}?{query}", **headers) in (200, 307, 400, 403, 404)
+            if host == "127.0.0.1":
+                assert status(f"{base}{path}", **headers) in (400, 403)
+    assert capfd.readouterr().err == ""
+    assert not caplog.records
+
+
+def test_a_picture_that_cannot_be_shown_ends_no_others(sink: WebSink) -> None:
+    huge = Frame(np.zeros((1, 70_000, 3), np.uint8), 0, Fraction(1, 25))
+    with link(sink) as view:
+        sink.write(huge)
+        for _ in range(200):
+            said = view.recv(timeout=30)
+            if isinstance(said, str) and "70000x1" in said:
+                break
+        else:
+            pytest.fail("the page does not say so")
+        sink.write(frame(1))
+        assert next(pictures(view))
+        for _ in range(200):
+            said = view.recv(timeout=30)
+            if isinstance(said, str) and '"live"' in said:
+                break
+        else:
+            pytest.fail("the page goes on saying so")
+
+
 def test_another_address_needs_the_token() -> None:
     with WebSink(Recorder(), host="127.0.0.2", port=0) as sink:
         base, _, query = sink.url.partition("?")

@@ -1,0 +1,94 @@
+"""What ends a command, as one line and an exit status."""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from streamsr.errors import Cancelled, StreamsrError, one_line, shortened
+
+CANCELLED = 130
+"""128 + SIGINT, as shells have it."""
+
+LONGEST_USAGE = 400
+"""Characters of a message about usage, which repeats what was typed."""
+
+LONGEST_LINE = 1000
+"""Characters of a message, which may name two files."""
+
+
+def status_of(command: Callable[[], int | None]) -> int:
+    """Run a command. Exit status: 0 done, 1 an error, 2 wrong usage, 130 stopped; the reason on standard error."""
+    try:
+        return command() or 0
+    except click.ClickException as error:
+        usage = io.StringIO()
+        error.show(usage)
+        for line in usage.getvalue().splitlines():
+            print(shortened(one_line(line), LONGEST_USAGE), file=sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt, Cancelled) as stopped:
+        return _stopped(stopped)
+    except BrokenPipeError:  # whoever read our output left
+        return 1
+    except BaseExceptionGroup as group:
+        if group.subgroup((KeyboardInterrupt, Cancelled)) is not None:
+            return _stopped(group)
+        print(shown(line_of(group)), file=sys.stderr)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last net: no traceback ever reaches a user unasked
+        print(shown(line_of(error)), file=sys.stderr)
+        return 1
+
+
+def _stopped(stopped: BaseException) -> int:
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more must not interrupt the last words
+    said = str(stopped) if isinstance(stopped, Cancelled) else ""
+    print(shown(said or "stopped; the unfinished output was removed"), file=sys.stderr)
+    return CANCELLED
+
+
+def shown(line: str) -> str:
+    """A message of ours as it is printed."""
+    return shortened(one_line(f"streamsr: {line}"), LONGEST_LINE)
+
+
+def line_of(error: BaseException) -> str:
+    """What is told of an error. With STREAMSR_TRACEBACK=1 where it came from is printed first."""
+    if os.environ.get("STREAMSR_TRACEBACK"):
+        traceback.print_exception(error)
+    if isinstance(error, BaseExceptionGroup):
+        first = error.exceptions[0]
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        return _line(first)
+    return _line(error)
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, StreamsrError):
+        return str(error)
+    if isinstance(error, ImportError):  # a system library that a wheel expects, such as OpenCV's libGL
+        return f"this installation is not complete: {error}"
+    if isinstance(error, MemoryError):
+        return "not enough memory" + (f" ({error})" if str(error) else "")
+    if isinstance(error, OSError) and error.strerror:  # not the input's or the output's: a cache on a full disk, say
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    first = next(iter(str(error).splitlines()), "")
+    said = f"{type(error).__name__}{': ' if first else ''}{shortened(first, LONGEST_USAGE)} ({_place(error)})"
+    return f"internal error: {said}; STREAMSR_TRACEBACK=1 shows all; please report it"
+
+
+def _place(error: BaseException) -> str:
+    """File and line where it happened: the last of ours."""
+    calls = traceback.extract_tb(error.__traceback__)
+    ours = [call for call in calls if Path(call.filename).is_relative_to(Path(__file__).parent)]
+    last = next(reversed(ours or calls), None)
+    return "nowhere" if last is None else f"{Path(last.filename).name}:{last.lineno}"

@@ -1,0 +1,125 @@
+"""The size of a picture as its header has it, read before anything is decoded: memory is asked for what it claims.
+
+The formats are told by their first bytes, as OpenCV does, whatever the file is called.
+"""
+
+import struct
+from typing import BinaryIO
+
+FORMATS = "PNG, JPEG, WebP, BMP and TIFF"
+
+MOST_STEPS = 1 << 16
+"""Segments, and bytes between them, before a JPEG's size is known; 255 hold the largest colour profile."""
+
+LARGE_TILE = 1 << 22
+"""Pixels. Smaller tiles need no memory to speak of, however small the picture is."""
+
+MOST_TAGS = 4096
+"""Of a TIFF picture; ordinary ones have 20."""
+
+_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+"""TIFF's unsigned integers by their type: BYTE, SHORT, LONG, LONG8."""
+
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+"""Markers of JPEG that begin a frame, and those without a length. ITU-T T.81, table B.1."""
+
+
+def picture_size(file: BinaryIO) -> tuple[int, int] | None:
+    """(width, height), the larger of each where a header has several; None for other kinds and damaged headers.
+
+    Reads a few kilobytes, wherever they stand. Raises OSError.
+    """
+    file.seek(0)
+    start = file.read(32)
+    try:
+        if start.startswith(b"\x89PNG\r\n\x1a\n"):
+            return struct.unpack(">II", start[16:24]) if start[12:16] == b"IHDR" else None
+        if start.startswith(b"\xff\xd8"):
+            return _jpeg(file)
+        if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+            return _webp(file)
+        if start.startswith(b"BM"):
+            return _bmp(start)
+        if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return _tiff(file, start)
+    except (struct.error, OverflowError):  # cut off, or an offset beyond any file
+        pass
+    return None
+
+
+def _jpeg(file: BinaryIO) -> tuple[int, int] | None:
+    """Like libjpeg, it looks for the next marker wherever a segment does not end at one."""
+    file.seek(2)
+    for _ in range(MOST_STEPS):
+        byte = file.read(1)
+        if byte != b"\xff":
+            continue
+        while byte == b"\xff":  # any number of these may stand before a marker
+            byte = file.read(1)
+        marker = byte[0] if byte else 0
+        if marker in _ALONE or marker == 0:
+            continue
+        (length,) = struct.unpack(">H", file.read(2))
+        if marker in _SOF:
+            _, height, width = struct.unpack(">BHH", file.read(5))
+            return width, height
+        if marker in (0xD8, 0xD9, 0xDA) or length < 2:
+            return None
+        file.seek(length - 2, 1)
+    return None
+
+
+def _webp(file: BinaryIO) -> tuple[int, int] | None:
+    """Of the canvas or the picture in it, whichever is larger. RFC 9649."""
+    file.seek(12)
+    sizes = []
+    for _ in range(2):
+        kind, length = struct.unpack("<4sI", file.read(8))
+        body = file.read(10)
+        if kind == b"VP8X":
+            sizes.append((_three(body[4:7]) + 1, _three(body[7:10]) + 1))
+        elif kind == b"VP8 ":
+            width, height = struct.unpack("<HH", body[6:10])
+            sizes.append((width & 0x3FFF, height & 0x3FFF))
+        elif kind == b"VP8L":
+            (bits,) = struct.unpack("<I", body[1:5])
+            sizes.append(((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
+        if kind in (b"VP8 ", b"VP8L"):
+            break
+        file.seek(length + length % 2 - len(body), 1)
+    return _largest(sizes)
+
+
+def _three(content: bytes) -> int:
+    return int.from_bytes(content + b"\0"[: 3 - len(content)], "little")
+
+
+def _bmp(start: bytes) -> tuple[int, int] | None:
+    (header,) = struct.unpack("<I", start[14:18])
+    if header == 12:  # OS/2
+        return struct.unpack("<HH", start[18:22])
+    width, height = struct.unpack("<ii", start[18:26])
+    return abs(width), abs(height)  # negative: from the top
+
+
+def _tiff(file: BinaryIO, start: bytes) -> tuple[int, int] | None:
+    """Of the first picture, or of the large tiles it is cut into. TIFF 6.0; BigTIFF's numbers are longer."""
+    order = "<" if start[:1] == b"I" else ">"
+    big = start[2:4] in (b"+\0", b"\0+")
+    (at,) = struct.unpack(f"{order}Q", start[8:16]) if big else struct.unpack(f"{order}I", start[4:8])
+    file.seek(at)
+    (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", file.read(8 if big else 2))
+    length = 20 if big else 12
+    values: dict[int, int] = {}
+    for _ in range(min(count, MOST_TAGS)):
+        entry = file.read(length)
+        tag, kind = struct.unpack(f"{order}HH", entry[:4])
+        if kind in _INTEGERS and tag not in values:  # the first of several counts, for libtiff too
+            (values[tag],) = struct.unpack_from(f"{order}{_INTEGERS[kind]}", entry, 12 if big else 8)
+    size, tile = (values.get(256, 0), values.get(257, 0)), (values.get(322, 0), values.get(323, 0))
+    return tile if tile[0] * tile[1] > max(LARGE_TILE, size[0] * size[1]) else size
+
+
+def _largest(sizes: list[tuple[int, int]]) -> tuple[int, int] | None:
+    return (max(width for width, _ in sizes), max(height for _, height in sizes)) if sizes else None

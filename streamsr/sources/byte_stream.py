@@ -1,0 +1,130 @@
+"""Bytes from a stream whose sender may pause: whoever waits for them can be told to stop."""
+
+import io
+import math
+import os
+import select
+import socket
+import time
+from typing import BinaryIO
+
+CHUNK = 1 << 16
+"""Bytes a pipe holds on Linux: one call takes all that is there."""
+
+LOOK_MS = 50
+"""A wait looks so often whether it is to stop; `stop` takes effect within this time. Costs nothing while bytes come."""
+
+
+class Stopped(Exception):  # noqa: N818 - a notice, not a failure
+    """Raised to the reader: `ByteStream.stop` was called."""
+
+
+class ByteStream:
+    """Reads ``stream``, which stays the caller's and which nobody else reads meanwhile.
+
+    A pipe, a socket, a terminal or a file of Python's own is read past Python's buffer, whose bytes come first, and
+    only once there is something: no lock of the stream is held while the sender pauses. Any other object (BytesIO,
+    gzip) is read through its own methods, and a wait inside of them ends with its bytes alone.
+
+    One thread reads. Reading raises OSError, Stopped after `stop`, and TimeoutError at ``end_s`` of time.monotonic();
+    what had come by then is kept for the next call of `line`.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._stopped = False
+        self._held = b""
+        self._number = _descriptor(stream)
+        self._poll = select.poll()
+        self._begun = False
+
+    def stop(self) -> None:
+        """End the wait of whoever reads, now and later. Called from any thread, more than once perhaps."""
+        self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
+    def line(self, limit: int, *, end_s: float = math.inf) -> bytes:
+        """The next line with its end, or as much of it as there is: ``limit`` bytes, or what comes before the end."""
+        self._begin()
+        if self._number is None:
+            self._go_on(end_s)
+            return self._stream.readline(limit)
+        while b"\n" not in self._held[:limit] and len(self._held) < limit:
+            self._wait(end_s)
+            try:
+                more = os.read(self._number, CHUNK)
+            except BlockingIOError:  # another process took it first
+                continue
+            if not more:
+                break
+            self._held += more
+        end = self._held.find(b"\n", 0, limit) + 1 or limit
+        line, self._held = self._held[:end], self._held[end:]
+        return line
+
+    def fill(self, view: memoryview) -> int:
+        """Read into ``view`` (bytes) until it is full or the stream ends; how many bytes it has now."""
+        self._begin()
+        at = min(len(self._held), len(view))
+        view[:at], self._held = self._held[:at], self._held[at:]
+        while at < len(view):
+            if self._number is None:
+                self._go_on()
+                more = self._stream.read(len(view) - at)
+                view[at : at + len(more)] = more
+                count = len(more)
+            else:
+                self._wait()
+                try:
+                    count = os.readv(self._number, [view[at:]])
+                except BlockingIOError:  # as above
+                    continue
+            if not count:
+                break
+            at += count
+        return at
+
+    def _begin(self) -> None:
+        """Before the first byte."""
+        if self._number is not None and not self._begun:
+            self._held = _held_by_python(self._stream, self._number)
+            self._poll.register(self._number, select.POLLIN)
+        self._begun = True
+
+    def _wait(self, end_s: float = math.inf) -> None:
+        """Until there is something to read, or the end."""
+        self._go_on(end_s)
+        while not self._poll.poll(LOOK_MS):
+            self._go_on(end_s)
+
+    def _go_on(self, end_s: float = math.inf) -> None:
+        if self._stopped:
+            raise Stopped
+        if time.monotonic() >= end_s:
+            raise TimeoutError
+
+
+def _descriptor(stream: BinaryIO) -> int | None:
+    """The number of a stream that is the system's own; None for others, whose bytes their methods alone can give.
+
+    A gzip.GzipFile has a number too, of the file with the packed bytes: what counts is what stands behind.
+    """
+    raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    return raw.fileno() if isinstance(raw, io.FileIO | socket.SocketIO) else None
+
+
+def _held_by_python(stream: BinaryIO, number: int) -> bytes:
+    """What the stream's own buffer has, because somebody read from it before; without waiting for more."""
+    if not isinstance(stream, io.BufferedReader):
+        return b""
+    blocking = os.get_blocking(number)
+    os.set_blocking(number, False)
+    try:
+        return stream.read(len(stream.peek()))
+    except BlockingIOError:
+        return b""
+    finally:
+        os.set_blocking(number, blocking)
