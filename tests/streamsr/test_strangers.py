@@ -5,6 +5,7 @@ might use, and a folder elsewhere that the links lead to. What is right is compu
 """
 
 import errno
+import gc
 import itertools
 import json
 import os
