@@ -1,12 +1,24 @@
-"""What the tests of both packages share: the model, the shared data, and how much hypothesis may try."""
+"""What the tests of both packages share: the model, the shared data, and how much hypothesis may try.
 
+``STREAMSR_TEST_ORDER=N`` shuffles the files, and the tests of each, in the order number N.
+"""
+
+import os
+import random
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
-import pytest
-from hypothesis import HealthCheck, settings
+# A cache of this run's own, also for all programs it starts, and before anything looks for one: what earlier runs found
+# out about this machine decides nothing, and nothing is left in the user's.
+CACHE = tempfile.mkdtemp(prefix="streamsr-tests-cache-")
+os.environ["XDG_CACHE_HOME"] = CACHE
 
-from xlsr_model import weights
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+from xlsr_model import weights  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -32,3 +44,16 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no shared test data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files, and the tests in each, into the order that STREAMSR_TEST_ORDER asks for."""
+    if order := os.environ.get("STREAMSR_TEST_ORDER"):
+        chance = random.Random(order)
+        files = sorted({item.path for item in items})
+        places = {path: chance.random() for path in files}
+        items.sort(key=lambda item: (places[item.path], chance.random()))
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(CACHE, ignore_errors=True)

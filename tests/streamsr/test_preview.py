@@ -1,10 +1,8 @@
 """The window: what it draws, what its keys do, and the whole of it on a virtual screen."""
 
 import os
+import select
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -23,6 +21,8 @@ from streamsr.upscaler import resized
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, picture
 from tests.streamsr.servers import needs_ffmpeg
+from tests.support.command import started
+from tests.support.processes import Helper, run, running
 
 LR = picture(1, 64, 48)
 HR = np.full((144, 192, 3), (200, 100, 50), np.uint8)
@@ -85,23 +85,22 @@ def screen() -> Iterator[str]:
         pytest.skip("Xvfb is not installed")
     read, write = os.pipe()
     words = [server, "-displayfd", str(write), "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
-    with subprocess.Popen(words, pass_fds=[write], stderr=subprocess.DEVNULL) as process:
-        os.close(write)
-        with os.fdopen(read) as number:
-            yield f":{number.readline().strip()}"
-        process.terminate()
+    with os.fdopen(read) as number, os.fdopen(write) as other, running(words, pass_fds=[write]) as process:
+        other.close()  # it has its own
+        process.until(lambda: select.select([number], [], [], 0)[0])
+        yield f":{number.readline().strip()}"
 
 
 def seen(display: str, path: Path) -> Image:
     words = ["-y", "-loglevel", "error", "-f", "x11grab", "-draw_mouse", "0", "-video_size", "800x600", "-i", display]
-    subprocess.run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
+    run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
     return read_image(path)[0]
 
 
 class Window:
     """``streamsr live --preview window`` on a virtual screen, and a viewer's hands."""
 
-    def __init__(self, process: "subprocess.Popen[str]", screen: str, folder: Path) -> None:
+    def __init__(self, process: Helper, screen: str, folder: Path) -> None:
         self.process, self.screen, self.folder = process, screen, folder
 
     def do(self, *words: str) -> str:
@@ -109,11 +108,11 @@ class Window:
         if tool is None:
             pytest.skip("xdotool is not installed")
         environment = os.environ | {"DISPLAY": self.screen}
-        return subprocess.run([tool, *words], env=environment, check=True, capture_output=True, text=True).stdout
+        done = run([tool, *words], env=environment, check=True)
+        return str(done.stdout)
 
-    def until(self, true: Callable[[], object]) -> None:
-        while self.process.poll() is None and not true():
-            threading.Event().wait(0.2)  # another process gives no other sign
+    def until(self, condition: Callable[[], object], what: Callable[[], object]) -> None:
+        self.process.until(condition, seen=what)
 
     def size(self) -> list[int]:
         """Width and height of the window's inside."""
@@ -134,27 +133,21 @@ class Window:
 
     def ended(self) -> str:
         """What it said, once it has ended well."""
-        _, err = self.process.communicate(timeout=60)
-        assert self.process.returncode == 0, err
-        assert "Traceback" not in err
-        return err
+        status = self.process.ended()
+        said = self.process.said()
+        assert status == 0, said
+        assert "Traceback" not in said
+        return said
 
 
 @contextmanager
 def window(screen: str, folder: Path, model: Path, *options: str) -> Iterator[Window]:
     """Once it shows the picture."""
-    words = [sys.executable, "-m", "streamsr.cli", "live", "test:160x96@10", "--preview", "window", *options]
-    environment = os.environ | {"DISPLAY": screen}
-    with subprocess.Popen(
-        [*words, "--model", str(model), "--threads", "1"],
-        env=environment, cwd=folder, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        try:
-            shown = Window(process, screen, folder)
-            shown.until(lambda: shown.seen().std() > 30)
-            yield shown
-        finally:
-            process.kill()
+    words = ["live", "test:160x96@10", "--preview", "window", *options, "--model", model, "--threads", "1"]
+    with started(*words, env=os.environ | {"DISPLAY": screen}, cwd=folder) as process:
+        shown = Window(process, screen, folder)
+        shown.until(lambda: shown.seen().std() > 30, lambda: f"a screen with a spread of {shown.seen().std():.1f}")
+        yield shown
 
 
 def test_a_window_shows_the_picture_and_closes_on_q(screen: str, tmp_path: Path, model: Path) -> None:
@@ -164,7 +157,7 @@ def test_a_window_shows_the_picture_and_closes_on_q(screen: str, tmp_path: Path,
             shown.do("mousemove", "100", "100", "key", "p")
             return bool(list(tmp_path.glob("streamsr-*.png")))
 
-        shown.until(snapshot)
+        shown.until(snapshot, lambda: f"files: {sorted(path.name for path in tmp_path.iterdir())}")
         shown.do("key", "q")
         shown.ended()
     assert read_image(next(tmp_path.glob("streamsr-*.png")))[0].shape == (288, 480, 3)
@@ -177,27 +170,24 @@ def test_the_divider_follows_the_mouse_and_the_close_button_ends_the_run(
     if manager is None or tool is None:
         pytest.skip("openbox or xdotool is not installed")
     environment = os.environ | {"DISPLAY": screen}
-    with subprocess.Popen([manager], env=environment, stderr=subprocess.DEVNULL) as openbox:
-        try:
-            while subprocess.run([tool, "get_num_desktops"], env=environment, capture_output=True).returncode:
-                threading.Event().wait(0.1)  # a window opened before openbox manages has its button off the screen
-            with window(screen, tmp_path, model, "--record", str(tmp_path / "a.mkv")) as shown:
-                shown.until(lambda: shown.size() == [480, 288])
-                x, y = shown.point(0, 0)
+    with running([manager], env=environment) as openbox:
+        # A window opened before openbox manages has its button off the screen.
+        openbox.until(lambda: run([tool, "get_num_desktops"], env=environment).returncode == 0)
+        with window(screen, tmp_path, model, "--record", str(tmp_path / "a.mkv")) as shown:
+            shown.until(lambda: shown.size() == [480, 288], lambda: f"size {shown.size()}")
+            x, y = shown.point(0, 0)
 
-                def divider() -> int:
-                    """The column that is white all the way, between the texts."""
-                    return int(shown.seen()[y + 60 : y + 180, x : x + 480].min(axis=(0, 2)).argmax())
+            def divider() -> int:
+                """The column that is white all the way, between the texts."""
+                return int(shown.seen()[y + 60 : y + 180, x : x + 480].min(axis=(0, 2)).argmax())
 
-                shown.point(240, 150)
-                shown.do("mousedown", "1")
-                for at in (220, 200, 180, 150):
-                    shown.point(at, 150)
-                shown.do("mouseup", "1")
-                shown.until(lambda: abs(divider() - 150) < 4)
-                shown.point(470, -10)
-                shown.do("click", "1")
-                assert "frames in" in shown.ended()
-        finally:
-            openbox.terminate()
+            shown.point(240, 150)
+            shown.do("mousedown", "1")
+            for at in (220, 200, 180, 150):
+                shown.point(at, 150)
+            shown.do("mouseup", "1")
+            shown.until(lambda: abs(divider() - 150) < 4, lambda: f"the divider at {divider()}")
+            shown.point(470, -10)
+            shown.do("click", "1")
+            assert "frames in" in shown.ended()
     assert len(look(tmp_path / "a.mkv").times) > 3

@@ -27,6 +27,7 @@ from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from tests.streamsr.conftest import Command, enlarge, small_disk
 from tests.streamsr.media import look, make_video
+from tests.support.engine import EXACT
 
 SEGMENT_S = 0.5
 
@@ -123,7 +124,7 @@ def test_a_segment_is_the_same_whoever_makes_it_when(film: Path, model: Path, tm
     spans = plan(film, seconds=1.0)
     made: list[list[bytes]] = []
     for threads, order in ((1, spans), (2, spans[::-1])):
-        with Upscaler(model, threads=threads) as upscaler:
+        with Upscaler(model, engine=EXACT, threads=threads) as upscaler:
             for span in order:
                 path = tmp_path / f"{threads}-{spans.index(span)}.segment"
                 upscale_segment(

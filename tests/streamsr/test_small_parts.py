@@ -15,6 +15,7 @@ from streamsr.buffers import BufferPool
 from streamsr.cli import Seconds
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.stats import FATES, Recorder
+from tests.support.engine import EXACT
 from xlsr_model import weights
 
 
@@ -184,5 +185,5 @@ def test_times_that_are_none(text: str) -> None:
 def test_what_is_no_picture_is_refused_by_the_upscaler(model: Path, image: np.ndarray) -> None:
     from streamsr import Upscaler
 
-    with Upscaler(model, threads=1) as upscaler, pytest.raises(ValueError, match="expected"):
+    with Upscaler(model, engine=EXACT, threads=1) as upscaler, pytest.raises(ValueError, match="expected"):
         upscaler(image)
