@@ -99,7 +99,10 @@ def film() -> list[Image]:
 
 
 def test_reuse_gives_the_bytes_of_full_computation(model: str) -> None:
-    with Upscaler(model, engine=EXACT, reuse=False, threads=1) as full, Upscaler(model, engine=EXACT, threads=1) as reusing:
+    with (
+        Upscaler(model, engine=EXACT, reuse=False, threads=1) as full,
+        Upscaler(model, engine=EXACT, threads=1) as reusing,
+    ):
         for frame in frames(film()):
             np.testing.assert_array_equal(reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb)
 

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from tests.conftest import ROOT
 from tests.streamsr.conftest import Command
 from tests.streamsr.recipes import run as run_script
 from tests.streamsr.snippets import Snippet, commands_of, snippets, words_of
+from tests.support.processes import run
 from xlsr_model.__main__ import app as trainer
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "samples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,7 +65,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ffmpeg(*words: object) -> None:
-    subprocess.run(["ffmpeg", "-loglevel", "error", "-y", *map(str, words)], check=True, timeout=60)
+    run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", *words], check=True)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
@@ -180,8 +180,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mkdocs", reason="needs the docs extra")
     folder = tmp_path_factory.mktemp("site")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
-    assert done.returncode == 0, done.stderr
+    run(words, cwd=ROOT, timeout_s=200, check=True)
     return folder
 
 

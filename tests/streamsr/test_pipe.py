@@ -1,7 +1,6 @@
 """``streamsr pipe`` between two of Debian's ffmpeg, and between nobody."""
 
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from streamsr.sources.y4m import Y4mFormat
 from streamsr.upscaler import Upscaler
 from tests.streamsr.media import look, make_video, picture
 from tests.streamsr.servers import needs_ffmpeg
-
-STREAMSR = [sys.executable, "-m", "streamsr.cli", "pipe"]
+from tests.support.command import run, started
+from tests.support.processes import running
 
 
 def pipe(content: bytes, *args: object) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run([*STREAMSR, *map(str, args)], input=content, capture_output=True, timeout=120, check=False)
+    done: subprocess.CompletedProcess[bytes] = run("pipe", *args, input=content, text=False, timeout_s=120)
+    return done
 
 
 def one_frame(layout: Y4mFormat, index: int = 0) -> bytes:
@@ -50,18 +50,16 @@ def test_the_format_is_kept_and_the_colours_with_it(model: Path, chroma: str, fu
 def ffmpeg_pipes(source: list[str], target: list[str], model: Path, *args: str) -> None:
     """``ffmpeg ... | streamsr pipe ... | ffmpeg ...``"""
     quiet = [needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin"]
-    first = subprocess.Popen([*quiet, *source], stdout=subprocess.PIPE)
-    middle = subprocess.Popen(
-        [*STREAMSR, "--model", str(model), "--engine", "litert", "--threads", "1", *args],
-        stdin=first.stdout,
-        stdout=subprocess.PIPE,
-    )
-    assert first.stdout is not None
-    assert middle.stdout is not None
-    first.stdout.close()
-    last = subprocess.Popen([needs_ffmpeg(), "-hide_banner", "-loglevel", "error", *target], stdin=middle.stdout)
-    middle.stdout.close()
-    assert [process.wait(timeout=120) for process in (first, middle, last)] == [0, 0, 0]
+    options = ["--model", model, "--engine", "litert", "--threads", 1, *args]
+    with running([*quiet, *source], stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        with started("pipe", *options, stdin=first.stdout, stdout=subprocess.PIPE) as middle:
+            first.stdout.close()
+            assert middle.stdout is not None
+            with running([*quiet[:-1], *target], stdin=middle.stdout) as last:
+                middle.stdout.close()
+                ended = [process.ended(timeout_s=120) for process in (last, middle, first)]
+                assert ended == [0, 0, 0], middle.told()
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le"])
@@ -75,7 +73,8 @@ def test_between_two_ffmpegs(tmp_path: Path, model: Path, pixel_format: str) -> 
     seen = look(out, keep_frames=True)
     assert seen.size == (192, 144)
     assert seen.times == [Fraction(i, 25) for i in range(6)]
-    expected = Upscaler(model, engine="litert", threads=1)(picture(3))
+    with Upscaler(model, engine="litert", threads=1) as upscaler:
+        expected = upscaler(picture(3))
     error = np.abs(seen.frames[3].astype(int) - expected.astype(int))[4:-4, 4:-4]
     assert error.mean() < 4
     assert abs(seen.frames[3].mean() - expected.mean()) < 1.5
@@ -98,18 +97,12 @@ def test_a_reader_that_leaves_is_a_clean_end(model: Path, tmp_path: Path) -> Non
     layout = Y4mFormat.parse("YUV4MPEG2 W64 H48 F25:1 C444")
     film = tmp_path / "in.y4m"
     film.write_bytes(f"{layout}\n".encode() + one_frame(layout) * 200)
-    words = [*STREAMSR, "--model", str(model), "--engine", "litert", "--threads", "1"]
-    with (
-        film.open("rb") as content,
-        subprocess.Popen(words, stdin=content, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
-    ):
+    words = ["pipe", "--model", model, "--engine", "litert", "--threads", 1]
+    with film.open("rb") as content, started(*words, stdin=content, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.read(100)
         process.stdout.close()
-        err = process.stderr.read()
-        assert process.wait(timeout=60) == 0, err
-    assert err == b""
+        assert (process.ended(), process.said()) == (0, "")
 
 
 @pytest.mark.parametrize(

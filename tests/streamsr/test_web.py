@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from http.client import HTTPConnection
 from pathlib import Path
@@ -165,12 +165,12 @@ def test_a_viewer_may_stop_and_start(sink: WebSink) -> None:
 
 
 def test_too_many_viewers_are_refused(sink: WebSink) -> None:
-    links = [link(sink).__enter__() for _ in range(MAX_VIEWERS)]
-    until(lambda: len(sink.app.viewers) == MAX_VIEWERS, seen=lambda: f"{len(sink.app.viewers)} viewers")
-    with pytest.raises(InvalidStatus), link(sink):
-        pass
-    for view in links:
-        view.__exit__(None, None, None)
+    with ExitStack() as links:
+        for _ in range(MAX_VIEWERS):
+            links.enter_context(link(sink))
+        until(lambda: len(sink.app.viewers) == MAX_VIEWERS, seen=lambda: f"{len(sink.app.viewers)} viewers")
+        with pytest.raises(InvalidStatus), link(sink):
+            pass
 
 
 def jpeg(width: int, height: int) -> bytes:

@@ -3,10 +3,11 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 
 import pytest
+
+from tests.support.processes import run
 
 CODE = """
 import json
@@ -41,7 +42,7 @@ def computed(backend: str) -> dict[str, list[float]]:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""}
-    result = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, env=environment, check=True)
+    result = run([sys.executable, "-c", CODE], env=environment, timeout_s=200, check=True)
     values: dict[str, list[float]] = json.loads(result.stdout.splitlines()[-1])
     return values
 
