@@ -1,8 +1,8 @@
 """Run a command so that everything that comes of it ends with it, and with whoever started this: a script.
 
 ``python leash.py COMMAND ...``. A process whose parent has ended becomes our child, as we are a subreaper (Linux), so
-that none gets away, whatever it forked. SIGINT is the command's own matter; SIGTERM ends it and all the others at
-once, and comes by itself when our parent dies.
+that none gets away, whatever it forked. SIGINT goes to it and all of its group, as from a terminal; SIGTERM ends
+it and all the others at once, and comes by itself when our parent dies.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ def main() -> NoReturn:
         sys.exit(1)
     command = os.fork()
     if command == 0:
+        os.setpgid(0, 0)
         prctl(PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
@@ -32,7 +33,7 @@ def main() -> NoReturn:
         except OSError as error:
             print(f"{sys.argv[1]}: {error.strerror}", file=sys.stderr, flush=True)
             os._exit(127)
-    signal.signal(signal.SIGINT, lambda *_: os.kill(command, signal.SIGINT))
+    signal.signal(signal.SIGINT, lambda *_: os.killpg(command, signal.SIGINT))
     try:
         ended, status = 0, 0
         while ended != command:  # others that end meanwhile are ours to bury too
