@@ -3,11 +3,14 @@
 ``STREAMSR_TEST_ORDER=N`` shuffles the files, and the tests of each, in the order number N.
 """
 
+import faulthandler
 import os
 import random
 import shutil
 import signal
 import tempfile
+from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 # A cache of this run's own, also for all programs it starts, and before anything looks for one: what earlier runs found
@@ -22,6 +25,12 @@ from xlsr_model import weights  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+TERMINAL = pytest.StashKey[int]()
+"""Standard error as it was before pytest began to capture it."""
+
+TIME_LIMIT_S = 300.0
+GRACE_S = float(os.environ.get("STREAMSR_TEST_GRACE_S", "60"))
 
 # Started in the background by a shell, tests would pass on to the commands they try that Ctrl-C is to be ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -53,6 +62,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         files = sorted({item.path for item in items})
         places = {path: chance.random() for path in files}
         items.sort(key=lambda item: (places[item.path], chance.random()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the run, and say where it stands, when pytest-timeout's signal is not heard: native code holds the lock."""
+    marker = item.get_closest_marker("timeout")
+    limit_s = float(marker.args[0] if marker is not None else item.config.getini("timeout") or TIME_LIMIT_S)
+    faulthandler.dump_traceback_later(limit_s + GRACE_S, exit=True, file=item.config.stash[TERMINAL])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    capturing = config.pluginmanager.getplugin("capturemanager")
+    with capturing.global_and_fixture_disabled() if capturing is not None else nullcontext():
+        config.stash[TERMINAL] = os.dup(2)
 
 
 def pytest_unconfigure() -> None:

@@ -23,6 +23,6 @@ def until(
     end = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout_s:g} s in vain; seen last: {seen() if seen else value!r}")
+            raise AssertionError(f"waited {timeout_s:g} s in vain; seen last: {seen() if seen else repr(value)}")
         time.sleep(PAUSE_S)
     return value
