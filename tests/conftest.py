@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 # A cache of this run's own, also for all programs it starts, and before anything looks for one: what earlier runs found
 # out about this machine decides nothing, and nothing is left in the user's.
@@ -80,6 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
     capturing = config.pluginmanager.getplugin("capturemanager")
     with capturing.global_and_fixture_disabled() if capturing is not None else nullcontext():
         config.stash[TERMINAL] = os.dup(2)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:  # Any: pytest does not give its class a public name
+    """On what the tests ran: which engines a processor can run decides which of them are skipped."""
+    from streamsr.machine import processor_name, usable_cores
+    from tests.support.engine import EXACT, WHY_NOT_FUSED
+
+    why = f" ({WHY_NOT_FUSED})" if WHY_NOT_FUSED else ""
+    terminalreporter.write_line(f"on {processor_name()}, {usable_cores()} cores; exact engine: {EXACT}{why}")
 
 
 def pytest_unconfigure() -> None:
