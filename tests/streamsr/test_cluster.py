@@ -246,7 +246,8 @@ def test_ctrl_c_in_a_cluster_of_its_own_finishes_segments_and_one_machine_goes_o
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     target = tmp_path / "a.mp4"
     with start(words(films / "a.mp4", target, model, "--cluster", "auto")) as process:
-        held = process.until(lambda: workers_of(process.pid))
+        # Something has been finished, which a later run is to go on from, and something is being made.
+        held = process.until(lambda: segments_done(target) and workers_of(process.pid))
         for worker in held:  # so that the work cannot be over before Ctrl-C is heard
             worker.suspend()
         begun = psutil.Process(process.pid).children(recursive=True)
