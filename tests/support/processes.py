@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import pytest
+
 from tests.support.until import PATIENCE_S, until
 
 Value = TypeVar("Value")
@@ -132,7 +134,7 @@ def running(
         try:
             yield helper
         except BaseException as error:
-            if helper._name not in str(error):
+            if helper._name not in str(error) and not isinstance(error, pytest.skip.Exception):
                 error.add_note(helper.told())
             raise
         finally:

@@ -63,6 +63,7 @@ def test_unknown_key_in_a_configuration_is_named(tmp_path):
 
 
 def test_checkpoint_that_is_none_is_named(tmp_path):
+    pytest.importorskip("keras", reason="needs the train extra")
     (tmp_path / "c.npz").write_text("text")
     assert "c.npz: not a checkpoint" in error_line(run("export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite"))
     assert not (tmp_path / "m.tflite").exists()
