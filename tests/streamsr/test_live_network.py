@@ -41,8 +41,23 @@ def opened(url: str, *, timeout_s: float = 5.0) -> ReconnectingSource:
     return source
 
 
+@contextmanager
+def stopped_in_time(source: ReconnectingSource) -> Iterator[None]:
+    """A source that would wait for ever ends after a while."""
+    timer = threading.Timer(PATIENCE_S, source.stop)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join(PATIENCE_S)
+
+
 def taken(source: ReconnectingSource, count: int) -> list[Frame]:
-    return list(itertools.islice(source, count))
+    with stopped_in_time(source):
+        frames = list(itertools.islice(source, count))
+    assert len(frames) == count, source.state
+    return frames
 
 
 Server = Callable[[], AbstractContextManager[Helper]]
@@ -99,7 +114,8 @@ def rtsp_server(folder: Path) -> Iterator[str]:
                 yield url
             finally:
                 server.shutdown(socket.SHUT_RDWR)
-                thread.join()
+                thread.join(PATIENCE_S)
+                assert not thread.is_alive()
 
 
 def rtsp_answers(server: socket.socket, packets: socket.socket, description: str) -> None:
@@ -141,7 +157,8 @@ def web_server(folder: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
 
 
 def test_hls_is_received(tmp_path: Path) -> None:
@@ -170,18 +187,6 @@ def test_a_play_list_cannot_reach_local_files(tmp_path: Path) -> None:
     (served / "a.m3u8").write_text("\n".join(lines))
     with web_server(served) as url, pytest.raises(SourceError):
         network(f"{url}/a.m3u8", timeout_s=3).__enter__()
-
-
-@contextmanager
-def stopped_in_time(source: ReconnectingSource) -> Iterator[None]:
-    """A source that would wait for ever ends after a while."""
-    timer = threading.Timer(PATIENCE_S, source.stop)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
