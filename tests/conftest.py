@@ -1,15 +1,37 @@
-"""What the tests of both packages share: the model, the shared data, and how much hypothesis may try."""
+"""What the tests of both packages share: the model, the shared data, and how much hypothesis may try.
 
+``STREAMSR_TEST_ORDER=N`` shuffles the files, and the tests of each, in the order number N.
+"""
+
+import faulthandler
+import os
+import random
+import shutil
 import signal
+import tempfile
+from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, settings
+# A cache of this run's own, also for all programs it starts, and before anything looks for one: what earlier runs found
+# out about this machine decides nothing, and nothing is left in the user's.
+CACHE = tempfile.mkdtemp(prefix="streamsr-tests-cache-")
+os.environ["XDG_CACHE_HOME"] = CACHE
 
-from xlsr_model import weights
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+from xlsr_model import weights  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+TERMINAL = pytest.StashKey[int]()
+"""Standard error as it was before pytest began to capture it."""
+
+TIME_LIMIT_S = 300.0
+GRACE_S = float(os.environ.get("STREAMSR_TEST_GRACE_S", "60"))
 
 # Started in the background by a shell, tests would pass on to the commands they try that Ctrl-C is to be ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -32,3 +54,43 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no shared test data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files, and the tests in each, into the order that STREAMSR_TEST_ORDER asks for."""
+    if order := os.environ.get("STREAMSR_TEST_ORDER"):
+        chance = random.Random(order)
+        files = sorted({item.path for item in items})
+        places = {path: chance.random() for path in files}
+        items.sort(key=lambda item: (places[item.path], chance.random()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the run, and say where it stands, when pytest-timeout's signal is not heard: native code holds the lock."""
+    marker = item.get_closest_marker("timeout")
+    limit_s = float(marker.args[0] if marker is not None else item.config.getini("timeout") or TIME_LIMIT_S)
+    faulthandler.dump_traceback_later(limit_s + GRACE_S, exit=True, file=item.config.stash[TERMINAL])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    capturing = config.pluginmanager.getplugin("capturemanager")
+    with capturing.global_and_fixture_disabled() if capturing is not None else nullcontext():
+        config.stash[TERMINAL] = os.dup(2)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:  # Any: pytest does not give its class a public name
+    """On what the tests ran: which engines a processor can run decides which of them are skipped."""
+    from streamsr.machine import processor_name, usable_cores
+    from tests.support.engine import EXACT, WHY_NOT_FUSED
+
+    why = f" ({WHY_NOT_FUSED})" if WHY_NOT_FUSED else ""
+    terminalreporter.write_line(f"on {processor_name()}, {usable_cores()} cores; exact engine: {EXACT}{why}")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(CACHE, ignore_errors=True)

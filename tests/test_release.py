@@ -3,7 +3,6 @@
 import ast
 import os
 import re
-import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -16,6 +15,8 @@ import pytest
 
 import streamsr
 from tests.conftest import ROOT
+from tests.support.engine import EXACT
+from tests.support.processes import run
 from xlsr_model import weights
 
 pytest.importorskip("hatchling", reason="needs the dev extra")
@@ -29,7 +30,7 @@ SYSTEM = {"gi", "pyvirtualcam"}
 def build(project: Path, kind: str, folder: Path) -> Path:
     """By the build backend itself: without isolation, so without the network."""
     words = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", folder]
-    subprocess.run(words, cwd=project, check=True, capture_output=True, timeout=200)
+    run(words, cwd=project, check=True, timeout_s=200)
     return next(folder.glob("*.whl" if kind == "wheel" else "*.tar.gz"))
 
 
@@ -50,7 +51,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder)
     python = folder / "bin" / "python"
     words = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel]
-    subprocess.run(words, check=True, capture_output=True, timeout=200)
+    run(words, check=True, timeout_s=200)
     site = next(folder.glob("lib/python*/site-packages"))
     others = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
     (site / "dependencies.pth").write_text("\n".join(others) + "\n")  # behind the wheel's own packages
@@ -64,7 +65,7 @@ def test_the_wheel_has_what_it_needs_and_no_more(wheel: Path) -> None:
     assert {"streamsr/py.typed", "xlsr_model/py.typed", "streamsr/gstreamer/python/streamsr_element.py"} <= names
     assert {f"xlsr_model/weights/{name}.{kind}" for name in weights.names() for kind in ("tflite", "json")} <= names
     for package in ("streamsr", "xlsr_model"):
-        tracked = subprocess.run(["git", "ls-files", package], cwd=ROOT, capture_output=True, text=True, check=False)
+        tracked = run(["git", "ls-files", package], cwd=ROOT)
         assert {name for name in tracked.stdout.split() if "/checkpoints/" not in name} <= names
     assert {name.split("/")[0] for name in names} == {
         "streamsr", "xlsr_model", f"streamsr-{streamsr.__version__}.dist-info",
@@ -87,20 +88,17 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 def test_the_installed_wheel_upscales_a_clip(installed: Path, tmp_path: Path) -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # no path to this tree
 
-    def run(*words: object) -> str:
-        done = subprocess.run(
-            [installed / str(words[0]), *map(str, words[1:])],
-            cwd=tmp_path, env=own, capture_output=True, text=True, check=False, timeout=200,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def printed(*words: object) -> str:
+        line = [installed / str(words[0]), *words[1:]]
+        return str(run(line, cwd=tmp_path, env=own, timeout_s=200, check=True).stdout)
 
-    files = run("python", "-c", "import streamsr, xlsr_model; print(streamsr.__file__, xlsr_model.__file__)").split()
-    assert all(Path(file).is_relative_to(installed.parent) for file in files)
+    files = printed("python", "-c", "import streamsr, xlsr_model; print(streamsr.__file__, xlsr_model.__file__)")
+    assert all(Path(file).is_relative_to(installed.parent) for file in files.split())
     clip = ROOT / "samples" / "bbb_640x360.mp4"
-    run("streamsr", "upscale", clip, "-o", "out.mp4", "--duration", 0.2, "--preset", "ultrafast")
-    assert "1920x1080" in run("streamsr", "info", "out.mp4")
-    assert run("streamsr", "--version") == f"streamsr, version {streamsr.__version__}\n"
+    options = ("--duration", 0.2, "--preset", "ultrafast", "--engine", EXACT)
+    printed("streamsr", "upscale", clip, "-o", "out.mp4", *options)
+    assert "1920x1080" in printed("streamsr", "info", "out.mp4")
+    assert printed("streamsr", "--version") == f"streamsr, version {streamsr.__version__}\n"
 
 
 def test_every_import_is_a_dependency(wheel: Path) -> None:

@@ -4,14 +4,16 @@ import base64
 import itertools
 import json
 import shutil
-import subprocess
-import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.processes import running
+from tests.support.until import until
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -30,23 +32,25 @@ class Page:
     def do(self, method: str, **params: object) -> dict[str, Any]:
         number = next(self._numbers)
         self._link.send(json.dumps({"id": number, "method": method, "params": params}))
-        while True:
-            answer = json.loads(self._link.recv(timeout=60))
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
+        answer: dict[str, Any] = {}
+
+        def ours() -> bool:
+            answer.clear()
+            answer.update(json.loads(self._link.recv(timeout=60)))
+            return answer.get("id") == number
+
+        until(ours, seen=lambda: f"no answer to {method}, but {answer}")
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
 
     def value(self, expression: str) -> Any:
         return self.do("Runtime.evaluate", expression=expression, awaitPromise=True)["result"].get("value")
 
-    def until(self, expression: str, *, patience: int = 300) -> None:
+    def until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true; the page gives no other sign."""
-        for _ in range(patience):
-            if self.value(expression):
-                return
-            threading.Event().wait(0.1)
-        raise AssertionError(f"never true: {expression}; the page says {self.value('document.body.innerText')!r}")
+        says = "document.body.innerText"
+        until(lambda: self.value(expression), seen=lambda: f"not {expression}; the page says {self.value(says)!r}")
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.do("Page.captureScreenshot", format="png")["data"]))
@@ -60,28 +64,18 @@ def chromium(profile: Path, url: str, *flags: str) -> Iterator[Page]:
         pytest.skip("chromium is not installed")
     client = pytest.importorskip("websockets.sync.client")
     words = [program, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            ready = profile / "DevToolsActivePort"
-            while process.poll() is None and not (ready.exists() and len(ready.read_text().splitlines()) == 2):
-                threading.Event().wait(0.05)
-            port = ready.read_text().splitlines()[0]
-            page = _first_page(int(port))
-            with client.connect(page, max_size=None, compression=None) as link:
-                tab = Page(link)
-                tab.do("Page.navigate", url=url)
-                yield tab
-        finally:
-            process.terminate()
-            process.wait()
+    with running(words, tree=True) as process:
+        ready = profile / "DevToolsActivePort"
+        process.until(lambda: ready.exists() and len(ready.read_text().splitlines()) == 2)
+        page = process.until(lambda: _first_page(int(ready.read_text().splitlines()[0])))
+        assert page is not None
+        with client.connect(page, max_size=None, compression=None) as link:
+            tab = Page(link)
+            tab.do("Page.navigate", url=url)
+            yield tab
 
 
-def _first_page(port: int) -> str:
-    import urllib.request
-
-    while True:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
-            pages = [page for page in json.load(answer) if page["type"] == "page"]
-        if pages:
-            return str(pages[0]["webSocketDebuggerUrl"])
-        threading.Event().wait(0.05)
+def _first_page(port: int) -> str | None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+        pages = [page for page in json.load(answer) if page["type"] == "page"]
+    return str(pages[0]["webSocketDebuggerUrl"]) if pages else None

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamsr.cli import main
+from tests.support import command as program
+from tests.support.command import with_engine
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def streamsr(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
-    """Run ``streamsr`` with these arguments."""
+    """Run ``streamsr`` with these arguments, and on the exact engine where they name none."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(*args: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["streamsr", *map(str, args)])
+        monkeypatch.setattr(sys, "argv", ["streamsr", *with_engine(args)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as stopped:
             main()
@@ -61,10 +64,10 @@ def upscale(streamsr: Command, model: Path) -> Command:
     return run
 
 
-def command(*args: object, **how: object) -> "subprocess.CompletedProcess[str]":
+def command(*args: object, timeout: float = 120, **how: Any) -> "subprocess.CompletedProcess[str]":
     """Run ``streamsr`` as its own process."""
-    words = [sys.executable, "-m", "streamsr.cli", *map(str, args)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, **{"timeout": 120, **how})  # type: ignore[call-overload]
+    done: subprocess.CompletedProcess[str] = program.run(*args, timeout_s=timeout, **how)
+    return done
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.support.processes import run as run_program
 
 
 def commands(document: str) -> list[str]:
@@ -23,7 +24,8 @@ def blocks(document: str, language: str) -> list[str]:
 def run(script: str, folder: Path, env: Mapping[str, str] = os.environ) -> "subprocess.CompletedProcess[str]":
     """Run it in the folder, with the environment's commands first in the path, as in an activated one."""
     path = f"{Path(sys.executable).parent}:{env['PATH']}"
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env={**env, "PATH": path, "VIRTUAL_ENV": sys.prefix},
-        capture_output=True, text=True, check=False, timeout=200, stdin=subprocess.DEVNULL,
+    done: subprocess.CompletedProcess[str] = run_program(
+        ["bash", "-euo", "pipefail", "-c", script], tree=True, timeout_s=200,
+        cwd=folder, env={**env, "PATH": path, "VIRTUAL_ENV": sys.prefix},
     )  # fmt: skip
+    return done

@@ -2,11 +2,12 @@
 
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+from tests.support.processes import Helper, running
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -24,15 +25,23 @@ def needs_ffmpeg() -> str:
 
 
 @contextmanager
-def ffmpeg(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Debian's ffmpeg with these arguments, ended with the block."""
-    command = [needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", *words]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def ffmpeg(*words: str) -> Iterator[Helper]:
+    """Debian's ffmpeg with these arguments, killed at the end of the block."""
+    with running([needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", *words]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def listening(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """Whether a server has come up there: its port is taken. (One that takes a single viewer must not be tried.)"""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 PICTURES = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x96:rate=25")

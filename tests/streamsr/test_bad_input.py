@@ -2,10 +2,7 @@
 
 import json
 import os
-import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,9 @@ import pytest
 
 from tests.streamsr.conftest import Command, Result, command, small_disk
 from tests.streamsr.media import look, make_video
+from tests.support.command import started
+from tests.support.command import streamsr as streamsr_line
+from tests.support.processes import limited, run
 
 LARGEST_FILE = 300_000
 """Enough for the compiled code that numba stores on a first run."""
@@ -261,12 +261,10 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path, model: Path, name: str) ->
     folder = tmp_path / "disk"
     folder.mkdir()
 
-    def limited() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that write() fails instead of killing
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-
     quality = [] if name == "out.png" else ["--crf", "0"]
-    result = command("upscale", source, "-o", folder / name, "--model", model, *quality, preexec_fn=limited)
+    words = streamsr_line("upscale", source, "-o", folder / name, "--model", model, *quality)
+    # SIGXFSZ is ignored by Python, so that write() fails instead of killing.
+    result = run(limited(words, file_bytes=LARGEST_FILE))
     assert complains_in_one_line(Result(result.returncode, result.stdout, result.stderr))
     assert not list(folder.iterdir())
 
@@ -379,13 +377,9 @@ def test_stats_that_cannot_be_written_are_said_and_fail(upscale: Command, tmp_pa
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_the_run_with_130_and_nothing_left(tmp_path: Path, model: Path, how: str) -> None:
     source = make_video(tmp_path / "in.mp4", size=(320, 180), pts=range(400))
-    words = [sys.executable, "-m", "streamsr.cli", "upscale", source, "-o", tmp_path / "out.mp4", "--model", model]
-    process = subprocess.Popen([*map(str, words)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    announced = process.stderr.readline()  # the run has begun
-    assert " -> " in announced
-    process.send_signal(getattr(signal, how))
-    rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, rest
-    assert "Traceback" not in rest
+    with started("upscale", source, "-o", tmp_path / "out.mp4", "--model", model) as process:
+        process.says(" -> ")  # the run has begun
+        process.send(getattr(signal, how))
+        assert process.ended() == 130, process.told()
+        assert "Traceback" not in process.said()
     assert not list(tmp_path.glob("out*"))

@@ -17,6 +17,7 @@ from streamsr.region import CELL, HALO, Region
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from tests.streamsr.engines import no_fused_engine
+from tests.support.engine import EXACT
 
 REGION_COSTS = [200, 1024]
 
@@ -102,14 +103,17 @@ def film() -> list[Image]:
 
 
 def test_reuse_gives_the_bytes_of_full_computation(model: str) -> None:
-    with Upscaler(model, reuse=False, threads=1) as full, Upscaler(model, threads=1) as reusing:
+    with (
+        Upscaler(model, engine=EXACT, reuse=False, threads=1) as full,
+        Upscaler(model, engine=EXACT, threads=1) as reusing,
+    ):
         for frame in frames(film()):
             np.testing.assert_array_equal(reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb)
 
 
 def test_every_frame_has_one_fate_and_the_reused_share_is_counted(model: str) -> None:
     record = Recorder()
-    with Upscaler(model, threads=1, record=record) as upscaler:
+    with Upscaler(model, engine=EXACT, threads=1, record=record) as upscaler:
         for frame in frames(film()):
             upscaler.frames([frame])
     stats = record.snapshot()
@@ -119,8 +123,8 @@ def test_every_frame_has_one_fate_and_the_reused_share_is_counted(model: str) ->
 
 def test_reuse_holds_at_a_resized_output_too(model: str) -> None:
     with (
-        Upscaler(model, reuse=False, size=(200, 130), threads=1) as full,
-        Upscaler(model, size=(200, 130), threads=1) as reusing,
+        Upscaler(model, engine=EXACT, reuse=False, size=(200, 130), threads=1) as full,
+        Upscaler(model, engine=EXACT, size=(200, 130), threads=1) as reusing,
     ):
         for frame in frames(film()[:5]):
             np.testing.assert_array_equal(reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb)
@@ -234,14 +238,14 @@ def test_verify_reuse_compares_with_litert(model: str) -> None:
 
 
 def test_verify_reuse_accepts_a_correct_engine(model: str) -> None:
-    with Upscaler(model, threads=1, verify_reuse=True) as upscaler:
+    with Upscaler(model, engine=EXACT, threads=1, verify_reuse=True) as upscaler:
         for frame in frames(film()):
             upscaler.frames([frame])
 
 
 def test_a_picture_written_to_after_a_single_call_is_not_taken_for_unchanged(model: str) -> None:
     image = noise(16, 16)
-    with Upscaler(model, threads=1) as upscaler:
+    with Upscaler(model, engine=EXACT, threads=1) as upscaler:
         before = upscaler(image)
         image[:] = 255 - image
         assert not np.array_equal(upscaler(image), before)

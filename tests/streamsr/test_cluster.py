@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,12 +31,17 @@ from streamsr.cluster_ray import node_task
 from streamsr.cluster_work import Order, film_work
 from streamsr.frame import StreamInfo
 from streamsr.job import Job, Options
+from streamsr.ledger import LEDGER, Ledger
 from streamsr.model import ModelFile
 from streamsr.sinks.encode import CODECS
 from streamsr.sources.file import Span
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, command
 from tests.streamsr.media import look, make_video
+from tests.support.command import started
+from tests.support.engine import EXACT
+from tests.support.processes import Helper, running
+from tests.support.until import until
 
 SEGMENT_S = 0.5
 ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -57,13 +65,21 @@ def words(source: Path | str, target: Path | str, model: Path, *more: object) ->
     return [str(word) for word in given]
 
 
-def start(arguments: list[str], **how: Any) -> "subprocess.Popen[str]":
-    line = [sys.executable, "-m", "streamsr.cli", *arguments]
-    return subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, **how)
+def start(arguments: list[str], **how: Any) -> AbstractContextManager[Helper]:
+    """The command, and with it the cluster that it may start for itself."""
+    return started(*arguments, env=ENVIRONMENT, tree=True, **how)
 
 
 def run(arguments: list[str], **how: Any) -> "subprocess.CompletedProcess[str]":
-    return command(*arguments, env=ENVIRONMENT, **{"timeout": 280, **how})
+    return command(*arguments, **{"timeout": 250, "env": ENVIRONMENT, "tree": True, **how})
+
+
+def segments_done(target: Path) -> int:
+    """How many segments of an unfinished output its ledger names."""
+    try:
+        return (Ledger.folder_of(target) / LEDGER).read_text().count('"segment":')
+    except OSError:
+        return 0
 
 
 @pytest.fixture(scope="module")
@@ -76,36 +92,35 @@ def reference(films: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def workers_of(pid: int) -> list[psutil.Process]:
+    """Those of the processes that come of this one which make a segment now."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            if process.cmdline()[:1] == ["ray::segment"]:
+                found.append(process)
+    return found
+
+
 class Nodes:
     """The cluster of `ray_nodes`; its own working folder is ``folder``."""
 
-    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+    def __init__(self, process: Helper, folder: Path) -> None:
         self.process, self.folder = process, folder
-        self.address = self._answer().split()[1]
-
-    def _answer(self) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith(("address", "nodes")):
-                return line
-        raise AssertionError("the cluster has ended")
+        self.address = process.says(r"^address (\S+)$")[1]
 
     def ask(self, what: str) -> None:
-        assert self.process.stdin is not None
+        def answers() -> int:
+            return len(re.findall(r"^nodes \d+$", self.process.said(), re.M))
+
+        before = answers()
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        self._answer()
+        self.process.until(lambda: answers() > before)
 
     def workers(self) -> list[psutil.Process]:
         """The processes that make a segment now."""
-        found = []
-        for process in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if process.cmdline()[:1] == ["ray::segment"]:
-                    found.append(process)
-            except psutil.Error:  # it has just ended
-                continue
-        return found
+        return workers_of(self.process.pid)
 
 
 @pytest.fixture(scope="module")
@@ -113,24 +128,27 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """A cluster with a head and two nodes of one core each."""
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     folder = tmp_path_factory.mktemp("nodes")
-    script = Path(__file__).with_name("ray_nodes.py")
-    with subprocess.Popen(
-        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, cwd=folder, env=ENVIRONMENT,
-    ) as process:  # fmt: skip
+    words = [sys.executable, Path(__file__).with_name("ray_nodes.py")]
+    with running(words, tree=True, stdin=subprocess.PIPE, text=True, cwd=folder, env=ENVIRONMENT) as process:
         cluster = Nodes(process, folder)
         cluster.ask("add")
         cluster.ask("add")
         yield cluster
-        process.communicate(timeout=60)
+        process.stdin.close()
+        process.ended()
 
 
-def disturbed(process: "subprocess.Popen[str]", nodes: Nodes, *, kills: int, seed: int) -> tuple[int, str]:
-    """Kill workers at random, and in the middle a node, which another replaces; returns the kills and what was said."""
+def disturbed(process: Helper, nodes: Nodes, *, kills: int, seed: int) -> int:
+    """Kill workers at random, and in the middle a node, which another replaces; returns the kills, once all is over."""
     chance = random.Random(seed)
     done = 0
-    while process.poll() is None and done < kills:
-        time.sleep(chance.uniform(0.02, 0.3))
+
+    def at_work() -> bool:
+        until(lambda: nodes.workers() or not process.running, seen=process.told)
+        return process.running
+
+    while done < kills and at_work():
+        time.sleep(chance.uniform(0.02, 0.3))  # so that the blow falls anywhere in a segment
         if workers := nodes.workers():
             if done == kills // 2:
                 nodes.ask("remove")
@@ -138,7 +156,8 @@ def disturbed(process: "subprocess.Popen[str]", nodes: Nodes, *, kills: int, see
             else:
                 chance.choice(workers).kill()
             done += 1
-    return done, process.communicate(timeout=240)[1]
+    process.ended(timeout_s=240)
+    return done
 
 
 def test_killed_workers_and_nodes_cost_their_segments_only(
@@ -146,7 +165,7 @@ def test_killed_workers_and_nodes_cost_their_segments_only(
 ) -> None:
     given = words(films / "a.mp4", tmp_path, model, films / "b.mkv", "--cluster", nodes.address)
     with start(given) as process:
-        kills, said = disturbed(process, nodes, kills=3, seed=1)
+        kills, said = disturbed(process, nodes, kills=3, seed=1), process.said()
     assert process.returncode == 0, said
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == reference
     assert "2 of 2 files upscaled" in said
@@ -166,15 +185,14 @@ def test_killed_fifty_times_at_random_the_outputs_are_the_same(
         target = tmp_path / str(outputs)
         target.mkdir()
         given = words(films / "a.mp4", target, model, films / "b.mkv", "--cluster", nodes.address)
-        with start(given) as process:
-            if outputs % 3 == 2:  # the driver too
-                time.sleep(chance.uniform(1, 8))
-                process.kill()
+        if outputs % 3 == 2:  # the driver too
+            with start(given) as process:
+                process.until(partial(segments_done, target / "a.mp4"))
+                process.end()  # and all that came of it
+                given.append("--overwrite")
                 total += 1
-        if process.returncode == -signal.SIGKILL:
-            given.append("--overwrite")
         with start(given) as process:
-            kills, said = disturbed(process, nodes, kills=4, seed=chance.randrange(1 << 30))
+            kills, said = disturbed(process, nodes, kills=4, seed=chance.randrange(1 << 30)), process.said()
         assert process.returncode == 0, said
         assert {path.name: path.read_bytes() for path in target.iterdir()} == reference, said
         total, outputs = total + kills, outputs + 1
@@ -211,11 +229,10 @@ def test_a_killed_driver_goes_on(
     films: Path, model: Path, reference: dict[str, bytes], nodes: Nodes, tmp_path: Path
 ) -> None:
     given = words(films / "a.mp4", tmp_path / "a.mp4", model, "--cluster", nodes.address)
-    with start(given) as process:
-        while len(list(tmp_path.glob("a.mp4.resume/*.segment"))) < 2:  # the first is in the ledger then
-            assert process.poll() is None
-            time.sleep(0.01)
+    with started(*given, env=ENVIRONMENT) as process:
+        process.until(lambda: segments_done(tmp_path / "a.mp4"))
         process.kill()
+        assert process.returncode == -signal.SIGKILL, "the work was done before the blow"
     done = run([*given, "--resume"])
     assert done.returncode == 0, done.stderr
     assert "going on" in done.stderr
@@ -228,21 +245,23 @@ def test_ctrl_c_in_a_cluster_of_its_own_finishes_segments_and_one_machine_goes_o
 ) -> None:
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     target = tmp_path / "a.mp4"
-    with start(words(films / "a.mp4", target, model, "--cluster", "auto"), start_new_session=True) as process:
-        while not list(tmp_path.glob("a.mp4.resume/0*.part")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        started = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: Ray's processes get it too
-        said = process.communicate(timeout=120)[1]
-    assert any(child.name().startswith("raylet") for child in started if child.is_running()) is False
-    if process.returncode != 0:  # it may have been in its last segments
-        assert process.returncode == 130
-        assert "finishing the segments" in said
-        assert "segments done" in said.splitlines()[-1]
-        done = run(words(films / "a.mp4", target, model, "--resume"))
-        assert done.returncode == 0, done.stderr
-        assert "going on" in done.stderr
+    with start(words(films / "a.mp4", target, model, "--cluster", "auto")) as process:
+        # Something has been finished, which a later run is to go on from, and something is being made.
+        held = process.until(lambda: segments_done(target) and workers_of(process.pid))
+        for worker in held:  # so that the work cannot be over before Ctrl-C is heard
+            worker.suspend()
+        begun = psutil.Process(process.pid).children(recursive=True)
+        process.send(signal.SIGINT)  # to all of them, as a terminal does: Ray's processes get it too
+        process.says("finishing the segments")
+        for worker in held:
+            worker.resume()
+        assert process.ended() == 130, process.told()
+        said = process.said()
+        assert [child for child in begun if child.is_running() and child.name().startswith("raylet")] == []
+    assert "segments done" in said.splitlines()[-1]
+    done = run(words(films / "a.mp4", target, model, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert "going on" in done.stderr
     assert target.read_bytes() == reference["a.mp4"]
 
 
@@ -433,7 +452,7 @@ def node(films: Path, model: Path, tmp_path: Path) -> Callable[..., Any]:
     desk = SimpleNamespace(report=SimpleNamespace(remote=lambda _name, _frames: None))
 
     def make(version: str | None = None, *, film: Path = films / "a.mp4", **changes: object) -> tuple[str, str, Any]:
-        with Job(Options(model=str(model), preset="ultrafast")) as job:
+        with Job(Options(model=str(model), engine=EXACT, preset="ultrafast")) as job:
             segmented, upscaler = job.segmented(film, tmp_path / "out.mkv")
             with segmented:
                 work = film_work(segmented, upscaler, job.options, cores=1)

@@ -49,7 +49,8 @@ def test_a_full_feed_waits_for_its_turn_and_loses_nothing(upscaler: Upscaler) ->
     producer = threading.Thread(target=produce)
     producer.start()
     assert [frame.pts for frame in Pipeline(feed, upscaler)] == list(range(20))
-    producer.join()
+    producer.join(60)
+    assert not producer.is_alive()
 
 
 def test_a_live_feed_accounts_for_what_it_was_given(upscaler: Upscaler) -> None:

@@ -1,7 +1,5 @@
 """The commands of docs/ffmpeg.md, run as they stand there, and what comes out."""
 
-import contextlib
-import subprocess
 from pathlib import Path
 
 import av
@@ -112,11 +110,11 @@ def test_a_device_is_sent_to_a_server(folder: Path, recipe: str) -> None:
     script = recipe.replace(CAMERA, PATTERN).replace("rtmp://server/live/camera", url)
     with ffmpeg("-listen", "1", "-i", url, "-c", "copy", str(folder / "got.mkv")) as server:
         listening = f":{int(url.split(':')[2].split('/')[0]):04X} 00000000:0000 0A"
-        wait = f"until grep -q '{listening}' /proc/net/tcp; do sleep 0.1; done"  # before that a sender is refused
+        # Before it listens, a sender is refused.
+        wait = f"until grep -q '{listening}' /proc/net/tcp; do kill -0 {server.pid}; sleep 0.1; done"
         done = recipes.run(f"{wait}\n{script}", folder)
         assert done.returncode == 0, done.stderr
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(timeout=60)
+        server.ended()
     seen = look(folder / "got.mkv")
     assert seen.size == (192, 144)
     assert seen.times

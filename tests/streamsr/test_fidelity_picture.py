@@ -1,7 +1,6 @@
 """Depth, dynamic range, opacity, interlacing and pixel formats of the picture itself."""
 
 import shutil
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from streamsr.pixels import FrameReader, FrameWriter, depth_of, has_alpha
 from streamsr.sources.file import FileSource
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import make_video, picture
+from tests.support.processes import run
 
 HDR10 = HdrMetadata((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 1, 10000000), (1000, 400))
 
@@ -290,7 +290,7 @@ def test_opacity_of_webm_is_kept_or_named(tmp_path: Path, upscale: Command, code
     raw.write_bytes(b"".join(np.dstack((picture(i), ramp)).tobytes() for i in range(3)))
     words = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgba", "-s", "64x48", "-r", "25", "-i", raw]
     made = ["-c:v", codec, "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-b:v", "2M", film]
-    if shutil.which("ffmpeg") is None or subprocess.run([*words, *made], check=False).returncode:
+    if shutil.which("ffmpeg") is None or run([*words, *made]).returncode:
         pytest.skip(f"no ffmpeg that encodes {decoder} with opacity")
     done = upscale(film, tmp_path / "out.mkv", "--codec", "ffv1", "--audit")
     assert done.status == 0, done.out + done.err

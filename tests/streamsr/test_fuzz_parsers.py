@@ -1,7 +1,6 @@
 """Our own parsers take any bytes: what their contracts say, or one line of error. A fixed seed in every run."""
 
 import json
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from tests.streamsr.parsers import PARSERS, ledger, model, pipeline, raw, y4m
+from tests.support.processes import run
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20261123
@@ -106,9 +106,6 @@ def test_guided_by_coverage(parser: str, tmp_path: Path, model: Path) -> None:
         "pipeline": b'command = "upscale"\n[source]\ninput = "a"\n[sink]\noutput = "b"\n',
     }[parser])  # fmt: skip
     words = [sys.executable, "-m", "tests.streamsr.fuzz", parser, str(tmp_path), "-max_total_time=60", "-seed=1"]
-    found = subprocess.run(
-        [*words, "-rss_limit_mb=4096", f"-artifact_prefix={tmp_path}/"], cwd=ROOT, capture_output=True, text=True,
-        check=False, timeout=250,
-    )  # fmt: skip
+    found = run([*words, "-rss_limit_mb=4096", f"-artifact_prefix={tmp_path}/"], cwd=ROOT, timeout_s=250)
     assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-2000:]
     print([line for line in found.stderr.splitlines() if line.startswith("Done ")])

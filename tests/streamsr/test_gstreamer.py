@@ -2,11 +2,11 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +27,8 @@ from tests.streamsr import recipes
 from tests.streamsr.media import look, make_video
 from tests.streamsr.test_preview import screen as screen
 from tests.streamsr.test_preview import seen
+from tests.support.engine import EXACT
+from tests.support.processes import run, running
 from xlsr_model import weights
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -42,7 +44,7 @@ def needs_gstreamer() -> None:
     if shutil.which("gst-launch-1.0") is None:
         pytest.skip("gst-launch-1.0 is not installed")
     words = [where.SYSTEM_PYTHON, "-I", "-c", where.BINDINGS]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = run(words)
     if done.returncode:
         pytest.skip(f"no GStreamer for Python: {done.stderr.splitlines()[-1]}")
     if done.stdout.split()[:2] != [str(part) for part in sys.version_info[:2]]:
@@ -53,23 +55,27 @@ def needs_gstreamer() -> None:
 def environment() -> dict[str, str]:
     """What ``python -m streamsr.gstreamer`` sets, as a shell takes it."""
     needs_gstreamer()
-    done = subprocess.run([sys.executable, "-m", "streamsr.gstreamer"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run([sys.executable, "-m", "streamsr.gstreamer"], check=True)
     words = [shlex.split(line)[1] for line in done.stdout.splitlines()]
     return {**os.environ, **dict(word.split("=", 1) for word in words)}
+
+
+def named(lines: str) -> str:
+    """The same lines with the exact engine named for every element in them that names none."""
+    return re.sub(r"! streamsr\b(?![^!]*engine=)", f"! streamsr engine={EXACT}", lines)
 
 
 @pytest.fixture
 def launch(environment: dict[str, str], tmp_path: Path) -> Run:
     """``gst-launch-1.0`` with these words, in the test's folder."""
 
-    def run(pipeline: str, *words: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            ["gst-launch-1.0", *words, *shlex.split(pipeline)],
-            capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=env or environment,
+    def launched(pipeline: str, *words: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        return run(
+            ["gst-launch-1.0", *words, *shlex.split(named(pipeline))],
+            timeout_s=120, tree=True, cwd=tmp_path, env=env or environment,
         )  # fmt: skip
 
-    return run
+    return launched
 
 
 @pytest.fixture
@@ -77,16 +83,15 @@ def script(environment: dict[str, str], tmp_path: Path) -> Script:
     """Run lines in GStreamer's Python; what they leave in ``result``."""
     begin = "import gi, json\ngi.require_version('Gst', '1.0')\nfrom gi.repository import Gst, GLib\nGst.init(None)\n"
 
-    def run(lines: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [where.SYSTEM_PYTHON, "-c", f"{begin}{lines}\nprint(json.dumps(result))"],
-            capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=environment,
+    def answered(lines: str) -> dict[str, Any]:
+        done = run(
+            [where.SYSTEM_PYTHON, "-c", f"{begin}{named(lines)}\nprint(json.dumps(result))"],
+            timeout_s=120, check=True, cwd=tmp_path, env=environment,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
         result: dict[str, Any] = json.loads(done.stdout)
         return result
 
-    return run
+    return answered
 
 
 def planes_of(memory: bytearray, form: str, size: tuple[int, int]) -> list[Plane]:
@@ -110,7 +115,7 @@ def upscaled(content: bytes, form: str, tags: ColorTags, model: Path, *, centred
     step = len(content) // COUNT
     yuv = YuvPlanes(tags, depth=YUV[form][1], centred=centred)
     results = bytearray()
-    with Upscaler(model) as upscaler:
+    with Upscaler(model, engine=EXACT) as upscaler:
         for i in range(COUNT):
             rgb = np.empty((height, width, 3), np.uint8)
             deep = yuv.read(planes_of(bytearray(content[i * step :][:step]), form, SIZE), rgb)
@@ -154,7 +159,7 @@ def test_rgb_is_upscaled_to_the_librarys_own_bytes(launch: Run, tmp_path: Path, 
     order = [form.index(letter) for letter in "RGB"]
     pictures = np.frombuffer(before, np.uint8).reshape(COUNT, SIZE[1], SIZE[0], len(form))[..., order]
     got = np.frombuffer(after, np.uint8).reshape(COUNT, SIZE[1] * 3, SIZE[0] * 3, len(form))
-    with Upscaler(model) as upscaler:
+    with Upscaler(model, engine=EXACT) as upscaler:
         for picture, result in zip(pictures, got, strict=True):
             np.testing.assert_array_equal(result[..., order], upscaler(np.ascontiguousarray(picture)))
     assert len(form) == 3 or (got[..., 3] == 255).all()
@@ -171,7 +176,8 @@ def test_a_decoders_padding_is_skipped_and_every_frame_keeps_its_time(launch: Ru
     seen = look(tmp_path / "out.mkv")
     assert seen.size == (306, 270)
     assert [round(float(time) * 25, 1) for time in seen.times] == times
-    with av.open(str(tmp_path / "out.mkv")) as container, FileSource(film) as source, Upscaler() as upscaler:
+    upscaler = Upscaler(engine=EXACT)
+    with av.open(str(tmp_path / "out.mkv")) as container, FileSource(film) as source, upscaler:
         converter = Converter(source.info.color.resolved(102, 90))
         for frame, written in zip(source, container.decode(video=0), strict=True):
             planes = [np.empty((270 >> i, 306 >> i), np.uint8) for i in (0, 1, 1)]
@@ -262,6 +268,7 @@ def failure(pipeline):
     p = Gst.parse_launch(pipeline)
     p.set_state(Gst.State.PLAYING)
     m = p.get_bus().timed_pop_filtered(60 * Gst.SECOND, Gst.MessageType.ERROR)
+    assert m is not None, "no error within 60 s"
     error, debug = m.parse_error()
     p.set_state(Gst.State.NULL)
     return {"from": m.src.get_name(), "said": error.message, "debug": debug}
@@ -284,8 +291,10 @@ def frames(pipeline, *, at=lambda element: None):
     element.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, pad, "out")
     element.get_static_pad("sink").get_peer().add_probe(Gst.PadProbeType.EVENT_UPSTREAM, event)
     p.set_state(Gst.State.PLAYING)
+    end = GLib.get_monotonic_time() + 90 * 1000000
     while True:
         m = p.get_bus().timed_pop(60 * Gst.SECOND)
+        assert m is not None and GLib.get_monotonic_time() < end, f"neither end nor error; seen: {seen}"
         if m.type in (Gst.MessageType.EOS, Gst.MessageType.ERROR):
             assert m.type == Gst.MessageType.EOS, m.parse_error()
             break
@@ -392,7 +401,7 @@ def test_the_recipes_for_files_work(
     environment: dict[str, str], tmp_path: Path, recipe: str, size: tuple[int, int]
 ) -> None:
     missing = [
-        name for name in ("x264enc", "avenc_aac") if subprocess.run(["gst-inspect-1.0", "--exists", name]).returncode
+        name for name in ("x264enc", "avenc_aac") if run(["gst-inspect-1.0", "--exists", name]).returncode
     ]
     if missing:
         pytest.skip(f"GStreamer has no {', '.join(missing)}")
@@ -416,19 +425,16 @@ def test_the_recipe_for_live_works(environment: dict[str, str], tmp_path: Path) 
 
 def test_the_window_shows_the_upscaled_pattern(environment: dict[str, str], tmp_path: Path, screen: str) -> None:
     """The guide's first lines as they stand, on a virtual screen of 800x600: the pattern's white and yellow bars."""
-    done = subprocess.Popen(
-        ["bash", "-c", WINDOW.replace("gst-launch-1.0", "exec gst-launch-1.0")],
-        env=environment | {"DISPLAY": screen, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        while done.poll() is None:
+    words = ["bash", "-c", named(WINDOW).replace("gst-launch-1.0", "exec gst-launch-1.0")]
+    path = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    with running(words, tree=True, env=environment | {"DISPLAY": screen, "PATH": path}) as shown:
+        counts: dict[str, int] = {}
+
+        def bars() -> bool:
             picture = seen(screen, tmp_path / "screen.png").astype(int)
-            white, yellow = (abs(picture - color).max(axis=2) < 3 for color in ((255, 255, 255), (255, 255, 0)))
-            if white.sum() > 20_000 and yellow.sum() > 20_000:  # x3: a bar has 137 x 480 pixels
-                break
-            threading.Event().wait(0.2)  # another process gives no other sign
-        assert done.poll() is None, done.stderr and done.stderr.read()
-    finally:
-        done.kill()
-        done.communicate()
+            for name, color in (("white", (255, 255, 255)), ("yellow", (255, 255, 0))):
+                counts[name] = int((abs(picture - color).max(axis=2) < 3).sum())
+            counts["brightest"] = int(picture.max())
+            return counts["white"] > 20_000 and counts["yellow"] > 20_000  # x3: a bar has 137 x 480 pixels
+
+        shown.until(bars, seen=lambda: f"pixels on the screen: {counts}")

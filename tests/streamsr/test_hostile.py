@@ -1,10 +1,8 @@
 """Files made to break a video tool, and files broken on purpose: right, or one line and status 1; nothing else."""
 
 import json
-import resource
 import struct
 import subprocess
-import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +16,8 @@ from streamsr.sources.file import FileSource
 from streamsr.sources.media import MAX_STREAMS, open_input
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, look, make_video
+from tests.support.command import streamsr
+from tests.support.processes import limited, run
 
 ODD_IN_CI = (
     "decord-65b7-video_180.mov",
@@ -33,7 +33,7 @@ ODD_IN_CI = (
 )
 """Small ones, one of each kind."""
 
-SECONDS = 300
+SECONDS = 250
 MEMORY_BYTES = 6 << 30
 """Address space, of which engines and encoders reserve far more than they use."""
 
@@ -43,14 +43,9 @@ KNOWN_LOSSES = ("software", "location")
 
 def upscaled(source: Path, target: Path, model: Path, *more: str) -> "subprocess.CompletedProcess[str]":
     words = ["upscale", source, "-o", target, "--model", model, "--preset", "ultrafast", "--audit", *more]
-    return subprocess.run(
-        [sys.executable, "-m", "streamsr.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
-    )
+    line = limited(streamsr(*words), memory_bytes=MEMORY_BYTES)
+    done: subprocess.CompletedProcess[str] = run(line, timeout_s=SECONDS)
+    return done
 
 
 def check_odd(source: Path, folder: Path, model: Path, *more: str) -> None:

@@ -18,6 +18,7 @@ from streamsr.images import read_image
 from streamsr.picture_size import picture_size
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import picture
+from tests.support.engine import EXACT
 
 
 def test_a_png_becomes_the_networks_picture_exactly(upscale: Command, tmp_path: Path, model: Path) -> None:
@@ -25,7 +26,7 @@ def test_a_png_becomes_the_networks_picture_exactly(upscale: Command, tmp_path: 
     cv2.imwrite(str(tmp_path / "in.png"), rgb[..., ::-1])
     result = upscale(tmp_path / "in.png", tmp_path / "out.png")
     assert result.status == 0, result.err
-    with Upscaler(model, threads=1) as upscaler:
+    with Upscaler(model, engine=EXACT, threads=1) as upscaler:
         expected = upscaler(rgb)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out.png"))[..., ::-1], expected)
 

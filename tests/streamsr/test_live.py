@@ -20,6 +20,7 @@ from streamsr.region import CELL, Region
 from streamsr.stats import FATES, Recorder
 from streamsr.upscaler import Upscaler, resized
 from tests.streamsr.media import make_video
+from tests.support.engine import EXACT_ENGINES
 
 SCALE = 3
 WIDTH, HEIGHT = 160, 96
@@ -226,7 +227,7 @@ def test_a_picture_interpolated_in_parts_is_the_picture_interpolated(scale: int)
     np.testing.assert_array_equal(hr, resized(lr, (WIDTH * scale, HEIGHT * scale)))
 
 
-@pytest.mark.parametrize("engine", ["litert", "auto"])
+@pytest.mark.parametrize("engine", EXACT_ENGINES)
 def test_a_refined_picture_has_the_bytes_of_full_computation(model: str, engine: str) -> None:
     """On the real engine, with a clock that leaves no time at first."""
     clock = Clock()
@@ -264,7 +265,7 @@ class Frames:
             yield Frame(image, i, Fraction(1, 30), index=i, arrival_s=time.monotonic())
 
 
-@pytest.mark.parametrize("engine", ["litert", "auto"])
+@pytest.mark.parametrize("engine", EXACT_ENGINES)
 def test_parts_computed_here_and_there_have_the_bytes_of_full_computation(model: str, engine: str) -> None:
     """The clock runs as the work does, with a budget that only parts fit; changes come and go."""
     rng = np.random.default_rng(0)

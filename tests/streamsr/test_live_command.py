@@ -4,12 +4,11 @@ import itertools
 import json
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import types
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +28,10 @@ from streamsr.sources.pattern import read_time
 from streamsr.stats import FATES, Recorder
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, make_video, picture
-from tests.streamsr.servers import ffmpeg, free_port
+from tests.streamsr.servers import ffmpeg, free_port, listening
+from tests.support.command import started
+from tests.support.processes import Helper
+from tests.support.until import until
 
 PATTERN = "test:160x96@20"
 
@@ -73,9 +75,10 @@ def test_a_film_without_realtime_loses_no_frame(streamsr: Command, tmp_path: Pat
 def test_parts_that_stand_still_are_taken_over_if_wanted(
     streamsr: Command, tmp_path: Path, model: Path, reuse: str
 ) -> None:
+    """Of a film, which no machine is too slow for, and without losses, so that what stands still does."""
+    film = make_video(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuv444p", pts=range(6))
     stats = tmp_path / "stats.json"
-    options = ("--duration", 1, "--budget-ms", 5000, "--stats-json", stats, "--model", model)
-    assert streamsr("live", PATTERN, reuse, *options).status == 0
+    assert streamsr("live", film, reuse, "--stats-json", stats, "--model", model).status == 0
     assert (json.loads(stats.read_text())["reuse_share"] > 0) is (reuse == "--reuse")
 
 
@@ -116,33 +119,34 @@ def test_an_existing_recording_is_kept(streamsr: Command, tmp_path: Path, model:
     assert film.read_text() == "precious"
 
 
-def started(*args: object) -> "subprocess.Popen[str]":
-    words = [sys.executable, "-m", "streamsr.cli", "live", *map(str, args)]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+def size_of(path: Path) -> int:
+    """Of a file that need not be there yet."""
+    return path.stat().st_size if path.exists() else 0
 
 
-def until_recorded(process: "subprocess.Popen[str]", film: Path, size: int) -> None:
-    while process.poll() is None and not (film.exists() and film.stat().st_size > size):
-        threading.Event().wait(0.05)  # another process gives no other sign
+def until_larger(process: Helper, path: Path, size: int) -> None:
+    process.until(lambda: size_of(path) > size, seen=lambda: f"{path.name} has {size_of(path)} of {size} bytes")
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
 def test_ctrl_c_ends_a_recording_cleanly(tmp_path: Path, model: Path, suffix: str) -> None:
     film = tmp_path / f"a{suffix}"
-    with started(PATTERN, "--record", film, "--model", model, "--threads", 1) as process:
-        until_recorded(process, film, 60_000)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
+    with started("live", PATTERN, "--record", film, "--model", model, "--threads", 1) as process:
+        until_larger(process, film, 60_000)
+        process.send(signal.SIGINT)
+        status = process.ended()
+        said = process.said()
+    assert status == 0, said
+    assert "Traceback" not in said
     assert len(look(film).times) > 3
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
 def test_a_killed_run_leaves_a_playable_recording(tmp_path: Path, model: Path, suffix: str) -> None:
     film = tmp_path / f"a{suffix}"
-    with started(PATTERN, "--record", film, "--model", model, "--threads", 1) as process:
-        until_recorded(process, film, 100_000)
+    with started("live", PATTERN, "--record", film, "--model", model, "--threads", 1) as process:
+        until_larger(process, film, 100_000)
+        assert process.running, process.told()
         process.kill()
     with av.open(str(film)) as container:
         frames = 0
@@ -183,34 +187,30 @@ LISTENING = {
 }
 
 
-def receiver(url: str, got: Path) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+def receiver(url: str, got: Path) -> AbstractContextManager[Helper]:
     """A server that takes one stream and keeps it."""
     words = [word.format(url) for word in LISTENING[url.split(":")[0]]]
     return ffmpeg(*words, "-c", "copy", "-f", "matroska", "-flush_packets", "1", str(got))
 
 
-def publish_until(sink: PublishSink, true: Callable[[], object]) -> None:
-    """Write moving pictures at a rate a slow machine keeps up with."""
-    index = 0
-    while not true():
-        sink.write(frame(index))
-        index += 1
-        threading.Event().wait(0.01)
+def publish_until(sink: PublishSink, condition: Callable[[], object]) -> None:
+    """Write moving pictures, no faster than a slow machine keeps up with, until something has happened."""
+    numbers = itertools.count()
+
+    def after_another() -> object:
+        sink.write(frame(next(numbers)))
+        return condition()
+
+    until(after_another, seen=lambda: f"after {next(numbers)} pictures the sink is {sink.state!r}")
 
 
-def listening(url: str) -> bool:
-    """Whether a server has come up: a connection is made and given up for some, or else the port is taken."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if url.startswith("udp") else socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", int(url.split(":")[2].split("/")[0])))
-        except OSError:
-            return True
-    return False
+def port_of(url: str) -> int:
+    return int(url.split(":")[2].split("/")[0])
 
 
-def until_listening(url: str) -> None:
-    while not listening(url):
-        threading.Event().wait(0.05)  # a server gives no other sign of being ready
+def until_listening(receiver: Helper, url: str) -> None:
+    kind = socket.SOCK_DGRAM if url.startswith("udp") else socket.SOCK_STREAM
+    receiver.until(lambda: listening(port_of(url), kind))
 
 
 def some(path: Path) -> bool:
@@ -220,8 +220,8 @@ def some(path: Path) -> bool:
 @pytest.mark.parametrize("scheme", LISTENING)
 def test_what_is_published_is_received(tmp_path: Path, scheme: str) -> None:
     url = f"{scheme}://127.0.0.1:{free_port()}" + ("/live/a" if scheme.startswith("rt") else "")
-    with receiver(url, tmp_path / "got.mkv"):
-        until_listening(url)
+    with receiver(url, tmp_path / "got.mkv") as process:
+        until_listening(process, url)
         with PublishSink(url, INFO, (96, 64)) as sink:
             publish_until(sink, lambda: some(tmp_path / "got.mkv"))
             sink.commit()
@@ -236,12 +236,12 @@ def test_every_picture_published_is_received(tmp_path: Path) -> None:
     url, got = f"tcp://127.0.0.1:{free_port()}", tmp_path / "got.mkv"
     pictures = [Frame(picture(i, *size), 3600 * i, INFO.time_base, index=i) for i in range(5)]
     with receiver(url, got) as process:
-        until_listening(url)
+        until_listening(process, url)
         with PublishSink(url, replace(INFO, live=False), size) as sink:
             for each in pictures:
                 sink.write(each)
             sink.commit()
-        process.wait(timeout=60)
+        process.ended()
     seen = look(got, keep_frames=True)
     assert len(seen.frames) == 5
     assert max(abs(a.astype(int) - b.rgb).mean() for a, b in zip(seen.frames, pictures, strict=True)) < 12
@@ -254,9 +254,9 @@ def test_a_receiver_that_is_killed_is_published_to_again(tmp_path: Path, scheme:
     with PublishSink(url, INFO, (96, 64), record=record, pause=pause) as sink:
         for life in range(3):
             got = tmp_path / f"{life}.mkv"
-            with receiver(url, got):
+            with receiver(url, got) as process:
                 if life == 0:
-                    until_listening(url)
+                    until_listening(process, url)
                 publish_until(sink, lambda got=got: some(got))  # type: ignore[misc]  # a default argument
                 assert sink.state == "live"
             publish_until(sink, lambda: sink.state != "live")
@@ -317,18 +317,19 @@ def test_nobody_there_is_the_callers_error() -> None:
 def test_the_recording_goes_on_while_the_receiver_is_away(tmp_path: Path, model: Path) -> None:
     url, film, stats = f"tcp://127.0.0.1:{free_port()}", tmp_path / "a.mkv", tmp_path / "stats.json"
     options = ("--publish", url, "--record", film, "--stats-json", stats, "--model", model, "--threads", 1)
-    with receiver(url, tmp_path / "0.mkv"):
-        until_listening(url)
-        process = started(PATTERN, *options)
-        until_recorded(process, tmp_path / "0.mkv", 3000)
-    with process:
-        until_recorded(process, film, film.stat().st_size + 50_000)  # it grows while nobody receives
+    with ExitStack() as run:
+        with receiver(url, tmp_path / "0.mkv") as first:
+            until_listening(first, url)
+            process = run.enter_context(started("live", PATTERN, *options))
+            until_larger(process, tmp_path / "0.mkv", 3000)
+        until_larger(process, film, size_of(film) + 50_000)  # it grows while nobody receives
         with receiver(url, tmp_path / "1.mkv"):
-            until_recorded(process, tmp_path / "1.mkv", 3000)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "connecting again" in err
+            until_larger(process, tmp_path / "1.mkv", 3000)
+            process.send(signal.SIGINT)
+            status = process.ended()
+            said = process.said()
+    assert status == 0, said
+    assert "connecting again" in said
     assert json.loads(stats.read_text())["live"]["publish_reconnects"] == 1
     assert look(tmp_path / "1.mkv").size == (480, 288)
     assert len(look(film).times) > 3

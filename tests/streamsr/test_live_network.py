@@ -9,38 +9,58 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from streamsr.errors import SourceError
 from streamsr.frame import Frame
+from streamsr.sources import reconnect
 from streamsr.sources.network import network
 from streamsr.sources.reconnect import ReconnectingSource
 from tests.streamsr.media import make_video
 from tests.streamsr.servers import H264, PICTURES, ffmpeg, free_port, needs_ffmpeg
-
-PATIENCE = 60
+from tests.support.processes import Helper
+from tests.support.until import PATIENCE_S, until
 
 
 def opened(url: str, *, timeout_s: float = 5.0) -> ReconnectingSource:
     """The source, entered once its server has come up."""
-    for _ in range(PATIENCE):
-        source = network(url, timeout_s=timeout_s)
+    refused: list[SourceError] = []
+
+    def entered() -> ReconnectingSource | None:
         try:
-            return source.__enter__()
+            return network(url, timeout_s=timeout_s).__enter__()
         except SourceError as error:
-            last = error
-            threading.Event().wait(0.1)  # a server gives no other sign of being ready
-    raise last
+            refused[:] = [error]
+            return None
+
+    source = until(entered, seen=lambda: refused)
+    assert source is not None
+    return source
+
+
+@contextmanager
+def stopped_in_time(source: ReconnectingSource) -> Iterator[None]:
+    """A source that would wait for ever ends after a while."""
+    timer = threading.Timer(PATIENCE_S, source.stop)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join(PATIENCE_S)
 
 
 def taken(source: ReconnectingSource, count: int) -> list[Frame]:
-    return list(itertools.islice(source, count))
+    with stopped_in_time(source):
+        frames = list(itertools.islice(source, count))
+    assert len(frames) == count, source.state
+    return frames
 
 
-Server = Callable[[], AbstractContextManager[object]]
+Server = Callable[[], AbstractContextManager[Helper]]
 
 
 def tcp() -> tuple[str, Server]:
@@ -86,6 +106,7 @@ def rtsp_server(folder: Path) -> Iterator[str]:
         address = f"rtp://127.0.0.1:{packets.getsockname()[1]}"
         url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/camera"
         with ffmpeg(*PICTURES, *H264, "-f", "rtp", "-sdp_file", str(description), address):
+            packets.settimeout(PATIENCE_S)
             packets.recv(65536)  # it has begun, and written its description
             thread = threading.Thread(target=rtsp_answers, args=(server, packets, description.read_text()))
             thread.start()
@@ -93,7 +114,8 @@ def rtsp_server(folder: Path) -> Iterator[str]:
                 yield url
             finally:
                 server.shutdown(socket.SHUT_RDWR)
-                thread.join()
+                thread.join(PATIENCE_S)
+                assert not thread.is_alive()
 
 
 def rtsp_answers(server: socket.socket, packets: socket.socket, description: str) -> None:
@@ -135,7 +157,8 @@ def web_server(folder: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
 
 
 def test_hls_is_received(tmp_path: Path) -> None:
@@ -166,37 +189,28 @@ def test_a_play_list_cannot_reach_local_files(tmp_path: Path) -> None:
         network(f"{url}/a.m3u8", timeout_s=3).__enter__()
 
 
-def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times() -> None:
+def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "wait_before", lambda _attempt: 0.025)
     url, server = tcp()
-    with server() as first:
-        source = opened(url)
-        source._pause = _Hurried()
-        frames = iter(source)
-        next(frames)
-        first.kill()  # type: ignore[attr-defined]  # a process
-        first.wait()  # type: ignore[attr-defined]
-    last = -1
-    for _ in range(10):
-        with server():
-            connections = source.connections
-            while source.connections == connections:
-                frame = next(frames)
-                assert frame.pts > last
-                last = frame.pts
-            assert source.state == "live"
-    source.stop()
-    source.__exit__(None, None, None)
+    with ExitStack() as stack:
+        with server() as first:
+            source = opened(url)
+            stack.push(source)
+            stack.enter_context(stopped_in_time(source))
+            frames = iter(source)
+            last = next(frames).pts
+            first.kill()
+        for life in range(10):
+            with server():
+                connections = source.connections
+                while source.connections == connections:
+                    frame = next(frames, None)
+                    assert frame is not None, f"life {life}: {source.state}"
+                    assert frame.pts > last
+                    last = frame.pts
+                assert source.state == "live"
+        source.stop()
     assert source.connections == 11
-
-
-class _Hurried:
-    """A pause that waits a tenth of what it is told."""
-
-    def wait(self, seconds: float) -> bool:
-        threading.Event().wait(seconds / 10)
-        return False
-
-    def end(self) -> None: ...
 
 
 def test_a_server_that_falls_silent_is_noticed() -> None:

@@ -12,6 +12,7 @@ import pytest
 from streamsr.engines import Image
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.sources import reconnect
 from streamsr.sources.camera import camera, is_camera
 from streamsr.sources.network import is_network
 from streamsr.sources.paced import PacedSource
@@ -204,14 +205,14 @@ def test_waits_grow_to_a_limit() -> None:
     assert waits[-1] == LONGEST_WAIT_S
 
 
-def test_opencv_reads_pictures_and_is_opened_again_when_they_end(tmp_path: Path) -> None:
+def test_opencv_reads_pictures_and_is_opened_again_when_they_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file stands in for the device: the same calls, and it vanishes after its last frame."""
     film = make_video(tmp_path / "camera.avi", codec="mjpeg", pix_fmt="yuvj420p", pts=range(5))
     expected = look(film, keep_frames=True).frames
-    time = Time()
-    source = camera(str(film))
-    source._pause = time  # no waiting between the tries
-    with source:
+    monkeypatch.setattr(reconnect, "wait_before", lambda _attempt: 0.0)
+    with camera(str(film)) as source:
         frames = iter(source)
         seen = [next(frames) for _ in range(12)]
     assert source.connections == 3

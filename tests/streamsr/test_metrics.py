@@ -5,26 +5,31 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import threading
 import tomllib
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from streamsr import cli_cluster
 from streamsr.cluster import Progress, Show
 from streamsr.errors import SinkError
 from streamsr.job import Job, Options
-from streamsr.metrics import ProgressCollector, RecorderCollector, metrics_served
 from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import make_video
 from tests.streamsr.servers import free_port
+from tests.support.command import started
+from tests.support.engine import EXACT
+from tests.support.processes import run
+from tests.support.until import until
+
+parser = pytest.importorskip("prometheus_client.parser", reason="the extra [metrics] is not installed")
+
+from streamsr.metrics import ProgressCollector, RecorderCollector, metrics_served  # noqa: E402
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 DASHBOARD = ROOT / "docs" / "grafana" / "streamsr.json"
@@ -56,7 +61,7 @@ def scrape(url: str) -> str:
 def samples(text: str) -> Samples:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in parser.text_string_to_metric_families(text)
         for sample in family.samples
     }
 
@@ -100,7 +105,7 @@ def test_ages_are_a_cumulative_histogram() -> None:
 
 
 def test_names_follow_prometheus_conventions() -> None:
-    for family in text_string_to_metric_families(served(busy())):
+    for family in parser.text_string_to_metric_families(served(busy())):
         assert family.name.startswith(("streamsr_", "process_"))
         assert family.documentation.endswith(".")
         for sample in family.samples:
@@ -171,18 +176,22 @@ def test_what_is_no_address_is_wrong_usage(streamsr: Command, given: str) -> Non
 
 
 def test_a_live_run_is_scraped_while_it_goes_and_not_after(model: Path) -> None:
-    words = [sys.executable, "-m", "streamsr.cli", "live", "test:160x96@20", "--metrics", "0", "--model", str(model)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr is not None
-        url = run.stderr.readline().removeprefix("metrics at ").strip()
-        seen: Samples = {}
-        while not seen.get(("streamsr_frames_out_total", ())):
-            seen = samples(scrape(url))
+    seen: Samples = {}
+    with started("live", "test:160x96@20", "--metrics", "0", "--model", model) as process:
+        url = process.says(r"metrics at (\S+)")[1]
+
+        def counted() -> float | None:
+            seen.clear()
+            seen.update(samples(scrape(url)))
+            return seen.get(("streamsr_frames_out_total", ()))
+
+        process.until(counted)
         later = samples(scrape(url))
-        run.send_signal(signal.SIGINT)
-        words_after = run.stderr.read()
-        assert run.wait() == 0, words_after
-    assert "Traceback" not in words_after
+        process.send(signal.SIGINT)
+        status = process.ended()
+        said = process.said()
+    assert status == 0, said
+    assert "Traceback" not in said
     for (name, labels), value in seen.items():  # counters only grow
         if name.endswith(("_total", "_bucket", "_count", "_sum")):
             assert later[name, labels] >= value, name
@@ -201,7 +210,7 @@ def test_a_clusters_progress_is_served(model: Path, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(cli_cluster, "upscale_on_cluster", so_far)
     pairs = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
-    options = Options(model=str(model))
+    options = Options(model=str(model), engine=EXACT)
     assert cli_cluster.upscale_all(pairs, options, "auto", None, f"127.0.0.1:{port}", lambda *_: None) == 0
     assert seen["streamsr_cluster_workers", ()] == 2
     assert seen["streamsr_cluster_frames_done", ()] == 5
@@ -212,22 +221,18 @@ def test_a_clusters_progress_is_served(model: Path, tmp_path: Path, monkeypatch:
 def test_a_cluster_run_is_scraped_while_it_goes(model: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     film = make_video(tmp_path / "in.mp4", pts=range(60))
-    words = [
-        *(sys.executable, "-m", "streamsr.cli", "upscale", film, "-o", tmp_path / "out.mp4", "--cluster", "auto"),
-        *("--segment", "0.5", "--model", model, "--preset", "ultrafast", "--metrics", "0"),
-    ]
-    with subprocess.Popen([*map(str, words)], stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr is not None
-        line = next(line for line in run.stderr if line.startswith("metrics at "))
-        url, most = line.removeprefix("metrics at ").strip(), Samples()
-        while run.poll() is None:
-            try:
-                most |= samples(scrape(url))
-            except OSError:  # it has ended meanwhile
-                break
-            threading.Event().wait(0.2)  # another process gives no other sign
-        said = run.stderr.read()
-        assert run.wait() == 0, said
+    words = ["upscale", film, "-o", tmp_path / "out.mp4", "--cluster", "auto", "--segment", "0.5", "--model", model]
+    most = Samples()
+    with started(*words, "--preset", "ultrafast", "--metrics", "0", tree=True) as process:
+        url = process.says(r"metrics at (\S+)")[1]
+
+        def over() -> bool:
+            with suppress(OSError):  # it has ended meanwhile
+                most.update(samples(scrape(url)))
+            return not process.running
+
+        until(over, timeout_s=250, seen=process.told)
+        assert process.ended() == 0, process.told()
     assert most["streamsr_cluster_frames", ()] == 60
     assert most["streamsr_cluster_nodes", ()] == 1
 
@@ -265,16 +270,12 @@ def test_prometheus_understands_the_page_and_the_dashboard(tmp_path: Path) -> No
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")
-    checked = subprocess.run(
-        [promtool, "check", "metrics"], input=served(busy()), capture_output=True, text=True, check=False
-    )
+    checked = run([promtool, "check", "metrics"], input=served(busy()))
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
     alarms = (ROOT / "docs" / "metrics.md").read_text().split("```promql\n")[1].split("\n```")[0].splitlines()
     asked = [*expressions(), *alarms]
     rules = [{"record": f"checked:{i}", "expr": expression} for i, expression in enumerate(asked)]
     (tmp_path / "rules.json").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
-    done = subprocess.run(
-        [promtool, "check", "rules", tmp_path / "rules.json"], capture_output=True, text=True, check=False
-    )
+    done = run([promtool, "check", "rules", tmp_path / "rules.json"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(rules)} rules found" in done.stdout

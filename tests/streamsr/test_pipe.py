@@ -3,9 +3,9 @@
 import fcntl
 import signal
 import subprocess
-import sys
 import termios
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from streamsr.sources.y4m import Y4mFormat
 from streamsr.upscaler import Upscaler
 from tests.streamsr.media import look, make_video, picture
 from tests.streamsr.servers import needs_ffmpeg
-
-STREAMSR = [sys.executable, "-m", "streamsr.cli", "pipe"]
+from tests.support.command import STREAMSR, run, started
+from tests.support.processes import Helper, running
 
 
 def pipe(content: bytes, *args: object) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run([*STREAMSR, *map(str, args)], input=content, capture_output=True, timeout=120, check=False)
+    done: subprocess.CompletedProcess[bytes] = run("pipe", *args, input=content, text=False, timeout_s=120)
+    return done
 
 
 def one_frame(layout: Y4mFormat, index: int = 0) -> bytes:
@@ -54,18 +55,16 @@ def test_the_format_is_kept_and_the_colours_with_it(model: Path, chroma: str, fu
 def ffmpeg_pipes(source: list[str], target: list[str], model: Path, *args: str) -> None:
     """``ffmpeg ... | streamsr pipe ... | ffmpeg ...``"""
     quiet = [needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin"]
-    first = subprocess.Popen([*quiet, *source], stdout=subprocess.PIPE)
-    middle = subprocess.Popen(
-        [*STREAMSR, "--model", str(model), "--engine", "litert", "--threads", "1", *args],
-        stdin=first.stdout,
-        stdout=subprocess.PIPE,
-    )
-    assert first.stdout is not None
-    assert middle.stdout is not None
-    first.stdout.close()
-    last = subprocess.Popen([needs_ffmpeg(), "-hide_banner", "-loglevel", "error", *target], stdin=middle.stdout)
-    middle.stdout.close()
-    assert [process.wait(timeout=120) for process in (first, middle, last)] == [0, 0, 0]
+    options = ["--model", model, "--engine", "litert", "--threads", 1, *args]
+    with running([*quiet, *source], stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        with started("pipe", *options, stdin=first.stdout, stdout=subprocess.PIPE) as middle:
+            first.stdout.close()
+            assert middle.stdout is not None
+            with running([*quiet[:-1], *target], stdin=middle.stdout) as last:
+                middle.stdout.close()
+                ended = [process.ended(timeout_s=120) for process in (last, middle, first)]
+                assert ended == [0, 0, 0], middle.told()
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le"])
@@ -79,7 +78,8 @@ def test_between_two_ffmpegs(tmp_path: Path, model: Path, pixel_format: str) -> 
     seen = look(out, keep_frames=True)
     assert seen.size == (192, 144)
     assert seen.times == [Fraction(i, 25) for i in range(6)]
-    expected = Upscaler(model, engine="litert", threads=1)(picture(3))
+    with Upscaler(model, engine="litert", threads=1) as upscaler:
+        expected = upscaler(picture(3))
     error = np.abs(seen.frames[3].astype(int) - expected.astype(int))[4:-4, 4:-4]
     assert error.mean() < 4
     assert abs(seen.frames[3].mean() - expected.mean()) < 1.5
@@ -102,18 +102,12 @@ def test_a_reader_that_leaves_is_a_clean_end(model: Path, tmp_path: Path) -> Non
     layout = Y4mFormat.parse("YUV4MPEG2 W64 H48 F25:1 C444")
     film = tmp_path / "in.y4m"
     film.write_bytes(f"{layout}\n".encode() + one_frame(layout) * 200)
-    words = [*STREAMSR, "--model", str(model), "--engine", "litert", "--threads", "1"]
-    with (
-        film.open("rb") as content,
-        subprocess.Popen(words, stdin=content, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
-    ):
+    words = ["pipe", "--model", model, "--engine", "litert", "--threads", 1]
+    with film.open("rb") as content, started(*words, stdin=content, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.read(100)
         process.stdout.close()
-        err = process.stderr.read()
-        assert process.wait(timeout=60) == 0, err
-    assert err == b""
+        assert (process.ended(), process.said()) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -146,46 +140,30 @@ PAUSES = {
 }
 
 
-def paused(command: str, content: bytes, *args: object) -> "subprocess.Popen[bytes]":
+@contextmanager
+def paused(command: str, content: bytes, *args: object) -> Iterator[Helper]:
     """The command after a sender that gave this, waits now and does not end; all of it is taken."""
-    words = [*STREAMSR[:-1], command, *map(str, args), "--engine", "litert", "--threads", "1"]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(content)
-    process.stdin.flush()
-    until_s, left = time.monotonic() + 60, 1
-    while left and time.monotonic() < until_s:
-        left = int.from_bytes(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)), sys.byteorder)
-        time.sleep(0.01)
-    assert not left, "the command does not read"
-    return process
-
-
-def ended(process: "subprocess.Popen[bytes]") -> tuple[int, str]:
-    """Its status and messages, without an end of its input."""
-    assert process.stdin is not None
-    assert process.stderr is not None
-    try:
-        status = process.wait(timeout=60)
-        return status, process.stderr.read().decode()
-    finally:
-        process.kill()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    words = [*STREAMSR, command, *map(str, args), "--engine", "litert", "--threads", "1"]
+    with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+        stdin = helper.process.stdin
+        assert stdin is not None
+        stdin.write(content)
+        stdin.flush()
+        helper.until(lambda: not any(fcntl.ioctl(stdin, termios.FIONREAD, bytes(4))))
+        yield helper
 
 
 @pytest.mark.parametrize("content", PAUSES.values(), ids=PAUSES)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("command", "status"), [("pipe", 130), ("live", 0)])
 def test_one_signal_ends_a_run_whose_sender_pauses(
-    model: Path, tmp_path: Path, content: bytes, number: int, command: str, status: int
+    model: Path, tmp_path: Path, content: bytes, number: signal.Signals, command: str, status: int
 ) -> None:
     more = ["-", "--record", tmp_path / "out.mkv"] if command == "live" else []
-    process = paused(command, content, *more, "--model", model)
-    process.send_signal(number)
-    got, said = ended(process)
-    assert got == status, said
+    with paused(command, content, *more, "--model", model) as helper:
+        helper.send(number)
+        assert helper.ended() == status, helper.told()
+        said = helper.said()
     assert "Traceback" not in said
     assert "Fatal" not in said
     assert "removed" not in said
@@ -194,29 +172,30 @@ def test_one_signal_ends_a_run_whose_sender_pauses(
 @pytest.mark.parametrize("content", [b"", *PAUSES.values()], ids=["before", *PAUSES])
 def test_a_duration_ends_a_run_whose_sender_pauses(model: Path, tmp_path: Path, content: bytes) -> None:
     out = tmp_path / "out.mkv"
-    process = paused("live", content, "-", "--record", out, "--duration", 0.5, "--model", model)
-    status, said = ended(process)
-    assert status == 0, said
-    assert "Traceback" not in said
+    with paused("live", content, "-", "--record", out, "--duration", 0.5, "--model", model) as helper:
+        assert helper.ended() == 0, helper.told()
+        assert "Traceback" not in helper.said()
     if content.count(b"FRAME"):
         assert look(out).times
 
 
 @pytest.mark.parametrize("content", PAUSES.values(), ids=PAUSES)
 def test_a_reader_that_leaves_ends_a_run_whose_sender_pauses(model: Path, content: bytes) -> None:
-    process = paused("pipe", content, "--model", model)
-    assert process.stdout is not None
-    process.stdout.close()
-    assert ended(process) == (0, "")
+    with paused("pipe", content, "--model", model) as helper:
+        assert helper.process.stdout is not None
+        helper.process.stdout.close()
+        assert helper.ended() == 0
+        assert helper.said() == ""
 
 
 def test_the_last_frame_does_not_wait_for_the_next(model: Path) -> None:
-    process = paused("pipe", HEADER + FRAME, "--model", model)
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith(b"YUV4MPEG2 W192 H144")
-    assert len(process.stdout.read(6 + 192 * 144)) == 6 + 192 * 144
-    process.terminate()
-    assert ended(process)[0] == 130
+    with paused("pipe", HEADER + FRAME, "--model", model) as helper:
+        stdout = helper.process.stdout
+        assert stdout is not None
+        assert stdout.readline().startswith(b"YUV4MPEG2 W192 H144")
+        assert len(stdout.read(6 + 192 * 144)) == 6 + 192 * 144
+        helper.send(signal.SIGTERM)
+        assert helper.ended() == 130
 
 
 @pytest.mark.parametrize(
@@ -228,7 +207,7 @@ def test_a_header_out_of_range_is_one_line(model: Path, tmp_path: Path, header: 
     """Or a film of such a rate; in a recording too."""
     content = f"YUV4MPEG2 W64 H48 {header} Cmono\n".encode() + 2 * FRAME
     for command in (["pipe"], ["live", "-", "--record", str(tmp_path / "out.mkv"), "--overwrite"]):
-        words = [*STREAMSR[:-1], *command, "--model", str(model), "--engine", "litert", "--threads", "1"]
+        words = [*STREAMSR, *command, "--model", str(model), "--engine", "litert", "--threads", "1"]
         done = subprocess.run(words, input=content, capture_output=True, timeout=120, check=False)
         assert done.returncode in (0, 1)
         assert b"Traceback" not in done.stderr

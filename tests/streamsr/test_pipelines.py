@@ -1,8 +1,6 @@
 """Pipelines as files: the shipped ones run, mistakes are named, and every command prints its own."""
 
 import socket
-import subprocess
-import sys
 import threading
 import tomllib
 from pathlib import Path
@@ -14,6 +12,8 @@ from streamsr.spec import TABLES, read_pipeline, table_of
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, make_video
+from tests.support.command import run
+from tests.support.until import PATIENCE_S
 
 SHIPPED = sorted((ROOT / "pipelines").glob("*.toml"))
 COMMANDS = {name: cli.commands[name] for name in ("upscale", "live", "pipe")}
@@ -61,14 +61,17 @@ def test_the_restreaming_pipeline_publishes_and_records(streamsr: Command, tmp_p
         thread = threading.Thread(target=receive, args=(receiver, got))
         thread.start()
         assert streamsr("run", path, "--model", model, "--duration", 1).status == 0
-        thread.join()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
     assert look(kept).size == (480, 288)
     assert look(got).size == (480, 288)
 
 
 def receive(server: socket.socket, path: Path) -> None:
     """All that one sender sends, into a file."""
+    server.settimeout(PATIENCE_S)
     link, _ = server.accept()
+    link.settimeout(PATIENCE_S)
     with link, path.open("wb") as file:
         while content := link.recv(1 << 16):
             file.write(content)
@@ -76,16 +79,8 @@ def receive(server: socket.socket, path: Path) -> None:
 
 def test_the_pipe_pipeline_is_a_stage(model: Path) -> None:
     content = b"YUV4MPEG2 W16 H16 F25:1 C444\nFRAME\n" + bytes(3 * 256)
-    words = [
-        sys.executable,
-        "-m",
-        "streamsr.cli",
-        "run",
-        str(ROOT / "pipelines/pipe-stage.toml"),
-        "--model",
-        str(model),
-    ]
-    done = subprocess.run(words, input=content, capture_output=True, check=True, timeout=120)
+    words = ["run", ROOT / "pipelines/pipe-stage.toml", "--model", model]
+    done = run(*words, input=content, text=False, check=True)
     assert done.stdout.startswith(b"YUV4MPEG2 W48 H48")
 
 

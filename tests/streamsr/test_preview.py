@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import subprocess
-import sys
-import threading
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -23,6 +21,8 @@ from streamsr.upscaler import resized
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, picture
 from tests.streamsr.servers import needs_ffmpeg
+from tests.support.command import started
+from tests.support.processes import Helper, run, running
 
 LR = picture(1, 64, 48)
 HR = np.full((144, 192, 3), (200, 100, 50), np.uint8)
@@ -83,25 +83,43 @@ def screen() -> Iterator[str]:
     server = shutil.which("Xvfb")
     if server is None:
         pytest.skip("Xvfb is not installed")
-    read, write = os.pipe()
-    words = [server, "-displayfd", str(write), "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
-    with subprocess.Popen(words, pass_fds=[write], stderr=subprocess.DEVNULL) as process:
-        os.close(write)
-        with os.fdopen(read) as number:
-            yield f":{number.readline().strip()}"
-        process.terminate()
+    # Of a number of this process's own: two servers that look for a free one at once may both take it.
+    display = f":{1000 + os.getpid() % 50_000}"
+    words = [server, display, "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
+    with running(words) as process:
+        process.until(lambda: reached(display))
+        yield display
+
+
+@pytest.fixture
+def desktop(screen: str) -> Iterator[str]:
+    """The display with a window manager, as people have: without one, Qt at times misses that its window is shown."""
+    manager = shutil.which("openbox")
+    if manager is None or shutil.which("xdotool") is None:
+        pytest.skip("openbox or xdotool is not installed")
+    environment = os.environ | {"DISPLAY": screen}
+    with running([manager], env=environment) as openbox:
+        # A window opened before openbox manages has its button off the screen.
+        openbox.until(lambda: run(["xdotool", "get_num_desktops"], env=environment).returncode == 0)
+        yield screen
+
+
+def reached(display: str) -> bool:
+    """Whether an X server answers there."""
+    with socket.socket(socket.AF_UNIX) as local:
+        return local.connect_ex(f"/tmp/.X11-unix/X{display[1:]}") == 0
 
 
 def seen(display: str, path: Path) -> Image:
     words = ["-y", "-loglevel", "error", "-f", "x11grab", "-draw_mouse", "0", "-video_size", "800x600", "-i", display]
-    subprocess.run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
+    run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
     return read_image(path)[0]
 
 
 class Window:
     """``streamsr live --preview window`` on a virtual screen, and a viewer's hands."""
 
-    def __init__(self, process: "subprocess.Popen[str]", screen: str, folder: Path) -> None:
+    def __init__(self, process: Helper, screen: str, folder: Path) -> None:
         self.process, self.screen, self.folder = process, screen, folder
 
     def do(self, *words: str) -> str:
@@ -109,11 +127,11 @@ class Window:
         if tool is None:
             pytest.skip("xdotool is not installed")
         environment = os.environ | {"DISPLAY": self.screen}
-        return subprocess.run([tool, *words], env=environment, check=True, capture_output=True, text=True).stdout
+        done = run([tool, *words], env=environment, check=True)
+        return str(done.stdout)
 
-    def until(self, true: Callable[[], object]) -> None:
-        while self.process.poll() is None and not true():
-            threading.Event().wait(0.2)  # another process gives no other sign
+    def until(self, condition: Callable[[], object], what: Callable[[], object]) -> None:
+        self.process.until(condition, seen=what)
 
     def size(self) -> list[int]:
         """Width and height of the window's inside."""
@@ -134,70 +152,58 @@ class Window:
 
     def ended(self) -> str:
         """What it said, once it has ended well."""
-        _, err = self.process.communicate(timeout=60)
-        assert self.process.returncode == 0, err
-        assert "Traceback" not in err
-        return err
+        status = self.process.ended()
+        said = self.process.said()
+        assert status == 0, said
+        assert "Traceback" not in said
+        return said
 
 
 @contextmanager
 def window(screen: str, folder: Path, model: Path, *options: str) -> Iterator[Window]:
     """Once it shows the picture."""
-    words = [sys.executable, "-m", "streamsr.cli", "live", "test:160x96@10", "--preview", "window", *options]
-    environment = os.environ | {"DISPLAY": screen}
-    with subprocess.Popen(
-        [*words, "--model", str(model), "--threads", "1"],
-        env=environment, cwd=folder, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        try:
-            shown = Window(process, screen, folder)
-            shown.until(lambda: shown.seen().std() > 30)
-            yield shown
-        finally:
-            process.kill()
+    words = ["live", "test:160x96@10", "--preview", "window", *options, "--model", model, "--threads", "1"]
+    with started(*words, env=os.environ | {"DISPLAY": screen}, cwd=folder) as process:
+        shown = Window(process, screen, folder)
+        shown.until(lambda: shown.seen().std() > 30, lambda: f"a screen with a spread of {shown.seen().std():.1f}")
+        yield shown
 
 
-def test_a_window_shows_the_picture_and_closes_on_q(screen: str, tmp_path: Path, model: Path) -> None:
-    with window(screen, tmp_path, model) as shown:
+def test_a_window_shows_the_picture_and_closes_on_q(desktop: str, tmp_path: Path, model: Path) -> None:
+    with window(desktop, tmp_path, model) as shown:
 
         def snapshot() -> bool:
-            shown.do("mousemove", "100", "100", "key", "p")
+            shown.point(100, 100)
+            shown.do("key", "p")
             return bool(list(tmp_path.glob("streamsr-*.png")))
 
-        shown.until(snapshot)
+        shown.until(snapshot, lambda: f"files: {sorted(path.name for path in tmp_path.iterdir())}")
         shown.do("key", "q")
         shown.ended()
     assert read_image(next(tmp_path.glob("streamsr-*.png")))[0].shape == (288, 480, 3)
 
 
 def test_the_divider_follows_the_mouse_and_the_close_button_ends_the_run(
-    screen: str, tmp_path: Path, model: Path
+    desktop: str, tmp_path: Path, model: Path
 ) -> None:
-    manager, tool = shutil.which("openbox"), shutil.which("xdotool")
-    if manager is None or tool is None:
-        pytest.skip("openbox or xdotool is not installed")
-    environment = os.environ | {"DISPLAY": screen}
-    with subprocess.Popen([manager], env=environment, stderr=subprocess.DEVNULL) as openbox:
-        try:
-            while subprocess.run([tool, "get_num_desktops"], env=environment, capture_output=True).returncode:
-                threading.Event().wait(0.1)  # a window opened before openbox manages has its button off the screen
-            with window(screen, tmp_path, model, "--record", str(tmp_path / "a.mkv")) as shown:
-                shown.until(lambda: shown.size() == [480, 288])
-                x, y = shown.point(0, 0)
+    with window(desktop, tmp_path, model, "--record", str(tmp_path / "a.mkv")) as shown:
+        shown.until(lambda: shown.size() == [480, 288], lambda: f"size {shown.size()}")
 
-                def divider() -> int:
-                    """The column that is white all the way, between the texts."""
-                    return int(shown.seen()[y + 60 : y + 180, x : x + 480].min(axis=(0, 2)).argmax())
+        def divider() -> int:
+            """The column that is white all the way, between the texts."""
+            x, y = shown.point(0, 0)  # each time: the window manager may have moved the window
+            return int(shown.seen()[y + 60 : y + 180, x : x + 480].min(axis=(0, 2)).argmax())
 
-                shown.point(240, 150)
-                shown.do("mousedown", "1")
-                for at in (220, 200, 180, 150):
-                    shown.point(at, 150)
-                shown.do("mouseup", "1")
-                shown.until(lambda: abs(divider() - 150) < 4)
-                shown.point(470, -10)
-                shown.do("click", "1")
-                assert "frames in" in shown.ended()
-        finally:
-            openbox.terminate()
+        def dragged() -> bool:
+            shown.point(240, 150)
+            shown.do("mousedown", "1")
+            for at in (220, 200, 180, 150):
+                shown.point(at, 150)
+            shown.do("mouseup", "1")
+            return abs(divider() - 150) < 4
+
+        shown.until(dragged, lambda: f"the divider at {divider()}")
+        shown.point(470, -10)
+        shown.do("click", "1")
+        assert "frames in" in shown.ended()
     assert len(look(tmp_path / "a.mkv").times) > 3

@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import pytest
 
+from tests.support.processes import run as run_program
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 def run(script: str, *arguments: str | Path) -> str:
     command = [sys.executable, str(SAMPLES / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done: subprocess.CompletedProcess[str] = run_program(command, timeout_s=200, check=True)
     return done.stdout
 
 

@@ -3,14 +3,14 @@
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,29 +25,16 @@ from streamsr.sinks.encode import Encoding
 from streamsr.sources.file import FileSource, Span
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
+from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, enlarge, small_disk
 from tests.streamsr.media import look, make_video
+from tests.support.acts import STATUS
+from tests.support.command import run, started, streamsr, with_engine
+from tests.support.engine import EXACT
+from tests.support.processes import Helper, limited, running
+from tests.support.processes import run as run_program
 
 SEGMENT_S = 0.5
-
-DIES = """
-import os, sys
-left = int(sys.argv.pop(1))
-def counted(call):
-    def wrapped(*args, **how):
-        global left
-        left -= 1
-        if left == 0:
-            os._exit(9)  # like a kill: nothing is flushed, closed or removed
-        return call(*args, **how)
-    return wrapped
-for name in ("fsync", "replace", "unlink", "rmdir"):
-    setattr(os, name, counted(getattr(os, name)))
-from streamsr.cli import main
-main()
-"""
-"""The command, dying just before its Nth call that makes something last."""
-
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,22 +50,40 @@ def arguments(film: Path, target: Path, model: Path, *more: object) -> list[str]
     return [*map(str, given), "--threads", "1", "--preset", "veryfast", *map(str, more)]
 
 
-def start(words: list[str]) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-m", "streamsr.cli", *words], stderr=subprocess.PIPE, text=True)
+def acting(what: str, folder: Path, words: list[str], **how: Any) -> AbstractContextManager[Helper]:
+    """The command, which counts its lasting acts in the folder, dies or waits at some: see `tests.support.acts`."""
+    return running([sys.executable, "-m", "tests.support.acts", folder, what, *with_engine(words)], cwd=ROOT, **how)
 
 
-def run(words: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "streamsr.cli", *words], capture_output=True, text=True, timeout=120, check=False
-    )
+def counted(folder: Path, words: list[str]) -> list[str]:
+    """The acts of a run that nobody disturbs."""
+    with tempfile.TemporaryFile("w+") as file, acting("count", folder, words, stdout=file) as process:
+        assert process.ended(timeout_s=120) == 0, process.told()
+        file.seek(0)
+        return [line for line in file.read().splitlines() if line.startswith(("open ", "os.", "fsync "))]
+
+
+def dies(before: int, folder: Path, words: list[str]) -> None:
+    """Run the command and let it die just before its so-many-th act in the folder."""
+    with acting(f"die:{before}", folder, words) as process:
+        assert process.ended(timeout_s=120) == STATUS, f"it did not die before act {before}; {process.told()}"
+
+
+def shown(folder: Path) -> list[str]:
+    """The names in it, without the hidden ones of work that was killed."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def over(target: Path) -> bool:
+    """Whether nothing is left to do: the output has its name, and the ledger, which goes last, has gone."""
+    return target.exists() and not (Ledger.folder_of(target) / LEDGER).exists()
 
 
 @pytest.fixture(scope="module")
 def reference(film: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The output of a run that nobody disturbed."""
     target = tmp_path_factory.mktemp("reference") / "out.mkv"
-    done = run(arguments(film, target, model))
-    assert done.returncode == 0, done.stderr
+    run(*arguments(film, target, model), check=True)
     assert [path.name for path in target.parent.iterdir()] == ["out.mkv"], "the ledger is cleared away"
     return target.read_bytes()
 
@@ -123,7 +128,7 @@ def test_a_segment_is_the_same_whoever_makes_it_when(film: Path, model: Path, tm
     spans = plan(film, seconds=1.0)
     made: list[list[bytes]] = []
     for threads, order in ((1, spans), (2, spans[::-1])):
-        with Upscaler(model, threads=threads) as upscaler:
+        with Upscaler(model, engine=EXACT, threads=threads) as upscaler:
             for span in order:
                 path = tmp_path / f"{threads}-{spans.index(span)}.segment"
                 upscale_segment(
@@ -161,39 +166,47 @@ def test_a_part_of_a_film_resumes_too(film: Path, tmp_path: Path, upscale: Comma
     assert done.status == 0, done.out + done.err
 
 
-@pytest.mark.parametrize("before", [1, 3, 5, 12, 17, 19, 22, 24, 26])
+@pytest.fixture(scope="module")
+def acts(
+    film: Path, model: Path, reference: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """All that a run does to last, in its order, which is always the same."""
+    folder = tmp_path_factory.mktemp("acts")
+    found = counted(folder, arguments(film, folder / "out.mkv", model))
+    assert (folder / "out.mkv").read_bytes() == reference
+    assert len(found) > 20, found
+    return found
+
+
+@pytest.mark.parametrize("part", [i / 9 for i in range(10)], ids="{:.0%}".format)
 def test_dying_before_anything_is_made_to_last_changes_nothing(
-    film: Path, model: Path, reference: bytes, tmp_path: Path, before: int
+    film: Path, model: Path, reference: bytes, acts: list[str], tmp_path: Path, part: float
 ) -> None:
     target = tmp_path / "out.mkv"
     words = arguments(film, target, model)
-    died = subprocess.run(
-        [sys.executable, "-c", DIES, str(before), *words], capture_output=True, timeout=120, check=False
-    )
-    assert died.returncode in (0, 9)
-    if target.with_name("out.mkv.resume").exists():
-        done = run(words)
-        assert done.returncode == 0, done.stderr
+    dies(1 + round(part * (len(acts) - 1)), tmp_path, words)
+    if not over(target):
+        run(*words, check=True)
     assert target.read_bytes() == reference
-    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+    left = Ledger.folder_of(target)
+    assert shown(tmp_path) == ["out.mkv", *([left.name] if left.exists() else [])]
+    assert not left.exists() or list(left.iterdir()) == [], "killed between the ledger and its folder"
 
 
 def killed_until_done(words: list[str], target: Path, delays: Iterator[float], kills: int) -> int:
     """Kill the command after each of the delays, at most ``kills`` times, then let it finish; returns the kills."""
     done = 0
     while done < kills:
-        with start(words) as process:
+        with started(*words) as process:
             try:
-                process.communicate(timeout=next(delays))
+                process.process.wait(next(delays))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.communicate()
                 done += process.returncode == -signal.SIGKILL
-        if target.exists() and not target.with_name(target.name + ".resume").exists():
+        if over(target):
             return done  # it was killed after its last act, or not at all
-    if not target.exists() or target.with_name(target.name + ".resume").exists():
-        last = run(words)
-        assert last.returncode == 0, last.stderr
+    if not over(target):
+        run(*words, check=True)
     return done
 
 
@@ -202,7 +215,7 @@ def kill(film: Path, model: Path, reference: bytes, folder: Path, kills: int, *,
     chance = random.Random(seed)
     done = outputs = 0
     begun = time.monotonic()
-    assert run(arguments(film, folder / "timed.mkv", model)).returncode == 0
+    run(*arguments(film, folder / "timed.mkv", model), check=True)
     longest = time.monotonic() - begun  # so that the kills fall on the work, however busy the machine is
     while done < kills:
         delays = iter([chance.uniform(0.2, longest) for _ in range(2 * kills)])
@@ -211,6 +224,7 @@ def kill(film: Path, model: Path, reference: bytes, folder: Path, kills: int, *,
         assert target.read_bytes() == reference, f"output {outputs} differs after {done + killed} kills"
         if killed == 0:
             longest *= 0.8  # the machine is quicker than thought
+        assert outputs < 5 * kills, f"only {done} kills of {kills} met a run at work"
         done, outputs = done + killed, outputs + 1
     return outputs
 
@@ -228,58 +242,67 @@ def test_killed_a_hundred_times_at_random_the_output_is_the_same(
     print(f"120 kills, {outputs} outputs, none differs")
 
 
+def middle(acts: list[str]) -> int:
+    """The number of the act that begins a segment in the middle: frames follow it, and other segments."""
+    begun = [number for number, act in enumerate(acts, 1) if act.startswith("open ")]
+    return begun[len(begun) // 2]
+
+
 def test_ctrl_c_finishes_the_segment_and_says_how_to_go_on(
-    film: Path, model: Path, reference: bytes, tmp_path: Path
+    film: Path, model: Path, reference: bytes, acts: list[str], tmp_path: Path
 ) -> None:
-    target = tmp_path / "out.mkv"
+    target, begins = tmp_path / "out.mkv", middle(acts)
     words = arguments(film, target, model)
-    with start(words) as process:
-        assert process.stderr is not None
-        process.stderr.readline()  # the line that says that work begins
-        while not list(tmp_path.glob("out.mkv.resume/*.part")):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    if process.returncode != 0:  # it may have been in its last segment
-        assert process.returncode == 130
-        assert "finishing this segment" in said
-        assert "run the same command again to go on" in said.splitlines()[-1]
-        assert not target.exists()
-        assert run(words).returncode == 0
+    with acting(f"hold:{begins}", tmp_path, words, stdin=subprocess.PIPE) as process:
+        process.says(f"^holding {begins}$")
+        process.send(signal.SIGINT)
+        go_on(process)
+        assert process.ended() == 130, process.told()
+        said = process.said()
+    assert "finishing this segment" in said
+    assert "run the same command again to go on" in said.splitlines()[-1]
+    assert not target.exists()
+    run(*words, check=True)
     assert target.read_bytes() == reference
 
 
-def test_a_second_ctrl_c_stops_at_once(film: Path, model: Path, reference: bytes, tmp_path: Path) -> None:
-    target = tmp_path / "out.mkv"
+def test_a_second_ctrl_c_stops_at_once(
+    film: Path, model: Path, reference: bytes, acts: list[str], tmp_path: Path
+) -> None:
+    target, begins = tmp_path / "out.mkv", middle(acts)
     words = arguments(film, target, model)
-    with start(words) as process:
-        assert process.stderr is not None
-        process.stderr.readline()
-        while not list(tmp_path.glob("out.mkv.resume/*.part")):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    if process.returncode != 0:
-        assert process.returncode == 130
-        assert "Traceback" not in said
-        assert run(words).returncode == 0
+    with acting(f"hold:{begins},{begins + 1}", tmp_path, words, stdin=subprocess.PIPE) as process:
+        process.says(f"^holding {begins}$")
+        process.send(signal.SIGINT)
+        go_on(process)
+        process.says(f"^holding {begins + 1}$")  # so the first has been heard
+        process.send(signal.SIGINT)
+        go_on(process)
+        assert process.ended() == 130, process.told()
+        assert "Traceback" not in process.said()
+    assert not target.exists()
+    run(*words, check=True)
     assert target.read_bytes() == reference
+
+
+def go_on(process: Helper) -> None:
+    with suppress(BrokenPipeError):  # a second Ctrl-C has ended it
+        process.stdin.write(b".")
+        process.stdin.flush()
 
 
 @pytest.fixture
-def unfinished(film: Path, model: Path, tmp_path: Path) -> Path:
+def unfinished(film: Path, model: Path, acts: list[str], tmp_path: Path) -> Path:
     """The target of a run that died after its first segments."""
     target = tmp_path / "out.mkv"
-    words = arguments(film, target, model)
-    subprocess.run([sys.executable, "-c", DIES, "9", *words], capture_output=True, timeout=120, check=False)
-    assert (target.with_name("out.mkv.resume") / LEDGER).exists()
+    dies(middle(acts), tmp_path, arguments(film, target, model))
+    lines = (Ledger.folder_of(target) / LEDGER).read_text().splitlines()
+    assert sum('"segment":' in line for line in lines[1:]) >= 1, lines
     return target
 
 
 def test_changed_settings_are_named_and_refused(film: Path, model: Path, unfinished: Path) -> None:
-    refused = run(arguments(film, unfinished, model, "--crf", "30"))
+    refused = run(*arguments(film, unfinished, model, "--crf", "30"))
     assert refused.returncode == 1
     assert "cannot go on: crf was None, now 30" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
@@ -291,7 +314,7 @@ def test_a_changed_input_is_refused(film: Path, model: Path, unfinished: Path, t
     with open(changed, "r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"?")
-    refused = run(arguments(changed, unfinished, model))
+    refused = run(*arguments(changed, unfinished, model))
     assert refused.returncode == 1
     assert "cannot go on: the input has changed" in refused.stderr
 
@@ -299,7 +322,7 @@ def test_a_changed_input_is_refused(film: Path, model: Path, unfinished: Path, t
 def test_a_renamed_input_goes_on(film: Path, model: Path, unfinished: Path, reference: bytes, tmp_path: Path) -> None:
     renamed = tmp_path / "renamed.mp4"
     shutil.copy(film, renamed)
-    done = run(arguments(renamed, unfinished, model))
+    done = run(*arguments(renamed, unfinished, model))
     assert done.returncode == 0, done.stderr
     assert "going on" in done.stderr
     assert unfinished.read_bytes() == reference
@@ -308,13 +331,13 @@ def test_a_renamed_input_goes_on(film: Path, model: Path, unfinished: Path, refe
 def test_a_torn_line_and_a_damaged_segment_are_made_again(
     film: Path, model: Path, unfinished: Path, reference: bytes
 ) -> None:
-    folder = unfinished.with_name("out.mkv.resume")
+    folder = Ledger.folder_of(unfinished)
     with open(folder / LEDGER, "ab") as ledger:
         ledger.write(b'{"segment": 3, "fra')
     with open(folder / "000000.segment", "r+b") as segment:
         segment.seek(200)
         segment.write(b"damaged")
-    done = run(arguments(film, unfinished, model))
+    done = run(*arguments(film, unfinished, model))
     assert done.returncode == 0, done.stderr
     assert unfinished.read_bytes() == reference
 
@@ -324,18 +347,14 @@ def test_a_full_disk_is_an_error_that_can_be_resumed(film: Path, model: Path, re
     target = tmp_path / "out.mkv"
     words = arguments(film, target, model)
     limit = len(reference) // 2
-    full = subprocess.run(
-        [sys.executable, "-m", "streamsr.cli", *words],
-        capture_output=True, text=True, timeout=120, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    full = run_program(limited(streamsr(*words), file_bytes=limit))
     assert full.returncode == 1, full.stderr
     assert "run the same command again" in full.stderr.splitlines()[-1]
     assert "Traceback" not in full.stderr
     assert not target.exists()
-    used = sum(path.stat().st_size for path in target.with_name("out.mkv.resume").iterdir())
+    used = sum(path.stat().st_size for path in Ledger.folder_of(target).iterdir())
     assert used <= len(reference) * 1.1
-    assert run(words).returncode == 0
+    run(*words, check=True)
     assert target.read_bytes() == reference
 
 
@@ -346,7 +365,7 @@ def test_a_really_full_disk_costs_nothing_that_was_done(
     with small_disk(tmp_path / "disk", 4 + int(part * len(reference)) // 1024) as disk:
         target = disk / "out.mkv"
         words = arguments(film, target, model)
-        full = run(words)
+        full = run(*words)
         assert full.returncode == 1
         assert len(full.stderr.splitlines()) == 2, full.stderr
         assert full.stderr.rstrip().endswith(
@@ -354,7 +373,7 @@ def test_a_really_full_disk_costs_nothing_that_was_done(
         )
         assert [path.name for path in disk.iterdir()] == ["out.mkv.resume"]
         enlarge(disk)
-        done = run(words)
+        done = run(*words)
         assert done.returncode == 0, done.stderr
         assert "going on" in done.stderr
         assert target.read_bytes() == reference
@@ -363,7 +382,7 @@ def test_a_really_full_disk_costs_nothing_that_was_done(
 
 def test_a_disk_without_room_for_anything_is_an_error_at_once(film: Path, model: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 4) as disk:
-        full = run(arguments(film, disk / "out.mkv", model))
+        full = run(*arguments(film, disk / "out.mkv", model))
         assert full.returncode == 1
         assert len(full.stderr.splitlines()) == 1
         assert "No space left" in full.stderr
@@ -377,7 +396,7 @@ def test_a_ledger_that_no_longer_fits_keeps_what_it_said(tmp_path: Path) -> None
             for number in range(100):
                 ledger.path(number).touch()
             with suppress(OSError), open(disk / "filler", "wb", buffering=0) as filler:
-                while True:
+                for _ in range(64):
                     filler.write(bytes(1 << 20))
             with pytest.raises(SinkError, match="No space left"):  # noqa: PT012 - some calls are to succeed
                 for number in range(100):
@@ -439,7 +458,7 @@ def test_an_existing_output_is_refused(film: Path, tmp_path: Path, upscale: Comm
 
 
 def test_the_ledger_is_readable(unfinished: Path) -> None:
-    lines = (unfinished.with_name("out.mkv.resume") / LEDGER).read_text().splitlines()
+    lines = (Ledger.folder_of(unfinished) / LEDGER).read_text().splitlines()
     assert {"input", "model", "codec", "versions", "encoder threads"} <= set(json.loads(lines[0]))
     assert all({"segment", "frames", "bytes", "blake2b"} == set(json.loads(line)) for line in lines[1:])
 
@@ -460,16 +479,23 @@ def test_what_the_container_cannot_hold_is_said_once(tmp_path: Path, upscale: Co
 
 def test_an_output_that_went_into_matroska_is_resumed_by_the_same_command(tmp_path: Path, model: Path) -> None:
     film = with_a_font(tmp_path / "in.mkv")
-    assert run(arguments(film, tmp_path / "whole.mp4", model)).returncode == 0
-    target = tmp_path / "out.mp4"
-    words = arguments(film, target, model)
-    for before in ("7", "22"):  # in the middle of the segments, and between joined and published
-        subprocess.run([sys.executable, "-c", DIES, before, *words], capture_output=True, timeout=120, check=False)
-        assert (tmp_path / "out.mkv.resume" / LEDGER).exists()
-    done = run(words)
+    run(*arguments(film, tmp_path / "whole.mp4", model), check=True)
+    words = arguments(film, tmp_path / "out.mp4", model)
+    (tmp_path / "counted").mkdir()
+    acts = counted(tmp_path / "counted", arguments(film, tmp_path / "counted" / "out.mp4", model))
+    dies(middle(acts), tmp_path, words)
+    assert (tmp_path / "out.mkv.resume" / LEDGER).exists()
+    shutil.copytree(tmp_path / "out.mkv.resume", tmp_path / "counted" / "out.mkv.resume")
+    (tmp_path / "counted" / "out.mkv").unlink()
+    rest = counted(tmp_path / "counted", arguments(film, tmp_path / "counted" / "out.mp4", model))
+    published = max(i for i, act in enumerate(rest, 1) if not act.startswith(("os.remove", "os.rmdir")))
+    dies(published, tmp_path, words)  # all is made, and nothing cleared away
+    assert (tmp_path / "out.mkv.resume" / LEDGER).exists()
+    shutil.rmtree(tmp_path / "counted")
+    done = run(*words)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "out.mkv", "whole.mkv"}
-    again = run([*words, "--overwrite"])
+    again = run(*words, "--overwrite")
     assert again.returncode == 1
     assert "out.mkv exists already; name a .mkv output" in again.stderr

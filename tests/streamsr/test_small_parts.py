@@ -17,6 +17,7 @@ from streamsr.cli import Seconds
 from streamsr.images import upscale_image, write_image
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.stats import FATES, Recorder
+from tests.support.engine import EXACT
 from xlsr_model import weights
 
 
@@ -202,7 +203,7 @@ def test_times_that_are_none(text: str) -> None:
 def test_what_is_no_picture_is_refused_by_the_upscaler(model: Path, image: np.ndarray) -> None:
     from streamsr import Upscaler
 
-    with Upscaler(model, threads=1) as upscaler, pytest.raises(ValueError, match="expected"):
+    with Upscaler(model, engine=EXACT, threads=1) as upscaler, pytest.raises(ValueError, match="expected"):
         upscaler(image)
 
 

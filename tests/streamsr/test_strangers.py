@@ -14,7 +14,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 from streamsr.ledger import LEDGER
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, make_video, picture
+from tests.support.processes import run, running
 
 OUT = "out.mkv"
 
@@ -240,9 +242,7 @@ def test_killed_at_any_moment_nothing_of_a_stranger_is_lost(
     words = [*map(str, COMMANDS[command](world)), "--model", str(model), "--engine", "litert", "--threads", "1"]
     killed = 0
     for at in range(1, 12):
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(at), *words], capture_output=True, text=True, timeout=120, check=False
-        )
+        done = run([sys.executable, "-c", KILLED, at, *words])
         after = state(world, elsewhere)
         assert {path: after.get(path) for path in before} == before
         if done.returncode == 0:
@@ -253,7 +253,7 @@ def test_killed_at_any_moment_nothing_of_a_stranger_is_lost(
             (world / OUT).unlink()
     assert killed >= 3
     (world / OUT).unlink(missing_ok=True)
-    done = subprocess.run([sys.executable, "-m", "streamsr.cli", *words], capture_output=True, text=True, check=False)
+    done = run([sys.executable, "-m", "streamsr.cli", *words])
     assert done.returncode == 0, done.stderr
     assert set(state(world, elsewhere)) == {*before, world / OUT}
 
@@ -359,10 +359,7 @@ def test_an_input_that_changes_ends_the_run(
     source, target = tmp_path / "in.mkv", tmp_path / OUT
     shutil.copy(sources / "in.mkv", source)
     words = [*map(str, ["upscale", source, "-o", target, "--preset", "ultrafast", "--model", model, *resume])]
-    done = subprocess.run(
-        [sys.executable, "-c", CHANGES, change, str(source), *words, "--engine", "litert"],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = run([sys.executable, "-c", CHANGES, change, source, *words, "--engine", "litert"])
     assert done.returncode == 1, done.stderr
     assert "while it was read" in done.stderr.splitlines()[-1]
     assert not target.exists()
@@ -451,19 +448,13 @@ def test_a_second_run_into_one_output_is_refused_at_once(
         "--preset",
         "ultrafast",
     ]
-    with subprocess.Popen(
-        [sys.executable, "-c", HELD, *map(str, [*words, *first])],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as other:  # fmt: skip
-        assert other.stdout is not None
-        assert other.stdout.readline() == "working\n"
+    with held([*words, *first], frame=1) as go_on:
         before = state(tmp_path)
         done = streamsr(*words, "--overwrite", *second)
         assert done.status == 1
         assert done.err.splitlines()[-1].endswith(f"{target}: another run is working on it")
         assert state(tmp_path) == before
-        _, said = other.communicate("\n", timeout=60)
-        assert other.returncode == 0, said
+        assert go_on() == 0
     assert [path.name for path in tmp_path.iterdir()] == [OUT]
 
 
@@ -473,28 +464,40 @@ def test_a_second_recording_into_one_file_is_refused(
     """It has its name since its first frame, and is still written."""
     target = tmp_path / OUT
     words = ["live", sources / "in.mkv", "--record", target, "--overwrite", "--model", model, "--engine", "litert"]
-    with subprocess.Popen(
-        [sys.executable, "-c", HELD.replace("index == 1", "index == 3"), *map(str, words)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as other:  # fmt: skip
-        assert other.stdout is not None
-        assert other.stdout.readline() == "working\n"
+    with held(words, frame=3) as go_on:
         for more in (words, ["upscale", sources / "in.mkv", "-o", target, "--overwrite", "--model", model]):
             done = streamsr(*more)
             assert done.status == 1
             assert "another run is working on it" in done.err
-        _, said = other.communicate("\n", timeout=60)
-        assert other.returncode == 0, said
+        assert go_on() == 0
     assert [path.name for path in tmp_path.iterdir()] == [OUT]
     assert len(look(target).times) == 6
 
 
+@contextmanager
+def held(words: list[object], *, frame: int) -> Iterator[Callable[[], int]]:
+    """The command, which waits before it upscales this frame until it is told to go on; that gives its exit status."""
+    command = [sys.executable, "-c", HELD, frame, *words]
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as helper:
+        stdin, stdout = helper.process.stdin, helper.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        assert stdout.readline() == "working\n", helper.told()
+
+        def go_on() -> int:
+            stdin.close()
+            return helper.ended()
+
+        yield go_on
+
+
 HELD = """
 import sys
+frame = int(sys.argv.pop(1))
 from streamsr.upscaler import Upscaler
 real = Upscaler.frames
 def frames(self, frames):
-    if frames[0].index == 1:
+    if frames[0].index == frame:
         print("working", flush=True)
         sys.stdin.readline()
     return real(self, frames)

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ import pytest
 
 import streamsr
 from tests.conftest import ROOT
+from tests.support.command import streamsr as streamsr_line
+from tests.support.processes import run
 
 MODULES = sorted(path for package in ("streamsr", "xlsr_model") for path in (ROOT / package).rglob("*.py"))
 SHARED = {"weights", "files", "inputs"}
@@ -90,7 +91,7 @@ def test_help_waits_for_no_heavy_import(words: list[str]) -> None:
         "heavy = {'numpy', 'av', 'cv2', 'numba', 'ai_edge_litert', 'llvmlite', 'rich.progress'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    done = run([sys.executable, "-c", script])
     assert done.returncode == 0, done.stderr
     assert "streamsr" in done.stdout
 
@@ -99,16 +100,14 @@ def test_the_command_is_installed() -> None:
     command = Path(sys.executable).with_name("streamsr")
     if not command.exists():
         pytest.skip("streamsr is not installed beside this Python")
-    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    done = run([command, "--version"])
     assert done.stdout == f"streamsr, version {streamsr.__version__}\n"
 
 
 def test_importing_the_library_is_silent_and_starts_nothing() -> None:
     script = "import streamsr, threading\nassert threading.active_count() == 1\n"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, timeout=60,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
+    words = [sys.executable, "-W", "error", "-c", script]
+    done = run(words, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
     assert done.stdout + done.stderr == ""
 
 
@@ -116,9 +115,8 @@ def test_a_system_library_that_is_missing_is_said_in_one_line(tmp_path: Path) ->
     """A bare server has no libGL, which OpenCV's wheel wants; a broken cv2 stands in for it."""
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')\n")
     (tmp_path / "in.png").write_text("x")
-    done = subprocess.run(
-        [sys.executable, "-m", "streamsr.cli", "upscale", tmp_path / "in.png", "-o", tmp_path / "out.png"],
-        capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    words = streamsr_line("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png")
+    done = run(words, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 1
     assert done.stderr == ("streamsr: this installation is not complete: libGL.so.1: cannot open shared object file\n")

@@ -12,6 +12,7 @@ from streamsr import Upscaler
 from streamsr.images import write_image
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, look, make_video, picture
+from tests.support.engine import EXACT
 
 MS = Fraction(1, 1000)
 
@@ -227,7 +228,7 @@ def test_the_picture_looks_the_same_from_every_pixel_format(
     result = upscale(source, tmp_path / "out.mkv", "--codec", "ffv1")
     assert result.status == 0, result.err
     got = look(tmp_path / "out.mkv", keep_frames=True).frames[0].astype(float)
-    with Upscaler(model, threads=1) as upscaler:
+    with Upscaler(model, engine=EXACT, threads=1) as upscaler:
         expected = upscaler(picture(0)).astype(float)
     if pix_fmt.startswith("gray"):
         expected = np.repeat((expected @ [0.299, 0.587, 0.114])[..., None], 3, axis=2)
@@ -385,7 +386,7 @@ def test_the_picture_is_the_networks(upscale: Command, tmp_path: Path, model: Pa
     source = make_video(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", pts=range(2))
     result = upscale(source, tmp_path / "out.mkv", "--codec", "ffv1")
     assert result.status == 0, result.err
-    with Upscaler(model, threads=1) as upscaler:
+    with Upscaler(model, engine=EXACT, threads=1) as upscaler:
         expected = upscaler(picture(1)).astype(int)
     got = look(tmp_path / "out.mkv", keep_frames=True).frames[1].astype(int)
     # FFmpeg converts back to RGB here, with its own rounding.

@@ -16,6 +16,7 @@ from streamsr.planes import YuvPlanes
 from streamsr.upscaler import Upscaler
 from tests.streamsr import recipes
 from tests.streamsr.media import look, make_video, picture
+from tests.support.engine import EXACT
 
 vs = pytest.importorskip("vapoursynth")
 from streamsr.vapoursynth import upscale  # noqa: E402 - needs it
@@ -61,18 +62,18 @@ def expected(frame: "vs.VideoFrame", tags: ColorTags, upscaler: Upscaler, *, cen
 )
 def test_every_format_is_upscaled_to_the_librarys_own_bytes(model: Path, name: str) -> None:
     clip = clip_of(name)
-    result = upscale(clip, model=model)
+    result = upscale(clip, model=model, engine=EXACT)
     assert (result.width, result.height, result.format.id) == (3 * WIDTH, 3 * HEIGHT, clip.format.id)
     assert (result.num_frames, result.fps) == (COUNT, clip.fps)
-    with Upscaler(model) as upscaler:
+    with Upscaler(model, engine=EXACT) as upscaler:
         for before, after in zip(clip.frames(), result.frames(), strict=True):
             assert [p.tobytes() for p in planes(after)] == expected(before, ColorTags(), upscaler, centred=False)
 
 
 def test_rgb_is_upscaled_to_the_librarys_own_bytes(model: Path) -> None:
     clip = clip_of(RGB)
-    with Upscaler(model) as upscaler:
-        for before, after in zip(clip.frames(), upscale(clip, model=model).frames(), strict=True):
+    with Upscaler(model, engine=EXACT) as upscaler:
+        for before, after in zip(clip.frames(), upscale(clip, model=model, engine=EXACT).frames(), strict=True):
             hr = upscaler(np.stack(planes(before), axis=2))
             for channel, plane in enumerate(planes(after)):
                 np.testing.assert_array_equal(plane, hr[..., channel])
@@ -91,22 +92,22 @@ def test_colours_are_read_from_the_properties(
     model: Path, props: dict[str, int], tags: ColorTags, centred: bool
 ) -> None:
     clip = clip_of("YUV420P8", **props)
-    with Upscaler(model) as upscaler:
-        after = upscale(clip, model=model).get_frame(2)
+    with Upscaler(model, engine=EXACT) as upscaler:
+        after = upscale(clip, model=model, engine=EXACT).get_frame(2)
         assert [p.tobytes() for p in planes(after)] == expected(clip.get_frame(2), tags, upscaler, centred=centred)
 
 
 def test_properties_are_kept_and_what_a_player_would_guess_is_said(model: Path) -> None:
     clip = clip_of("YUV420P8", _SARNum=4, _SARDen=3, _ChromaLocation=1, _DurationNum=7, _DurationDen=90, mine=3)
-    props = dict(upscale(clip, model=model).get_frame(1).props)
+    props = dict(upscale(clip, model=model, engine=EXACT).get_frame(1).props)
     assert [props[key] for key in ("_SARNum", "_SARDen", "_ChromaLocation", "_DurationNum", "mine")] == [4, 3, 1, 7, 3]
     assert (props["_Matrix"], props["_Primaries"], props["_Transfer"], props["_Range"]) == (6, 1, 1, 0)
 
 
 def test_frames_may_be_asked_for_in_any_order_and_by_many(model: Path) -> None:
-    result = upscale(clip_of("YUV420P8"), model=model)
+    result = upscale(clip_of("YUV420P8"), model=model, engine=EXACT)
     inorder = [planes(frame)[0].tobytes() for frame in result.frames(prefetch=4)]
-    again = upscale(clip_of("YUV420P8"), model=model)
+    again = upscale(clip_of("YUV420P8"), model=model, engine=EXACT)
     assert [planes(again.get_frame(i))[0].tobytes() for i in (3, 0, 2, 1)] == [inorder[i] for i in (3, 0, 2, 1)]
     futures = [again.get_frame_async(i) for i in (2, 3, 1, 0)]
     assert [planes(future.result())[0].tobytes() for future in futures] == [inorder[i] for i in (2, 3, 1, 0)]

@@ -1,14 +1,13 @@
 """The web page: who may see it, what it serves, and the whole of it in headless Chromium."""
 
-import re
 import signal
 import struct
-import subprocess
-import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from http.client import HTTPConnection
 from pathlib import Path
@@ -24,8 +23,11 @@ from streamsr.sinks.y4m import Y4mSink
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.y4m import Y4mFormat
 from streamsr.stats import Recorder
-from tests.streamsr.browser import chromium
+from tests.streamsr.browser import Page, chromium
 from tests.streamsr.media import picture
+from tests.support.command import started
+from tests.support.processes import Helper
+from tests.support.until import until
 
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
@@ -50,7 +52,7 @@ def frame(index: int = 0) -> Frame:
 
 def status(url: str, **headers: str) -> int:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
@@ -62,16 +64,23 @@ def link(sink: WebSink, path: str = "view", **how: Any) -> Any:
     return client.connect(base.replace("http", "ws") + path + (f"?{query}" if query else ""), max_size=None, **how)
 
 
-def pictures(view: Any) -> Iterator[bytes]:
-    while True:
+def next_picture(view: Any, *, like: Callable[[bytes], bool] = lambda _: True) -> bytes:
+    """The next message that is a picture, and such a one."""
+    seen: list[int] = []
+
+    def taken() -> bytes | None:
         message = view.recv(timeout=30)
-        if isinstance(message, bytes):
-            yield message
+        seen[:] = [len(message)]
+        return message if isinstance(message, bytes) and like(message) else None
+
+    content = until(taken, seen=lambda: f"a message of {seen} bytes")
+    assert content is not None
+    return content
 
 
 def test_the_page_and_nothing_else_is_served(sink: WebSink) -> None:
     assert [status(sink.url + name) for name in ("", "page.js", "page.css")] == [200, 200, 200]
-    connection = HTTPConnection("127.0.0.1", int(sink.url.split(":")[2].strip("/")))
+    connection = HTTPConnection("127.0.0.1", int(sink.url.split(":")[2].strip("/")), timeout=30)
     for path in (
         "/web.py",
         "/../web.py",
@@ -131,7 +140,7 @@ def test_a_picture_that_cannot_be_shown_ends_no_others(sink: WebSink) -> None:
         else:
             pytest.fail("the page does not say so")
         sink.write(frame(1))
-        assert next(pictures(view))
+        assert next_picture(view)
         for _ in range(200):
             said = view.recv(timeout=30)
             if isinstance(said, str) and '"live"' in said:
@@ -161,7 +170,7 @@ def test_listening_everywhere_gives_an_address_that_can_be_visited() -> None:
 
 
 def test_no_other_page_may_frame_or_embed_ours(sink: WebSink) -> None:
-    with urllib.request.urlopen(sink.url) as answer:
+    with urllib.request.urlopen(sink.url, timeout=30) as answer:
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
@@ -169,7 +178,7 @@ def test_no_other_page_may_frame_or_embed_ours(sink: WebSink) -> None:
 def test_a_viewer_gets_the_picture_before_and_after(sink: WebSink) -> None:
     sink.write(frame(3))
     with link(sink) as view:
-        content = next(pictures(view))
+        content = next_picture(view)
     (length,) = struct.unpack("<I", content[:4])
     before, after = decoded(content[4 : 4 + length]), decoded(content[4 + length :])
     assert before is not None
@@ -185,32 +194,28 @@ def test_a_viewer_that_reads_nothing_holds_nobody_up(sink: WebSink) -> None:
             sink.write(Frame(noise, i, Fraction(1, 25), index=i))
         sink.write(frame(7))
         with link(sink) as awake:
-            for content in pictures(awake):
-                if len(content) == len(encoded(frame(7))):
-                    break
+            next_picture(awake, like=lambda content: len(content) == len(encoded(frame(7))))
         assert asleep.protocol.state.name == "OPEN"
 
 
 def test_a_viewer_may_stop_and_start(sink: WebSink) -> None:
     with link(sink) as view:
         view.send("stop")
-        while sink.app.viewers and any(viewer.wants for viewer in sink.app.viewers):
-            threading.Event().wait(0.02)
+        until(lambda: not any(viewer.wants for viewer in sink.app.viewers), seen=lambda: sink.app.viewers)
         sink.write(frame(1))
         for _ in range(3):
             assert isinstance(view.recv(timeout=30), str)
         view.send("start")
-        next(pictures(view))
+        next_picture(view)
 
 
 def test_too_many_viewers_are_refused(sink: WebSink) -> None:
-    links = [link(sink).__enter__() for _ in range(MAX_VIEWERS)]
-    while len(sink.app.viewers) < MAX_VIEWERS:
-        threading.Event().wait(0.02)
-    with pytest.raises(InvalidStatus), link(sink):
-        pass
-    for view in links:
-        view.__exit__(None, None, None)
+    with ExitStack() as links:
+        for _ in range(MAX_VIEWERS):
+            links.enter_context(link(sink))
+        until(lambda: len(sink.app.viewers) == MAX_VIEWERS, seen=lambda: f"{len(sink.app.viewers)} viewers")
+        with pytest.raises(InvalidStatus), link(sink):
+            pass
 
 
 def jpeg(width: int, height: int) -> bytes:
@@ -263,25 +268,45 @@ def test_leaving_ends_the_server_and_its_threads() -> None:
     sink = WebSink(Recorder(), port=0)
     with sink, link(sink) as view:
         sink.write(frame())
-        next(pictures(view))
+        next_picture(view)
     sink.__exit__(None, None, None)
     assert "streamsr-web" not in [thread.name for thread in threading.enumerate()]
 
 
-def served(*args: str) -> tuple["subprocess.Popen[str]", str]:
-    words = [sys.executable, "-m", "streamsr.cli", "live", *args, "--preview", "web", "--port", "0"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    match = re.search(r"open (http\S+)", process.stderr.readline())
-    assert match is not None
-    return process, match[1]
+@contextmanager
+def served(*args: object) -> Iterator[tuple[Helper, str]]:
+    """``streamsr live`` with the page, and its address."""
+    with started("live", *args, "--preview", "web", "--port", "0") as process:
+        yield process, process.says(r"open (http\S+)")[1]
+
+
+def ends_well(process: Helper) -> str:
+    """What it has said, once it is over."""
+    status = process.ended()
+    said = process.said()
+    assert status == 0, said
+    assert "Traceback" not in said
+    return said
+
+
+def standing(page: Page, expression: str) -> int:
+    """The number that this expression gives once it has not changed for half a second."""
+    last, since = page.value(expression), time.monotonic()
+
+    def still() -> bool:
+        nonlocal last, since
+        if (now := page.value(expression)) != last:
+            last, since = now, time.monotonic()
+        return time.monotonic() - since > 0.5
+
+    until(still, seen=lambda: f"{expression} is {last} and goes on")
+    return int(last)
 
 
 @pytest.mark.parametrize("source", ["test:160x96@10", "browser:"])
 def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
-    process, url = served(source, "--model", str(model), "--threads", "1", "--budget-ms", "500")
     drawn = "Number(document.body.dataset.drawn || 0)"
-    try:
+    with served(source, "--model", model, "--threads", "1", "--budget-ms", "500") as (process, url):
         with chromium(tmp_path / "profile", url) as page:
             page.until(f"{drawn} > 5")
             assert page.value("document.getElementById('state').textContent") == "live"
@@ -290,23 +315,15 @@ def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
             whole = "picture.toDataURL()"
             page.value("document.getElementById('run').click()")
             page.until("document.getElementById('run').textContent === 'Start'")
-            seen = -1
-            while (now := page.value(drawn)) != seen:  # what was on its way
-                seen = now
-                threading.Event().wait(0.5)
+            seen = standing(page, drawn)  # what was on its way has come
             sides = [page.value(f"divider.value = {at}; draw(); {whole}") for at in (0, 500, 1000)]
             assert len(set(sides)) == 3
             page.value("document.getElementById('run').click()")
             page.until(f"{drawn} > {seen} + 3")
             page.until("[...document.querySelectorAll('#counts td:last-child')].some(c => Number(c.textContent) > 3)")
             page.screenshot(tmp_path / "page.png")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
+        process.send(signal.SIGINT)
+        ends_well(process)
 
 
 def test_a_browsers_camera_is_what_is_upscaled(tmp_path: Path, model: Path) -> None:
@@ -317,8 +334,7 @@ def test_a_browsers_camera_is_what_is_upscaled(tmp_path: Path, model: Path) -> N
     with film.open("wb") as file, Y4mSink(file, Y4mFormat(320, 180, Fraction(10), siting="jpeg")) as camera:
         for i in range(10):
             camera.write(Frame(halves, i, Fraction(1, 10)))
-    process, url = served("browser:", "--model", str(model), "--threads", "1", "--budget-ms", "500")
-    try:
+    with served("browser:", "--model", model, "--threads", "1", "--budget-ms", "500") as (process, url):
         with chromium(tmp_path / "profile", url, f"--use-file-for-fake-video-capture={film}") as page:
             page.until("Number(document.body.dataset.drawn || 0) > 2")
             page.value("divider.value = 0; draw()")  # the network's picture alone
@@ -326,32 +342,20 @@ def test_a_browsers_camera_is_what_is_upscaled(tmp_path: Path, model: Path) -> N
                 shown = f"paper.getImageData({at} * picture.width, picture.height / 2, 1, 1).data.join()"
                 seen = [int(value) for value in page.value(shown).split(",")[:3]]
                 assert np.abs(np.subtract(seen, color)).max() < 30, (at, seen)
-        assert process.poll() is None  # a browser that closes ends nothing: the next may come
+        assert process.running  # a browser that closes ends nothing: the next may come
         with chromium(tmp_path / "another", url, f"--use-file-for-fake-video-capture={film}") as page:
             page.until("Number(document.body.dataset.drawn || 0) > 2")
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
+        process.send(signal.SIGINT)
+        ends_well(process)
 
 
 @pytest.mark.parametrize("ending", ["duration", "ctrl-c"])
 def test_a_run_that_waits_for_a_browsers_camera_can_be_ended(model: Path, ending: str) -> None:
     options = ["--duration", "1"] if ending == "duration" else []
-    process, _ = served("browser:", "--model", str(model), *options)
-    try:
+    with served("browser:", "--model", model, *options) as (process, _):
         if ending == "ctrl-c":
-            process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 0, err
-    assert "0 frames in" in err
-    assert "Traceback" not in err
+            process.send(signal.SIGINT)
+        assert "0 frames in" in ends_well(process)
 
 
 def test_messages_of_the_wrong_kind_harm_nobody(sink: WebSink) -> None:
@@ -359,7 +363,7 @@ def test_messages_of_the_wrong_kind_harm_nobody(sink: WebSink) -> None:
         view.send(b"stop")
         view.send("nonsense")
         sink.write(frame(1))
-        next(pictures(view))
+        next_picture(view)
     feed = FeedSource()
     with WebSink(Recorder(), port=0, feed=feed) as other, link(other, "camera") as camera:
         camera.send("no picture")
@@ -373,5 +377,4 @@ def test_the_page_says_that_it_waits_for_a_camera() -> None:
         with link(sink, "camera") as camera:
             camera.send(jpeg(64, 48))
             assert camera.recv(timeout=30) == "next"
-            while '"live"' not in view.recv(timeout=30):
-                pass
+            until(lambda: '"live"' in view.recv(timeout=30))

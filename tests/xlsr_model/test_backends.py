@@ -3,10 +3,11 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 
 import pytest
+
+from tests.support.processes import run
 
 CODE = """
 import json
@@ -37,13 +38,16 @@ print(json.dumps(result))
 
 
 def computed(backend: str) -> dict[str, list[float]]:
-    for module in (backend, "keras"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
     environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""}
-    result = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, env=environment, check=True)
+    result = run([sys.executable, "-c", CODE], env=environment, timeout_s=200, check=True)
     values: dict[str, list[float]] = json.loads(result.stdout.splitlines()[-1])
     return values
+
+
+def needs(backend: str) -> pytest.MarkDecorator:
+    """Before the reference is computed, which takes seconds."""
+    missing = [name for name in (backend, "keras", "tensorflow") if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def reference() -> dict[str, list[float]]:
     return computed("tensorflow")
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=needs(name)) for name in ("torch", "jax")])
 def test_backend_agrees_with_tensorflow(backend, reference):
     theirs = computed(backend)
     assert theirs["float"] == pytest.approx(reference["float"], rel=1e-3)

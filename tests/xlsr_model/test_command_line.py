@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.processes import run as run_program
 from xlsr_model import checkpoint
 from xlsr_model.network import initial_weights
 
 
 def run(*arguments: object, cwd=None, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "xlsr_model", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, check=False)
+    return run_program(command, cwd=cwd, env=os.environ | environment, timeout_s=200)
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
@@ -62,6 +63,7 @@ def test_unknown_key_in_a_configuration_is_named(tmp_path):
 
 
 def test_checkpoint_that_is_none_is_named(tmp_path):
+    pytest.importorskip("keras", reason="needs the train extra")
     (tmp_path / "c.npz").write_text("text")
     assert "c.npz: not a checkpoint" in error_line(run("export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite"))
     assert not (tmp_path / "m.tflite").exists()
@@ -82,4 +84,4 @@ def test_unknown_options_are_usage_errors():
 
 def test_help_imports_neither_keras_nor_tensorflow():
     code = "import sys, xlsr_model.__main__; print({'keras', 'tensorflow', 'torch'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert run_program([sys.executable, "-c", code], check=True).stdout == "set()\n"

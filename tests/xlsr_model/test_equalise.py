@@ -59,10 +59,12 @@ def test_equalised_weights_are_the_same_function_and_lose_less_to_rounding(weigh
     assert still_lost < 0.7 * lost
 
 
-def test_a_run_from_equalised_weights_starts_where_the_float_run_ended(pictures, tmp_path):
+def test_a_run_from_equalised_weights_starts_where_the_float_run_ended(pictures, tmp_path, monkeypatch):
+    from xlsr_model.equalise import equalising_factors
     from xlsr_model.qat import without_ranges
     from xlsr_model.train import train
 
+    monkeypatch.setitem(equalising_factors.__kwdefaults__, "steps", 5)  # of 600: how good they are is another test
     config = Config(folders=(str(pictures),), steps=3, held_out=1, batch=2, patch=12, rate=((0, 1e-3),))
     ended = train(config, tmp_path / "float")
     start = str(tmp_path / "float" / "checkpoint.npz")

@@ -1,10 +1,12 @@
 import pytest
 
+pytest.importorskip("keras", reason="needs the train extra")
+pytest.importorskip("matplotlib", reason="needs the train extra")
+
 from xlsr_model.report import END, START, write_report
 
 
 def test_report_replaces_what_is_between_its_markers_alone(pictures, tmp_path_factory):
-    pytest.importorskip("matplotlib", reason="needs the train extra")
     document = tmp_path_factory.mktemp("docs") / "quality.md"
     document.write_text(f"# Quality\n\nWritten by hand.\n\n{START}\nold\n{END}\n\nAlso by hand.\n")
     write_report(pictures.parent, document)
@@ -17,7 +19,6 @@ def test_report_replaces_what_is_between_its_markers_alone(pictures, tmp_path_fa
 
 
 def test_document_without_markers_is_left_alone(pictures, tmp_path_factory):
-    pytest.importorskip("matplotlib", reason="needs the train extra")
     document = tmp_path_factory.mktemp("docs") / "quality.md"
     document.write_text("# Mine\n")
     with pytest.raises(ValueError, match="the markers"):

@@ -1,10 +1,10 @@
 import hashlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from tests.support.processes import run
 from xlsr_model import weights
 from xlsr_model.evaluate import evaluate_folder, tflite
 
@@ -69,4 +69,4 @@ def test_shipped_x3_is_clearly_better_than_bicubic(benchmarks):
 
 def test_importing_the_weights_imports_nothing_heavy():
     code = "import sys, xlsr_model.weights; print({'numpy', 'keras', 'tensorflow', 'cv2'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert run([sys.executable, "-c", code], check=True).stdout == "set()\n"

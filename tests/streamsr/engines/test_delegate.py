@@ -172,7 +172,7 @@ def _probe(tmp_path: Path, model: Path, mode: str) -> "subprocess.CompletedProce
     source = make_video(tmp_path / "in.mp4", pts=range(3))
     paths = f"{tmp_path}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     return command(
-        "upscale", source, "-o", tmp_path / "out.mp4", "--model", model, "--preset", "ultrafast",
+        "upscale", source, "-o", tmp_path / "out.mp4", "--model", model, "--preset", "ultrafast", "--engine", "auto",
         env={**os.environ, "LD_LIBRARY_PATH": paths},
     )  # fmt: skip
 

@@ -1,10 +1,10 @@
 """The fused engine's machine code: the right instructions, only where they run, from a cache nobody can upset."""
 
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -19,6 +19,7 @@ from streamsr.errors import ModelError
 from streamsr.model import find_model
 from streamsr.native import cache
 from tests.streamsr.engines import no_fused_engine
+from tests.support.processes import running
 
 FEATURES = llvm.get_host_cpu_features()
 NONE = no_fused_engine()
@@ -154,8 +155,9 @@ for _ in range(40):
 
 
 def test_processes_writing_at_once_never_see_half_a_file(folder: Path) -> None:
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(k)], env=os.environ) for k in range(4)]
-    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
+    with ExitStack() as stack:
+        writers = [stack.enter_context(running([sys.executable, "-c", WRITER, k])) for k in range(4)]
+        assert [writer.ended() for writer in writers] == [0, 0, 0, 0]
     assert [path.name for path in folder.iterdir()] == ["contended"]
 
 
