@@ -1,5 +1,6 @@
 """Other programs, started so that none outlives the tests; a failure shows what they said."""
 
+import os
 import re
 import shutil
 import signal
@@ -64,7 +65,11 @@ class Helper:
 
     def said(self) -> str:
         """All of its standard error so far."""
-        return Path(self._errors.name).read_text(errors="backslashreplace")
+        return self.errors().decode(errors="backslashreplace")
+
+    def errors(self) -> bytes:
+        """The same as bytes. Read at a place, for the program goes on to write where the file stands."""
+        return os.pread(self._errors.fileno(), os.fstat(self._errors.fileno()).st_size, 0)
 
     def until(
         self, condition: Callable[[], Value], *, timeout_s: float = PATIENCE_S, seen: Callable[[], object] = lambda: ""
@@ -128,7 +133,7 @@ def running(
 
     ``how`` is `subprocess.Popen`'s; see `tied` for ``tree``.
     """
-    with tempfile.NamedTemporaryFile(prefix="stderr-") as errors:
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(tied(words, tree=tree), stdin=stdin, stdout=stdout, stderr=errors, **how)
         helper = Helper(process, errors, _name(words))
         try:
@@ -160,7 +165,7 @@ def run(
         with running(words, stdin=given, stdout=out, **how) as helper:
             status = helper.ended(timeout_s=timeout_s)
             out.seek(0)
-            output, errors = out.read(), Path(helper._errors.name).read_bytes()
+            output, errors = out.read(), helper.errors()
             assert not check or status == 0, f"{helper._name} ended with {status}; {helper.told()}"
     if not text:
         return subprocess.CompletedProcess(list(words), status, output, errors)
