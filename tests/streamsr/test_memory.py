@@ -9,7 +9,7 @@ from tests.support.command import run
 SIZE = 192, 128
 FRAMES = 50
 GROWTH_ALLOWED_MIB = 25
-"""The allocator's own, which with LiteRT takes one step of 13 MiB after 200 frames and no other up to 1500; 18 measured.
+"""The allocator's own, which with LiteRT takes one step of 13 MiB after 200 frames and no other up to 1500; 18 seen.
 Were frames held, the film's own would be 32 MiB more, upscaled 290."""
 
 
