@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from streamsr import __version__, cli_live
+from streamsr import __version__, cli_live, interrupt
 from streamsr.cli_errors import line_of, shown, status_of
 from streamsr.cli_options import (
     Address,
@@ -40,24 +39,33 @@ NO_HOME = "/nonexistent"
 def main() -> NoReturn:
     """Entry point. Exit status: 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
     with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
-        signal.signal(signal.SIGTERM, _terminated)
+        interrupt.heard()
     try:
         Path.home()
     except RuntimeError:  # a container's process without a name: several libraries cannot be imported then
         os.environ["HOME"] = NO_HOME
     with streams_kept():
         status = flushed(status_of(_command))
+    _forget_interrupts()
     sys.exit(status)
+
+
+def _forget_interrupts() -> None:
+    """Have Python exit with our status.
+
+    Where a Ctrl-C struck code that a native module ran while it was loaded, Python would end itself by SIGINT instead,
+    whoever handled it. Running anything in that way forgets it (CPython's pythonrun.c).
+    """
+    if "numpy" in sys.modules:  # which has imported ctypes; without it no native module of others was loaded
+        import ctypes
+
+        ctypes.pythonapi.PyRun_SimpleString(b"")
 
 
 def _command() -> int:
     # Click handles usage errors itself when it may, but would turn Ctrl-C into status 1.
     status = cli.main(prog_name="streamsr", standalone_mode=False)
     return status if isinstance(status, int) else 0
-
-
-def _terminated(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

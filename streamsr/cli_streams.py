@@ -13,13 +13,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from streamsr.cli_errors import line_of, shown
 from streamsr.errors import one_line
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
 
 NATIVE_STDERR = 2
 PATIENCE_S = 1.0
@@ -29,7 +26,7 @@ PATIENCE_S = 1.0
 class _Messages(io.FileIO):
     """Where messages go. What cannot be written is lost: its reader has gone, or its disk is full."""
 
-    def write(self, content: "Buffer") -> int:
+    def write(self, content: Any) -> int:  # Any: typeshed's ReadableBuffer exists for type checkers only
         with contextlib.suppress(OSError):
             written = super().write(content)
             if written is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's windows (its issue 29195)
 
+from streamsr import interrupt
 from streamsr.asked import UpscaleOptions
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import StreamInfo
@@ -97,6 +98,7 @@ def run_live(
         begun(upscaler)
         end_s = math.inf if o.duration_s is None else time.monotonic() + o.duration_s
         while time.monotonic() < end_s and not any(preview.closed for preview in previews):
+            interrupt.check()
             try:
                 frame = pipeline.get(IDLE_S)
             except TimeoutError:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from typing import BinaryIO, TextIO
 
+from streamsr import interrupt
 from streamsr.asked import UpscaleOptions
 from streamsr.errors import SinkError, SourceError, quoted
 from streamsr.pipeline import Pipeline
@@ -42,6 +43,7 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
     source, output = Y4mSource(_unbuffered(sys.stdin), format=raw, record=record), _unbuffered(sys.stdout)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), ExitStack() as stack:
         while not source.wait(LOOK_S):
+            interrupt.check()
             _check_read(output)
         info = stack.enter_context(source).info
         upscaler = options.open(scale=options.scale, picture=(info.width, info.height), record=record)
@@ -51,6 +53,7 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
         sink = stack.enter_context(Y4mSink(output, layout, record=record))
         pipeline = stack.enter_context(Pipeline(source, upscaler))
         while True:
+            interrupt.check()
             try:
                 frame = pipeline.get(LOOK_S)
             except TimeoutError:

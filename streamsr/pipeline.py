@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from streamsr import interrupt
 from streamsr.channel import Channel, ReaderGone
 from streamsr.frame import Frame, StreamInfo
 from streamsr.sinks import Sink
@@ -59,20 +60,21 @@ class Pipeline:
             stack.callback(self._account)
             if self._live is not None:
                 self._live.warm(self._source.info)
-            for name, work, reads, writes in (
-                ("decode", self._decode, None, self._decoded),
-                ("upscale", self._upscale, self._decoded, self._upscaled),
-            ):
-                thread = threading.Thread(
-                    target=_closing_both_ends, args=(work, reads, writes), name=f"streamsr-{name}"
-                )
-                thread.start()
-                stack.callback(thread.join)
-            # Last in, first out: every reader leaves, so that every writer wakes, before the threads are waited for.
+            threads: list[threading.Thread] = []
+            # Before they start: a Ctrl-C between two of these lines must find all that ends them. Last in, first out:
+            # every reader leaves, so that every writer wakes, before the threads are waited for.
+            stack.callback(_join, threads)
             stack.callback(self._decoded.leave)
             stack.callback(self._upscaled.leave)
             if isinstance(self._source, Stoppable):
                 stack.callback(self._source.stop)
+            for name, work, reads, writes in (
+                ("decode", self._decode, None, self._decoded),
+                ("upscale", self._upscale, self._decoded, self._upscaled),
+            ):
+                args = (work, reads, writes)
+                threads.append(threading.Thread(target=_closing_both_ends, args=args, name=f"streamsr-{name}"))
+                threads[-1].start()
             self._stack = stack.pop_all()
         return self
 
@@ -151,11 +153,18 @@ class Pipeline:
     def run(self, sink: Sink, *, progress: Callable[[Frame], None] | None = None) -> Stats:
         """Write every frame into the entered ``sink`` and commit it. ``progress`` is called after each frame."""
         for frame in self:
+            interrupt.check()
             sink.write(frame)
             if progress is not None:
                 progress(frame)
         sink.commit()
         return self.record.snapshot()
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        with suppress(RuntimeError):  # a Ctrl-C came before it was started
+            thread.join()
 
 
 def _live_stage(upscaler: Upscaler, budget_s: float) -> "LiveStage":

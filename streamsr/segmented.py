@@ -18,7 +18,7 @@ from streamsr.sources.file import Span
 from streamsr.sources.media import MAX_PIXELS, source_errors
 from streamsr.stats import Recorder, versions
 from streamsr.upscaler import Upscaler
-from xlsr_model.files import Output
+from xlsr_model.files import Output, clear_dead
 from xlsr_model.inputs import Input
 
 ENCODER_THREADS = 4
@@ -86,6 +86,7 @@ class SegmentedFilm:
                 settings = self._settings()
             self.ledger = stack.enter_context(Ledger(self.target, settings))
             if self.ledger.published:
+                clear_dead(self.target)
                 self.ledger.clear()
                 return self
             try:

@@ -153,6 +153,13 @@ def write_file(target: str | os.PathLike[str], content: bytes, *, overwrite: boo
         output.publish()
 
 
+def clear_dead(target: Path) -> None:
+    """Remove what killed processes left of this target, when it is published and nobody makes it again."""
+    with _alone(target.parent.absolute()), contextlib.suppress(BlockingIOError):
+        for other in _unfinished(target.parent, target.name):
+            _check_dead(other, remove=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder on the disk. Raises OSError when the disk fails."""
     try:

@@ -22,6 +22,7 @@ from streamsr.job import Job
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, Result
 from tests.streamsr.media import look, make_video
+from tests.support.processes import running
 
 STREAMSR = [sys.executable, "-m", "streamsr.cli"]
 FAST = ["--model", "xlsr_x3_u8", "--engine", "litert", "--threads", "1"]
@@ -364,6 +365,25 @@ def test_an_audit_that_cannot_be_told_is_an_error_and_the_film_stays(film: Path,
     assert (tmp_path / "out.mkv").exists()
 
 
+INTERRUPTED = """
+import ctypes, sys, numpy
+from streamsr import inspect
+def describe(what):
+    ctypes.pythonapi.PyRun_SimpleString(b"raise KeyboardInterrupt")
+    yield "done"
+inspect.describe = describe
+sys.argv = ["streamsr", "info"]
+from streamsr.cli import main
+main()
+"""
+
+
+def test_the_exit_status_is_ours_though_native_code_was_interrupted() -> None:
+    """Python would end by SIGINT once a Ctrl-C has struck what a native module runs while it is loaded."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
 def test_a_reader_that_leaves_early_is_no_news() -> None:
     done = shell("$S info | head -1")
     assert done.stderr == ""
@@ -451,3 +471,26 @@ def test_warnings_of_the_program_around_are_not_lost(streamsr: Command) -> None:
     streamsr("--version")
     assert logging.getLogger().handlers == handlers
     assert warnings.showwarning is shown
+
+
+LOST = """
+import signal, sys, threading
+from streamsr import pipe
+real = pipe.Y4mSource.wait
+class Loses:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+def wait(self, timeout_s=None):
+    Loses()  # what is raised in a destructor is lost
+    return real(self, timeout_s)
+pipe.Y4mSource.wait = wait
+sys.argv = ["streamsr", "pipe"]
+from streamsr.cli import main
+main()
+"""
+
+
+def test_a_ctrl_c_that_is_lost_is_heard_all_the_same() -> None:
+    with running([sys.executable, "-c", LOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+        assert helper.ended(timeout_s=60) == 130, helper.told()
+        assert "stopped" in helper.said()
