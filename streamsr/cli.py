@@ -46,6 +46,7 @@ def main() -> NoReturn:
         os.environ["HOME"] = NO_HOME
     with streams_kept():
         status = flushed(status_of(_command))
+    interrupt.over()
     _forget_interrupts()
     sys.exit(status)
 

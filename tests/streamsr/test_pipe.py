@@ -5,7 +5,7 @@ import signal
 import subprocess
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -167,6 +167,27 @@ def test_one_signal_ends_a_run_whose_sender_pauses(
     assert "Traceback" not in said
     assert "Fatal" not in said
     assert "removed" not in said
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6])
+@pytest.mark.parametrize(("command", "status"), [("pipe", 130), ("live", 0)])
+def test_a_signal_ends_a_run_that_is_starting(
+    model: Path, tmp_path: Path, after_s: float, command: str, status: int
+) -> None:
+    """Modules are loaded, threads begin: whenever it comes, it is heard once, and nothing is left waiting."""
+    more = ["-", "--record", tmp_path / "out.mkv"] if command == "live" else []
+    words = [*STREAMSR, command, *more, "--model", model, "--engine", "litert", "--threads", "1"]
+    with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+        assert helper.process.stdin is not None
+        helper.process.stdin.write(HEADER + FRAME)
+        helper.process.stdin.flush()
+        with suppress(subprocess.TimeoutExpired):  # any moment will do
+            helper.process.wait(after_s)
+        helper.send(signal.SIGINT)
+        before_main = -signal.SIGINT  # Python itself was starting
+        assert helper.ended(timeout_s=60) in (status, 130, before_main), helper.told()
+        assert "internal error" not in helper.said()
+        assert "Fatal" not in helper.said()
 
 
 @pytest.mark.parametrize("content", [b"", *PAUSES.values()], ids=["before", *PAUSES])
