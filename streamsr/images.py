@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines import Image
 from streamsr.errors import SinkError, SourceError
+from streamsr.frame import Image
 from streamsr.picture_size import FORMATS, picture_size
 from streamsr.sources.media import watched
 from streamsr.upscaler import Upscaler, resized

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from streamsr.engines import Image
+from streamsr.frame import Image
 from streamsr.region import Region
 from streamsr.upscaler import resized
 

@@ -11,11 +11,11 @@ import numpy as np
 from streamsr.buffers import BufferPool
 from streamsr.changes import WHOLE_ABOVE, affected_cells, tiles_of
 from streamsr.deep import deepened, enlarged
-from streamsr.engines import Engine, Image, Tile
+from streamsr.engines import Engine, Tile
 from streamsr.engines.conformity import Judge
 from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
-from streamsr.frame import Frame
+from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from streamsr.stats import Recorder

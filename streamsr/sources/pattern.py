@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 
 from streamsr.channel import Pause
-from streamsr.engines import Image
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.sources.paced import Waits
 
 COLUMNS, ROWS = 28, 2

@@ -8,9 +8,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from streamsr.channel import Pause
-from streamsr.engines import Image
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.sources.paced import Waits
 from streamsr.stats import Recorder
 

@@ -14,9 +14,8 @@ import numpy as np
 from streamsr.buffers import BufferPool
 from streamsr.color import FULL, LIMITED, ColorTags
 from streamsr.convert import Converter, Plane
-from streamsr.engines import Image
 from streamsr.errors import SourceError, quoted
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.sources.byte_stream import ByteStream, Stopped
 from streamsr.sources.media import MAX_PIXELS
 from streamsr.stats import Recorder
