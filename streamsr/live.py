@@ -13,7 +13,7 @@ from streamsr.buffers import BufferPool
 from streamsr.changes import affected_cells, no_cells, regions_of
 from streamsr.engines import Tile
 from streamsr.frame import Frame, Image, StreamInfo
-from streamsr.interpolate import interpolate
+from streamsr.picture.resize import interpolate, resized
 from streamsr.region import CELL, Cells, Region
 from streamsr.tiles import (
     Tiles,
@@ -28,7 +28,7 @@ from streamsr.tiles import (
     wanted_pixels,
     work_for,
 )
-from streamsr.upscaler import Upscaler, resized
+from streamsr.upscaler import Upscaler
 
 RESIZE_COST = 1024
 """What interpolating a region costs beside its area, in LR pixels: about 10 us for a call."""

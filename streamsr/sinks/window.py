@@ -16,9 +16,9 @@ import numpy as np
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, Image
 from streamsr.images import write_image
+from streamsr.picture.resize import resized
 from streamsr.sinks.preview import Overlay, has_display
 from streamsr.stats import Recorder
-from streamsr.upscaler import resized
 
 log = logging.getLogger("streamsr")
 

@@ -196,7 +196,7 @@ class FileSource:
                 self._reader.read(frame, rgb)
                 if (frame.width, frame.height) != (info.width, info.height):
                     # A stream may change its size on the way; the output cannot.
-                    from streamsr.upscaler import resized
+                    from streamsr.picture.resize import resized
 
                     rgb = resized(rgb, (info.width, info.height))
                 deep = alpha = None
