@@ -95,11 +95,20 @@ def _opened(opener: Opener, model: ModelFile, choice: EngineChoice) -> Engine:
     """Raises ModelError also for what the native libraries under an engine raise when they cannot work here."""
     try:
         return opener(model, choice)
-    except ModelError:
-        raise
-    except (ImportError, OSError, RuntimeError) as error:
+    except (ModelError, ImportError, OSError, RuntimeError) as error:
+        if _is_interrupted(error):
+            raise KeyboardInterrupt from error
+        if isinstance(error, ModelError):
+            raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{model.path}: the engine cannot start here ({reason})") from error
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind it: a native module that is interrupted while it is loaded says ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _probed(

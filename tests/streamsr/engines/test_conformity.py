@@ -323,3 +323,17 @@ def test_whole_pictures_of_a_run_are_judged_too() -> None:
         with pytest.raises(WrongResults, match="gave other pixels than LiteRT"):
             judge.check(lr, hr)
         judge.close()
+
+
+def test_a_ctrl_c_while_a_native_library_is_loaded_is_one() -> None:
+    """pybind11 makes an ImportError of whatever is raised meanwhile."""
+
+    def interrupted(_model: ModelFile, _choice: EngineChoice) -> Any:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as stopped:
+            raise ImportError("initialization failed") from stopped
+
+    for choice in (EngineChoice(), EngineChoice("fused")):
+        with pytest.raises(KeyboardInterrupt):
+            open_engine(MODEL, choice, openers={"fused": interrupted, "litert": litert}, delegates=())
