@@ -328,7 +328,7 @@ def test_whole_pictures_of_a_run_are_judged_too() -> None:
 def test_a_ctrl_c_while_a_native_library_is_loaded_is_one() -> None:
     """pybind11 makes an ImportError of whatever is raised meanwhile."""
 
-    def interrupted(_model: ModelFile, _choice: EngineChoice) -> Any:
+    def interrupted(_model: ModelFile, _choice: EngineChoice) -> Engine:
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt as stopped:
