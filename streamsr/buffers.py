@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from streamsr.engines import Image
+from streamsr.frame import Image
 
 
 class BufferPool:

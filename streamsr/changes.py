@@ -7,10 +7,11 @@ Everywhere else the output is exactly the previous output.
 
 import numpy as np
 
-from streamsr.engines import Cells, Engine, Image, Tile
+from streamsr.engines import Engine, Tile
+from streamsr.frame import Image
 from streamsr.native import emit
 from streamsr.native.loops import compare
-from streamsr.region import CELL, HALO, Region
+from streamsr.region import CELL, HALO, Cells, Region
 
 WHOLE_ABOVE = 0.8
 """Share of affected cells above which the whole frame is computed: halos and copies would cost what is saved."""

@@ -108,18 +108,3 @@ class Channel(Generic[T]):
     def waiting(self) -> int:
         """How many items wait to be read, at this moment."""
         return len(self._items)
-
-
-class Pause:
-    """A sleep that another thread can cut short, once and for all."""
-
-    def __init__(self) -> None:
-        self._over = threading.Event()
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep so long, not at all when negative. True when it was cut short."""
-        return self._over.wait(max(seconds, 0.0))
-
-    def end(self) -> None:
-        """Wake who waits, and let nobody wait again."""
-        self._over.set()

@@ -16,8 +16,8 @@ from streamsr.cluster_ray import Farm, Lost, Ref
 from streamsr.cluster_work import FilmWork, Order, film_work
 from streamsr.errors import Cancelled, StreamsrError
 from streamsr.images import is_image
+from streamsr.interrupt import interruptible
 from streamsr.job import Job
-from streamsr.resume import interruptible
 from streamsr.segmented import KEPT, SegmentedFilm
 from streamsr.upscaler import Upscaler
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, log2
 
-from streamsr.frame import StreamInfo
-from streamsr.sources.file import Span
+from streamsr.frame import Span, StreamInfo
 
 AHEAD = 2
 """Segments under way for each one that the cluster can work on at once: the next waits where the last is made, and no

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from streamsr.cluster_files import sampled_digest
-from streamsr.frame import StreamInfo
+from streamsr.frame import Span, StreamInfo
 from streamsr.job import Options
 from streamsr.model import ModelFile
 from streamsr.segmented import SegmentedFilm, engine_class, library_versions
 from streamsr.sinks.encode import Encoding
-from streamsr.sources.file import Span
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines import Image
+from streamsr.frame import Image
 
 Deep = NDArray[np.uint16]
 """RGB picture [H, W, 3] uint16 over the full range, whatever the depth it came from."""

@@ -7,8 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.color import ColorTags
-from streamsr.engines import Image
-from streamsr.hdr import HdrMetadata
+
+Image = NDArray[np.uint8]
+"""RGB picture [H, W, 3] uint8."""
+
+CHROMATICITY, LUMINANCE = 50_000, 10_000
+"""Units of SMPTE ST 2086 in H.265 annex D.3.28: parts of 1, parts of a candela per square metre."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +45,21 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class HdrMetadata:
+    """Static metadata (HDR10), None where the film has none.
+
+    mastering  ten numbers: x, y of red, green, blue and white in 1/50000, lowest and highest luminance in 1/10000
+               candela per square metre
+    light      greatest content and frame-average light level, candela per square metre
+    dynamic    names of the per-scene kinds that it has besides, which belong to its own pixels and are not carried
+    """
+
+    mastering: tuple[int, ...] | None = None
+    light: tuple[int, int] | None = None
+    dynamic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInfo:
     """What a source knows before its first frame.
 
@@ -65,3 +84,16 @@ class StreamInfo:
     frames: int | None = None
     live: bool = False
     lossy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Part of a film on the file's own clock, in seconds.
+
+    begin, end  first time inside and first time behind; None for open
+    seek        where decoding starts, a key frame some way before ``begin``; None for the file's start
+    """
+
+    begin: Fraction | None = None
+    end: Fraction | None = None
+    seek: Fraction | None = None

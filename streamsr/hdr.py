@@ -1,59 +1,18 @@
 """Metadata of high dynamic range: what the screen was that a film was graded on, and how bright it gets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
 
-CHROMATICITY, LUMINANCE = 50_000, 10_000
-"""Units of SMPTE ST 2086 in H.265 annex D.3.28: parts of 1, parts of a candela per square metre."""
+from streamsr.frame import CHROMATICITY, LUMINANCE, HdrMetadata
 
 _DROPPED = {
     "DYNAMIC_HDR_PLUS": "HDR10+",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
     "DOVI_METADATA": "Dolby Vision",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HdrMetadata:
-    """Static metadata (HDR10), None where the film has none.
-
-    mastering  ten numbers: x, y of red, green, blue and white in 1/50000, lowest and highest luminance in 1/10000
-               candela per square metre
-    light      greatest content and frame-average light level, candela per square metre
-    dynamic    names of the per-scene kinds that it has besides, which belong to its own pixels and are not carried
-    """
-
-    mastering: tuple[int, ...] | None = None
-    light: tuple[int, int] | None = None
-    dynamic: tuple[str, ...] = ()
-
-    def x265(self) -> str:
-        """As x265 and x264 want it in their parameters, empty when there is nothing to say."""
-        said = ""
-        if self.mastering is not None:
-            rx, ry, gx, gy, bx, by, wx, wy, low, high = self.mastering
-            said += f":master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
-        if self.light is not None:
-            said += f":max-cll={self.light[0]},{self.light[1]}"
-        return said
-
-    def x264(self) -> str:
-        return self.x265().replace("master-display", "mastering-display").replace("max-cll", "cll").strip(":")
-
-    def svt(self) -> str:
-        """As SVT-AV1 wants it: the same in plain numbers."""
-        said = ""
-        if self.mastering is not None:
-            rx, ry, gx, gy, bx, by, wx, wy = (f"{n / CHROMATICITY:.5f}" for n in self.mastering[:8])
-            low, high = (f"{n / LUMINANCE:.4f}" for n in self.mastering[8:])
-            said += f":mastering-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
-        if self.light is not None:
-            said += f":content-light={self.light[0]},{self.light[1]}"
-        return said
 
 
 def has_no_base_layer(frame: VideoFrame) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines import Image
 from streamsr.errors import SinkError, SourceError
+from streamsr.frame import Image
+from streamsr.picture.resize import resized
 from streamsr.picture_size import FORMATS, picture_size
 from streamsr.sources.media import watched
-from streamsr.upscaler import Upscaler, resized
+from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})

@@ -11,10 +11,10 @@ import numpy as np
 from streamsr.budget import Allowance, Costs, Situation, Take, decide, too_late
 from streamsr.buffers import BufferPool
 from streamsr.changes import affected_cells, no_cells, regions_of
-from streamsr.engines import Cells, Image, Tile
-from streamsr.frame import Frame, StreamInfo
-from streamsr.interpolate import interpolate
-from streamsr.region import CELL, Region
+from streamsr.engines import Tile
+from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.picture.resize import interpolate, resized
+from streamsr.region import CELL, Cells, Region
 from streamsr.tiles import (
     Tiles,
     cells_of,
@@ -28,7 +28,7 @@ from streamsr.tiles import (
     wanted_pixels,
     work_for,
 )
-from streamsr.upscaler import Upscaler, resized
+from streamsr.upscaler import Upscaler
 
 RESIZE_COST = 1024
 """What interpolating a region costs beside its area, in LR pixels: about 10 us for a call."""

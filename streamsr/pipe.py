@@ -11,9 +11,10 @@ from typing import BinaryIO, TextIO
 from streamsr import interrupt
 from streamsr.asked import UpscaleOptions
 from streamsr.errors import SinkError, SourceError, quoted
+from streamsr.media.y4m import Y4mFormat, output_format
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.y4m import Y4mSink
-from streamsr.sources.y4m import Y4mFormat, Y4mSource, output_format
+from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Recorder
 
 LOOK_S = 0.2

@@ -7,8 +7,7 @@ import numpy as np
 from streamsr.color import ColorTags
 from streamsr.convert import Converter, Plane
 from streamsr.deep import Deep
-from streamsr.engines import Image
-from streamsr.frame import Frame
+from streamsr.frame import Frame, Image
 
 
 class YuvPlanes:

@@ -6,12 +6,18 @@ Sizes and positions are low-resolution pixels unless a name says otherwise.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 HALO = 5
 """Receptive radius of XLSR: five 3x3 convolutions in a row each reach one pixel further."""
 
 CELL = 8
 """Side of the squares in which pictures are compared: the blocks that video codecs skip. At least HALO, so that growing
 by one cell covers what a changed pixel reaches; engines that see further grow by more, see `changes.affected_cells`."""
+
+Cells = NDArray[np.bool_]
+"""A flag for each square of 8 x 8 pixels (CELL) of a picture, [ceil(H / 8), ceil(W / 8)]."""
 
 
 @dataclass(frozen=True, slots=True)

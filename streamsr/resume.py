@@ -1,13 +1,12 @@
 """Upscaling a film so that it can be interrupted anywhere: segments and a ledger, then joined."""
 
 import logging
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from streamsr.errors import Cancelled, SinkError
 from streamsr.frame import Frame
+from streamsr.interrupt import interruptible
 from streamsr.segmented import KEPT, SegmentedFilm
 from streamsr.segments import upscale_segment
 from streamsr.stats import Recorder
@@ -53,27 +52,6 @@ def upscale_resumable(film: SegmentedFilm, upscaler: Upscaler, *, record: Record
             raise Cancelled(f"stopped at once; {KEPT}") from None
         except SinkError as error:
             raise SinkError(f"{error}; {KEPT}") from error
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Within it the first Ctrl-C only sets the yielded event; the second is a KeyboardInterrupt."""
-    asked = threading.Event()
-
-    def interrupted(_signal: int, _frame: object) -> None:
-        # Nothing may be printed here: the interrupted code may be printing.
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _saying(asked: threading.Event, progress: Callable[[Frame], None] | None) -> Callable[[Frame], None]:

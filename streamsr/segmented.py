@@ -8,13 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from streamsr.errors import SinkError
-from streamsr.frame import StreamInfo
+from streamsr.frame import Span, StreamInfo
 from streamsr.ledger import Ledger, Settings, input_identity
 from streamsr.segments import join, plan
 from streamsr.sinks.containers import check_output
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
-from streamsr.sources.file import Span
 from streamsr.sources.media import MAX_PIXELS, source_errors
 from streamsr.stats import Recorder, versions
 from streamsr.upscaler import Upscaler

@@ -23,11 +23,11 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from streamsr.errors import SinkError, SourceError
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
-from streamsr.sources.file import FileSource, Span
+from streamsr.sources.file import FileSource
 from streamsr.sources.media import MAX_PIXELS, main_video, open_input
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler

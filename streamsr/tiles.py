@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from streamsr.changes import tiles_of
 from streamsr.compiled import compiled
-from streamsr.engines import Cells, Engine, Image, Tile
-from streamsr.region import CELL, Region
+from streamsr.engines import Engine, Tile
+from streamsr.frame import Image
+from streamsr.region import CELL, Cells, Region
 
 SMALL, LARGE = 4, 10
 """Cells along each side of a tile. An engine that is sparse computes little more than what it is asked for, so 32 x 32

@@ -11,12 +11,13 @@ import numpy as np
 from streamsr.buffers import BufferPool
 from streamsr.changes import WHOLE_ABOVE, affected_cells, tiles_of
 from streamsr.deep import deepened, enlarged
-from streamsr.engines import Engine, Image, Tile
+from streamsr.engines import Engine, Tile
 from streamsr.engines.conformity import Judge
 from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
-from streamsr.frame import Frame
+from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
+from streamsr.picture.resize import resized
 from streamsr.region import Region
 from streamsr.stats import Recorder
 
@@ -190,17 +191,6 @@ class Upscaler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def resized(image: Image, size: tuple[int, int]) -> Image:
-    """The picture at (width, height): averaged where it shrinks, bicubic where it grows; itself if it fits already."""
-    height, width = image.shape[:2]
-    if (width, height) == size:
-        return image
-    import cv2  # 0.1 s: only for who resizes
-
-    shrinks = size[0] <= width and size[1] <= height
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8)
 
 
 def _checked(image: Image) -> Image:

@@ -5,16 +5,11 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamsr.region import CELL, Region
+from streamsr.frame import Image
+from streamsr.region import CELL, Cells, Region
 
-Image = NDArray[np.uint8]
-"""RGB picture [H, W, 3] uint8."""
-
-
-Cells = NDArray[np.bool_]
-"""A flag for each square of 8 x 8 pixels (`region.CELL`) of a picture, [ceil(H / 8), ceil(W / 8)]."""
+__all__ = ["Cells", "Engine", "Image", "Tile", "check_tiles"]
 
 
 class Tile(NamedTuple):

@@ -15,12 +15,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from streamsr.engines import Cells, Engine, Image, Tile
+from streamsr.engines import Engine, Tile
 from streamsr.engines.difference import NONE, Bound, Difference, WrongResults, bound_of, difference_of
 from streamsr.engines.litert import LiteRTEngine
+from streamsr.frame import Image
 from streamsr.model import ModelFile
 from streamsr.native import cache
-from streamsr.region import CELL, Region
+from streamsr.region import CELL, Cells, Region
 
 UNTOUCHED = 165
 """Level of pixels that nobody has written: no picture's, so that what is not computed is seen."""

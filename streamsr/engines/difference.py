@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamsr.engines import Engine, Image
+from streamsr.engines import Engine
 from streamsr.errors import ModelError
+from streamsr.frame import Image
 
 
 @dataclass(frozen=True, slots=True)

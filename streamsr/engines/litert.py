@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from streamsr.engines import Image, Tile, check_tiles
+from streamsr.engines import Tile, check_tiles
 from streamsr.engines.difference import CLOSE, EXACT
 from streamsr.engines.probe import check
 from streamsr.engines.tflite import reach
 from streamsr.errors import ModelError
+from streamsr.frame import Image
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
 from streamsr.region import Region

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from streamsr.frame import StreamInfo
-from streamsr.hdr import HdrMetadata
+from streamsr.frame import CHROMATICITY, LUMINANCE, HdrMetadata, StreamInfo
 from streamsr.machine import has_avx512
 from streamsr.pixels import FrameWriter, chroma_of, depth_of, has_alpha
 
@@ -108,9 +107,9 @@ class Encoding:
             # Without pools of a given size x265 counts the cores, and does without wavefronts on a single one.
             # And its notes on itself in the stream name the processor's features.
             fixed = "" if self.threads is None else f":info=0:pools={self.threads}:frame-threads={min(self.threads, 4)}"
-            options["x265-params"] = f"log-level=error{fixed}{hdr.x265()}"
+            options["x265-params"] = f"log-level=error{fixed}{_x265(hdr)}"
         if self.encoder == "libx264":
-            wanted = [hdr.x264()]
+            wanted = [_x264(hdr)]
             if self.threads is not None and has_avx512():
                 # With AVX-512 x264's macroblock tree gives other bytes from run to run, even on one thread (seen with
                 # x264 165, 192x144, 30 runs: 20 results; all the same with AVX2, as with SSE4.2).
@@ -120,7 +119,7 @@ class Encoding:
         if self.encoder == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; it knows no other way
             fixed = "" if self.threads is None else f"lp={self.threads}"
-            if parameters := f"{fixed}{hdr.svt()}".strip(":"):
+            if parameters := f"{fixed}{_svt(hdr)}".strip(":"):
                 options["svtav1-params"] = parameters
         return options
 
@@ -147,3 +146,30 @@ class Encoding:
 def canonical_name(encoder: str) -> str:
     """The codec's name for an encoder's."""
     return str(av.codec.Codec(encoder, "w").canonical_name)
+
+
+def _x265(hdr: HdrMetadata) -> str:
+    """As x265 and x264 want it in their parameters, empty when there is nothing to say."""
+    said = ""
+    if hdr.mastering is not None:
+        rx, ry, gx, gy, bx, by, wx, wy, low, high = hdr.mastering
+        said += f":master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+    if hdr.light is not None:
+        said += f":max-cll={hdr.light[0]},{hdr.light[1]}"
+    return said
+
+
+def _x264(hdr: HdrMetadata) -> str:
+    return _x265(hdr).replace("master-display", "mastering-display").replace("max-cll", "cll").strip(":")
+
+
+def _svt(hdr: HdrMetadata) -> str:
+    """As SVT-AV1 wants it: the same in plain numbers."""
+    said = ""
+    if hdr.mastering is not None:
+        rx, ry, gx, gy, bx, by, wx, wy = (f"{n / CHROMATICITY:.5f}" for n in hdr.mastering[:8])
+        low, high = (f"{n / LUMINANCE:.4f}" for n in hdr.mastering[8:])
+        said += f":mastering-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+    if hdr.light is not None:
+        said += f":content-light={hdr.light[0]},{hdr.light[1]}"
+    return said

@@ -11,13 +11,12 @@ from types import TracebackType
 from typing import Self
 
 from streamsr.addresses import PUBLISHED_AS, scheme_of, without_password
-from streamsr.channel import Channel, Pause, ReaderGone
+from streamsr.channel import Channel, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
 from streamsr.sinks.stream import StreamSink
-from streamsr.sources.paced import Waits
-from streamsr.sources.reconnect import wait_before
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")

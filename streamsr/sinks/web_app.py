@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from streamsr.frame import Frame
+from streamsr.picture.resize import resized
 from streamsr.sinks.web_pictures import decoded, encoded
 from streamsr.sources.feed import FeedSource
-from streamsr.upscaler import resized
 
 MAX_VIEWERS = 8
 STATS_EVERY_S = 0.5

@@ -5,8 +5,7 @@ import struct
 import cv2
 import numpy as np
 
-from streamsr.engines import Image
-from streamsr.frame import Frame
+from streamsr.frame import Frame, Image
 
 MAX_CAMERA = 1920, 1080
 QUALITY = 85

@@ -13,13 +13,12 @@ from typing import Self
 import cv2
 import numpy as np
 
-from streamsr.engines import Image
 from streamsr.errors import SinkError
-from streamsr.frame import Frame
+from streamsr.frame import Frame, Image
 from streamsr.images import write_image
+from streamsr.picture.resize import resized
 from streamsr.sinks.preview import Overlay, has_display
 from streamsr.stats import Recorder
-from streamsr.upscaler import resized
 
 log = logging.getLogger("streamsr")
 

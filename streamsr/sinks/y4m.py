@@ -9,7 +9,7 @@ import numpy as np
 from streamsr.convert import Converter, Plane
 from streamsr.errors import SinkError
 from streamsr.frame import Frame
-from streamsr.sources.y4m import Y4mFormat
+from streamsr.media.y4m import Y4mFormat
 from streamsr.stats import Recorder
 
 

@@ -6,9 +6,8 @@ from fractions import Fraction
 
 import cv2
 
-from streamsr.engines import Image
 from streamsr.errors import SourceError
-from streamsr.frame import StreamInfo
+from streamsr.frame import Image, StreamInfo
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Recorder
 

@@ -9,9 +9,8 @@ from typing import Self
 import numpy as np
 
 from streamsr.channel import Channel, ReaderGone
-from streamsr.engines import Image
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame, Image, StreamInfo
 
 WAITING = 2
 TIME_BASE = Fraction(1, 90000)

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from av.video.frame import VideoFrame
 
 from streamsr.buffers import BufferPool
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.hdr import has_no_base_layer, hdr_of
 from streamsr.pixels import FrameReader, depth_of, has_alpha, tags_of
 from streamsr.sources.decode import decoded, display_matrix
@@ -24,19 +23,6 @@ from streamsr.sources.deinterlace import CHOICES, Deinterlacer
 from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
 from streamsr.stats import Recorder
 from xlsr_model.inputs import protected
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Part of a film on the file's own clock, in seconds.
-
-    begin, end  first time inside and first time behind; None for open
-    seek        where decoding starts, a key frame some way before ``begin``; None for the file's start
-    """
-
-    begin: Fraction | None = None
-    end: Fraction | None = None
-    seek: Fraction | None = None
 
 
 class FileSource:
@@ -210,7 +196,7 @@ class FileSource:
                 self._reader.read(frame, rgb)
                 if (frame.width, frame.height) != (info.width, info.height):
                     # A stream may change its size on the way; the output cannot.
-                    from streamsr.upscaler import resized
+                    from streamsr.picture.resize import resized
 
                     rgb = resized(rgb, (info.width, info.height))
                 deep = alpha = None

@@ -8,9 +8,8 @@ from av.error import FFmpegError
 
 from streamsr.addresses import reason, scheme_of, without_password
 from streamsr.buffers import BufferPool
-from streamsr.engines import Image
 from streamsr.errors import SourceError
-from streamsr.frame import StreamInfo
+from streamsr.frame import Image, StreamInfo
 from streamsr.pixels import FrameReader, tags_of
 from streamsr.sources.decode import DAMAGED_IN_A_ROW
 from streamsr.sources.media import MAX_PIXELS, main_video

@@ -4,19 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from streamsr.channel import Pause
 from streamsr.frame import Frame, StreamInfo
+from streamsr.interrupt import Pause, Waits
 from streamsr.sources import Source
-
-
-class Waits(Protocol):
-    """What `streamsr.channel.Pause` does, for a test with its own clock."""
-
-    def wait(self, seconds: float) -> bool: ...
-
-    def end(self) -> None: ...
 
 
 class PacedSource:

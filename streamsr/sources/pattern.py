@@ -10,11 +10,9 @@ from typing import Self
 import cv2
 import numpy as np
 
-from streamsr.channel import Pause
-from streamsr.engines import Image
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, StreamInfo
-from streamsr.sources.paced import Waits
+from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.interrupt import Pause, Waits
 
 COLUMNS, ROWS = 28, 2
 """Of the black and white fields that hold the time, along the lower edge: 48 bits of it and 8 that check them."""

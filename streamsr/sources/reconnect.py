@@ -7,17 +7,14 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Protocol, Self
 
-from streamsr.channel import Pause
-from streamsr.engines import Image
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, StreamInfo
-from streamsr.sources.paced import Waits
+from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")
 
 TIME_BASE = Fraction(1, 90000)
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 
 
 class Session(Protocol):
@@ -33,11 +30,6 @@ class Session(Protocol):
     def pictures(self) -> Iterator[tuple[Image, float | None]]: ...
 
     def close(self) -> None: ...
-
-
-def wait_before(attempt: int) -> float:
-    """Seconds to wait before the ``attempt``-th try to connect again, counted from 0."""
-    return float(min(FIRST_WAIT_S * 2.0 ** min(attempt, 30), LONGEST_WAIT_S))
 
 
 class ReconnectingSource:
@@ -136,6 +128,6 @@ class ReconnectingSource:
     def _fitting(self, rgb: Image) -> Image:
         if rgb.shape[1::-1] == (self.info.width, self.info.height):
             return rgb
-        from streamsr.upscaler import resized
+        from streamsr.picture.resize import resized
 
         return resized(rgb, (self.info.width, self.info.height))

@@ -16,7 +16,8 @@ from streamsr.cli import cli
 from streamsr.engines.fused.graph import read_network
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.ledger import LEDGER, Ledger
-from streamsr.sources.y4m import Y4mFormat, Y4mSource
+from streamsr.media.y4m import Y4mFormat
+from streamsr.sources.y4m import Y4mSource
 from streamsr.spec import read_pipeline
 
 

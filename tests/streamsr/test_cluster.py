@@ -29,12 +29,11 @@ from streamsr.cluster_files import BLOCK, BLOCKS_KEPT, Desk, DistantFile, sample
 from streamsr.cluster_plan import Piece, memory_bytes, pieces, places, urgency
 from streamsr.cluster_ray import node_task
 from streamsr.cluster_work import Order, film_work
-from streamsr.frame import StreamInfo
+from streamsr.frame import Span, StreamInfo
 from streamsr.job import Job, Options
 from streamsr.ledger import LEDGER, Ledger
 from streamsr.model import ModelFile
 from streamsr.sinks.encode import CODECS
-from streamsr.sources.file import Span
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, command
 from tests.streamsr.media import look, make_video

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from streamsr.color import BT470BG, BT709, BT2020_NCL, FCC, FULL, LIMITED, SMPTE170M, SMPTE240M, ColorTags
 from streamsr.deep import Deep, deepened
-from streamsr.hdr import HdrMetadata, hdr_of
+from streamsr.frame import HdrMetadata
+from streamsr.hdr import hdr_of
 from streamsr.pixels import FrameReader, FrameWriter, depth_of, has_alpha
 from streamsr.sources.file import FileSource
 from tests.streamsr.conftest import Command
@@ -20,6 +21,9 @@ from tests.streamsr.media import make_video, picture
 from tests.support.processes import run
 
 HDR10 = HdrMetadata((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 1, 10000000), (1000, 400))
+AS_X265_SAYS_IT = (
+    ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+)
 
 
 def to_8_bits(deep: Deep) -> NDArray[np.uint8]:
@@ -128,7 +132,7 @@ def test_hdr10_keeps_its_tags_and_metadata(tmp_path: Path, upscale: Command, cod
     def prepare(_container: Any, video: Any) -> None:
         video.color_primaries, video.color_trc, video.colorspace, video.color_range = 9, 16, 9, 1
 
-    options = {"x265-params": "log-level=error:hdr10=1" + HDR10.x265()}
+    options = {"x265-params": "log-level=error:hdr10=1" + AS_X265_SAYS_IT}
     film = make_video(
         tmp_path / "in.mkv", pts=range(5), codec="libx265", pix_fmt="yuv420p10le", options=options, prepare=prepare
     )

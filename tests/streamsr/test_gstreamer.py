@@ -400,9 +400,7 @@ WINDOW, FILE, SIZED, LIVE = recipes.commands("gstreamer.md")
 def test_the_recipes_for_files_work(
     environment: dict[str, str], tmp_path: Path, recipe: str, size: tuple[int, int]
 ) -> None:
-    missing = [
-        name for name in ("x264enc", "avenc_aac") if run(["gst-inspect-1.0", "--exists", name]).returncode
-    ]
+    missing = [name for name in ("x264enc", "avenc_aac") if run(["gst-inspect-1.0", "--exists", name]).returncode]
     if missing:
         pytest.skip(f"GStreamer has no {', '.join(missing)}")
     make_video(tmp_path / "in.mp4", pts=range(10), audio=["aac"], audio_frames=20)

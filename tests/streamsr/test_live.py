@@ -13,12 +13,12 @@ import pytest
 from streamsr import FileSink, FileSource
 from streamsr.engines import Image, Tile
 from streamsr.frame import Frame, StreamInfo
-from streamsr.interpolate import interpolate
 from streamsr.live import LiveStage
+from streamsr.picture.resize import interpolate, resized
 from streamsr.pipeline import Pipeline
 from streamsr.region import CELL, Region
 from streamsr.stats import FATES, Recorder
-from streamsr.upscaler import Upscaler, resized
+from streamsr.upscaler import Upscaler
 from tests.streamsr.media import make_video
 from tests.support.engine import EXACT_ENGINES
 

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsr.channel import Pause
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.interrupt import Pause
 from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.stream import StreamSink
 from streamsr.sources.pattern import read_time

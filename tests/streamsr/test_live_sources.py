@@ -12,15 +12,17 @@ import pytest
 from streamsr.engines import Image
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.interrupt import LONGEST_WAIT_S, wait_before
+from streamsr.media.y4m import Y4mFormat
+from streamsr.picture.resize import resized
 from streamsr.sources import reconnect
 from streamsr.sources.camera import camera, is_camera
 from streamsr.sources.network import is_network
 from streamsr.sources.paced import PacedSource
 from streamsr.sources.pattern import PatternSource, read_time, write_time
-from streamsr.sources.reconnect import LONGEST_WAIT_S, ReconnectingSource, wait_before
-from streamsr.sources.y4m import Y4mFormat, Y4mSource
+from streamsr.sources.reconnect import ReconnectingSource
+from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Recorder
-from streamsr.upscaler import resized
 from tests.streamsr.media import look, make_video, picture
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streamsr.convert import Converter
-from streamsr.sources.y4m import Y4mFormat
+from streamsr.media.y4m import Y4mFormat
 from streamsr.upscaler import Upscaler
 from tests.streamsr.media import look, make_video, picture
 from tests.streamsr.servers import needs_ffmpeg

@@ -14,10 +14,10 @@ import pytest
 from streamsr.engines import Image
 from streamsr.frame import Frame
 from streamsr.images import read_image
+from streamsr.picture.resize import resized
 from streamsr.sinks.preview import Overlay, has_display
 from streamsr.sinks.window import View, drawn
 from streamsr.stats import Recorder
-from streamsr.upscaler import resized
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, picture
 from tests.streamsr.servers import needs_ffmpeg

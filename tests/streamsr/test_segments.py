@@ -19,10 +19,11 @@ import av
 import pytest
 
 from streamsr.errors import SinkError
+from streamsr.frame import Span
 from streamsr.ledger import LEDGER, Ledger
 from streamsr.segments import plan, upscale_segment
 from streamsr.sinks.encode import Encoding
-from streamsr.sources.file import FileSource, Span
+from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from tests.conftest import ROOT
@@ -35,6 +36,7 @@ from tests.support.processes import Helper, limited, running
 from tests.support.processes import run as run_program
 
 SEGMENT_S = 0.5
+
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -167,9 +169,7 @@ def test_a_part_of_a_film_resumes_too(film: Path, tmp_path: Path, upscale: Comma
 
 
 @pytest.fixture(scope="module")
-def acts(
-    film: Path, model: Path, reference: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> list[str]:
+def acts(film: Path, model: Path, reference: bytes, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """All that a run does to last, in its order, which is always the same."""
     folder = tmp_path_factory.mktemp("acts")
     found = counted(folder, arguments(film, folder / "out.mkv", model))

@@ -19,8 +19,8 @@ SHARED = {"weights", "files", "inputs"}
 
 TRAINING = {"tensorflow", "keras", "torch", "jax"}
 
-EXCEPTIONS = {"resume.py", "cli_streams.py"}
-"""Notes in an Event that a signal came, which may happen between any two lines; tells what a thread died of."""
+EXCEPTIONS = {"interrupt.py", "resume.py", "cli_streams.py"}
+"""Events that a signal or another thread sets; a hook that tells what a thread died of."""
 
 
 def imports(path: Path) -> Iterator[str]:

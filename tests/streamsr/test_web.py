@@ -19,9 +19,9 @@ import pytest
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame
+from streamsr.media.y4m import Y4mFormat
 from streamsr.sinks.y4m import Y4mSink
 from streamsr.sources.feed import FeedSource
-from streamsr.sources.y4m import Y4mFormat
 from streamsr.stats import Recorder
 from tests.streamsr.browser import Page, chromium
 from tests.streamsr.media import picture

@@ -169,9 +169,7 @@ def run(
             assert not check or status == 0, f"{helper._name} ended with {status}; {helper.told()}"
     if not text:
         return subprocess.CompletedProcess(list(words), status, output, errors)
-    return subprocess.CompletedProcess(
-        list(words), status, output.decode(), errors.decode(errors="backslashreplace")
-    )
+    return subprocess.CompletedProcess(list(words), status, output.decode(), errors.decode(errors="backslashreplace"))
 
 
 def _name(words: Sequence[object]) -> str:

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines import Cells, Tile, check_tiles, conformity
+from streamsr.engines import Tile, check_tiles, conformity
 from streamsr.engines.difference import EXACT, WrongResults
 from streamsr.engines.fused import layout
 from streamsr.engines.fused.compile import host_isa, library, network_ir
@@ -20,7 +20,7 @@ from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.errors import ModelError
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
-from streamsr.region import CELL, Region
+from streamsr.region import CELL, Cells, Region
 
 WORTH_SHARING = 4096
 """Pixels below which a piece of work is not worth waking another thread: about 0.2 ms."""

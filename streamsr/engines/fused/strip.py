@@ -5,11 +5,12 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines import Cells, Image, Tile
+from streamsr.engines import Tile
 from streamsr.engines.fused import layout
 from streamsr.engines.fused.plan import Plan
+from streamsr.frame import Image
 from streamsr.native.jit import Library
-from streamsr.region import CELL, Region
+from streamsr.region import CELL, Cells, Region
 
 
 def wanted_cells(cells: Cells, width: int) -> NDArray[np.uint8]:

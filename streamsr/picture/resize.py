@@ -1,13 +1,25 @@
-"""Bicubic interpolation of parts of a picture, as the whole of it would be."""
+"""Resizing: bicubic up, averages down, of whole pictures and of parts as the whole of them would be."""
 
 from collections.abc import Sequence
 
-from streamsr.engines import Image
+import numpy as np
+
+from streamsr.frame import Image
 from streamsr.region import Region
-from streamsr.upscaler import resized
 
 REACH = 2
 """LR pixels around a region that bicubic interpolation reads."""
+
+
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """The picture at (width, height): averaged where it shrinks, bicubic where it grows; itself if it fits already."""
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    import cv2  # 0.1 s: only for who resizes
+
+    shrinks = size[0] <= width and size[1] <= height
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8)
 
 
 def interpolate(lr: Image, hr: Image, regions: Sequence[Region]) -> None:
