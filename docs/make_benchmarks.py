@@ -197,6 +197,34 @@ def engine_table(reports: dict[str, Report]) -> list[str]:
     return lines
 
 
+WITHOUT_VNNI = """
+from streamsr.engines import conformity
+from streamsr.engines.difference import WrongResults
+from streamsr.engines.openvino import NO_INT8, OpenVINOEngine
+from streamsr.model import find_model
+engine = OpenVINOEngine(find_model("clean"))
+d = engine.difference
+print(f"| {engine.name} | test pictures | {d.different} of {d.size} | {d.levels}", end="")
+print(f" | {d.psnr_db:.1f} dB | {engine.bound} |")
+for name in NO_INT8:
+    engine._options.pop(name, None)
+engine._requests = {}
+try:
+    conformity.check(engine, find_model("clean"))
+except WrongResults as error:
+    print(f"| openvino in 8 bits | test pictures | not used: {error} | | | |")
+"""
+"""In a process whose oneDNN is told that there is no VNNI: what the engine does, and what 8 bits would have done."""
+
+
+def without_vnni() -> list[str]:
+    """Rows of the engines' table for a processor without VNNI, simulated; none where OpenVINO is not installed."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    words = [sys.executable, "-c", WITHOUT_VNNI]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
+
+
 def main() -> None:
     reports = {name: measure(ROOT / "samples" / f"{name}.mp4") for name in ("bbb_640x360", "bottle_640x360")}
     area, share, threads = by_area(), by_share(), by_threads()
@@ -256,6 +284,13 @@ def main() -> None:
         f"On {FRAMES} frames of each clip, by `streamsr bench`. One beyond what is allowed is neither timed nor used.",
         "",
         *engine_table(reports),
+        "",
+        "OpenVINO as on a processor without VNNI, simulated on this one by `ONEDNN_MAX_CPU_ISA=AVX2`, in the test that",
+        "each engine makes when it is opened:",
+        "",
+        "| engine | pictures | bytes different | largest, levels | PSNR of the worst picture | allowed |",
+        "|---|---|---|---|---|---|",
+        *without_vnni(),
     ]
     lines += [
         "",
