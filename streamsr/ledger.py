@@ -29,6 +29,7 @@ log = logging.getLogger("streamsr")
 FORMAT = 1
 FOLDER_SUFFIX = ".resume"
 LEDGER = "ledger.jsonl"
+ELSEWHERE = "move it, or name another output"
 
 Settings = Mapping[str, Any]
 """JSON values by name: all that decides the bytes of the output."""
@@ -108,13 +109,13 @@ class Ledger:
         except FileExistsError:
             made = False
         if not stat.S_ISDIR(os.lstat(self.folder).st_mode):
-            raise FileExistsError(errno.EEXIST, "is not a folder of unfinished work; move or delete it")
+            raise FileExistsError(errno.EEXIST, f"is not a folder of unfinished work; {ELSEWHERE}")
         path = self.folder / LEDGER
         while True:
             if not os.path.lexists(path):
                 if others := [name for name in os.listdir(self.folder) if not is_ours(name)]:
                     raise FileExistsError(
-                        errno.EEXIST, f"holds files that are not of unfinished work ({min(others)}); move or delete it"
+                        errno.EEXIST, f"holds files that are not of unfinished work ({min(others)}); {ELSEWHERE}"
                     )
                 try:
                     write_file(path, json.dumps(self._settings).encode() + b"\n")
@@ -129,7 +130,7 @@ class Ledger:
             file = open(fd, "r+b", buffering=0)  # noqa: SIM115 - it is kept
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise FileExistsError(errno.EEXIST, f"holds a {LEDGER} that is none; move or delete it")
+                    raise FileExistsError(errno.EEXIST, f"holds a {LEDGER} that is none; {ELSEWHERE}")
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
