@@ -13,7 +13,6 @@ from streamsr.errors import SinkError, SourceError
 from streamsr.frame import Image
 from streamsr.picture.resize import resized
 from streamsr.picture_size import FORMATS, picture_size
-from streamsr.sources.media import watched
 from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output
 
@@ -127,16 +126,20 @@ def write_image(
 
 
 def upscale_image(
-    source: Path, target: Path, upscaler: Upscaler, *, overwrite: bool, max_pixels: int = MAX_PIXELS
+    picture: tuple[Image, Image | None],
+    target: Path,
+    upscaler: Upscaler,
+    *,
+    overwrite: bool,
+    unchanged: Callable[[], None] | None = None,
 ) -> None:
-    """Upscale one picture file. Transparency is resized beside the colours. Raises SourceError and SinkError."""
-    with watched(source) as unchanged:
-        rgb, alpha = read_image(source, max_pixels=max_pixels)
-        result = upscaler(rgb)
-        if alpha is not None:
-            height, width = result.shape[:2]
-            alpha = resized(alpha, (width, height))
-        write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
+    """Upscale what `read_image` gave into a file. Transparency is resized beside the colours. Raises SinkError."""
+    rgb, alpha = picture
+    result = upscaler(rgb)
+    if alpha is not None:
+        height, width = result.shape[:2]
+        alpha = resized(alpha, (width, height))
+    write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
     for what in ("in", "out", "network"):
         upscaler.record.count(what)
     upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)

@@ -115,18 +115,18 @@ class Job:
 
         ``begun(upscaler, frames)`` is called once all is known and open; what it returns is called after each frame.
         """
+        o = self.options
         if is_image(source):
             if not is_image(target):
                 raise SinkError(f"{target}: a picture becomes a picture; name it .png, .jpg or .webp")
-            rgb, _ = read_image(source, max_pixels=self.options.max_pixels)
-            upscaler = self._upscaler(rgb.shape[1], rgb.shape[0], source)
-            begun(upscaler, 1)
-            if self.options.dry_run:
-                return []
-            o = self.options
-            upscale_image(source, target, upscaler, overwrite=o.overwrite, max_pixels=o.max_pixels)
+            with watched(source) as unchanged:
+                picture = read_image(source, max_pixels=o.max_pixels)
+                height, width = picture[0].shape[:2]
+                upscaler = self._upscaler(width, height, source)
+                begun(upscaler, 1)
+                if not o.dry_run:
+                    upscale_image(picture, target, upscaler, overwrite=o.overwrite, unchanged=unchanged)
             return []
-        o = self.options
         if not o.resume or o.dry_run:
             check_output(target, overwrite=o.overwrite)
         with ExitStack() as stack:

@@ -14,7 +14,7 @@ from streamsr import Frame, ModelError, Upscaler
 from streamsr.asked import target_size
 from streamsr.buffers import BufferPool
 from streamsr.cli import Seconds
-from streamsr.images import upscale_image, write_image
+from streamsr.images import read_image, upscale_image, write_image
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.stats import FATES, Recorder
 from tests.support.engine import EXACT
@@ -218,5 +218,5 @@ def test_every_pixel_is_counted_however_it_was_made(model: Path, tmp_path: Path,
         assert upscaler.record.pixel_counts["network"] == (3 if reuse else 4) * 8 * 16
         before = upscaler.record.pixel_counts["network"]
         write_image(tmp_path / "in.png", frames[0].rgb, None, overwrite=False)
-        upscale_image(tmp_path / "in.png", tmp_path / "out.png", upscaler, overwrite=False)
+        upscale_image(read_image(tmp_path / "in.png"), tmp_path / "out.png", upscaler, overwrite=False)
         assert upscaler.record.pixel_counts["network"] - before == 8 * 16
