@@ -114,29 +114,30 @@ def reach(model: ModelFile) -> int:
     A k x k convolution adds half of dilation * (k - 1), rounded up. Raises ModelError, in one line, for a graph whose
     reach is not known or that samples its input (a stride), since parts of such a picture would show seams.
     """
-    problem = f"{model.path}: not a super-resolution model that can be computed in parts: "
     try:
-        graph = read_graph(model.content)
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise ModelError(problem + f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
-        seen = {graph.inputs[0]: 0}
-        for op in graph.ops:
-            for index in op.inputs:
-                if index >= 0 and index not in seen and not graph.is_stored(index):
-                    raise Damaged(f"{op.name} takes tensor {index} before it is made")
-            far = max((seen.get(index, 0) for index in op.inputs), default=0)
-            try:
-                far += _own_reach(graph, op)
-            except ValueError as error:
-                raise ModelError(problem + str(error)) from None
-            seen |= dict.fromkeys(op.outputs, far)
-        if graph.outputs[0] not in seen:
-            raise Damaged("nothing makes the output")
+        return _reach(read_graph(model.content))
+    except ValueError as error:
+        problem = "not a super-resolution model that can be computed in parts"
+        raise ModelError(f"{model.path}: {problem}: {error}") from None
     except Damaged as error:
         raise ModelError(f"{model.path}: the model file is damaged ({error})") from error
     except ModelError as error:
-        known = str(error).startswith(str(model.path))
-        raise error if known else ModelError(f"{model.path}: {error}") from None
+        raise ModelError(f"{model.path}: {error}") from None
+
+
+def _reach(graph: Graph) -> int:
+    """Raises ValueError saying why it is not known, Damaged for a graph that does not hang together."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ValueError(f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
+    seen = {graph.inputs[0]: 0}
+    for op in graph.ops:
+        for index in op.inputs:
+            if index >= 0 and index not in seen and not graph.is_stored(index):
+                raise Damaged(f"{op.name} takes tensor {index} before it is made")
+        far = max((seen.get(index, 0) for index in op.inputs), default=0)
+        seen |= dict.fromkeys(op.outputs, far + _own_reach(graph, op))
+    if graph.outputs[0] not in seen:
+        raise Damaged("nothing makes the output")
     return seen[graph.outputs[0]]
 
 
