@@ -230,8 +230,13 @@ def text_written(path: Path) -> Iterator[Callable[[str], None]]:
                     output.write(content)
                     output.publish()
 
-        with _errors_of(path):
-            output = None if _is_device(path) else stack.enter_context(Output(path, overwrite=_has_numbers(path)))
+        output = None
+        if not _is_device(path):
+            replaces = _has_numbers(path)
+            if not replaces and os.path.lexists(path):
+                raise SinkError(f"{path}: exists already and holds something else")
+            with _errors_of(path):
+                output = stack.enter_context(Output(path, overwrite=replaces))
         yield write
 
 
@@ -240,8 +245,7 @@ def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        reason = "exists already and holds something else" if "--overwrite" in str(error.strerror) else error.strerror
-        raise SinkError(f"{path}: {reason}") from error
+        raise SinkError(f"{path}: {error.strerror}") from error
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
