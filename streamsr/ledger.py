@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from streamsr.errors import SinkError
-from xlsr_model.files import NAME_BYTES, is_unfinished, shortened, sync_folder, write_file
+from xlsr_model.files import NAME_BYTES, fitting_name, is_unfinished, sync_folder, write_file
 from xlsr_model.inputs import Input
 
 log = logging.getLogger("streamsr")
@@ -81,7 +81,7 @@ class Ledger:
         name = target.name + FOLDER_SUFFIX
         if len(os.fsencode(name)) > NAME_BYTES:  # cut, and told from others that begin alike
             digest = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
-            name = shortened(target.name, f"~{digest}{FOLDER_SUFFIX}")
+            name = fitting_name(target.name, f"~{digest}{FOLDER_SUFFIX}")
         return target.with_name(name)
 
     def __enter__(self) -> Self:

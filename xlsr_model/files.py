@@ -91,10 +91,12 @@ class Output:
         # Absolute, because FFmpeg takes what stands before a colon for a protocol.
         folder, name = self._final.parent.absolute(), self._final.name
         with _alone(folder):
-            with contextlib.suppress(*([BlockingIOError] if self._shared else [])):
-                for other in _unfinished(folder, name):
-                    _check_dead(other, remove=True)
+            try:
+                _clear_dead(folder, name)
                 _check_dead(self._final, remove=False)  # a recording has its name already
+            except BlockingIOError:
+                if not self._shared:
+                    raise
             self.path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
             with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there
@@ -156,8 +158,7 @@ def write_file(target: str | os.PathLike[str], content: bytes, *, overwrite: boo
 def clear_dead(target: Path) -> None:
     """Remove what killed processes left of this target, when it is published and nobody makes it again."""
     with _alone(target.parent.absolute()), contextlib.suppress(BlockingIOError):
-        for other in _unfinished(target.parent, target.name):
-            _check_dead(other, remove=True)
+        _clear_dead(target.parent, target.name)
 
 
 def sync_folder(folder: Path) -> None:
@@ -173,7 +174,7 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def shortened(name: str, ending: str) -> str:
+def fitting_name(name: str, ending: str) -> str:
     """The name with this ending, cut before it to what a file's name may have."""
     while len(os.fsencode(name + ending)) > NAME_BYTES:
         name = name[:-1]
@@ -191,11 +192,11 @@ _TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{{2 * TOKEN_BYTES}}}-[0-9a-f]{{{2 * CH
 def _temporary_name(name: str, token: str) -> str:
     """A hidden name for an unfinished ``name``, which tells that it is one: its last part is a digest of the rest."""
     check = blake2s(os.fsencode(name) + token.encode(), digest_size=CHECK_BYTES, person=b"streamsr").hexdigest()
-    return shortened(f".{name}", f".{token}-{check}{SUFFIX}")
+    return fitting_name(f".{name}", f".{token}-{check}{SUFFIX}")
 
 
-def _unfinished(folder: Path, name: str) -> Iterator[Path]:
-    """The unfinished files for ``name`` in a folder, of whatever process."""
+def _clear_dead(folder: Path, name: str) -> None:
+    """Remove the unfinished files for ``name`` in a folder. Raises BlockingIOError when a process is making one."""
     try:
         names = os.listdir(folder)
     except OSError:  # a folder that may be written but not read
@@ -203,7 +204,7 @@ def _unfinished(folder: Path, name: str) -> Iterator[Path]:
     ending = 2 * TOKEN_BYTES + 1 + 2 * CHECK_BYTES + len(SUFFIX)
     for found in names:
         if is_unfinished(found) and found == _temporary_name(name, found[-ending:][: 2 * TOKEN_BYTES]):
-            yield folder / found
+            _check_dead(folder / found, remove=True)
 
 
 def _check_dead(path: Path, *, remove: bool) -> None:

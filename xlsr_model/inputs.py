@@ -47,7 +47,7 @@ def _key(status: os.stat_result) -> tuple[int, int]:
 
 
 class Input:
-    """A file as it was when this was made, protected and watched until it is closed. A context manager.
+    """A file as it was when this was made, protected and watched until it is left. A context manager.
 
     ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a pipe cannot be read
     twice.
@@ -86,17 +86,13 @@ class Input:
             if _key(os.stat(self.path)) != _key(self._was):
                 raise OSError(errno.ESTALE, "was replaced while it was read")
 
-    def close(self) -> None:
-        """Closing twice is harmless."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-            _protect([_key(self._was)], -1)
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+            _protect([_key(self._was)], -1)
