@@ -16,8 +16,7 @@ from streamsr.live import LiveStage
 from streamsr.region import CELL, HALO, Region
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
-from tests.streamsr.engines import no_fused_engine
-from tests.support.engine import EXACT
+from tests.support.engine import EXACT, WHY_NOT_FUSED
 
 REGION_COSTS = [200, 1024]
 
@@ -221,7 +220,7 @@ def test_verify_reuse_compares_with_litert(model: str) -> None:
     """Also where the engine is consistent in what it does: only its own bound may be between the two."""
     with Upscaler(model, engine="litert", threads=1, verify_reuse=True) as upscaler:
         assert upscaler._judge is None
-    if no_fused_engine() is None:
+    if not WHY_NOT_FUSED:
         with Upscaler(model, engine="fused", threads=1, verify_reuse=True) as upscaler:
             for frame in frames(film()[:3]):
                 upscaler.frames([frame])

@@ -64,6 +64,18 @@ def link(sink: WebSink, path: str = "view", **how: Any) -> Any:
     return client.connect(base.replace("http", "ws") + path + (f"?{query}" if query else ""), max_size=None, **how)
 
 
+def until_told(view: Any, words: str) -> None:
+    """Wait for a message to the page with these words."""
+    said: list[str] = []
+
+    def told() -> bool:
+        message = view.recv(timeout=30)
+        said[:] = [message] if isinstance(message, str) else said
+        return isinstance(message, str) and words in message
+
+    until(told, seen=lambda: said)
+
+
 def next_picture(view: Any, *, like: Callable[[bytes], bool] = lambda _: True) -> bytes:
     """The next message that is a picture, and such a one."""
     seen: list[int] = []
@@ -133,20 +145,10 @@ def test_a_picture_that_cannot_be_shown_ends_no_others(sink: WebSink) -> None:
     huge = Frame(np.zeros((1, 70_000, 3), np.uint8), 0, Fraction(1, 25))
     with link(sink) as view:
         sink.write(huge)
-        for _ in range(200):
-            said = view.recv(timeout=30)
-            if isinstance(said, str) and "70000x1" in said:
-                break
-        else:
-            pytest.fail("the page does not say so")
+        until_told(view, "70000x1")
         sink.write(frame(1))
         assert next_picture(view)
-        for _ in range(200):
-            said = view.recv(timeout=30)
-            if isinstance(said, str) and '"live"' in said:
-                break
-        else:
-            pytest.fail("the page goes on saying so")
+        until_told(view, '"live"')
 
 
 def test_another_address_needs_the_token() -> None:

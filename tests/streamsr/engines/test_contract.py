@@ -18,7 +18,7 @@ from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
-from tests.streamsr.engines import no_fused_engine
+from tests.support.engine import WHY_NOT_FUSED
 
 ENGINES: dict[str, Callable[[ModelFile], Engine]] = {
     "litert-1": lambda model: LiteRTEngine(model, threads=1),
@@ -28,7 +28,7 @@ ENGINES: dict[str, Callable[[ModelFile], Engine]] = {
     "openvino": lambda model: OpenVINOEngine(model, threads=2),
 }
 MISSING = {
-    "fused": no_fused_engine(),
+    "fused": WHY_NOT_FUSED or None,
     "openvino": None if find_spec("openvino") else "OpenVINO is not installed",
 }
 """Why an engine does not run here."""

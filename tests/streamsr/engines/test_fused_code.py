@@ -18,12 +18,11 @@ from streamsr.engines.fused.peak import Peak, macs
 from streamsr.errors import ModelError
 from streamsr.model import find_model
 from streamsr.native import cache
-from tests.streamsr.engines import no_fused_engine
+from tests.support.engine import WHY_NOT_FUSED
 from tests.support.processes import running
 
 FEATURES = llvm.get_host_cpu_features()
-NONE = no_fused_engine()
-needs_vnni = pytest.mark.skipif(NONE is not None, reason=f"no fused engine here: {NONE}")
+needs_vnni = pytest.mark.skipif(bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}")
 MODEL = find_model("xlsr_x3_u8")
 
 

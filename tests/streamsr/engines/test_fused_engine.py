@@ -25,13 +25,12 @@ from streamsr.engines.fused.strip import Runner
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
-from tests.streamsr.engines import no_fused_engine
 from tests.streamsr.engines.models import derived
+from tests.support.engine import WHY_NOT_FUSED
 from xlsr_model import weights
 
 FEATURES = llvm.get_host_cpu_features()
-NONE = no_fused_engine()
-pytestmark = pytest.mark.skipif(NONE is not None, reason=f"no fused engine here: {NONE}")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}")
 
 SHIPPED = [name for name in weights.names() if "_u8" in name]
 X3 = "xlsr_x3_u8"

@@ -15,14 +15,13 @@ from streamsr.engines.fused.plan import plan
 from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.model import find_model
 from streamsr.region import CELL, Region
-from tests.streamsr.engines import no_fused_engine
+from tests.support.engine import WHY_NOT_FUSED
 from xlsr_model import weights
 
 MODELS = [name for name in weights.names() if "_u8" in name]
 UNTOUCHED = 77
 FEATURES = llvm.get_host_cpu_features()
-NONE = no_fused_engine()
-pytestmark = pytest.mark.skipif(NONE is not None, reason=f"no fused engine here: {NONE}")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}")
 
 
 def noise(width: int, height: int) -> Image:
