@@ -10,6 +10,7 @@ from typing import Self
 from streamsr.errors import SinkError
 from streamsr.frame import Span, StreamInfo
 from streamsr.ledger import Ledger, Settings, input_identity
+from streamsr.media.errors import sink_errors
 from streamsr.segments import join, plan
 from streamsr.sinks.containers import check_output
 from streamsr.sinks.encode import Encoding
@@ -121,11 +122,8 @@ class SegmentedFilm:
     @contextmanager
     def _claimed(self) -> Iterator[Output]:
         """The output in the making, for as long as the work lasts: no other run may begin the same."""
-        try:
-            with Output(self.target, overwrite=self._overwrite) as output:
-                yield output
-        except OSError as error:
-            raise SinkError(f"{self.target}: {error.strerror}") from error
+        with sink_errors(self.target), Output(self.target, overwrite=self._overwrite) as output:
+            yield output
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -161,10 +159,8 @@ class SegmentedFilm:
             join(paths, sink, time_base=self.info.time_base)
             sink.finish()
             self.ledger.join(self._output.path)
-        try:
+        with sink_errors(self.target):
             self._output.publish()
-        except OSError as error:
-            raise SinkError(f"{self.target}: {error.strerror}") from error
         self.ledger.clear()
 
     def _unchanged(self) -> None:

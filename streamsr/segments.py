@@ -9,7 +9,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from streamsr.errors import SinkError, SourceError
 from streamsr.frame import Frame, Span, StreamInfo
+from streamsr.media.errors import sink_errors
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.encode import Encoding
 from streamsr.sinks.file import FileSink
@@ -139,7 +140,7 @@ class SegmentSink:
         self.frames = 0
 
     def __enter__(self) -> Self:
-        with self._errors(), ExitStack() as stack:
+        with sink_errors(self._path), ExitStack() as stack:
             context = av.CodecContext.create(self._encoding.encoder, "w")
             assert isinstance(context, VideoCodecContext)
             context.options = self._encoding.options(self._info.hdr)
@@ -168,12 +169,12 @@ class SegmentSink:
         picture.pts, picture.time_base = frame.pts, frame.time_base
         if frame.duration:
             self._durations[frame.pts] = frame.duration
-        with self._errors():
+        with sink_errors(self._path):
             self._store(self._context.encode(picture))
         self.frames += 1
 
     def commit(self) -> None:
-        with self._errors():
+        with sink_errors(self._path):
             if self.frames:
                 self._store(self._context.encode(None))
             self._file.flush()
@@ -185,14 +186,6 @@ class SegmentSink:
             duration = self._durations.pop(packet.pts, 0)
             self._file.write(_PACKET.pack(packet.pts, duration, packet.is_keyframe, packet.size))
             self._file.write(bytes(packet))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (FFmpegError, OSError) as error:
-            reason = str(getattr(error, "strerror", None) or error).split("\n")[0]
-            raise SinkError(f"{self._path}: {reason}") from error
 
 
 def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> None:

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.media.errors import sink_errors
 from streamsr.sinks.containers import PLAIN, check_output
 from streamsr.sinks.copy import StreamCopy
 from streamsr.sinks.encode import Encoding, canonical_name
@@ -88,39 +89,41 @@ class FileSink:
 
     def __enter__(self) -> Self:
         try:
-            if self._copy_from is not None:
-                if self._unchanged is None:
-                    self._unchanged = self._stack.enter_context(watched(self._copy_from))
-                self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet)
-                self._stack.enter_context(self._copy)
-                self.zero = self._copy.zero
-            source = self._copy.input if self._copy is not None else None
-            options = muxer_options(self._container_format, self._info.time_base, source)
-            if self._file_is_ours:
-                self._stack.enter_context(self._file)
-            self._file.write(bytes(LEAST_BYTES))
-            path = str(self._file.path)
-            self._output = av.open(path, "w", format=self._container_format, container_options=options)
-            self.lost = self._encoding.lost(self._info)
-            if self._info.display_matrix is not None and self._container_format in PLAIN:
-                self.lost.append(f"{self._container_format} cannot say that the picture is to be turned")
-            for line in self.lost if not self._quiet else ():
-                log.warning("%s", line)
-            if self._copy is not None:
-                self._stream = self._copy.prepare(self._output, self._add_video)
-                self.lost += self._copy.lost
-                if self._strict and (kept_from := self.lost + self._copy.changed):
-                    raise SinkError(f"{self.path}: {kept_from[0]}; refused by --strict")
-            else:
-                self._stream = self._add_video()
-            self._output.start_encoding()
-        except (FFmpegError, OSError) as error:
-            self._close()
-            raise SinkError(f"{self.path}: {_reason(error)}") from error
+            with sink_errors(self.path):
+                self._open()
         except BaseException:
             self._close()
             raise
         return self
+
+    def _open(self) -> None:
+        """Open what is read and what is written, up to the header."""
+        if self._copy_from is not None:
+            if self._unchanged is None:
+                self._unchanged = self._stack.enter_context(watched(self._copy_from))
+            self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet)
+            self._stack.enter_context(self._copy)
+            self.zero = self._copy.zero
+        source = self._copy.input if self._copy is not None else None
+        options = muxer_options(self._container_format, self._info.time_base, source)
+        if self._file_is_ours:
+            self._stack.enter_context(self._file)
+        self._file.write(bytes(LEAST_BYTES))
+        path = str(self._file.path)
+        self._output = av.open(path, "w", format=self._container_format, container_options=options)
+        self.lost = self._encoding.lost(self._info)
+        if self._info.display_matrix is not None and self._container_format in PLAIN:
+            self.lost.append(f"{self._container_format} cannot say that the picture is to be turned")
+        for line in self.lost if not self._quiet else ():
+            log.warning("%s", line)
+        if self._copy is not None:
+            self._stream = self._copy.prepare(self._output, self._add_video)
+            self.lost += self._copy.lost
+            if self._strict and (kept_from := self.lost + self._copy.changed):
+                raise SinkError(f"{self.path}: {kept_from[0]}; refused by --strict")
+        else:
+            self._stream = self._add_video()
+        self._output.start_encoding()
 
     def _add_video(self) -> VideoStream:
         output = self._output
@@ -154,7 +157,7 @@ class FileSink:
         picture.pts, picture.time_base = frame.pts - shift, frame.time_base
         if frame.duration:
             self._durations[picture.pts] = frame.duration
-        with self._record.stage("encode"), self._errors():
+        with self._record.stage("encode"), sink_errors(self.path):
             self._mux(self._stream.encode(picture))
         self._last_s = picture.pts * frame.time_base
         self.frames += 1
@@ -184,7 +187,7 @@ class FileSink:
         """
         assert self._output is not None
         packet.stream = self._stream
-        with self._errors():
+        with sink_errors(self.path):
             if self._copy is not None and packet.dts is not None:
                 self._copy.until(packet.dts * packet.time_base, self._output)
             self._output.mux_one(packet)
@@ -197,14 +200,14 @@ class FileSink:
     def commit(self, *, whole: bool = True) -> None:
         """Make the result final. Not ``whole``: what accompanies the picture ends with the last frame written."""
         self.finish(whole=whole)
-        with self._errors():
+        with sink_errors(self.path):
             self._file.publish()
 
     def finish(self, *, whole: bool = True) -> None:
         """Complete the file, so that it can be published: as `commit`, but for its name."""
         if self._output is None:
             raise ValueError("commit() outside the with block, or a second time")
-        with self._record.stage("encode"), self._errors():
+        with self._record.stage("encode"), sink_errors(self.path):
             self._mux(self._stream.encode(None))
             if self._copy is not None:
                 self._copy.until(None if whole else self._last_s, self._output)
@@ -226,14 +229,3 @@ class FileSink:
         self._copy = None
         with contextlib.suppress(OSError):  # a disk that cannot even remove: another error is on its way
             self._stack.close()
-
-    @contextlib.contextmanager
-    def _errors(self):  # type: ignore[no-untyped-def]  # a plain context manager
-        try:
-            yield
-        except (FFmpegError, OSError) as error:
-            raise SinkError(f"{self.path}: {_reason(error)}") from error
-
-
-def _reason(error: FFmpegError | OSError) -> str:
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.media.errors import sink_errors
 from streamsr.pixels import FrameWriter
 from streamsr.stats import Recorder
 from xlsr_model.files import Output
@@ -72,14 +73,15 @@ class StreamSink:
         if self._output is not None:
             return self
         try:
-            if self._making is not None:
-                self._target = str(self._making.__enter__().path)
-            self._output = av.open(self._target, "w", format=self._format, options=OPTIONS.get(self._format, {}))
-            self._stream = self._add_video(self._output)
-            self._output.start_encoding()
-        except (FFmpegError, OSError) as error:
+            with sink_errors(self.name):
+                if self._making is not None:
+                    self._target = str(self._making.__enter__().path)
+                self._output = av.open(self._target, "w", format=self._format, options=OPTIONS.get(self._format, {}))
+                self._stream = self._add_video(self._output)
+                self._output.start_encoding()
+        except BaseException:
             self._close()
-            raise SinkError(f"{self.name}: {_reason(error)}") from error
+            raise
         return self
 
     def _add_video(self, output: OutputContainer) -> VideoStream:
@@ -108,7 +110,7 @@ class StreamSink:
             self._begin = frame.pts
         picture.pts, picture.time_base = max(frame.pts - self._begin, self._last + 1), frame.time_base
         self._last = picture.pts
-        with self._record.stage("encode"), self._errors():
+        with self._record.stage("encode"), sink_errors(self.name):
             self._output.mux(self._stream.encode(picture))
             if self._making is not None and not self._making.published:
                 self._making.publish()
@@ -117,7 +119,7 @@ class StreamSink:
     def commit(self) -> None:
         if self._output is None:
             raise ValueError("commit() outside the with block, or a second time")
-        with self._errors():
+        with sink_errors(self.name):
             self._finish()
             if self._making is not None:
                 os.fsync(self._making.fd)
@@ -147,13 +149,6 @@ class StreamSink:
             with contextlib.suppress(OSError):  # a disk that cannot even remove: another error is on its way
                 self._making.__exit__(None, None, None)
 
-    @contextlib.contextmanager
-    def _errors(self):  # type: ignore[no-untyped-def]  # a plain context manager
-        try:
-            yield
-        except (FFmpegError, OSError) as error:
-            raise SinkError(f"{self.name}: {_reason(error)}") from error
-
 
 def _checked(path: Path, *, overwrite: bool) -> str:
     """The format of a recording. Raises SinkError when it cannot be made there."""
@@ -164,7 +159,3 @@ def _checked(path: Path, *, overwrite: bool) -> str:
     if not path.parent.is_dir():
         raise SinkError(f"{path}: there is no directory {path.parent}")
     return FILES[path.suffix.lower()]
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]
