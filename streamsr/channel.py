@@ -33,11 +33,13 @@ class Channel(Generic[T]):
         self._ended = False
         self._error: BaseException | None = None
         self._reader_gone = False
-        self._changed = threading.Condition()
+        # Entered itself, in C: a Ctrl-C inside Condition.__enter__ would leave it locked for ever.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def put(self, item: T) -> None:
         """Append an item. Raises ReaderGone once the reader has left, RuntimeError after the end."""
-        with self._changed:
+        with self._lock:
             if self._ended:
                 raise RuntimeError("put() after the end of the channel")
             if self._newest and len(self._items) == self._capacity:
@@ -52,21 +54,21 @@ class Channel(Generic[T]):
 
     def wait_for_room(self) -> None:
         """Block until put() would not. Raises ReaderGone once the reader has left."""
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: len(self._items) < self._capacity or self._reader_gone)
             if self._reader_gone:
                 raise ReaderGone
 
     def end(self, error: BaseException | None = None) -> None:
         """Say that nothing follows: the writer finished, or ``error`` stopped it. The first end counts."""
-        with self._changed:
+        with self._lock:
             if not self._ended:
                 self._ended, self._error = True, error
             self._changed.notify_all()
 
     def leave(self) -> None:
         """Say that the reader has gone. Waiting items are let go."""
-        with self._changed:
+        with self._lock:
             self._reader_gone = True
             self._items.clear()
             self._changed.notify_all()
@@ -79,7 +81,7 @@ class Channel(Generic[T]):
     def groups(self, limit: int) -> Iterator[list[T]]:
         """Like iterating, but up to ``limit`` items at a time: those that wait already, never waiting for more."""
         while True:
-            with self._changed:
+            with self._lock:
                 while not self._items and not self._ended and not self._reader_gone:
                     self._changed.wait()
                 if not self._items:
@@ -93,7 +95,7 @@ class Channel(Generic[T]):
 
     def get(self, timeout_s: float | None = None) -> T:
         """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the writer's error."""
-        with self._changed:
+        with self._lock:
             if not self._changed.wait_for(lambda: self._items or self._ended or self._reader_gone, timeout_s):
                 raise TimeoutError
             if not self._items:
