@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from streamsr.engines import Engine, Tile
+from streamsr.engines.choose import ENGINES, EngineChoice, open_engine
 from streamsr.engines.difference import NONE, Bound, Difference, bound_of, difference_of
 from streamsr.engines.fused.peak import Peak, macs
-from streamsr.engines.select import ENGINES, EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.machine import processor_name, usable_cores

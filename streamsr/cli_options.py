@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamsr.cluster import Progress
     from streamsr.stats import Recorder
 
-ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.select, which would cost its imports here
+ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.choose, which would cost its imports here
 
 
 LONGEST_S = 10**9

@@ -12,8 +12,8 @@ from streamsr.buffers import BufferPool
 from streamsr.changes import WHOLE_ABOVE, affected_cells, tiles_of
 from streamsr.deep import deepened, enlarged
 from streamsr.engines import Engine, Tile
+from streamsr.engines.choose import EngineChoice, open_engine
 from streamsr.engines.conformity import Judge
-from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
@@ -39,7 +39,7 @@ class Upscaler:
     lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the video model
     size     (width, height) of the result when it is not ``scale`` times the input
     engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and ``batch`` go with it,
-             see `streamsr.engines.select.EngineChoice`. Or a function that makes your own engine from the model file;
+             see `streamsr.engines.choose.EngineChoice`. Or a function that makes your own engine from the model file;
              the upscaler closes it
     reuse    in `frames`, take what did not change since the frame before from its result
     verify_reuse  compute it too, and raise ModelError should it differ, or be further from LiteRT's than the engine

@@ -10,8 +10,8 @@ import numpy as np
 
 from streamsr.engines import Tile, check_tiles
 from streamsr.engines.difference import CLOSE, EXACT
-from streamsr.engines.probe import check
 from streamsr.engines.tflite import reach
+from streamsr.engines.trial import check
 from streamsr.errors import ModelError
 from streamsr.frame import Image
 from streamsr.machine import usable_cores
@@ -39,7 +39,7 @@ class LiteRTEngine:
               frame are up to 1.9 times as fast as one, two threads in one interpreter 1.2 to 1.5 times
     delegate  as returned by ``ai_edge_litert.interpreter.load_delegate``; then one interpreter does everything
     batch     same-shaped tiles given to the device in one call; a CPU gains nothing from more than 1
-    trusted   the file cannot harm LiteRT: it is not tried in a process of its own first (see `probe`)
+    trusted   the file cannot harm LiteRT: it is not tried in a process of its own first (see `trial`)
 
     Raises ModelError when the file is not such a model.
     """

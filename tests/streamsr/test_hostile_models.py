@@ -13,11 +13,11 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from streamsr.engines import Tile, probe
+from streamsr.engines import Tile, trial, trial_child
+from streamsr.engines.choose import EngineChoice, open_engine
 from streamsr.engines.flatbuffer import Table
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.litert import LiteRTEngine
-from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
@@ -32,7 +32,7 @@ import json, random, sys
 from pathlib import Path
 import numpy as np
 from streamsr.engines import Tile
-from streamsr.engines.select import EngineChoice, open_engine
+from streamsr.engines.choose import EngineChoice, open_engine
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 from streamsr.region import Region
@@ -103,7 +103,7 @@ def test_a_model_that_litert_dies_of_is_refused_in_words(model: Path) -> None:
 
 
 def test_a_model_that_takes_too_long_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "SECONDS", 0.001)
+    monkeypatch.setattr(trial, "SECONDS", 0.001)
     other = model.read_bytes() + b"slow"
     with pytest.raises(ModelError, match=r"more than 0\.001 s"):
         open_engine(ModelFile("slow", Path("slow.tflite"), other), EngineChoice("litert", threads=1))
@@ -232,25 +232,25 @@ def test_a_model_whose_reach_is_unknown_is_refused_in_one_line(options: dict[str
 def test_the_trial_finds_a_reach_that_is_too_small(dilation: int, too_small: int) -> None:
     model = with_options(dilationWFactor=dilation, dilationHFactor=dilation)
     with LiteRTEngine(model, threads=1, trusted=True) as engine:
-        probe.check_parts(engine)
+        trial_child.check_parts(engine)
         engine.halo -= too_small
         with pytest.raises(ModelError, match="cannot be computed in parts"):
-            probe.check_parts(engine)
+            trial_child.check_parts(engine)
 
 
 def test_what_passed_is_not_tried_again_and_another_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = with_options(dilationWFactor=2)
-    probe.check(model)
-    monkeypatch.setattr(probe, "SECONDS", 0.0)
-    probe.check(model)
+    trial.check(model)
+    monkeypatch.setattr(trial, "SECONDS", 0.0)
+    trial.check(model)
     with pytest.raises(ModelError, match=r"more than 0\.0 s"):
-        probe.check(with_options(dilationWFactor=3))
+        trial.check(with_options(dilationWFactor=3))
 
 
 def test_shipped_models_need_no_trial(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "SECONDS", 0.0)
-    probe.check(find_model(model))
+    monkeypatch.setattr(trial, "SECONDS", 0.0)
+    trial.check(find_model(model))
 
 
 @seed(20261123)

@@ -75,10 +75,10 @@ def test_public_names_are_sorted_and_importable() -> None:
 
 def test_the_command_line_offers_what_there_is() -> None:
     from streamsr import cli, cli_options
-    from streamsr.engines import select
+    from streamsr.engines import choose
     from streamsr.sinks import encode
 
-    assert select.ENGINES == cli_options.ENGINES
+    assert choose.ENGINES == cli_options.ENGINES
     assert tuple(encode.CODECS) == cli.CODECS
 
 

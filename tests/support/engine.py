@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamsr.engines.fused.compile import host_isa
+from streamsr.engines.fused.codegen.library import host_isa
 from streamsr.errors import ModelError
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Tile, check_tiles, conformity
 from streamsr.engines.difference import EXACT, WrongResults
-from streamsr.engines.fused import layout
-from streamsr.engines.fused.compile import host_isa, library, network_ir
+from streamsr.engines.fused.codegen import layout
+from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.library import host_isa, library, network_ir
 from streamsr.engines.fused.graph import read_network
-from streamsr.engines.fused.isa import Isa
 from streamsr.engines.fused.plan import plan
 from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.errors import ModelError

@@ -8,9 +8,9 @@ from typing import Self
 import llvmlite.binding as llvm
 import numpy as np
 
-from streamsr.engines.fused.compile import host_isa, library
-from streamsr.engines.fused.instructions import declarations, dot
-from streamsr.engines.fused.isa import Isa
+from streamsr.engines.fused.codegen.instructions import declarations, dot
+from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.library import host_isa, library
 from streamsr.native.ir import Function
 
 CALL_S = 0.0004

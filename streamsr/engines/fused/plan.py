@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.engines.fused import layout
+from streamsr.engines.fused.codegen import layout
+from streamsr.engines.fused.codegen.convolution import ONE_APART, kinds
+from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.layout import Ring, Rings
+from streamsr.engines.fused.codegen.walk import head_planes
 from streamsr.engines.fused.graph import Conv, Network
-from streamsr.engines.fused.isa import Isa
-from streamsr.engines.fused.kernels import ONE_APART, kinds
-from streamsr.engines.fused.layout import Ring, Rings
-from streamsr.engines.fused.rows import head_planes
 
 Segment = tuple[Ring, int, int]
 """A ring, the row offset and how many of its planes, from plane 0 on."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.engines import Tile
-from streamsr.engines.fused import layout
+from streamsr.engines.fused.codegen import layout
 from streamsr.engines.fused.plan import Plan
 from streamsr.frame import Image
 from streamsr.native.jit import Library

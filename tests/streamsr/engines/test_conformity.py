@@ -10,9 +10,9 @@ import pytest
 
 from streamsr import ModelError
 from streamsr.engines import Engine, Image, Tile, conformity
+from streamsr.engines.choose import EngineChoice, Opener, open_engine
 from streamsr.engines.difference import CLOSE, EXACT, Bound, Difference, WrongResults, difference_of
 from streamsr.engines.litert import LiteRTEngine
-from streamsr.engines.select import EngineChoice, Opener, open_engine
 from streamsr.model import ModelFile, find_model
 from streamsr.region import CELL, Region
 

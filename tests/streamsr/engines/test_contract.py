@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from streamsr import ModelError
 from streamsr.engines import Engine, Image, Tile
+from streamsr.engines.choose import EngineChoice, open_engine
 from streamsr.engines.difference import bound_of, difference_of
 from streamsr.engines.fused import FusedEngine
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.engines.openvino import OpenVINOEngine
-from streamsr.engines.select import EngineChoice, open_engine
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from tests.support.engine import WHY_NOT_FUSED

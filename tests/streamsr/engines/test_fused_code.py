@@ -11,9 +11,9 @@ import llvmlite.binding as llvm
 import pytest
 
 from streamsr.engines.fused import FusedEngine
-from streamsr.engines.fused.compile import assembly, host_isa, network_ir
-from streamsr.engines.fused.isa import ARM_SDOT, ARM_USDOT, AVX, AVX512, Isa, detect
-from streamsr.engines.fused.kernels import EARLY
+from streamsr.engines.fused.codegen.convolution import EARLY
+from streamsr.engines.fused.codegen.isa import ARM_SDOT, ARM_USDOT, AVX, AVX512, Isa, detect
+from streamsr.engines.fused.codegen.library import assembly, host_isa, network_ir
 from streamsr.engines.fused.peak import Peak, macs
 from streamsr.errors import ModelError
 from streamsr.model import find_model

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from streamsr.engines import Image, Tile
 from streamsr.engines.fused import FusedEngine
-from streamsr.engines.fused.compile import library, network_ir
+from streamsr.engines.fused.codegen.isa import AVX
+from streamsr.engines.fused.codegen.library import library, network_ir
 from streamsr.engines.fused.graph import read_network
-from streamsr.engines.fused.isa import AVX
 from streamsr.engines.fused.plan import plan
 from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.model import find_model

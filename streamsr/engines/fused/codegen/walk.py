@@ -8,10 +8,10 @@ right of each row: together they are the "same" padding of every convolution.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streamsr.engines.fused import layout
-from streamsr.engines.fused.isa import Isa
-from streamsr.engines.fused.kernels import kinds, name
-from streamsr.engines.fused.layout import Ring, Rings
+from streamsr.engines.fused.codegen import layout
+from streamsr.engines.fused.codegen.convolution import kinds, name
+from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.layout import Ring, Rings
 from streamsr.native.ir import Function
 from streamsr.region import CELL
 

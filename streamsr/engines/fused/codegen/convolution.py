@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from streamsr.engines.fused.instructions import dot, pack, pin, requantise
-from streamsr.engines.fused.isa import Isa
+from streamsr.engines.fused.codegen.instructions import dot, pack, pin, requantise
+from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.native.ir import Function
 
 EARLY = 7

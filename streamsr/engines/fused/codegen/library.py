@@ -4,10 +4,10 @@ import os
 
 import llvmlite.binding as llvm
 
-from streamsr.engines.fused.instructions import declarations
-from streamsr.engines.fused.isa import Isa, detect
-from streamsr.engines.fused.kernels import kernels
-from streamsr.engines.fused.rows import walk
+from streamsr.engines.fused.codegen.convolution import kernels
+from streamsr.engines.fused.codegen.instructions import declarations
+from streamsr.engines.fused.codegen.isa import Isa, detect
+from streamsr.engines.fused.codegen.walk import walk
 from streamsr.errors import ModelError
 from streamsr.native import jit
 

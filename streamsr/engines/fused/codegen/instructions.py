@@ -1,6 +1,6 @@
 """The handful of vector operations the kernels are made of, in the words of each instruction set."""
 
-from streamsr.engines.fused.isa import Isa
+from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.native.ir import Function
 
 
