@@ -19,13 +19,13 @@ import numpy as np
 
 from streamsr import FileSource, Upscaler
 from streamsr.bench import FRAMES, Report, measure
-from streamsr.changes import affected_cells, tiles_of
 from streamsr.engines import Tile
 from streamsr.engines.fused import FusedEngine
 from streamsr.machine import processor_name, usable_cores
 from streamsr.model import find_model
 from streamsr.region import Region
 from streamsr.stats import versions
+from streamsr.tiling.changes import affected_cells, tiles_of
 
 ROOT = Path(__file__).parents[1]
 SIZES = [(160, 90), (320, 180), (480, 270), (640, 360), (960, 540), (1280, 720)]
@@ -141,7 +141,7 @@ def first_frame(runs: int = 5) -> dict[str, float]:
 
 
 def help_text(runs: int = 10) -> float:
-    command = [sys.executable, "-m", "streamsr.cli", "upscale", "--help"]
+    command = [sys.executable, "-m", "streamsr", "upscale", "--help"]
     times = []
     for _ in range(runs):
         start = time.perf_counter()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamsr.budget import Allowance, Situation, Take, decide
+from streamsr.live.budget import Allowance, Situation, Take, decide
 from tests.streamsr.test_budget import Scenario, simulate
 
 IMAGES = Path(__file__).parent / "images"

@@ -131,7 +131,7 @@ def run(source: Path, target: Path, seconds: float) -> tuple[str, str]:
     """(kept, lost or refused; the words for the table)."""
     words = ["upscale", source, "-o", target, "--audit", "--overwrite", "--preset", "ultrafast", "--duration", seconds]
     done = subprocess.run(
-        [sys.executable, "-m", "streamsr.cli", *map(str, words)],
+        [sys.executable, "-m", "streamsr", *map(str, words)],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

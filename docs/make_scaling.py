@@ -42,7 +42,7 @@ def speed(cores: int, *, cluster: bool) -> dict[str, float]:
         folder = Path(scratch)
         source, target = clip("bbb", folder), folder / "out.mkv"
         how = ["--cluster", "auto"] if cluster else ["--resume"]
-        command = ["taskset", "-c", ",".join(map(str, range(cores))), sys.executable, "-m", "streamsr.cli", "upscale",
+        command = ["taskset", "-c", ",".join(map(str, range(cores))), sys.executable, "-m", "streamsr", "upscale",
                    source, "-o", target, "--segment", str(SPEED_SEGMENT_S), "--preset", "superfast", *how]  # fmt: skip
         start, first = time.perf_counter(), 0.0
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
@@ -59,8 +59,8 @@ def speed(cores: int, *, cluster: bool) -> dict[str, float]:
 
 def segments() -> dict[str, Any]:
     """Core seconds of the segments of both clips, and the time that opening a film takes."""
-    from streamsr.job import Job, Options
-    from streamsr.segments import upscale_segment
+    from streamsr.jobs.files import Job, Options
+    from streamsr.segments.segment import upscale_segment
 
     os.sched_setaffinity(0, {0})
     found: dict[str, Any] = {}
@@ -92,8 +92,8 @@ def segments() -> dict[str, Any]:
 
 def opening() -> dict[str, float]:
     """What opening a film takes for each second of it: knowing it again by its bytes, finding its key frames."""
-    from streamsr.ledger import input_identity
-    from streamsr.segments import plan
+    from streamsr.segments.ledger import input_identity
+    from streamsr.segments.segment import plan
 
     with tempfile.TemporaryDirectory() as scratch:
         short, film = clip("bbb", Path(scratch)), Path(scratch) / "long.mp4"
@@ -107,9 +107,9 @@ def opening() -> dict[str, float]:
 
 def joining() -> dict[str, float]:
     """What recording and joining take for each segment: a real one, written so often that it is a film."""
-    from streamsr.job import Job, Options
-    from streamsr.ledger import file_digest
-    from streamsr.segments import _MAGIC, _PACKET, _packets, upscale_segment
+    from streamsr.jobs.files import Job, Options
+    from streamsr.segments.ledger import file_digest
+    from streamsr.segments.segment import _MAGIC, _PACKET, _packets, upscale_segment
 
     with tempfile.TemporaryDirectory() as scratch, Job(Options(threads=1, segment_s=SEGMENT_S)) as job:
         source = clip("bbb", Path(scratch))
@@ -143,7 +143,7 @@ def driver() -> dict[str, float]:
     """What sending an empty task and taking its answer costs the driver."""
     import ray
 
-    from streamsr.cluster_ray import Farm
+    from streamsr.cluster.ray_client import Farm
 
     with Farm("auto") as farm:
         farm.connect()

@@ -9,8 +9,8 @@ from itertools import count
 from statistics import mean
 from typing import Any, Self
 
-from streamsr.cluster import FILMS_OPEN
-from streamsr.cluster_plan import AHEAD, Piece, urgency
+from streamsr.cluster.driver import FILMS_OPEN
+from streamsr.cluster.schedule import AHEAD, Piece, urgency
 
 SEGMENT_S = 10.0
 LIVE_LOAD = 0.7

@@ -26,8 +26,8 @@ from streamsr.engines.fused.peak import Peak, macs
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.machine import processor_name, usable_cores
+from streamsr.media.frames import FrameWriter
 from streamsr.model import ModelFile, find_model
-from streamsr.pixels import FrameWriter
 from streamsr.region import Region
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
@@ -295,7 +295,7 @@ def _command(clip: Path, model: ModelFile, folder: Path, timings: list[Timing], 
         arguments = ["upscale", str(clip), "-o", str(output), "--model", str(model.path), "--preset", PRESET]
         start = time.perf_counter()
         child = subprocess.Popen(
-            [sys.executable, "-m", "streamsr.cli", *arguments, "--no-reuse", "--stats-json", str(stats)],
+            [sys.executable, "-m", "streamsr", *arguments, "--no-reuse", "--stats-json", str(stats)],
             stderr=subprocess.DEVNULL,
         )
         _, status, usage = os.wait4(child.pid, 0)

@@ -16,7 +16,7 @@ from streamsr.stats import Recorder, Stats
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
-    from streamsr.live import LiveStage
+    from streamsr.live.stage import LiveStage
 
 WAITING = 2
 """Frames that may wait between two stages: enough to hide a hiccup; more would only cost memory and latency."""
@@ -168,7 +168,7 @@ def _join(threads: Sequence[threading.Thread]) -> None:
 
 
 def _live_stage(upscaler: Upscaler, budget_s: float) -> "LiveStage":
-    from streamsr.live import LiveStage  # with its compiled loops: only for who is live
+    from streamsr.live.stage import LiveStage  # with its compiled loops: only for who is live
 
     return LiveStage(upscaler, budget_s)
 

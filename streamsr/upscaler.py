@@ -8,18 +8,18 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from streamsr.buffers import BufferPool
-from streamsr.changes import WHOLE_ABOVE, affected_cells, tiles_of
-from streamsr.deep import deepened, enlarged
 from streamsr.engines import Engine, Tile
 from streamsr.engines.choose import EngineChoice, open_engine
 from streamsr.engines.conformity import Judge
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
+from streamsr.picture.buffers import BufferPool
+from streamsr.picture.high_depth import deepened, enlarged
 from streamsr.picture.resize import resized
 from streamsr.region import Region
 from streamsr.stats import Recorder
+from streamsr.tiling.changes import WHOLE_ABOVE, affected_cells, tiles_of
 
 
 class _Last(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from streamsr.buffers import BufferPool
 from streamsr.color import FULL, LIMITED, UNSPECIFIED, ColorTags
 from streamsr.frame import Frame
-from streamsr.planes import YuvPlanes
+from streamsr.picture.buffers import BufferPool
+from streamsr.picture.planes import YuvPlanes
 from streamsr.upscaler import Upscaler
 
 CENTRED = (1, 3, 5)

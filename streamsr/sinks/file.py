@@ -17,12 +17,12 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.media.containers import PLAIN, check_output
+from streamsr.media.encode import Encoding, canonical_name
 from streamsr.media.errors import sink_errors
-from streamsr.sinks.containers import PLAIN, check_output
-from streamsr.sinks.copy import StreamCopy
-from streamsr.sinks.encode import Encoding, canonical_name
-from streamsr.sinks.muxer import muxer_options
-from streamsr.sources.media import watched
+from streamsr.media.input import watched
+from streamsr.media.muxer import muxer_options
+from streamsr.media.stream_copy import StreamCopy
 from streamsr.stats import Recorder
 from xlsr_model.files import Output
 
@@ -44,7 +44,7 @@ class FileSink:
     output     the file in the making, entered by the caller, who leaves it and publishes it after `finish`
     quiet      do not say again what the output cannot hold
     strict     refuse an output that cannot hold everything of ``copy_from`` as it is
-    codec, crf, preset, encoder_threads  see `streamsr.sinks.encode.Encoding`
+    codec, crf, preset, encoder_threads  see `streamsr.media.encode.Encoding`
 
     Constructing it checks what can be checked without writing; entering creates the unfinished file.
     """

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamsr.addresses import PUBLISHED_AS, scheme_of, without_password
 from streamsr.channel import Channel, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
+from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
+from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
-from streamsr.sinks.stream import StreamSink
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")

@@ -9,7 +9,7 @@ from faulthandler import cancel_dump_traceback_later, dump_traceback_later
 
 import av
 
-from streamsr.addresses import PUBLISHED_AS, reason, scheme_of
+from streamsr.media.url import PUBLISHED_AS, reason, scheme_of
 
 ADDRESS = "STREAMSR_PUBLISH"
 """The environment variable that has the address."""

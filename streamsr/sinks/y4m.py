@@ -6,10 +6,10 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from streamsr.convert import Converter, Plane
 from streamsr.errors import SinkError
 from streamsr.frame import Frame
 from streamsr.media.y4m import Y4mFormat
+from streamsr.picture.yuv import Converter, Plane
 from streamsr.stats import Recorder
 
 

@@ -13,14 +13,14 @@ import numpy as np
 from av.container.input import InputContainer
 from av.video.frame import VideoFrame
 
-from streamsr.buffers import BufferPool
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Span, StreamInfo
-from streamsr.hdr import has_no_base_layer, hdr_of
-from streamsr.pixels import FrameReader, depth_of, has_alpha, tags_of
-from streamsr.sources.decode import decoded, display_matrix
-from streamsr.sources.deinterlace import CHOICES, Deinterlacer
-from streamsr.sources.media import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
+from streamsr.media.decode import decoded, display_matrix
+from streamsr.media.deinterlace import CHOICES, Deinterlacer
+from streamsr.media.frames import FrameReader, depth_of, has_alpha, tags_of
+from streamsr.media.hdr import has_no_base_layer, hdr_of
+from streamsr.media.input import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
+from streamsr.picture.buffers import BufferPool
 from streamsr.stats import Recorder
 from xlsr_model.inputs import protected
 

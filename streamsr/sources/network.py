@@ -6,13 +6,13 @@ from itertools import chain
 import av
 from av.error import FFmpegError
 
-from streamsr.addresses import reason, scheme_of, without_password
-from streamsr.buffers import BufferPool
 from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
-from streamsr.pixels import FrameReader, tags_of
-from streamsr.sources.decode import DAMAGED_IN_A_ROW
-from streamsr.sources.media import MAX_PIXELS, main_video
+from streamsr.media.decode import DAMAGED_IN_A_ROW
+from streamsr.media.frames import FrameReader, tags_of
+from streamsr.media.input import MAX_PIXELS, main_video
+from streamsr.media.url import reason, scheme_of, without_password
+from streamsr.picture.buffers import BufferPool
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Recorder
 

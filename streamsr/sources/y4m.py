@@ -8,11 +8,11 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from streamsr.buffers import BufferPool
-from streamsr.convert import Converter, Plane
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.media.y4m import Y4mFormat
+from streamsr.picture.buffers import BufferPool
+from streamsr.picture.yuv import Converter, Plane
 from streamsr.sources.byte_stream import ByteStream, Stopped
 from streamsr.stats import Recorder
 

@@ -7,7 +7,7 @@ import sys
 
 import atheris  # type: ignore[import-not-found]  # a tool, not a dependency
 
-OURS = ["streamsr.sources.y4m", "streamsr.ledger", "streamsr.spec", "streamsr.engines"]
+OURS = ["streamsr.sources.y4m", "streamsr.segments.ledger", "streamsr.cli.pipeline_file", "streamsr.engines"]
 with atheris.instrument_imports(include=OURS):
     from tests.streamsr.parsers import PARSERS
 

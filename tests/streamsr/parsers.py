@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 
 from streamsr.cli import cli
+from streamsr.cli.pipeline_file import read_pipeline
 from streamsr.engines.fused.graph import read_network
 from streamsr.errors import ModelError, SinkError, SourceError
-from streamsr.ledger import LEDGER, Ledger
 from streamsr.media.y4m import Y4mFormat
+from streamsr.segments.ledger import LEDGER, Ledger
 from streamsr.sources.y4m import Y4mSource
-from streamsr.spec import read_pipeline
 
 
 def _check_one_line(error: Exception) -> None:

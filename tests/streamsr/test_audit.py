@@ -8,8 +8,8 @@ from typing import Any
 import av
 import pytest
 
-from streamsr.audit import audit
-from streamsr.checks import LOST, NOTE, Check, lost, table
+from streamsr.audit.check import LOST, NOTE, Check, lost, table
+from streamsr.audit.compare import audit
 from streamsr.errors import SourceError
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, make_video

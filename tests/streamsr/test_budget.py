@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from streamsr.budget import STARVED_S, Allowance, Costs, Situation, Take, decide, too_late
+from streamsr.live.budget import STARVED_S, Allowance, Costs, Situation, Take, decide, too_late
 
 CALM = Situation(
     age_s=0.002, waiting=0, silent_s=0.033, interval_s=0.033, all_s=0.02, least_s=0.001, resize_s=0.004, other_s=0.002

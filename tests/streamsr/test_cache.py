@@ -136,9 +136,9 @@ def as_user(user: int, home: Path | None, *words: str, **variables: str) -> "sub
 
 USES = """
 import numpy as np
-from streamsr.rectangles import rectangles
-from streamsr.tiles import scores
-from streamsr.convert import Converter
+from streamsr.tiling.rectangles import rectangles
+from streamsr.tiling.priority import scores
+from streamsr.picture.yuv import Converter
 from streamsr.color import ColorTags
 picture = np.zeros((40, 40, 3), np.uint8)
 assert scores(picture, picture, 4).shape == (2, 2)
@@ -200,7 +200,7 @@ def test_loops_are_kept_in_ones_own_cache(place: Path) -> None:
 def test_a_user_without_home_or_name_has_no_cache_and_no_trouble() -> None:
     done = as_user(VICTIM, None, "-c", "from streamsr.native import cache\nprint(cache.folder())\n" + USES)
     assert done.stdout == "None\ndone\n", done.stderr
-    done = as_user(VICTIM, None, "-m", "streamsr.cli", "info")
+    done = as_user(VICTIM, None, "-m", "streamsr", "info")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 

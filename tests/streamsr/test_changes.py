@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsr.changes import affected_cells, regions_of
 from streamsr.engines import Image, Tile
 from streamsr.errors import ModelError
 from streamsr.frame import Frame
-from streamsr.live import LiveStage
+from streamsr.live.stage import LiveStage
 from streamsr.region import CELL, HALO, Region
 from streamsr.stats import Recorder
+from streamsr.tiling.changes import affected_cells, regions_of
 from streamsr.upscaler import Upscaler
 from tests.support.engine import EXACT, WHY_NOT_FUSED
 

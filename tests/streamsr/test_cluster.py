@@ -23,17 +23,18 @@ from typing import Any
 import psutil
 import pytest
 
-from streamsr import __version__, cluster_plan
+from streamsr import __version__
 from streamsr.cli import cli
-from streamsr.cluster_files import BLOCK, BLOCKS_KEPT, Desk, DistantFile, sampled_digest
-from streamsr.cluster_plan import Piece, memory_bytes, pieces, places, urgency
-from streamsr.cluster_ray import node_task
-from streamsr.cluster_work import Order, film_work
+from streamsr.cluster import schedule
+from streamsr.cluster.ray_client import node_task
+from streamsr.cluster.schedule import Piece, memory_bytes, pieces, places, urgency
+from streamsr.cluster.tasks import Order, film_work
+from streamsr.cluster.transfer import BLOCK, BLOCKS_KEPT, Desk, DistantFile, sampled_digest
 from streamsr.frame import Span, StreamInfo
-from streamsr.job import Job, Options
-from streamsr.ledger import LEDGER, Ledger
+from streamsr.jobs.files import Job, Options
+from streamsr.media.encode import CODECS
 from streamsr.model import ModelFile
-from streamsr.sinks.encode import CODECS
+from streamsr.segments.ledger import LEDGER, Ledger
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, command
 from tests.streamsr.media import look, make_video
@@ -286,7 +287,7 @@ def test_an_address_without_a_cluster_is_an_error_at_once(
 def test_without_the_extra_the_command_says_what_to_install(
     films: Path, tmp_path: Path, upscale: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamsr.cluster_ray.find_spec", lambda _name: None)
+    monkeypatch.setattr("streamsr.cluster.ray_client.find_spec", lambda _name: None)
     refused = upscale(films / "a.mp4", tmp_path / "out.mp4", "--cluster", "auto")
     assert (refused.status, refused.err) == (1, "streamsr: --cluster needs Ray: pip install 'streamsr[cluster]'\n")
 
@@ -347,8 +348,8 @@ def test_a_node_takes_as_many_segments_as_its_cores_and_its_memory_hold() -> Non
     assert places([{"CPU": 8.0, "memory": 4 * gib}], 1, 1 << 30) == 4
     assert places([{"CPU": 8.0, "memory": 100 * gib}], 3, 1 << 30) == 2
     assert places([{"CPU": 2.0, "memory": gib / 2}], 1, 1 << 30) == 1, "too large for any: it runs alone"
-    assert set(cluster_plan.PICTURE_BYTES) == set(CODECS)
-    assert memory_bytes(3840, 2160, "h264") > memory_bytes(1920, 1080, "h264") > cluster_plan.PROCESS_BYTES
+    assert set(schedule.PICTURE_BYTES) == set(CODECS)
+    assert memory_bytes(3840, 2160, "h264") > memory_bytes(1920, 1080, "h264") > schedule.PROCESS_BYTES
 
 
 def test_what_x265_writes_does_not_name_the_processor(films: Path, tmp_path: Path, upscale: Command) -> None:

@@ -22,8 +22,8 @@ def test_an_installation_that_cannot_be_written_to_still_converts(tmp_path: Path
             (folder / "__pycache__").write_text("in the way")
     (tmp_path / "streamsr" / "__pycache__").write_text("in the way")
     script = (
-        "import numpy as np, streamsr\nfrom streamsr.color import ColorTags\nfrom streamsr.convert import Converter\n"
-        "from streamsr.rectangles import rectangles\n"
+        "import numpy as np, streamsr\nfrom streamsr.color import ColorTags\nfrom streamsr.picture.yuv import Converter\n"
+        "from streamsr.tiling.rectangles import rectangles\n"
         "assert streamsr.__file__.startswith(__import__('sys').argv[1])\n"
         "out, y = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 235, np.uint8)\n"
         "c = np.full((1, 1), 128, np.uint8)\n"

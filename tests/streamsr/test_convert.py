@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsr.color import BT709, BT2020_NCL, FCC, FULL, LIMITED, SMPTE170M, SMPTE240M, ColorTags
-from streamsr.convert import Converter
 from streamsr.engines import Image
+from streamsr.picture.yuv import Converter
 
 MATRICES = [BT709, FCC, SMPTE170M, SMPTE240M, BT2020_NCL]
 BARS = np.array(

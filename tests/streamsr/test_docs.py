@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from streamsr.cli import cli
-from streamsr.spec import read_pipeline
+from streamsr.cli.pipeline_file import read_pipeline
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command
 from tests.streamsr.recipes import run as run_script

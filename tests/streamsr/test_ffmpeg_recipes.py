@@ -8,7 +8,7 @@ import pytest
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from streamsr.images import read_image
+from streamsr.picture.files import read_image
 from tests.streamsr import recipes
 from tests.streamsr.media import SRT, Seen, look, make_video
 from tests.streamsr.servers import ffmpeg, free_port, needs_ffmpeg

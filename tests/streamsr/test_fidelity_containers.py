@@ -7,10 +7,10 @@ from typing import Any
 import av
 import pytest
 
-from streamsr.audit import audit
-from streamsr.checks import lost
-from streamsr.sinks.containers import better_in_matroska
-from streamsr.sinks.subtitles import words
+from streamsr.audit.check import lost
+from streamsr.audit.compare import audit
+from streamsr.media.containers import better_in_matroska
+from streamsr.media.subtitles import words
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, look, make_video
 

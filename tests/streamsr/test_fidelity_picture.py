@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from streamsr.color import BT470BG, BT709, BT2020_NCL, FCC, FULL, LIMITED, SMPTE170M, SMPTE240M, ColorTags
-from streamsr.deep import Deep, deepened
 from streamsr.frame import HdrMetadata
-from streamsr.hdr import hdr_of
-from streamsr.pixels import FrameReader, FrameWriter, depth_of, has_alpha
+from streamsr.media.frames import FrameReader, FrameWriter, depth_of, has_alpha
+from streamsr.media.hdr import hdr_of
+from streamsr.picture.high_depth import Deep, deepened
 from streamsr.sources.file import FileSource
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import make_video, picture

@@ -11,10 +11,10 @@ import cv2
 import pytest
 
 from streamsr import FileSink, Frame, StreamInfo
-from streamsr.audit import audit
-from streamsr.checks import lost
+from streamsr.audit.check import lost
+from streamsr.audit.compare import audit
 from streamsr.color import ColorTags
-from streamsr.sinks.subtitles import words
+from streamsr.media.subtitles import words
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SIZE, SRT, look, make_video, picture
 

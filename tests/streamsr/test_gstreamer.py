@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from streamsr.color import FULL, LIMITED, ColorTags
-from streamsr.convert import Converter, Plane
 from streamsr.frame import Frame
 from streamsr.gstreamer import __main__ as where
-from streamsr.planes import YuvPlanes
+from streamsr.picture.planes import YuvPlanes
+from streamsr.picture.yuv import Converter, Plane
 from streamsr.sources.file import FileSource
 from streamsr.upscaler import Upscaler
 from tests.streamsr import recipes

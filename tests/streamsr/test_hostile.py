@@ -12,8 +12,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from streamsr.errors import SourceError
+from streamsr.media.input import MAX_STREAMS, open_input
 from streamsr.sources.file import FileSource
-from streamsr.sources.media import MAX_STREAMS, open_input
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, look, make_video
 from tests.support.command import streamsr

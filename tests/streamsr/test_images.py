@@ -14,8 +14,8 @@ import pytest
 
 from streamsr import Upscaler
 from streamsr.errors import SourceError
-from streamsr.images import read_image
-from streamsr.picture_size import picture_size
+from streamsr.picture.files import read_image
+from streamsr.picture.size import picture_size
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import picture
 from tests.support.engine import EXACT
@@ -159,7 +159,7 @@ def gray_png(width: int, height: int) -> bytes:
 def test_no_memory_is_asked_for_what_a_header_claims(tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(gray_png(12_000, 12_000))
     script = (
-        "import cv2, resource, sys; from pathlib import Path; from streamsr.images import read_image\n"
+        "import cv2, resource, sys; from pathlib import Path; from streamsr.picture.files import read_image\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "try: read_image(Path(sys.argv[1]))\n"

@@ -13,7 +13,7 @@ import pytest
 from streamsr import FileSink, FileSource
 from streamsr.engines import Image, Tile
 from streamsr.frame import Frame, StreamInfo
-from streamsr.live import LiveStage
+from streamsr.live.stage import LiveStage
 from streamsr.picture.resize import interpolate, resized
 from streamsr.pipeline import Pipeline
 from streamsr.region import CELL, Region

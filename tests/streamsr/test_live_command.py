@@ -23,7 +23,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause
 from streamsr.sinks.publish import PublishSink
-from streamsr.sinks.stream import StreamSink
+from streamsr.sinks.recording import StreamSink
 from streamsr.sources.pattern import read_time
 from streamsr.stats import FATES, Recorder
 from tests.streamsr.conftest import Command

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsr.color import BT709, FULL, LIMITED, ColorTags
-from streamsr.convert import Converter
 from streamsr.native import emit, loops, reference, selftest
+from streamsr.picture.yuv import Converter
 
 NAMES = ["compare", *(f"{kind}_{a}_{b}" for kind in ("to_rgb", "from_rgb") for a in (8, 16) for b in (8, 16))]
 
@@ -51,8 +51,8 @@ def test_colours_equal_numpy_at_any_size(
     seen = {}
     for name, module in (("compiled", loops), ("NumPy", reference)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("streamsr.convert.to_rgb", module.to_rgb)
-            patch.setattr("streamsr.convert.from_rgb", module.from_rgb)
+            patch.setattr("streamsr.picture.yuv.to_rgb", module.to_rgb)
+            patch.setattr("streamsr.picture.yuv.from_rgb", module.from_rgb)
             there, back = np.zeros_like(rgb), tuple(np.zeros_like(plane) for plane in planes)
             converter.to_rgb(planes, there)  # type: ignore[arg-type]
             converter.from_rgb(rgb, back)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ CONVERTS = """
 import logging, sys
 import numpy as np
 from streamsr.color import ColorTags
-from streamsr.convert import Converter
+from streamsr.picture.yuv import Converter
 from streamsr.native import cache, emit, jit, loops
 
 logging.basicConfig(format="%(message)s", stream=sys.stdout)

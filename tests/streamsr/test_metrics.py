@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from streamsr import cli_cluster
-from streamsr.cluster import Progress, Show
+from streamsr.cli import cluster
+from streamsr.cluster.driver import Progress, Show
 from streamsr.errors import SinkError
-from streamsr.job import Job, Options
+from streamsr.jobs.files import Job, Options
 from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command
@@ -29,7 +29,7 @@ from tests.support.until import until
 
 parser = pytest.importorskip("prometheus_client.parser", reason="the extra [metrics] is not installed")
 
-from streamsr.metrics import ProgressCollector, RecorderCollector, metrics_served  # noqa: E402
+from streamsr.cli.metrics import ProgressCollector, RecorderCollector, metrics_served  # noqa: E402
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 DASHBOARD = ROOT / "docs" / "grafana" / "streamsr.json"
@@ -152,7 +152,7 @@ def test_a_host_of_others_is_one_clear_error() -> None:
 
 
 def test_a_missing_package_is_one_clear_line(streamsr: Command, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "streamsr.metrics")
+    monkeypatch.delitem(sys.modules, "streamsr.cli.metrics")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     result = streamsr("live", "test:160x96@20", "--metrics", 0, "--model", model, "--duration", 1)
     assert result.status == 1
@@ -208,10 +208,10 @@ def test_a_clusters_progress_is_served(model: Path, tmp_path: Path, monkeypatch:
         job.record.restarts += 1
         seen.update(samples(scrape(f"http://127.0.0.1:{port}/metrics")))
 
-    monkeypatch.setattr(cli_cluster, "upscale_on_cluster", so_far)
+    monkeypatch.setattr(cluster, "upscale_on_cluster", so_far)
     pairs = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
     options = Options(model=str(model), engine=EXACT)
-    assert cli_cluster.upscale_all(pairs, options, "auto", None, f"127.0.0.1:{port}", lambda *_: None) == 0
+    assert cluster.upscale_all(pairs, options, "auto", None, f"127.0.0.1:{port}", lambda *_: None) == 0
     assert seen["streamsr_cluster_workers", ()] == 2
     assert seen["streamsr_cluster_frames_done", ()] == 5
     assert seen["streamsr_segment_restarts_total", ()] == 1

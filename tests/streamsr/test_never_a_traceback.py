@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from streamsr.cli import cli
 from streamsr.errors import Cancelled, SourceError
-from streamsr.job import Job
+from streamsr.jobs.files import Job
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, Result
 from tests.streamsr.media import look, make_video
 from tests.support.processes import running
 
-STREAMSR = [sys.executable, "-m", "streamsr.cli"]
+STREAMSR = [sys.executable, "-m", "streamsr"]
 FAST = ["--model", "xlsr_x3_u8", "--engine", "litert", "--threads", "1"]
 
 numbers = st.one_of(
@@ -128,7 +128,7 @@ toml = st.recursive(
 @given(key=st.sampled_from([name.lstrip("-") for name in UPSCALE]), value=toml)
 @settings(max_examples=150)
 def test_any_value_in_a_pipeline_file(streamsr: Command, film: Path, key: str, value: str) -> None:
-    from streamsr.spec import table_of
+    from streamsr.cli.pipeline_file import table_of
 
     file, target = film.with_name("odd.toml"), film.with_name("out.mkv")
     fixed = {"source": f'input = "{film}"\n', "sink": f'output = "{target}"\ndry-run = true\n', "upscale": ""}
@@ -407,7 +407,7 @@ def test_a_process_without_home_and_name(film: Path, tmp_path: Path, words: list
 
     def as_nobody(*args: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*who, sys.executable, "-m", "streamsr.cli", *map(str, args)],
+            [*who, sys.executable, "-m", "streamsr", *map(str, args)],
             capture_output=True, text=True, check=False, timeout=120, cwd="/", env=environment,
         )  # fmt: skip
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamsr.convert import Converter
 from streamsr.media.y4m import Y4mFormat
+from streamsr.picture.yuv import Converter
 from streamsr.upscaler import Upscaler
 from tests.streamsr.media import look, make_video, picture
 from tests.streamsr.servers import needs_ffmpeg

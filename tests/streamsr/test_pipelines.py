@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamsr.cli import cli
-from streamsr.spec import TABLES, read_pipeline, table_of
+from streamsr.cli.pipeline_file import TABLES, read_pipeline, table_of
 from tests.conftest import ROOT
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, make_video

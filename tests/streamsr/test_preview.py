@@ -13,10 +13,10 @@ import pytest
 
 from streamsr.engines import Image
 from streamsr.frame import Frame
-from streamsr.images import read_image
+from streamsr.picture.files import read_image
 from streamsr.picture.resize import resized
-from streamsr.sinks.preview import Overlay, has_display
-from streamsr.sinks.window import View, drawn
+from streamsr.preview.preview import Overlay, has_display
+from streamsr.preview.window import View, drawn
 from streamsr.stats import Recorder
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, picture

@@ -20,9 +20,9 @@ import pytest
 
 from streamsr.errors import SinkError
 from streamsr.frame import Span
-from streamsr.ledger import LEDGER, Ledger
-from streamsr.segments import plan, upscale_segment
-from streamsr.sinks.encode import Encoding
+from streamsr.media.encode import Encoding
+from streamsr.segments.ledger import LEDGER, Ledger
+from streamsr.segments.segment import plan, upscale_segment
 from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsr.ledger import LEDGER
+from streamsr.segments.ledger import LEDGER
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import look, make_video, picture
 from tests.support.processes import run, running
@@ -253,7 +253,7 @@ def test_killed_at_any_moment_nothing_of_a_stranger_is_lost(
             (world / OUT).unlink()
     assert killed >= 3
     (world / OUT).unlink(missing_ok=True)
-    done = run([sys.executable, "-m", "streamsr.cli", *words])
+    done = run([sys.executable, "-m", "streamsr", *words])
     assert done.returncode == 0, done.stderr
     assert set(state(world, elsewhere)) == {*before, world / OUT}
 

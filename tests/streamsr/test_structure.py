@@ -19,8 +19,12 @@ SHARED = {"weights", "files", "inputs"}
 
 TRAINING = {"tensorflow", "keras", "torch", "jax"}
 
-EXCEPTIONS = {"interrupt.py", "resume.py", "cli_streams.py"}
+EXCEPTIONS = {"interrupt.py", "segments/resume.py", "cli/streams.py"}
 """Events that a signal or another thread sets; a hook that tells what a thread died of."""
+
+
+def in_package(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix().partition("/")[2]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -52,12 +56,12 @@ def test_imports_run_one_way(path: Path) -> None:
 
 def test_only_the_channel_and_the_pipeline_know_threads() -> None:
     """The engines' pools of workers come from concurrent.futures."""
-    users = {path.name for path in (ROOT / "streamsr").rglob("*.py") if "threading" in set(imports(path))}
+    users = {in_package(path) for path in MODULES if "threading" in set(imports(path))}
     # The web server's loop has a thread; so has publishing, which waits for whoever receives.
-    assert users <= {"channel.py", "pipeline.py", "web.py", "publish.py", *EXCEPTIONS}
+    assert users <= {"channel.py", "pipeline.py", "preview/web/sink.py", "sinks/publish.py", *EXCEPTIONS}
     locks = {
-        path.name
-        for path in (ROOT / "streamsr").rglob("*.py")
+        in_package(path)
+        for path in MODULES
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute)
         and ast.unparse(node).startswith("threading.")
@@ -74,12 +78,12 @@ def test_public_names_are_sorted_and_importable() -> None:
 
 
 def test_the_command_line_offers_what_there_is() -> None:
-    from streamsr import cli, cli_options
+    from streamsr.cli import commands, options
     from streamsr.engines import choose
-    from streamsr.sinks import encode
+    from streamsr.media import encode
 
-    assert choose.ENGINES == cli_options.ENGINES
-    assert tuple(encode.CODECS) == cli.CODECS
+    assert choose.ENGINES == options.ENGINES
+    assert tuple(encode.CODECS) == commands.CODECS
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["upscale", "--help"], ["info", "--help"]])

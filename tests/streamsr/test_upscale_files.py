@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamsr import Upscaler
-from streamsr.images import write_image
+from streamsr.picture.files import write_image
 from tests.streamsr.conftest import Command
 from tests.streamsr.media import SRT, look, make_video, picture
 from tests.support.engine import EXACT

@@ -12,7 +12,7 @@ import pytest
 from streamsr.color import FULL, LIMITED, ColorTags
 from streamsr.errors import ModelError
 from streamsr.frame import Frame
-from streamsr.planes import YuvPlanes
+from streamsr.picture.planes import YuvPlanes
 from streamsr.upscaler import Upscaler
 from tests.streamsr import recipes
 from tests.streamsr.media import look, make_video, picture

@@ -35,9 +35,9 @@ client = pytest.importorskip("websockets.sync.client", reason="the extra [web] i
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
-from streamsr.sinks.web import WebSink  # noqa: E402
-from streamsr.sinks.web_app import MAX_VIEWERS  # noqa: E402
-from streamsr.sinks.web_pictures import decoded, encoded  # noqa: E402
+from streamsr.preview.web.app import MAX_VIEWERS  # noqa: E402
+from streamsr.preview.web.jpeg import decoded, encoded  # noqa: E402
+from streamsr.preview.web.sink import WebSink  # noqa: E402
 
 
 @pytest.fixture

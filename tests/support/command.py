@@ -9,7 +9,7 @@ from tests.support.engine import EXACT
 from tests.support.processes import Helper, running
 from tests.support.processes import run as run_program
 
-STREAMSR = [sys.executable, "-m", "streamsr.cli"]
+STREAMSR = [sys.executable, "-m", "streamsr"]
 
 _UPSCALING = {"upscale", "live", "pipe", "run"}
 _OTHERWISE = {"--engine", "--delegate", "--print-pipeline", "--help"}

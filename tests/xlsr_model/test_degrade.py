@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from streamsr.color import ColorTags
-from streamsr.convert import Converter
+from streamsr.picture.yuv import Converter
 from xlsr_model.data import find_images, load_pairs
 from xlsr_model.degrade import (
     CODECS,

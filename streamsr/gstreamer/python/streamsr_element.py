@@ -18,7 +18,7 @@ from gi.repository import GLib, GObject, Gst, GstBase, GstVideo  # noqa: E402 - 
 
 if TYPE_CHECKING:
     from streamsr.frame import Frame
-    from streamsr.live import LiveStage
+    from streamsr.live.stage import LiveStage
     from streamsr.upscaler import Upscaler
 
 LARGEST = 2**31 - 1
@@ -54,7 +54,7 @@ class Picture:
 
     def __init__(self, caps: Gst.Caps) -> None:
         from streamsr.color import FULL, LIMITED, ColorTags
-        from streamsr.planes import YuvPlanes
+        from streamsr.picture.planes import YuvPlanes
 
         self.info = info = GstVideo.VideoInfo.new_from_caps(caps)
         self.size = info.width, info.height
@@ -153,8 +153,8 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
 
     def do_start(self) -> bool:
         try:
-            from streamsr.buffers import BufferPool
             from streamsr.errors import StreamsrError
+            from streamsr.picture.buffers import BufferPool
             from streamsr.upscaler import Upscaler
         except ImportError as error:
             return self._failed(f'{error}; run: eval "$(.venv/bin/python -m streamsr.gstreamer)"')
@@ -275,7 +275,7 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
     def _warm(self, size: tuple[int, int], rate: Fraction | None) -> "LiveStage":
         """The stage that keeps to the budget, ready for pictures of this size."""
         from streamsr.frame import StreamInfo
-        from streamsr.live import LiveStage
+        from streamsr.live.stage import LiveStage
 
         assert self._upscaler is not None
         if self._live is None:

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from streamsr import ModelError, Upscaler, cluster_worker
+from streamsr import ModelError, Upscaler
+from streamsr.cluster import worker
 from streamsr.engines import Tile
 from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
@@ -101,7 +102,7 @@ def test_a_node_of_a_farm_needs_no_file_either(tmp_path: Path) -> None:
     work = SimpleNamespace(model=model, shipped=False, engine="openvino", options={"engine": "openvino", "threads": 1})
     with Upscaler(model, engine="openvino", threads=1) as driver:
         work.engine = driver.engine.name
-        with cluster_worker._upscaler(work) as node:  # type: ignore[arg-type]  # all that is asked of a FilmWork
+        with worker._upscaler(work) as node:  # type: ignore[arg-type]  # all that is asked of a FilmWork
             lr = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
             np.testing.assert_array_equal(node(lr), driver(lr))
 
@@ -113,7 +114,8 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 FIGURES = """
 import sys
-from streamsr import ModelError, Upscaler, cluster_worker
+from streamsr import ModelError, Upscaler
+from streamsr.cluster import worker
 from streamsr.engines import openvino
 from streamsr.model import find_model
 

@@ -1,0 +1,5 @@
+"""``python -m streamsr``: the command line."""
+
+from streamsr.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""What ``streamsr info`` says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from streamsr.engines import Engine
+from streamsr.engines.choose import ENGINES, EngineChoice, open_engine
+from streamsr.errors import ModelError
+from streamsr.machine import processor_name, usable_cores
+from streamsr.model import find_model
+from streamsr.stats import versions
+from xlsr_model import weights
+
+
+def describe(what: str | None) -> Iterator[str]:
+    """Lines about the machine, or about a media file or model. Raises StreamsrError when it cannot be read."""
+    if what is None:
+        return _machine()
+    if what in weights.names() or Path(what).suffix == ".tflite":
+        return _model(what)
+    return _media(Path(what))
+
+
+def _machine() -> Iterator[str]:
+    yield f"machine   {processor_name()}, {usable_cores()} usable cores"
+    yield "versions  " + ", ".join(f"{name} {version}" for name, version in versions().items())
+    for name in ENGINES:
+        try:
+            engine, why = open_engine(find_model(), EngineChoice(name))
+            with engine:
+                found = f" takes {engine.name}, {engine.threads} threads ({why})" if name == "auto" else _works(engine)
+        except ModelError as error:
+            found = f" does not run here: {error}"
+        yield f"engine    {name}{found}"
+    for name in weights.names():
+        yield f"model     {name}{_quality(name)}"
+
+
+def _works(engine: Engine) -> str:
+    """That it runs, and how far its test pictures were from LiteRT's."""
+    tested = getattr(engine, "difference", None)
+    return " runs here" if tested is None else f" runs here as {engine.name}, against LiteRT: {tested}"
+
+
+def _quality(name: str) -> str:
+    measured = _card(name).get("measured", {})
+    parts = [f"{data} {values['psnr_y']:.2f} dB" for data, values in measured.items() if "psnr_y" in values]
+    return f" (Y-PSNR {', '.join(parts)})" if parts else ""
+
+
+def _card(model: str | Path) -> dict[str, Any]:  # a card may say anything
+    try:
+        return weights.card(model)
+    except (OSError, ValueError) as error:
+        raise ModelError(str(error)) from error
+
+
+def _model(what: str) -> Iterator[str]:
+    model = find_model(what)
+    engine, why = open_engine(model, EngineChoice(threads=1))
+    with engine:
+        yield f"model     {model.path}"
+        yield f"scale     {engine.scale}"
+        yield f"reach     {engine.halo} pixels"
+        yield f"sha256    {model.sha256}"
+        yield f"engine    {engine.name}: {why}"
+    for key, value in _card(model.path).items():
+        if key not in ("sha256", "scale"):
+            yield f"{key:<9} {value}"
+
+
+def _media(path: Path) -> Iterator[str]:
+    import av
+
+    from streamsr.media.input import main_video, open_input
+
+    with open_input(path) as container:
+        length = f", {container.duration / av.time_base:.2f} s" if container.duration else ""
+        yield f"{path}: {container.format.long_name}{length}"
+        main = main_video(container)
+        for stream in container.streams:
+            codec = stream.codec_context.name if stream.codec_context else "unknown codec"
+            line = f"  {stream.index}  {stream.type:<10} {codec}"
+            if stream.language and stream.language != "und":
+                line += f" [{stream.language}]"
+            if stream in container.streams.video:
+                video = container.streams.video[container.streams.video.index(stream)]  # typed as video
+                rate = f"{float(video.average_rate):.3f} fps" if video.average_rate else "variable rate"
+                line += f", {video.width}x{video.height} {video.pix_fmt}, {rate}, time base {video.time_base}"
+                line += "  <- is upscaled" if stream is main else ""
+            yield line
+        for chapter in container.chapters():
+            title = chapter["metadata"].get("title", "")
+            yield f"  chapter at {float(chapter['start'] * (chapter['time_base'] or 0)):.2f} s {title}"

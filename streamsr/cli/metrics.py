@@ -1,0 +1,116 @@
+"""A run's numbers for Prometheus, over HTTP. Names and meanings: docs/metrics.md.
+
+The pipeline counts as it always does; everything else happens at a scrape, in the server's own threads, without a lock
+that the pipeline could wait for.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from streamsr import __version__
+from streamsr.errors import SinkError, shortened
+from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
+
+if TYPE_CHECKING:
+    from streamsr.cluster.driver import Progress
+
+
+class RecorderCollector(Collector):
+    """What a recorder has counted so far, as Prometheus's metrics. Any thread may collect."""
+
+    def __init__(self, record: Recorder) -> None:
+        self._record = record
+
+    def collect(self) -> Iterator[Metric]:
+        record = self._record
+        frames = record.frames
+        if record.engine:  # not before the source is open
+            run = {"engine": record.engine, "model": record.model, "threads": str(record.threads)}
+            yield InfoMetricFamily("streamsr_run", "What this run upscales with.", {"version": __version__, **run})
+        yield CounterMetricFamily("streamsr_frames_in", "Frames read or captured.", frames["in"])
+        yield CounterMetricFamily("streamsr_frames_out", "Frames that left the pipeline.", frames["out"])
+        yield _counters(
+            "streamsr_frames", "Frames by what happened to them.", "fate", {fate: frames[fate] for fate in FATES}
+        )
+        yield CounterMetricFamily("streamsr_frames_damaged", "Damaged frames in the input.", frames["damaged"])
+        yield CounterMetricFamily("streamsr_frames_late", "Frames upscaled later than the budget.", record.late)
+        yield CounterMetricFamily("streamsr_frames_sharp", "Frames all by network, now or before.", record.sharp)
+        yield _counters("streamsr_pixels", "Pixels of the input, by what they became.", "fate", record.pixel_counts)
+        yield _counters("streamsr_stage_seconds", "Wall time spent in each stage.", "stage", record.seconds)
+        yield CounterMetricFamily("streamsr_reconnects", "Times the source was connected again.", record.reconnects)
+        yield CounterMetricFamily(
+            "streamsr_publish_reconnects", "Times the receiver was connected again.", record.publish_reconnects
+        )
+        yield CounterMetricFamily(
+            "streamsr_segment_restarts", "Segments of a cluster begun again after a loss.", record.restarts
+        )
+        yield GaugeMetricFamily("streamsr_budget_seconds", "Age at which a frame is late, 0: never.",
+                                record.budget_s or 0)  # fmt: skip
+        yield self._ages()
+
+    def _ages(self) -> Metric:
+        family = HistogramMetricFamily(
+            "streamsr_frame_age_seconds", "Age of the frames at each stage.", labels=["stage"]
+        )
+        bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
+        for stage, ages in self._record.ages.items():
+            family.add_metric([stage], list(zip(bounds, accumulate(list(ages.counts)), strict=True)), ages.sum_s)
+        return family
+
+
+class ProgressCollector(Collector):
+    """How far a cluster is."""
+
+    def __init__(self, progress: "Callable[[], Progress]") -> None:
+        self._progress = progress
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._progress()
+        yield GaugeMetricFamily("streamsr_cluster_nodes", "Nodes of the cluster.", now.nodes)
+        yield GaugeMetricFamily("streamsr_cluster_workers", "Segments that are being made.", now.workers)
+        yield GaugeMetricFamily("streamsr_cluster_frames_done", "Frames done of the films opened.", now.frames)
+        yield GaugeMetricFamily("streamsr_cluster_frames", "Frames in the films opened.", now.total)
+
+
+def _counters(name: str, text: str, label: str, values: dict[str, int] | dict[str, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+@contextmanager
+def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
+    """Serve what the collectors have, and the process's own numbers, at ``address``, HOST:PORT; gives the page's URL.
+
+    Port 0 is any free one. The server ends with the block. Raises SinkError when the address cannot be had.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    for collector in collectors:
+        registry.register(collector)
+    host, _, port = address.rpartition(":")
+    try:
+        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    except (OSError, OverflowError, ValueError) as error:  # the last two of a port or a name that is none
+        reason = getattr(error, "strerror", None) or error
+        raise SinkError(f"cannot serve metrics at {shortened(address)}: {reason}") from error
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it prints; who hangs up is no news
+    try:
+        yield f"http://{host}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

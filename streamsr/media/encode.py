@@ -1,0 +1,175 @@
+"""How the new video is encoded: the same settings whether it goes into a file at once or in segments."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import av
+from av.video.codeccontext import VideoCodecContext
+
+from streamsr.frame import CHROMATICITY, LUMINANCE, HdrMetadata, StreamInfo
+from streamsr.machine import has_avx512
+from streamsr.media.frames import FrameWriter, chroma_of, depth_of, has_alpha
+
+NO_HDR = HdrMetadata()
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """An encoder: its FFmpeg name, what it takes, and its defaults. No ``crf``: it is lossless.
+
+    chroma  its formats' names by chroma resolution, to which a depth above 8 is added
+    depths  bits of a sample it takes
+    alpha   it takes a plane of opacity as well
+    """
+
+    encoder: str
+    chroma: Mapping[str, str]
+    crf: int | None
+    preset: str | None
+    depths: tuple[int, ...] = (8, 10)
+    alpha: bool = False
+
+
+_ALL = {c: f"yuv{c}p" for c in ("420", "422", "444")}
+CODECS = {
+    "h264": Codec("libx264", _ALL, 18, "veryfast"),
+    "hevc": Codec("libx265", _ALL, 20, "fast", depths=(8, 10, 12)),
+    "av1": Codec("libsvtav1", dict.fromkeys(_ALL, "yuv420p"), 28, "10"),
+    "ffv1": Codec("ffv1", _ALL, None, None, depths=(8, 10, 12, 16), alpha=True),
+}
+"""Defaults near visually lossless at each codec's fast end; `docs/benchmarks.md` has what they cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What the user asked for.
+
+    crf, preset  None for this codec's default
+    threads      of the encoder, None for as many as it likes. The bytes it writes depend on the number, so that it must
+                 be given where two machines, or two runs, are to agree.
+    """
+
+    codec: str = "h264"
+    crf: int | None = None
+    preset: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise ValueError(f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}")
+        if CODECS[self.codec].crf is None and (self.crf is not None or self.preset is not None):
+            raise ValueError(f"expected no crf or preset: {self.codec} is lossless")
+
+    @property
+    def encoder(self) -> str:
+        """FFmpeg's name."""
+        return CODECS[self.codec].encoder
+
+    def pixel_format(self, info: StreamInfo) -> str:
+        """Of the encoder's frames: the source's chroma, depth and opacity as far as the codec can."""
+        codec = CODECS[self.codec]
+        depth = depth_of(info.pixel_format)
+        name = codec.chroma[chroma_of(info.pixel_format)]
+        alpha = codec.alpha and has_alpha(info.pixel_format)
+        if alpha:
+            name = name.replace("yuv", "yuva")
+        # FFmpeg's alpha formats lack 4:2:0 in 12 bits.
+        depths = [d for d in codec.depths if not (alpha and d == 12 and "420" in name)]
+        fitting = next((d for d in depths if d >= depth), depths[-1])
+        return name if fitting == 8 else f"{name}{fitting}le"
+
+    def lost(self, info: StreamInfo) -> list[str]:
+        """What of the picture this codec cannot hold, a line each."""
+        codec, depth = CODECS[self.codec], depth_of(info.pixel_format)
+        said = []
+        if depth > codec.depths[-1]:
+            better = next((name for name, other in CODECS.items() if depth <= other.depths[-1]), "no codec here")
+            said.append(f"{self.codec} holds {codec.depths[-1]} of the picture's {depth} bits; {better} would hold all")
+        if has_alpha(info.pixel_format) and not codec.alpha:
+            said.append(f"{self.codec} has no alpha: the picture's transparency is left out; ffv1 would keep it")
+        if info.hdr.dynamic:
+            said.append(
+                f"the base layer is upscaled: {' and '.join(info.hdr.dynamic)} metadata fit only its own pixels"
+            )
+        return said
+
+    def options(self, hdr: HdrMetadata = NO_HDR) -> dict[str, str]:
+        """For FFmpeg's encoder."""
+        codec = CODECS[self.codec]
+        crf, preset = codec.crf if self.crf is None else self.crf, self.preset or codec.preset
+        options = {}
+        if crf is not None:
+            options["crf"] = str(crf)
+        if preset is not None:
+            options["preset"] = preset
+        if self.encoder == "libx265":
+            # Without pools of a given size x265 counts the cores, and does without wavefronts on a single one.
+            # And its notes on itself in the stream name the processor's features.
+            fixed = "" if self.threads is None else f":info=0:pools={self.threads}:frame-threads={min(self.threads, 4)}"
+            options["x265-params"] = f"log-level=error{fixed}{_x265(hdr)}"
+        if self.encoder == "libx264":
+            wanted = [_x264(hdr)]
+            if self.threads is not None and has_avx512():
+                # With AVX-512 x264's macroblock tree gives other bytes from run to run, even on one thread (seen with
+                # x264 165, 192x144, 30 runs: 20 results; all the same with AVX2, as with SSE4.2).
+                wanted.append("asm=avx2")
+            if joined := ":".join(filter(None, wanted)):
+                options["x264-params"] = joined
+        if self.encoder == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only; it knows no other way
+            fixed = "" if self.threads is None else f"lp={self.threads}"
+            if parameters := f"{fixed}{_svt(hdr)}".strip(":"):
+                options["svtav1-params"] = parameters
+        return options
+
+    def prepare(self, context: VideoCodecContext, info: StreamInfo, size: tuple[int, int]) -> FrameWriter:
+        """Set up an encoder that was made with ``options()``; returns what turns pictures into its frames."""
+        pixel_format = self.pixel_format(info)
+        # Encoders want whole chroma samples; the last line or column is repeated, nothing is cut off.
+        even_x, even_y = "420" in pixel_format or "422" in pixel_format, "420" in pixel_format
+        width, height = size
+        width, height = width + (width % 2 if even_x else 0), height + (height % 2 if even_y else 0)
+        context.width, context.height, context.pix_fmt = width, height, pixel_format
+        # The input's own ticks, so that every frame keeps its exact time, at a variable rate too.
+        context.time_base = info.time_base
+        context.sample_aspect_ratio = info.sar
+        context.color_range, context.colorspace = info.color.range, info.color.matrix
+        context.color_primaries, context.color_trc = info.color.primaries, info.color.transfer
+        if self.threads is None:
+            context.thread_type = "AUTO"
+        else:
+            context.thread_count = self.threads
+        return FrameWriter(info.color, pixel_format, width, height)
+
+
+def canonical_name(encoder: str) -> str:
+    """The codec's name for an encoder's."""
+    return str(av.codec.Codec(encoder, "w").canonical_name)
+
+
+def _x265(hdr: HdrMetadata) -> str:
+    """As x265 and x264 want it in their parameters, empty when there is nothing to say."""
+    said = ""
+    if hdr.mastering is not None:
+        rx, ry, gx, gy, bx, by, wx, wy, low, high = hdr.mastering
+        said += f":master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+    if hdr.light is not None:
+        said += f":max-cll={hdr.light[0]},{hdr.light[1]}"
+    return said
+
+
+def _x264(hdr: HdrMetadata) -> str:
+    return _x265(hdr).replace("master-display", "mastering-display").replace("max-cll", "cll").strip(":")
+
+
+def _svt(hdr: HdrMetadata) -> str:
+    """As SVT-AV1 wants it: the same in plain numbers."""
+    said = ""
+    if hdr.mastering is not None:
+        rx, ry, gx, gy, bx, by, wx, wy = (f"{n / CHROMATICITY:.5f}" for n in hdr.mastering[:8])
+        low, high = (f"{n / LUMINANCE:.4f}" for n in hdr.mastering[8:])
+        said += f":mastering-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+    if hdr.light is not None:
+        said += f":content-light={hdr.light[0]},{hdr.light[1]}"
+    return said

@@ -1,0 +1,191 @@
+"""Between FFmpeg's frames and RGB pictures: which formats our converter takes, and FFmpeg's for the rest."""
+
+import re
+from typing import Any
+
+import numpy as np
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from streamsr.color import BT709, FULL, LIMITED, SMPTE170M, ColorTags
+from streamsr.frame import Frame
+from streamsr.picture.yuv import Converter, Plane
+
+_PLANAR_YUV = re.compile(r"yuva?j?(420|422|444)p(9|10|12|14|16)?(le)?")
+_GRAY = re.compile(r"gray(9|10|12|14|16)?(le)?")
+
+CENTRED_CHROMA = frozenset({"mjpeg", "mpeg1video"})
+"""Codecs whose chroma lies between the luma samples; MPEG-2 and later put it on the even ones unless they say so."""
+
+
+def chroma_of(pixel_format: str) -> str:
+    """Chroma resolution to encode a source of this format with: ``420``, ``422`` or ``444``."""
+    if match := _PLANAR_YUV.fullmatch(pixel_format):
+        return match[1]
+    if pixel_format.startswith(("nv12", "nv21", "p010", "gray", "yuv410", "yuv411")):
+        return "420"
+    if pixel_format.startswith(("yuyv", "uyvy", "yvyu", "nv16", "yuv440")):
+        return "422"
+    return "444"
+
+
+def depth_of(pixel_format: str) -> int:
+    """Bits of one sample of the picture's colours."""
+    if match := _PLANAR_YUV.fullmatch(pixel_format) or _PLANAR_YUV.fullmatch(pixel_format.removesuffix("be")):
+        return int(match[2] or 8)
+    if pixel_format == "pal8":
+        return 8
+    return max((c.bits for c in VideoFormat(pixel_format).components), default=8)
+
+
+def has_alpha(pixel_format: str) -> bool:
+    """Whether frames of this format say how opaque each pixel is. Palettes are taken as opaque."""
+    return pixel_format != "pal8" and any(c.is_alpha for c in VideoFormat(pixel_format).components)
+
+
+def tags_of(frame: VideoFrame) -> ColorTags:
+    """What the frame says of its colours, as it says it."""
+    full = frame.format.name.startswith("yuvj")
+    return ColorTags(
+        int(frame.colorspace),
+        int(frame.color_primaries),
+        int(frame.color_trc),
+        FULL if full else int(frame.color_range),
+    )
+
+
+class FrameReader:
+    """Turns decoded frames of one stream into RGB. Keeps scratch memory; for one thread."""
+
+    def __init__(self, tags: ColorTags, *, codec: str = "") -> None:
+        self._tags = tags
+        self._centred = codec in CENTRED_CHROMA
+        self._converters: dict[int, Converter] = {}
+        self._reformatter = VideoReformatter()
+
+    def read(self, frame: VideoFrame, out: Plane) -> None:
+        """Fill ``out`` [H, W, 3], the size of the frame, uint8 or uint16, over the full range of its type."""
+        name = frame.format.name
+        for prefixes, planar in _REPACKED.items():
+            if name.startswith(prefixes):
+                frame = self._reformatter.reformat(frame, format=planar, **_keep(frame))
+                break
+        name = frame.format.name
+        match = _PLANAR_YUV.fullmatch(name)
+        gray = _GRAY.fullmatch(name)
+        if (match is None and gray is None) or any(plane.line_size < 0 for plane in frame.planes):
+            # RGB, palettes and rarities: no YUV of ours is involved, FFmpeg's own defaults are right.
+            kind = "rgb24" if out.dtype == np.uint8 else "rgb48le"
+            rgb = self._reformatter.reformat(frame, format=kind)
+            out[:] = _rows(rgb, 0, out.dtype)[:, : 3 * out.shape[1]].reshape(out.shape)
+            return
+        depth = int((match[2] if match else gray[1] if gray else None) or 8)
+        dtype = np.uint8 if depth == 8 else np.uint16
+        y = _rows(frame, 0, dtype)
+        if gray:
+            u = v = np.full((1, 1), 1 << depth - 1, dtype)
+            u = v = np.broadcast_to(u, out.shape[:2]).copy()
+        else:
+            u, v = _rows(frame, 1, dtype), _rows(frame, 2, dtype)
+            if match and match[1] != "444":
+                columns = -(-out.shape[1] // 2)
+                u, v = u[:, :columns], v[:, :columns]
+        if depth not in self._converters:
+            self._converters[depth] = Converter(self._tags, depth=depth, centred=self._centred)
+        self._converters[depth].to_rgb((y, u, v), out)
+
+    def alpha(self, frame: VideoFrame) -> Plane:
+        """How opaque each pixel is, [H, W] uint8 or uint16 over the full range, for formats that `has_alpha`."""
+        match = _PLANAR_YUV.fullmatch(frame.format.name)
+        if match is None:
+            wide = depth_of(frame.format.name) > 8
+            rgba = self._reformatter.reformat(frame, format="rgba64le" if wide else "rgba")
+            rows = _rows(rgba, 0, np.uint16 if wide else np.uint8)
+            return rows[:, : 4 * frame.width].reshape(frame.height, frame.width, 4)[..., 3].copy()
+        depth = int(match[2] or 8)
+        plane = _rows(frame, 3, np.uint8 if depth == 8 else np.uint16)[: frame.height, : frame.width]
+        if depth == 8:
+            return plane.copy()
+        return (plane.astype(np.uint32) * 65535 // ((1 << depth) - 1)).astype(np.uint16)
+
+
+_REPACKED = {
+    ("nv12", "nv21"): "yuv420p",
+    ("yuyv", "uyvy", "yvyu", "nv16"): "yuv422p",
+    ("yuv410", "yuv411", "yuv440p", "yuvj440p"): "yuv444p",
+    ("p010",): "yuv420p10le",
+    ("p012",): "yuv420p12le",
+    ("p210", "y210"): "yuv422p10le",
+}
+"""Formats by how their names begin, with the planar one that holds the same samples."""
+
+
+class FrameWriter:
+    """Turns RGB pictures into frames for an encoder. Keeps scratch memory; for one thread.
+
+    pixel_format  planar YUV of 8 to 16 bits, with or without alpha, or ``bgr0``, ``bgr24``, ``rgb24``
+    width, height of the frames; a picture may be smaller by a column or a line, which is then repeated
+    """
+
+    def __init__(self, tags: ColorTags, pixel_format: str, width: int, height: int) -> None:
+        self._tags = tags
+        self._format = pixel_format
+        self._size = width, height
+        match = _PLANAR_YUV.fullmatch(pixel_format)
+        self._depth = int((match[2] if match else None) or 8)
+        self._converter = Converter(tags, depth=self._depth)
+        self._reformatter = VideoReformatter()
+
+    def of(self, picture: Frame) -> VideoFrame:
+        """A new frame with the picture, at its full depth where the format has one; pts not set."""
+        frame = self.frame(picture.rgb if picture.deep is None or self._depth == 8 else picture.deep)
+        if self._format.startswith("yuva"):
+            self._set_alpha(frame, picture.alpha)
+        return frame
+
+    def frame(self, rgb: Plane) -> VideoFrame:
+        """A new frame with the picture [H, W, 3] uint8 or uint16, tagged; pts not set."""
+        width, height = self._size
+        if height - rgb.shape[0] not in (0, 1) or width - rgb.shape[1] not in (0, 1):
+            raise ValueError(f"expected a picture of {width}x{height}, got {rgb.shape[1]}x{rgb.shape[0]}")
+        if _PLANAR_YUV.fullmatch(self._format) is None:
+            frame = VideoFrame.from_ndarray(rgb, format="rgb24")
+            return self._reformatter.reformat(frame, format=self._format)
+        frame = VideoFrame(width, height, self._format)
+        y, u, v = (_rows(frame, i, np.uint8 if self._depth == 8 else np.uint16) for i in range(3))
+        columns = width if self._format.startswith(("yuv444", "yuva444")) else -(-width // 2)
+        self._converter.from_rgb(rgb, (y[:, :width], u[:, :columns], v[:, :columns]))
+        frame.colorspace = self._tags.matrix
+        frame.color_range = self._tags.range
+        frame.color_primaries = self._tags.primaries
+        frame.color_trc = self._tags.transfer
+        return frame
+
+    def _set_alpha(self, frame: VideoFrame, alpha: Plane | None) -> None:
+        out = _rows(frame, 3, np.uint8 if self._depth == 8 else np.uint16)
+        top = (1 << self._depth) - 1
+        if alpha is None:
+            out[:] = top
+            return
+        full = np.iinfo(alpha.dtype).max
+        level = (alpha.astype(np.uint32) * top + full // 2) // full
+        height, width = level.shape
+        out[:height, :width] = level
+        out[height:], out[:height, width:] = out[height - 1], level[:, -1:]
+
+
+def _rows(frame: VideoFrame, index: int, dtype: Any) -> Plane:
+    """A plane as [rows, columns with padding], a view of FFmpeg's memory."""
+    plane = frame.planes[index]
+    flat = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # PyAV's planes are buffers
+    view: Plane = flat.reshape(plane.height, -1)
+    return view
+
+
+def _keep(frame: VideoFrame) -> dict[str, Any]:
+    """Arguments that stop FFmpeg from touching the colours of a mere repacking."""
+    matrix = int(frame.colorspace)
+    matrix = matrix if matrix in (BT709, SMPTE170M) else SMPTE170M
+    level = int(frame.color_range) or LIMITED
+    return {"src_colorspace": matrix, "dst_colorspace": matrix, "src_color_range": level, "dst_color_range": level}

@@ -1,0 +1,229 @@
+"""Everything of a file but its main video, carried over untouched."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from av.container.output import OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import AttachmentStream, Stream
+from av.video.stream import VideoStream
+
+from streamsr.media.audio import SoundConverter
+from streamsr.media.containers import (
+    PLAIN,
+    becomes_samples,
+    becomes_text,
+    codec_of,
+    fits,
+    is_carried_otherwise,
+    is_cover,
+    title,
+)
+from streamsr.media.input import main_video, open_input
+from streamsr.media.muxer import OF_MP4_ITSELF
+from streamsr.media.subtitles import TextConverter
+
+log = logging.getLogger("streamsr")
+
+COVERS = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "webp"}
+"""Image type by codec: Matroska keeps a cover as an attachment."""
+
+
+class StreamCopy:
+    """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
+
+    What the output's container cannot hold is left out and named in ``lost``; a text subtitle is rewritten in the
+    container's own format instead, sound as samples, and named in ``changed``. Unless ``quiet``, the log says so.
+
+    begin, end  span of the copied streams in seconds on the input's clock, None for open
+    zero        the time that becomes the output's zero: ``begin``, or the first frame's where that is negative, since
+                MP4 shows nothing before zero
+    input       the opened file
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        begin: Fraction | None = None,
+        end: Fraction | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self._path = path
+        self.input = open_input(path)
+        self._begin, self._end = begin, end
+        self._level = logging.DEBUG if quiet else logging.WARNING
+        self._main = main_video(self.input)
+        self.zero = Fraction(0) if begin is None else begin
+        if begin is None and self._main is not None and self._main.start_time is not None and self._main.time_base:
+            self.zero = min(self._main.start_time * self._main.time_base, Fraction(0))
+        self._packets: Iterator[Packet[Any]] = iter(())
+        self._outputs: dict[int, Any] = {}
+        self._waiting: Packet[Any] | None = None
+        self._covers: list[tuple[Stream, bytes]] = []
+        self._converters: dict[int, TextConverter] = {}
+        self._sounds: dict[int, SoundConverter] = {}
+        self.lost: list[str] = []
+        self.changed: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.input.close()
+
+    def prepare(self, output: OutputContainer, add_video: Callable[[], VideoStream]) -> VideoStream:
+        """Add all streams to ``output`` in the input's order, before its header is written; returns the new video."""
+        video: VideoStream | None = None
+        container = output.format.name
+        own = OF_MP4_ITSELF - {"creation_time"}
+        output.metadata.update({key: value for key, value in self.input.metadata.items() if key not in own})
+        for stream in self.input.streams:
+            if self._main is not None and stream.index == self._main.index:
+                video = add_video()
+                _describe(video, stream)
+                continue
+            if is_carried_otherwise(stream):
+                continue
+            copied = self._add(output, stream)
+            if copied is not None:
+                _describe(copied, stream)
+                if "title" in stream.metadata and container in ("mp4", "mov"):
+                    copied.metadata["handler_name"] = stream.metadata["title"]  # all the title an MP4 track has
+        chapters = self.input.chapters()
+        if chapters and container in PLAIN:
+            self._lose(f"{container} cannot hold chapters")
+        elif chapters:
+            output.set_chapters(_cut_chapters(chapters, self.zero, self._end))
+        others = [self.input.streams[i] for i in self._outputs]
+        self._packets = self.input.demux(others) if others else iter(())
+        return video or add_video()
+
+    def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
+        """The output's stream for this one; None when it is an attachment there, or has no place."""
+        container = output.format.name
+        cover = is_cover(stream)
+        if not fits(container, stream):
+            if becomes_samples(container, stream):
+                return self._as_samples(output, stream)
+            if not becomes_text(container, stream):
+                self._lose(f"{container} cannot hold {title(stream)}")
+                return None
+            converter = TextConverter(output, stream, codec_of(stream))
+            self._converters[stream.index] = converter
+            self._outputs[stream.index] = converter.stream
+            change = f"subtitle stream {stream.index} ({codec_of(stream)}) becomes {converter.codec} without its styles"
+            self.changed.append(change)
+            log.log(self._level, "%s: all that %s can hold", change, container)
+            text: Stream = converter.stream
+            return text
+        if isinstance(stream, AttachmentStream):
+            name = stream.metadata.get("filename", f"attachment-{stream.index}")
+            output.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+            return None
+        if cover and container == "matroska":
+            kind = COVERS.get(stream.codec_context.name if stream.codec_context else "", "jpeg")
+            name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
+            output.add_attachment(name, f"image/{kind}", self._cover(stream))
+            return None
+        copied: Stream = output.add_stream_from_template(stream)
+        if cover:
+            self._covers.append((copied, self._cover(stream)))
+            return copied
+        self._outputs[stream.index] = copied
+        return copied
+
+    def _as_samples(self, output: OutputContainer, stream: Any) -> Stream:
+        sound = self._sounds[stream.index] = SoundConverter(output, stream)
+        self._outputs[stream.index] = sound.stream
+        change = f"audio stream {stream.index} ({codec_of(stream)}) becomes {sound.codec}, the same samples"
+        self.changed.append(change)
+        log.log(self._level, "%s: all that %s can hold", change, output.format.name)
+        made: Stream = sound.stream
+        return made
+
+    def _cover(self, stream: Stream) -> bytes:
+        """The one picture of a cover stream. Read apart: some containers give it only once, and first."""
+        with open_input(self._path) as again:
+            return next((bytes(p) for p in again.demux(again.streams[stream.index]) if p.size), b"")
+
+    def _lose(self, what: str) -> None:
+        self.lost.append(what)
+        log.log(self._level, "left out: %s", what)
+
+    def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
+        """Mux every packet up to this time on the output's clock, or all that are left."""
+        while self._covers:
+            target, picture = self._covers.pop()
+            cover: Packet[Any] = av.Packet(picture)
+            cover.pts = cover.dts = 0
+            cover.time_base, cover.stream = Fraction(1, 1000), target
+            output.mux(cover)
+        while True:
+            packet = self._waiting
+            self._waiting = None
+            if packet is None:
+                try:
+                    packet = next(self._packets, None)
+                except FFmpegError as error:
+                    reason = getattr(error, "strerror", None) or "damaged"
+                    log.warning("%s: the other streams end where the file is damaged: %s", self.input.name, reason)
+                    self._packets = iter(())
+            if packet is None:
+                return
+            ticks = packet.dts if packet.dts is not None else packet.pts
+            if packet.size == 0:  # the demuxer's end mark: what a decoder still holds comes out
+                if sound := self._sounds.get(packet.stream.index):
+                    output.mux(list(sound.converted(packet)))
+                continue
+            if ticks is None:
+                continue
+            when = ticks * packet.time_base
+            if self._begin is not None and when < self._begin:
+                continue
+            if self._end is not None and when >= self._end:
+                continue
+            if time_s is not None and when - self.zero > time_s:
+                self._waiting = packet
+                return
+            shift = round(self.zero / packet.time_base)
+            if shift:
+                packet.pts = None if packet.pts is None else packet.pts - shift
+                packet.dts = None if packet.dts is None else packet.dts - shift
+            index = packet.stream_index
+            if index in self._sounds:
+                output.mux(list(self._sounds[index].converted(packet)))
+                continue
+            if index in self._converters:
+                packet = self._converters[index].converted(packet)
+                if packet is None:
+                    continue
+            packet.stream = self._outputs[index]
+            output.mux(packet)
+
+
+def _describe(target: Stream, source: Stream) -> None:
+    target.metadata.update(source.metadata)
+    target.disposition = source.disposition
+
+
+def _cut_chapters(chapters: list[Any], zero: Fraction, end: Fraction | None) -> list[Any]:
+    """Chapters that overlap the span, moved to the output's clock."""
+    if zero == 0 and end is None:
+        return chapters
+    kept = []
+    for chapter in chapters:
+        base = chapter["time_base"]
+        start, stop = chapter["start"] * base, chapter["end"] * base
+        if stop > zero and (end is None or start < end):
+            stop = stop if end is None else min(stop, end)
+            kept.append({**chapter, "start": round(max(start - zero, 0) / base), "end": round((stop - zero) / base)})
+    return kept

@@ -1,0 +1,213 @@
+"""What the web page's server answers: the page, viewers, one browser's camera. All of it in the server's thread."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from streamsr.frame import Frame
+from streamsr.picture.resize import resized
+from streamsr.preview.web.jpeg import decoded, encoded
+from streamsr.sources.feed import FeedSource
+
+MAX_VIEWERS = 8
+STATS_EVERY_S = 0.5
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+"""All there is: no path of a request ever becomes a path of a file."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # the token is in the address
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(eq=False)
+class _Viewer:
+    """A browser that watches. It gets the newest picture when it has taken the last one, none in between."""
+
+    fresh: asyncio.Event = field(default_factory=asyncio.Event)
+    wants: bool = True
+
+
+class WebApp:
+    """One event loop's part of `streamsr.preview.web.sink.WebSink`: ``asgi`` is the application, ``wake`` says there is news.
+
+    token    that a request must carry; None where only a loopback address listens
+    newest   gives the frame to show, None before the first
+    numbers  gives the numbers to show, and which of them come next: called with what it gave last, 0 at first
+    feed     takes the camera's pictures
+
+    ``unshown`` says why the newest picture is not in the page; empty when it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str | None,
+        newest: Callable[[], Frame | None],
+        numbers: Callable[[int], tuple[dict[str, Any], int]],  # Any: JSON
+        feed: FeedSource | None,
+    ) -> None:
+        self._token, self._newest, self._numbers, self._feed = token, newest, numbers, feed
+        self.viewers: set[_Viewer] = set()
+        self.camera_taken = False
+        self.unshown = ""
+        self._shown = b""
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._app = Starlette(
+            routes=[
+                *(Route(path, self._page) for path in PAGE),
+                WebSocketRoute("/view", self._view),
+                WebSocketRoute("/camera", self._camera),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application. What must not be answered gets no further than here, whatever its path and its headers."""
+        if scope["type"] == "http" and self._refused(HTTPConnection(scope)):
+            await Response("forbidden: open the address that streamsr printed", 403)(scope, receive, send)
+        elif scope["type"] == "websocket" and self._refused(HTTPConnection(scope)):
+            await WebSocket(scope, receive, send).close()
+        else:
+            await self._app(scope, receive, send)
+
+    def wake(self) -> None:
+        """There is a new frame. From any thread, at any time."""
+        loop = self._loop
+        if self.viewers and loop is not None:
+            with contextlib.suppress(RuntimeError):  # the server is closing
+                loop.call_soon_threadsafe(self._wake.set)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        encoding = asyncio.create_task(self._encode())
+        try:
+            yield
+        finally:
+            self._loop = None
+            encoding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await encoding
+
+    async def _encode(self) -> None:
+        """Each newest frame once, for all viewers."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            frame = self._newest()
+            if frame is not None and any(viewer.wants for viewer in self.viewers):
+                try:
+                    self._shown = await asyncio.to_thread(encoded, frame)
+                except (ValueError, MemoryError) as error:  # of this one; the next may be smaller
+                    self.unshown = str(error) or "not enough memory for a picture"
+                    continue
+                self.unshown = ""
+                for viewer in self.viewers:
+                    viewer.fresh.set()
+
+    def _refused(self, connection: HTTPConnection) -> bool:
+        """Whether a request must not be answered: no token, or another site's page in the viewer's browser.
+
+        Browsers let any page open WebSockets to any host, so that Origin must be ours; and a foreign name that resolves
+        to this machine must not pass for us (DNS rebinding), so that Host must be.
+        """
+        host = connection.headers.get("host", "")
+        origin = connection.headers.get("origin")
+        try:
+            named = urlsplit(f"//{host}").hostname
+            other = origin is not None and urlsplit(origin).netloc != host
+        except ValueError:  # no browser sends such a name
+            return True
+        if other:
+            return True
+        if self._token is None:
+            return named not in LOOPBACK
+        given = connection.query_params.get("token", "")
+        return not secrets.compare_digest(given.encode(), self._token.encode())
+
+    async def _page(self, request: Request) -> Response:
+        name, kind = PAGE[request.scope["path"]]
+        content = (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")
+        content = content.replace("@TOKEN@", f"?token={self._token}" if self._token else "")
+        content = content.replace("@CAMERA@", "yes" if self._feed is not None else "no")
+        return Response(content, media_type=kind, headers=HEADERS)
+
+    async def _view(self, link: WebSocket) -> None:
+        """Pictures and numbers to one browser."""
+        if len(self.viewers) >= MAX_VIEWERS:
+            await link.close()
+            return
+        viewer = _Viewer()
+        self.viewers.add(viewer)  # before anything is awaited: no crowd slips through
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await link.accept()
+            self._wake.set()  # show the last picture at once, also of a source that stands still
+            work = self._send_pictures(link, viewer), self._send_numbers(link), self._listen(link, viewer)
+            tasks = [asyncio.create_task(each) for each in work]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.viewers.discard(viewer)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send_pictures(self, link: WebSocket, viewer: _Viewer) -> None:
+        while True:
+            await viewer.fresh.wait()
+            viewer.fresh.clear()
+            if viewer.wants:
+                await link.send_bytes(self._shown)
+
+    async def _send_numbers(self, link: WebSocket) -> None:
+        _, sent = self._numbers(0)
+        while True:
+            numbers, sent = self._numbers(sent)
+            await link.send_json(numbers)
+            await asyncio.sleep(STATS_EVERY_S)
+
+    async def _listen(self, link: WebSocket, viewer: _Viewer) -> None:
+        while (said := await link.receive())["type"] == "websocket.receive":
+            viewer.wants = said.get("text") != "stop"
+            self._wake.set()
+
+    async def _camera(self, link: WebSocket) -> None:
+        """Pictures from one browser, each answered so that the next is sent. What is no picture ends it."""
+        if self._feed is None or self.camera_taken:
+            await link.close()
+            return
+        self.camera_taken = True
+        try:
+            await link.accept()
+            while (said := await link.receive())["type"] == "websocket.receive":
+                image = await asyncio.to_thread(decoded, said.get("bytes") or b"")
+                # A camera that is turned changes its size; the stream's stays.
+                if image is None or not self._feed.put(resized(image, self._feed.size or image.shape[1::-1])):
+                    await link.close()
+                    break
+                await link.send_text("next")
+        finally:
+            self.camera_taken = False

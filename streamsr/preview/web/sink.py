@@ -1,0 +1,156 @@
+"""The upscaled picture in a web page, and the browser's camera as a source: one port, HTTP and WebSockets."""
+
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+from streamsr.errors import SinkError, shortened
+from streamsr.frame import Frame
+from streamsr.preview.preview import Overlay
+from streamsr.preview.web.app import LOOPBACK, MAX_VIEWERS, WebApp
+from streamsr.sources.feed import FeedSource
+from streamsr.stats import Recorder
+
+LONGEST_MESSAGE = 2 << 20
+"""Bytes a browser may send at once: a picture of its camera."""
+
+MAX_CONNECTIONS = 4 * MAX_VIEWERS
+
+AGES_KEPT = 200
+"""More frames than come between two messages with numbers."""
+
+
+class WebSink:
+    """A `streamsr.preview.preview.Preview`: serves the page at ``url`` from its entering to its leaving.
+
+    host   other than a loopback address: whoever comes must know the token in ``url``
+    port   0 for any free one
+    feed   takes the pictures of one browser's camera
+    state  of the source, shown in the page
+    opened is called with ``url`` once the page can be visited
+
+    ``write`` only leaves the frame for the server's thread, which encodes it if anybody watches: no viewer, however
+    slow, holds the pipeline up. Entering raises SinkError when the port cannot be had.
+    """
+
+    closed = False
+
+    def __init__(
+        self,
+        record: Recorder,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        feed: FeedSource | None = None,
+        state: Callable[[], str] = lambda: "live",
+        opened: Callable[[str], None] = lambda _url: None,
+    ) -> None:
+        self._record, self._state, self._feed, self._opened = record, state, feed, opened
+        self._overlay = Overlay(record, state)
+        self._host, self._port = host, port
+        self.token = None if host in LOOPBACK else secrets.token_urlsafe(16)
+        self._newest: Frame | None = None
+        self._ages: deque[tuple[int, float]] = deque(maxlen=AGES_KEPT)
+        self._written = 0
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the page is; with an address that others can reach when it listens on all."""
+        host = _own_address() if self._host in ("0.0.0.0", "::") else self._host
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self._port}/" + (f"?token={self.token}" if self.token else "")
+
+    def __enter__(self) -> Self:
+        if self._thread is not None:
+            return self
+        try:
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            listening = socket.create_server((self._host, self._port), family=family)
+        except (OSError, OverflowError, ValueError) as error:  # the last two of a port or a name that is none
+            reason = getattr(error, "strerror", None) or error
+            raise SinkError(f"cannot serve at {shortened(self._host)} port {self._port}: {reason}") from error
+        self._port = listening.getsockname()[1]
+        self.app = WebApp(token=self.token, newest=lambda: self._newest, numbers=self._numbers, feed=self._feed)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                self.app.asgi,
+                interface="asgi3",
+                ws="websockets-sansio",
+                ws_max_size=LONGEST_MESSAGE,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=1,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, args=(listening,), name="streamsr-web")
+        self._thread.start()
+        try:
+            self._opened(self.url)
+        except BaseException:  # Ctrl-C as soon as the address is there: nobody else would end the thread
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _serve(self, listening: socket.socket) -> None:
+        with listening:
+            self._server.run(sockets=[listening])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._server.should_exit = True
+            thread.join()
+
+    def write(self, frame: Frame) -> None:
+        now = time.monotonic()
+        age_s = now - frame.arrival_s
+        self._overlay.saw(now, age_s)
+        self._written += 1
+        self._ages.append((self._written, age_s))
+        self._newest = frame
+        self.app.wake()
+
+    def idle(self) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def _shown_state(self) -> str:
+        states = [state for state in (self._state(), self.app.unshown) if state not in ("", "live")]
+        return "; ".join(states) or "live"
+
+    def _numbers(self, sent: int) -> tuple[dict[str, Any], int]:  # Any: JSON
+        """What the page shows besides the picture; ages of frames after the ``sent``-th. In the server's thread."""
+        record, written = self._record, self._written
+        live = None if record.budget_s is None else record.snapshot().live
+        waiting = self._feed is not None and not self.app.camera_taken
+        numbers = {
+            "state": "waiting for the camera of a browser" if waiting else self._shown_state(),
+            "lines": self._overlay.lines(),
+            "frames": record.frames,
+            "budget_ms": None if record.budget_s is None else record.budget_s * 1e3,
+            "share": None if live is None else live.pixel_share,
+            "ages_ms": [round(age_s * 1e3, 1) for number, age_s in list(self._ages) if sent < number <= written],
+        }
+        return numbers, written
+
+
+def _own_address() -> str:
+    """This machine's address towards the network; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation, RFC 5737
+        except OSError:  # no network
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

@@ -1,0 +1,163 @@
+"""A window with the upscaled picture, through OpenCV."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+
+from streamsr.errors import SinkError
+from streamsr.frame import Frame, Image
+from streamsr.picture.files import write_image
+from streamsr.picture.resize import resized
+from streamsr.preview.preview import Overlay, has_display
+from streamsr.stats import Recorder
+
+log = logging.getLogger("streamsr")
+
+TITLE = "streamsr"
+FIRST_SIZE = 1280, 720
+"""A window begins no larger than this; the picture keeps its shape when it is resized."""
+
+KEYS = "s split   o overlay   p snapshot   q quit"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the viewer chose. ``divider``: its place, as a share of the width."""
+
+    split: bool = False
+    overlay: bool = True
+    divider: float = 0.5
+    snapshot: bool = False
+    closed: bool = False
+
+    def pressed(self, key: int) -> "View":
+        """After a key, -1 for none."""
+        match chr(key & 0xFF).lower() if key >= 0 else "":
+            case "s":
+                return replace(self, split=not self.split)
+            case "o":
+                return replace(self, overlay=not self.overlay)
+            case "p":
+                return replace(self, snapshot=True)
+            case "q" | "\x1b":
+                return replace(self, closed=True)
+        return self
+
+
+def drawn(frame: Frame, view: View, lines: list[str]) -> Image:
+    """The picture to show, BGR: left of the divider bicubic, where the view is split; the lines over it all."""
+    height, width = frame.rgb.shape[:2]
+    bgr: Image = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)  # type: ignore[assignment]  # uint8 stays uint8
+    size = max(height / 720, 0.35)
+    if view.split and frame.lr is not None:
+        x = min(max(round(view.divider * width), 0), width)
+        bgr[:, :x] = resized(frame.lr, (width, height))[:, :x, ::-1]
+        cv2.line(bgr, (x, 0), (x, height), (255, 255, 255), max(round(2 * size), 1))
+        _write(bgr, "bicubic", (x - round(150 * size), height - round(20 * size)), size)
+        _write(bgr, "network", (x + round(20 * size), height - round(20 * size)), size)
+    if view.overlay:
+        for i, line in enumerate([*lines, KEYS]):
+            _write(bgr, line, (round(16 * size), round((34 + 34 * i) * size)), size)
+    return bgr
+
+
+def _write(bgr: Image, text: str, at: tuple[int, int], size: float) -> None:
+    """White on a darkened strip, to be read on any picture."""
+    font, scale, thickness = cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, max(round(size), 1)
+    (width, height), below = cv2.getTextSize(text, font, scale, thickness)
+    (x, y), margin = at, round(6 * size)
+    strip = bgr[max(y - height - margin, 0) : y + below + margin, max(x - margin, 0) : max(x + width + margin, 0)]
+    strip //= 3
+    cv2.putText(bgr, text, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+
+
+def _visible() -> bool:
+    """Whether the window is still there."""
+    try:
+        return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # Qt's answer once its last window is closed
+        return False
+
+
+class WindowSink:
+    """A `streamsr.preview.preview.Preview`, for the main thread. Entering raises SinkError without a display.
+
+    Keys: see KEYS; the divider follows the mouse while its button is held. A snapshot goes into ``folder``.
+    """
+
+    def __init__(
+        self, record: Recorder, *, state: Callable[[], str] = lambda: "live", folder: Path | None = None
+    ) -> None:
+        self._overlay = Overlay(record, state)
+        self._folder = folder or Path.cwd()
+        self._view = View(split=True)
+        self._frame: Frame | None = None
+        self._open = False
+
+    @property
+    def closed(self) -> bool:
+        return self._view.closed
+
+    def __enter__(self) -> Self:
+        if not has_display():
+            raise SinkError("there is no display for a window; use --preview web or --preview none")
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        self._open = True
+        cv2.setMouseCallback(TITLE, self._moved)
+        self._show(np.zeros((FIRST_SIZE[1], FIRST_SIZE[0], 3), np.uint8))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open:
+            self._open = False
+            with contextlib.suppress(cv2.error):  # the viewer has closed it
+                cv2.destroyWindow(TITLE)
+
+    def write(self, frame: Frame) -> None:
+        if self._frame is None:
+            height, width = frame.rgb.shape[:2]
+            fit = min(FIRST_SIZE[0] / width, FIRST_SIZE[1] / height, 1.0)
+            cv2.resizeWindow(TITLE, round(width * fit), round(height * fit))
+        self._frame = frame
+        now = time.monotonic()
+        self._overlay.saw(now, now - frame.arrival_s)
+        self.idle()
+
+    def idle(self) -> None:
+        """Draw again and take what the viewer does."""
+        if self._frame is None:
+            blank = Frame(np.zeros((FIRST_SIZE[1], FIRST_SIZE[0], 3), np.uint8), 0, Fraction(1))
+            self._show(drawn(blank, self._view, self._overlay.lines()))
+            return
+        self._show(drawn(self._frame, self._view, self._overlay.lines()))
+        if self._view.snapshot:
+            self._view = replace(self._view, snapshot=False)
+            name = self._folder / f"streamsr-{time.strftime('%Y%m%d-%H%M%S')}-{self._frame.index}.png"
+            try:
+                write_image(name, self._frame.rgb, None, overwrite=False)
+            except SinkError as error:  # a full disk must not end what is shown and recorded
+                log.warning("%s", error)
+
+    def commit(self) -> None: ...
+
+    def _show(self, bgr: Image) -> None:
+        cv2.imshow(TITLE, bgr)
+        key = cv2.waitKey(1)  # also calls _moved, which changes the view
+        self._view = self._view.pressed(key)
+        if not _visible():
+            self._view = replace(self._view, closed=True)
+
+    def _moved(self, event: int, x: int, _y: int, flags: int, _param: object) -> None:
+        if self._frame is not None and (event == cv2.EVENT_LBUTTONDOWN or flags & cv2.EVENT_FLAG_LBUTTON):
+            self._view = replace(self._view, divider=x / self._frame.rgb.shape[1])

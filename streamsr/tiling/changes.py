@@ -1,0 +1,96 @@
+"""Which parts of a frame differ from the one before, as what an engine computes.
+
+Pictures are compared in cells of 8 x 8 pixels, the size of the blocks video codecs skip. A changed pixel changes the
+output as far away as the engine's halo says: in its own cell, and in the neighbours that it is near enough to.
+Everywhere else the output is exactly the previous output.
+"""
+
+import numpy as np
+
+from streamsr.engines import Engine, Tile
+from streamsr.frame import Image
+from streamsr.native import emit
+from streamsr.native.loops import compare
+from streamsr.region import CELL, HALO, Cells, Region
+
+WHOLE_ABOVE = 0.8
+"""Share of affected cells above which the whole frame is computed: halos and copies would cost what is saved."""
+
+
+def affected_cells(previous: Image, current: Image, *, halo: int = HALO) -> Cells:
+    """The cells outside which the picture of ``current`` equals that of ``previous``, by an engine of this ``halo``.
+
+    Both are [H, W, 3] uint8 of one size, C-contiguous.
+    """
+    flags = np.zeros(_cells_of(current.shape[1], current.shape[0]), np.uint8)
+    compare(previous, current, flags)
+    cells: Cells = flags != 0
+    if halo > HALO:  # further than the flags tell: all cells that a pixel anywhere in a changed one could reach
+        return _grown(cells, -(-halo // CELL))
+    if cells.any():
+        rows, columns = cells.shape
+        for flag, dy, dx in _REACHES:
+            here = flags[max(-dy, 0) : rows - max(dy, 0), max(-dx, 0) : columns - max(dx, 0)]
+            cells[max(dy, 0) : rows - max(-dy, 0), max(dx, 0) : columns - max(-dx, 0)] |= here & flag != 0
+    return cells
+
+
+def _grown(cells: Cells, steps: int) -> Cells:
+    """The cells and all others at most ``steps`` away, also over corners."""
+    for axis in (0, 1):
+        count = cells.shape[axis]
+        sums = np.cumsum(np.insert(cells, 0, 0, axis=axis), axis=axis, dtype=np.int64)
+        after, before = (np.clip(np.arange(count) + n, 0, count) for n in (steps + 1, -steps))
+        cells = np.take(sums, after, axis=axis) > np.take(sums, before, axis=axis)
+    return cells
+
+
+_REACHES = (
+    (emit.LEFT, 0, -1),
+    (emit.RIGHT, 0, 1),
+    (emit.TOP, -1, 0),
+    (emit.BOTTOM, 1, 0),
+    (emit.TOP_LEFT, -1, -1),
+    (emit.TOP_RIGHT, -1, 1),
+    (emit.BOTTOM_LEFT, 1, -1),
+    (emit.BOTTOM_RIGHT, 1, 1),
+)
+"""Which neighbour a change reaches, rows and columns away."""
+
+
+def no_cells(width: int, height: int) -> Cells:
+    """The cells of a picture of this size, none of them set."""
+    return np.zeros(_cells_of(width, height), np.bool_)
+
+
+def tiles_of(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
+    """What ``engine`` must run so that these cells of ``hr`` become right; one whole tile where nearly all are set."""
+    height, width = lr.shape[:2]
+    if engine.sparse and 0 < np.count_nonzero(cells) < WHOLE_ABOVE * cells.size:
+        return [Tile(lr, hr, Region.of(width, height), cells)]
+    regions = regions_of(cells, width, height, region_cost=engine.region_cost, halo=engine.halo)
+    return [Tile(lr, hr, region) for region in regions]
+
+
+def regions_of(cells: Cells, width: int, height: int, *, region_cost: int, halo: int = HALO) -> list[Region]:
+    """Disjoint regions that hold the true cells of a picture of this size, merged and split as costs least.
+
+    ``region_cost`` is what a region costs beside its area and halo, in pixels. No region where no cell is true, the
+    whole picture where nearly all are.
+    """
+    count = np.count_nonzero(cells)
+    if count == 0:
+        return []
+    if count >= WHOLE_ABOVE * cells.size:
+        return [Region.of(width, height)]
+    from streamsr.tiling.rectangles import rectangles  # numba, 0.3 s, only for engines that are not sparse
+
+    regions = []
+    for x0, y0, x1, y1 in rectangles(cells, region_cost, CELL, halo).tolist():
+        x, y = x0 * CELL, y0 * CELL
+        regions.append(Region(x, y, min(x1 * CELL, width) - x, min(y1 * CELL, height) - y))
+    return regions
+
+
+def _cells_of(width: int, height: int) -> tuple[int, int]:
+    return -(-height // CELL), -(-width // CELL)
