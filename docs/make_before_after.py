@@ -1,4 +1,5 @@
-"""Make docs/images/before_after.png: a detail of a shipped clip, enlarged by bicubic and by streamsr.
+"""Make docs/images/before_after.png: a detail of a shipped clip, enlarged by bicubic and by
+streamsr.
 
 Run from the repository: ``python docs/make_before_after.py``.
 """
@@ -25,7 +26,13 @@ def main() -> None:
     bicubic = cv2.resize(rgb, (ours.shape[1], ours.shape[0]), interpolation=cv2.INTER_CUBIC)
     rows, columns = (slice(part.start * 3, part.stop * 3) for part in DETAIL)
     gap = np.full((rows.stop - rows.start, GAP, 3), 255, np.uint8)
-    pair = np.hstack((labelled(bicubic[rows, columns], "bicubic"), gap, labelled(ours[rows, columns], "streamsr")))
+    pair = np.hstack(
+        (
+            labelled(bicubic[rows, columns], "bicubic"),
+            gap,
+            labelled(ours[rows, columns], "streamsr"),
+        )
+    )
     target = ROOT / "docs" / "images" / "before_after.png"
     target.parent.mkdir(exist_ok=True)
     cv2.imwrite(str(target), pair[..., ::-1])
@@ -35,7 +42,9 @@ def main() -> None:
 def labelled(image: np.ndarray, text: str) -> np.ndarray:
     image = np.ascontiguousarray(image)
     for colour, width in (((0, 0, 0), 5), ((255, 255, 255), 2)):
-        cv2.putText(image, text, (14, 34), cv2.FONT_HERSHEY_SIMPLEX, 1.0, colour, width, cv2.LINE_AA)
+        cv2.putText(
+            image, text, (14, 34), cv2.FONT_HERSHEY_SIMPLEX, 1.0, colour, width, cv2.LINE_AA
+        )
     return image
 
 

@@ -1,6 +1,8 @@
-"""Remake docs/benchmarks.md and its plot on this machine: ``python docs/make_benchmarks.py``. About ten minutes.
+"""Remake docs/benchmarks.md and its plot on this machine: ``python docs/make_benchmarks.py``. About
+ten minutes.
 
-Needs the sample clips and matplotlib (in the ``train`` extra). Everything compared takes turns within one run.
+Needs the sample clips and matplotlib (in the ``train`` extra). Everything compared takes turns
+within one run.
 """
 
 import datetime
@@ -32,7 +34,9 @@ SIZES = [(160, 90), (320, 180), (480, 270), (640, 360), (960, 540), (1280, 720)]
 SHARES = [0.0, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0]
 
 
-def turns(works: dict[object, Callable[[], None]], repetitions: int) -> dict[object, tuple[float, float]]:
+def turns(
+    works: dict[object, Callable[[], None]], repetitions: int
+) -> dict[object, tuple[float, float]]:
     """Minimum and median milliseconds of each, taken in turn."""
     seen: dict[object, list[float]] = {name: [] for name in works}
     for repetition in range(repetitions + 1):
@@ -65,7 +69,9 @@ def by_share() -> dict[object, tuple[float, float]]:
             if kind == "one block":
                 cells[:] = False
                 cells[: round(45 * share**0.5), : round(80 * share**0.5)] = True
-            works[kind, share] = lambda cells=cells: engine.run([Tile(lr, hr, Region.of(640, 360), cells)])
+            works[kind, share] = lambda cells=cells: engine.run(
+                [Tile(lr, hr, Region.of(640, 360), cells)]
+            )
     return turns(works, 40)
 
 
@@ -80,10 +86,17 @@ def by_threads() -> dict[object, tuple[float, float]]:
 
 
 def camera(frames: int = 120) -> dict[str, float]:
-    """The fixed camera: what changes from frame to frame, and the network's time for it, least of three runs each."""
+    """The fixed camera: what changes from frame to frame, and the network's time for it, least of
+    three runs each."""
     import cv2
 
-    shares: dict[str, list[float]] = {"pixels": [], "affected": [], "blocks": [], "network": [], "compare_ms": []}
+    shares: dict[str, list[float]] = {
+        "pixels": [],
+        "affected": [],
+        "blocks": [],
+        "network": [],
+        "compare_ms": [],
+    }
     engine = FusedEngine(find_model(), threads=1)
     hr = np.empty((1080, 1920, 3), np.uint8)
 
@@ -92,14 +105,20 @@ def camera(frames: int = 120) -> dict[str, float]:
 
     with FileSource(ROOT / "samples" / "bottle_640x360.mp4") as source:
         pictures = [frame.rgb for frame in itertools.islice(source, frames)]
-    whole = least(lambda: [engine.run([Tile(lr, hr, Region.of(640, 360))]) for lr in pictures]) / len(pictures)
+    whole = least(
+        lambda: [engine.run([Tile(lr, hr, Region.of(640, 360))]) for lr in pictures]
+    ) / len(pictures)
     for last, lr in itertools.pairwise(pictures):
         cells = affected_cells(last, lr)
         changed = (last != lr).any(axis=2).astype(np.uint8)
         shares["pixels"].append(float(cv2.dilate(changed, np.ones((11, 11), np.uint8)).mean()))
         shares["affected"].append(float(cells.mean()))
-        shares["blocks"].append(float(np.pad(cells, ((0, 3), (0, 0))).reshape(12, 4, 20, 4).any(axis=(1, 3)).mean()))
-        shares["network"].append(least(lambda lr=lr, c=cells: engine.run(tiles_of(engine, lr, hr, c))) / whole)
+        shares["blocks"].append(
+            float(np.pad(cells, ((0, 3), (0, 0))).reshape(12, 4, 20, 4).any(axis=(1, 3)).mean())
+        )
+        shares["network"].append(
+            least(lambda lr=lr, c=cells: engine.run(tiles_of(engine, lr, hr, c))) / whole
+        )
         shares["compare_ms"].append(least(lambda last=last, lr=lr: affected_cells(last, lr)))
     return {name: statistics.mean(values) for name, values in shares.items()}
 
@@ -158,14 +177,27 @@ def plot(area: dict, share: dict, target: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
     left.plot([w * h / 1e3 for w, h in area], [times[0] for times in area.values()], "o-")
-    left.set(xlabel="thousand LR pixels", ylabel="ms, one thread", title="Time against frame area", ylim=0, xlim=0)
+    left.set(
+        xlabel="thousand LR pixels",
+        ylabel="ms, one thread",
+        title="Time against frame area",
+        ylim=0,
+        xlim=0,
+    )
     for kind in ("scattered", "one block"):
         points = [(s, share[kind, s][0]) for s in SHARES]
         right.plot(
-            [100 * s for s, _ in points], [100 * t / share["one block", 1.0][0] for _, t in points], "o-", label=kind
+            [100 * s for s, _ in points],
+            [100 * t / share["one block", 1.0][0] for _, t in points],
+            "o-",
+            label=kind,
         )
     right.plot([0, 100], [0, 100], ":", color="gray", label="proportional")
-    right.set(xlabel="% of 8x8 cells affected", ylabel="% of a whole frame's time", title="Exact recomputation")
+    right.set(
+        xlabel="% of 8x8 cells affected",
+        ylabel="% of a whole frame's time",
+        title="Exact recomputation",
+    )
     right.legend()
     figure.tight_layout()
     figure.savefig(target, dpi=90)
@@ -190,10 +222,15 @@ def engine_table(reports: dict[str, Report]) -> list[str]:
     for name, report in reports.items():
         for e in report.engines:
             if e.refused is not None:
-                lines.append(f"| {e.engine} | {name} | not used here: {e.refused.replace('|', '/')} | | | |")
+                lines.append(
+                    f"| {e.engine} | {name} | not used here: {e.refused.replace('|', '/')} | | | |"
+                )
                 continue
             psnr = "the same bytes" if e.psnr_db is None else f"{e.psnr_db:.1f} dB"
-            lines.append(f"| {e.engine} | {name} | {e.different} of {e.bytes} | {e.levels} | {psnr} | {e.allowed} |")
+            lines.append(
+                f"| {e.engine} | {name} | {e.different} of {e.bytes} | {e.levels} | {psnr} | "
+                f"{e.allowed} |"
+            )
     return lines
 
 
@@ -214,11 +251,13 @@ try:
 except WrongResults as error:
     print(f"| openvino in 8 bits | test pictures | not used: {error} | | | |")
 """
-"""In a process whose oneDNN is told that there is no VNNI: what the engine does, and what 8 bits would have done."""
+"""In a process whose oneDNN is told that there is no VNNI: what the engine does, and what 8 bits
+would have done."""
 
 
 def without_vnni() -> list[str]:
-    """Rows of the engines' table for a processor without VNNI, simulated; none where OpenVINO is not installed."""
+    """Rows of the engines' table for a processor without VNNI, simulated; none where OpenVINO is
+    not installed."""
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     words = [sys.executable, "-c", WITHOUT_VNNI]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
@@ -226,7 +265,10 @@ def without_vnni() -> list[str]:
 
 
 def main() -> None:
-    reports = {name: measure(ROOT / "samples" / f"{name}.mp4") for name in ("bbb_640x360", "bottle_640x360")}
+    reports = {
+        name: measure(ROOT / "samples" / f"{name}.mp4")
+        for name in ("bbb_640x360", "bottle_640x360")
+    }
     area, share, threads = by_area(), by_share(), by_threads()
     fixed, still, first, help_s = camera(), static(), first_frame(), help_text()
     images = ROOT / "docs" / "images"
@@ -247,7 +289,8 @@ def main() -> None:
         f"Python {versions()['python']}; "
         + ", ".join(f"{k} {v}" for k, v in versions().items() if k != "python")
         + ".",
-        "`streamsr bench` makes the first table on any machine. Compared things took turns within one run; the ratios",
+        "`streamsr bench` makes the first table on any machine. Compared things took turns within "
+        "one run; the ratios",
         "are worth more than the absolute times. Quoted are minima and medians.",
         "",
         f"## Stages, {report.source} to {report.result}, `samples/bbb_640x360.mp4`",
@@ -263,15 +306,24 @@ def main() -> None:
 
         done = macs(3) * 640 * 360 / (stages["network: fused, 1 thread"].minimum * 1e6)
         lines += [
-            f"- Fused engine: {done:.0f} GMAC/s of real multiply-adds, {done / peak:.0%} of that peak "
+            f"- Fused engine: {done:.0f} GMAC/s of real multiply-adds, {done / peak:.0%} of that "
+            f"peak "
             "(asked 70 %, aim 80 %).",
-            f"- LiteRT's time over the fused engine's, one thread each: {ratio('litert')} (asked 3.8).",
+            f"- LiteRT's time over the fused engine's, one thread each: {ratio('litert')} (asked "
+            f"3.8).",
         ]
         openvino = next(
-            (e.engine for e in report.engines if e.engine.startswith("openvino") and e.refused is None), None
+            (
+                e.engine
+                for e in report.engines
+                if e.engine.startswith("openvino") and e.refused is None
+            ),
+            None,
         )
         if openvino is not None:
-            lines.append(f"- OpenVINO's time over the fused engine's: {ratio(openvino)} (asked 2.2).")
+            lines.append(
+                f"- OpenVINO's time over the fused engine's: {ratio(openvino)} (asked 2.2)."
+            )
     if 2 in threads:
         lines.append(
             f"- Two threads: {threads[1][0] / threads[2][0]:.2f} (minima), "
@@ -281,14 +333,17 @@ def main() -> None:
         "",
         "## Each engine against LiteRT",
         "",
-        f"On {FRAMES} frames of each clip, by `streamsr bench`. One beyond what is allowed is neither timed nor used.",
+        f"On {FRAMES} frames of each clip, by `streamsr bench`. One beyond what is allowed is "
+        f"neither timed nor used.",
         "",
         *engine_table(reports),
         "",
-        "OpenVINO as on a processor without VNNI, simulated on this one by `ONEDNN_MAX_CPU_ISA=AVX2`, in the test that",
+        "OpenVINO as on a processor without VNNI, simulated on this one by "
+        "`ONEDNN_MAX_CPU_ISA=AVX2`, in the test that",
         "each engine makes when it is opened:",
         "",
-        "| engine | pictures | bytes different | largest, levels | PSNR of the worst picture | allowed |",
+        "| engine | pictures | bytes different | largest, levels | PSNR of the worst picture | "
+        "allowed |",
         "|---|---|---|---|---|---|",
         *without_vnni(),
     ]
@@ -308,47 +363,62 @@ def main() -> None:
         c = r.command
         lines.append(
             f"| {name} | {c.frames} | {c.steady_fps:.1f} | {c.steady_s:.2f} | {c.bound_s:.2f} | "
-            f"{c.steady_s / c.bound_s:.2f} | {c.wall_s:.2f} | {c.wall_s / (c.cpu_s / r.cores):.2f} | "
+            f"{c.steady_s / c.bound_s:.2f} | {c.wall_s:.2f} | {c.wall_s / (c.cpu_s / r.cores):.2f} "
+            f"| "
             f"{c.peak_mib:.0f} MiB |"
         )
     lines += [
         "",
-        "The bound is the CPU time of decoding, network, conversion and encoding measured alone, divided by the cores",
-        "(asked: at most 1.15 times it, and 30 frames a second). *Seconds* count from the opened command line,",
-        "*with start* from the shell; the last ratio is to the CPU seconds that the command itself used, divided by",
-        "the cores: 1.00 would be no idle core. The bound is too low for a film whose frames cost the encoder more in",
+        "The bound is the CPU time of decoding, network, conversion and encoding measured alone, "
+        "divided by the cores",
+        "(asked: at most 1.15 times it, and 30 frames a second). *Seconds* count from the opened "
+        "command line,",
+        "*with start* from the shell; the last ratio is to the CPU seconds that the command itself "
+        "used, divided by",
+        "the cores: 1.00 would be no idle core. The bound is too low for a film whose frames cost "
+        "the encoder more in",
         f"their order than the {FRAMES} frames in turn that were measured.",
         "",
         "## Reuse of unchanged parts",
         "",
-        "- Fixed camera (`samples/bottle_640x360.mp4`), whose noise changes scattered blocks everywhere: a change",
-        f"  reaches {fixed['pixels']:.1%} of the pixels, {fixed['affected']:.1%} of the 8x8 cells and "
+        "- Fixed camera (`samples/bottle_640x360.mp4`), whose noise changes scattered blocks "
+        "everywhere: a change",
+        f"  reaches {fixed['pixels']:.1%} of the pixels, {fixed['affected']:.1%} of the 8x8 cells "
+        f"and "
         f"{fixed['blocks']:.1%} of the 32x32 blocks; the",
-        f"  network takes {fixed['network']:.1%} of its full time (asked: at most the changed share plus 10 %).",
+        f"  network takes {fixed['network']:.1%} of its full time (asked: at most the changed "
+        f"share plus 10 %).",
         f"- Finding what changed: {fixed['compare_ms']:.2f} ms a frame.",
         f"- A frame equal to the one before: {still:.2f} ms.",
         "",
-        "![Time against frame area, and against the share of cells affected](images/benchmarks.png)",
+        "![Time against frame area, and against the share of cells "
+        "affected](images/benchmarks.png)",
         "",
         "| LR frame | min ms | median ms | ns a pixel |",
         "|---|---|---|---|",
     ]
     for (w, h), times in area.items():
-        lines.append(f"| {w}x{h} | {times[0]:.2f} | {times[1]:.2f} | {1e6 * times[0] / (w * h):.1f} |")
+        lines.append(
+            f"| {w}x{h} | {times[0]:.2f} | {times[1]:.2f} | {1e6 * times[0] / (w * h):.1f} |"
+        )
     lines += [
         "",
-        f"Time grows with the area: {min(per_pixel):.1f} to {max(per_pixel):.1f} ns a pixel over a 64-fold range.",
+        f"Time grows with the area: {min(per_pixel):.1f} to {max(per_pixel):.1f} ns a pixel over a "
+        f"64-fold range.",
         "",
         "| cells affected | scattered, ms | one block, ms |",
         "|---|---|---|",
     ]
     for s in SHARES:
-        lines.append(f"| {s:.0%} | {share['scattered', s][0]:.2f} | {share['one block', s][0]:.2f} |")
+        lines.append(
+            f"| {s:.0%} | {share['scattered', s][0]:.2f} | {share['one block', s][0]:.2f} |"
+        )
     lines += [
         "",
         "## Start",
         "",
-        f"- First upscaled frame {first['cold']:.2f} s after the start with an empty cache (asked 1.5), "
+        f"- First upscaled frame {first['cold']:.2f} s after the start with an empty cache (asked "
+        f"1.5), "
         f"{first['warm']:.2f} s with a warm one (asked 0.7).",
         f"- Help text: {help_s:.2f} s (asked 0.2).",
         "",
@@ -365,7 +435,9 @@ def main() -> None:
         "first_frame_s": first,
         "help_s": help_s,
     }
-    (ROOT / "docs" / "benchmarks.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    (ROOT / "docs" / "benchmarks.json").write_text(
+        json.dumps(numbers, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

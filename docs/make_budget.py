@@ -1,7 +1,9 @@
-"""Make the pictures of docs/budget.md from the policy itself, and from the simulator that its tests use.
+"""Make the pictures of docs/budget.md from the policy itself, and from the simulator that its tests
+use.
 
-Run from the repository: ``python -m docs.make_budget``. Needs matplotlib, of the extra ``train``. Each picture carries
-the hash of the numbers it shows, so that a test notices a policy that has changed since.
+Run from the repository: ``python -m docs.make_budget``. Needs matplotlib, of the extra ``train``.
+Each picture carries the hash of the numbers it shows, so that a test notices a policy that has
+changed since.
 """
 
 import hashlib
@@ -31,28 +33,49 @@ Run = list[tuple[float, float, float]]
 
 
 def decisions(waiting: int) -> Map:
-    """What is done by cost of the network (rows, ms) and age (columns, ms) in a calm 30 frames a second."""
+    """What is done by cost of the network (rows, ms) and age (columns, ms) in a calm 30 frames a
+    second."""
     takes = list(Take)
     rows = []
     for cost_ms in range(61):
         row = []
         for age_ms in range(61):
             now = Situation(
-                age_s=age_ms / 1e3, waiting=waiting, silent_s=0.033, interval_s=1 / 30, all_s=cost_ms / 1e3,
-                least_s=0.001, resize_s=0.004, other_s=0.002,
-            )  # fmt: skip
+                age_s=age_ms / 1e3,
+                waiting=waiting,
+                silent_s=0.033,
+                interval_s=1 / 30,
+                all_s=cost_ms / 1e3,
+                least_s=0.001,
+                resize_s=0.004,
+                other_s=0.002,
+            )
             row.append(takes.index(decide(now, Allowance(), budget_s=BUDGET_MS / 1e3)[0].take))
         rows.append(row)
     return rows
 
 
-def run(whole_s: float, spikes: Sequence[tuple[float, float, float]], static: Sequence[tuple[float, float]]) -> Run:
+def run(
+    whole_s: float,
+    spikes: Sequence[tuple[float, float, float]],
+    static: Sequence[tuple[float, float]],
+) -> Run:
     """Simulated: 30 frames a second, a machine that takes ``whole_s`` for a frame by network."""
     scenario = replace(
-        Scenario.of(1), budget_s=BUDGET_MS / 1e3, interval_s=1 / 30, whole_s=whole_s, call_s=0.001, noise=0.05,
-        spikes=list(spikes), stalls=[], static=list(static),
-    )  # fmt: skip
-    return [(round(t, 3), round(age * 1e3, 1), round(share, 2)) for t, age, share in simulate(scenario).shown]
+        Scenario.of(1),
+        budget_s=BUDGET_MS / 1e3,
+        interval_s=1 / 30,
+        whole_s=whole_s,
+        call_s=0.001,
+        noise=0.05,
+        spikes=list(spikes),
+        stalls=[],
+        static=list(static),
+    )
+    return [
+        (round(t, 3), round(age * 1e3, 1), round(share, 2))
+        for t, age, share in simulate(scenario).shown
+    ]
 
 
 def contents() -> dict[str, list[Map] | Run]:
@@ -81,8 +104,17 @@ def draw_map(maps: Sequence[Map]) -> None:
     from matplotlib.patches import Patch
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
-    for axis, grid, title in zip(axes, maps, ("no newer frame waits", "a newer frame waits"), strict=True):
-        axis.imshow(grid, origin="lower", cmap=ListedColormap(list(COLOURS.values())), vmin=0, vmax=3, aspect="auto")
+    for axis, grid, title in zip(
+        axes, maps, ("no newer frame waits", "a newer frame waits"), strict=True
+    ):
+        axis.imshow(
+            grid,
+            origin="lower",
+            cmap=ListedColormap(list(COLOURS.values())),
+            vmin=0,
+            vmax=3,
+            aspect="auto",
+        )
         axis.set(title=title, xlabel="age of the frame when its turn comes, ms")
     axes[0].set_ylabel("the network on everything would take, ms")
     handles = [Patch(color=COLOURS[take], label=TEXT[take]) for take in Take]
@@ -90,14 +122,18 @@ def draw_map(maps: Sequence[Map]) -> None:
     save(figure, "budget_map", list(maps))
 
 
-def draw_run(name: str, frames: Run, shade: str, span: tuple[float, float], limits: tuple[float, float]) -> None:
+def draw_run(
+    name: str, frames: Run, shade: str, span: tuple[float, float], limits: tuple[float, float]
+) -> None:
     from matplotlib import pyplot as plt
 
     times, ages, shares = np.array(frames).T
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
     upper.plot(times, ages, ".", color="#00695c", markersize=4)
     upper.axhline(BUDGET_MS, color="#c62828", linewidth=1)
-    upper.annotate("budget", (limits[0], BUDGET_MS), (3, -12), textcoords="offset points", color="#c62828")
+    upper.annotate(
+        "budget", (limits[0], BUDGET_MS), (3, -12), textcoords="offset points", color="#c62828"
+    )
     upper.set(ylabel="age of frames shown, ms", ylim=(0, 60))
     lower.plot(times, 100 * shares, ".-", color="#00897b", markersize=4, linewidth=0.8)
     lower.set(ylabel="at full quality, % of pixels", xlabel="time, s", ylim=(-4, 104), xlim=limits)

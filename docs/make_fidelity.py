@@ -1,9 +1,10 @@
-"""Writes docs/fidelity.md: every clip and every odd file through the command, and what the audit says of the outputs.
+"""Writes docs/fidelity.md: every clip and every odd file through the command, and what the audit
+says of the outputs.
 
     python docs/make_fidelity.py [DATA] [--seconds S] [--kills FILE]
 
-DATA has ``video/clips`` and ``video/odd``; by default ../shared/data beside the repository. ``--kills`` is what the
-test of a hundred kills printed.
+DATA has ``video/clips`` and ``video/odd``; by default ../shared/data beside the repository.
+``--kills`` is what the test of a hundred kills printed.
 """
 
 import argparse
@@ -96,19 +97,27 @@ def main() -> None:
     given = parser.parse_args()
     odd = given.data / "video" / "odd"
     known = {entry["name"]: entry for entry in json.loads((odd / "manifest.json").read_text())}
-    files = sorted((given.data / "video" / "clips").iterdir()) + sorted(p for p in odd.iterdir() if p.suffix != ".json")
+    files = sorted((given.data / "video" / "clips").iterdir()) + sorted(
+        p for p in odd.iterdir() if p.suffix != ".json"
+    )
     rows, counts = [], {"kept": 0, "lost": 0, "refused": 0}
     with tempfile.TemporaryDirectory() as folder:
         for source in files:
-            for suffix in [".mkv", *([".mp4"] if source.suffix.lower() in (".mp4", ".mov") else [])]:
+            for suffix in [
+                ".mkv",
+                *([".mp4"] if source.suffix.lower() in (".mp4", ".mov") else []),
+            ]:
                 result, words = run(source, Path(folder) / f"out{suffix}", given.seconds)
                 counts[result] += 1
                 about = known.get(source.name, {})
-                what = ", ".join([str(about.get("codec") or ""), *about.get("flags", [])]).strip(", ")
+                what = ", ".join([str(about.get("codec") or ""), *about.get("flags", [])]).strip(
+                    ", "
+                )
                 rows.append(f"| {source.name} | {what} | {suffix[1:]} | {result} | {words} |")
                 print(rows[-1], flush=True)
     numbers = [
-        f"- {len(files)} files, {len(rows)} outputs: {counts['kept']} with nothing lost, {counts['lost']} with the loss"
+        f"- {len(files)} files, {len(rows)} outputs: {counts['kept']} with nothing lost, "
+        f"{counts['lost']} with the loss"
         f" named, {counts['refused']} refused in one line. No traceback, no time-out, no crash."
     ]
     if given.kills is not None:
@@ -122,14 +131,28 @@ def main() -> None:
         for way, outcome in tried["now"].items()
     ]
     head = HEAD.format(
-        date=time.strftime("%Y-%m-%d"), seconds=given.seconds, numbers="\n".join(numbers), losses="\n".join(losses)
+        date=time.strftime("%Y-%m-%d"),
+        seconds=given.seconds,
+        numbers="\n".join(numbers),
+        losses="\n".join(losses),
     )
     (ROOT / "docs" / "fidelity.md").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 def run(source: Path, target: Path, seconds: float) -> tuple[str, str]:
     """(kept, lost or refused; the words for the table)."""
-    words = ["upscale", source, "-o", target, "--audit", "--overwrite", "--preset", "ultrafast", "--duration", seconds]
+    words = [
+        "upscale",
+        source,
+        "-o",
+        target,
+        "--audit",
+        "--overwrite",
+        "--preset",
+        "ultrafast",
+        "--duration",
+        seconds,
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "streamsr", *map(str, words)],
         capture_output=True,
@@ -147,8 +170,12 @@ def run(source: Path, target: Path, seconds: float) -> tuple[str, str]:
     lost = [" ".join(rest.split()) for verdict, rest in checks if verdict == "LOST"]
     notes = [" ".join(rest.split()) for verdict, rest in checks if verdict == "note"]
     kept = [rest.split("  ")[0].strip() for verdict, rest in checks if verdict == "kept"]
-    times = next((" ".join(rest.split()) for verdict, rest in checks if rest.startswith("timestamps")), "")
-    moved = [line.split(": ", 1)[1].split(": all goes")[0] for line in said if "all goes into" in line]
+    times = next(
+        (" ".join(rest.split()) for verdict, rest in checks if rest.startswith("timestamps")), ""
+    )
+    moved = [
+        line.split(": ", 1)[1].split(": all goes")[0] for line in said if "all goes into" in line
+    ]
     for made in (target, target.with_suffix(".mkv")):
         made.unlink(missing_ok=True)
     parts = [

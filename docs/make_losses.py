@@ -1,9 +1,11 @@
-"""Tries the ways to lose a file and writes docs/losses.json, from which make_fidelity.py makes a table.
+"""Tries the ways to lose a file and writes docs/losses.json, from which make_fidelity.py makes a
+table.
 
     python docs/make_losses.py [--before CODE]
 
-Each way runs the command on a small film in a folder of its own, then looks whether all bytes that were not the
-command's are still there. ``--before`` names a checkout of other code, to be tried in the same way.
+Each way runs the command on a small film in a folder of its own, then looks whether all bytes that
+were not the command's are still there. ``--before`` names a checkout of other code, to be tried in
+the same way.
 """
 
 import argparse
@@ -43,19 +45,34 @@ class Try:
 
     def __init__(self, folder: Path, code: Path) -> None:
         self.folder = folder
-        self._env = {**os.environ, "PYTHONPATH": str(code), "XDG_CACHE_HOME": str(folder.parent / "cache")}
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(code),
+            "XDG_CACHE_HOME": str(folder.parent / "cache"),
+        }
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
 
-    def start(self, *words: object, script: str = "from streamsr.cli import main; main()") -> "subprocess.Popen[str]":
+    def start(
+        self, *words: object, script: str = "from streamsr.cli import main; main()"
+    ) -> "subprocess.Popen[str]":
         given = ["--model", "clean", "--engine", "litert", "--threads", "1"]
-        given += ["--preset", "ultrafast"] if words[0] == "upscale" and str(words[1]).endswith("v") else []
+        given += (
+            ["--preset", "ultrafast"]
+            if words[0] == "upscale" and str(words[1]).endswith("v")
+            else []
+        )
         pipe = subprocess.PIPE
         return subprocess.Popen(
             [sys.executable, "-c", script, *map(str, words), *given],
-            cwd=self.folder, env=self._env, stdin=pipe, stdout=pipe, stderr=pipe, text=True,
-        )  # fmt: skip
+            cwd=self.folder,
+            env=self._env,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
 
     def run(self, *words: object) -> int:
         process = self.start(*words)
@@ -133,7 +150,8 @@ def second_run_stopped(t: Try) -> Outcome:
 
 
 def two_runs(t: Try) -> Outcome:
-    """The second one is of another film: what is there at the end must be what the successful one made."""
+    """The second one is of another film: what is there at the end must be what the successful one
+    made."""
     first = t.start("upscale", "in.mkv", "-o", "film.mkv", script=HELD)
     assert first.stdout is not None
     first.stdout.readline()
@@ -184,7 +202,17 @@ def record_over_source(name: str, kind: str) -> Callable[[Try], Outcome]:
 
 def record_in_vain(t: Try) -> Outcome:
     t.stranger("old.mkv")
-    status = t.run("live", "in.mkv", "--record", "old.mkv", "--overwrite", "--preview", "web", "--host", "203.0.113.1")
+    status = t.run(
+        "live",
+        "in.mkv",
+        "--record",
+        "old.mkv",
+        "--overwrite",
+        "--preview",
+        "web",
+        "--host",
+        "203.0.113.1",
+    )
     return not t.holds("old.mkv"), status
 
 
@@ -236,7 +264,9 @@ WAYS: dict[str, Callable[[Try], Outcome]] = {
     "a file appears under the name OUT meanwhile": appears(),
     "the same with `--resume`": appears("--resume"),
     "the input is exchanged meanwhile": changed_input(),
-    "the same with `--resume`, between two segments": changed_input("--resume", "--segment", "0.04"),
+    "the same with `--resume`, between two segments": changed_input(
+        "--resume", "--segment", "0.04"
+    ),
     "`live X --record X --overwrite`": record_over_source("in.mkv", "same"),
     "the same through a link": record_over_source("link.mkv", "link"),
     "`--record OLD --overwrite` and a page that cannot be opened": record_in_vain,
@@ -251,9 +281,24 @@ WAYS: dict[str, Callable[[Try], Outcome]] = {
 
 def films(folder: Path) -> None:
     for name, pattern in (("in.mkv", "testsrc2"), ("other.mkv", "smptebars")):
-        words = ["-v", "error", "-f", "lavfi", "-i", f"{pattern}=s=32x24:r=25:d=0.4", "-g", "2", "-c:v", "libx264"]
+        words = [
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            f"{pattern}=s=32x24:r=25:d=0.4",
+            "-g",
+            "2",
+            "-c:v",
+            "libx264",
+        ]
         subprocess.run(["ffmpeg", *words, str(folder / name)], check=True)
-    subprocess.run(["ffmpeg", "-v", "error", "-i", "in.mkv", "-frames:v", "1", "in.png"], check=True, cwd=folder)
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", "in.mkv", "-frames:v", "1", "in.png"],
+        check=True,
+        cwd=folder,
+    )
 
 
 def tried(code: Path) -> dict[str, tuple[str, int]]:
@@ -271,7 +316,9 @@ def tried(code: Path) -> dict[str, tuple[str, int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--before", type=Path)
     given = parser.parse_args()
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}

@@ -1,4 +1,5 @@
-"""The pages of the site that are made from the program: a hook of mkdocs, so that they are never out of date.
+"""The pages of the site that are made from the program: a hook of mkdocs, so that they are never
+out of date.
 
 reference/commands.md  from the commands' own options
 reference/library.md   from signatures and docstrings
@@ -60,7 +61,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for path, content in (
         ("reference/commands.md", commands_page()),
         ("reference/library.md", library_page()),
-        ("changelog.md", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "](")),
+        (
+            "changelog.md",
+            (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "]("),
+        ),
     ):
         files.append(File.generated(config, path, content=content))
     return files
@@ -70,20 +74,27 @@ def commands_page() -> str:
     """Every command with all its options, as ``--help`` has them."""
     lines = [
         "# Commands",
-        "Made from the program's own options; `streamsr COMMAND --help` says the same. Exit status: 0 done, 1 an error"
+        "Made from the program's own options; `streamsr COMMAND --help` says the same. Exit "
+        "status: 0 done, 1 an error"
         " in one line on standard error, 2 wrong usage, 130 stopped by Ctrl-C.",
     ]
     for group, name in ((cli, "streamsr"), (app, "python -m xlsr_model")):
         lines += ["" if group is cli else f"## {name}", _text(group.help) if group is app else ""]
         with click.Context(group, info_name=name) as parent:
             for command in group.commands.values():
-                lines += [f"{'##' if group is cli else '###'} {name} {command.name}", *_command(command, parent)]
+                lines += [
+                    f"{'##' if group is cli else '###'} {name} {command.name}",
+                    *_command(command, parent),
+                ]
     return "\n\n".join(filter(None, lines)) + "\n"
 
 
 def _command(command: click.Command, parent: click.Context) -> Iterator[str]:
     with click.Context(command, parent=parent, info_name=command.name) as context:
-        yield f"```text\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```"
+        yield (
+            f"```text\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n"
+            f"```"
+        )
         yield _text(command.help)
         rows = [
             f"| {_code(record[0])} | {_cell(record[1])} |"
@@ -108,14 +119,23 @@ def _class(thing: type) -> Iterator[str]:
     assert isinstance(node, ast.ClassDef)
     home = "streamsr" if thing.__name__ in streamsr.__all__ else thing.__module__
     yield f"### {thing.__name__}"
-    yield f"```python\nfrom {home} import {thing.__name__}\n\n{thing.__name__}{_constructor(node)}\n```"
+    yield (
+        f"```python\nfrom {home} import {thing.__name__}\n\n{thing.__name__}{_constructor(node)}\n"
+        f"```"
+    )
     yield _text(ast.get_docstring(node))
     members = []
     for item in node.body:
-        if isinstance(item, ast.FunctionDef) and (item.name == "__call__" or not item.name.startswith("_")):
+        if isinstance(item, ast.FunctionDef) and (
+            item.name == "__call__" or not item.name.startswith("_")
+        ):
             marks = {ast.unparse(mark) for mark in item.decorator_list}
             name = item.name if item.name != "__call__" else f"{thing.__name__.lower()}"
-            shown = f"{name}: {_annotation(item.returns)}" if "property" in marks else f"{name}{_signature(item)}"
+            shown = (
+                f"{name}: {_annotation(item.returns)}"
+                if "property" in marks
+                else f"{name}{_signature(item)}"
+            )
             said = _cell(ast.get_docstring(item) or "")
             members.append(f"- `{shown}`" + (f"  \n    {said}" if said else ""))
     yield "\n".join(members)
@@ -128,15 +148,23 @@ def _constructor(node: ast.ClassDef) -> str:
             item.returns = None
             return _signature(item)
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
-    return _call([_parameter(ast.unparse(f.target), f.annotation, f.value) for f in fields]) if fields else ""
+    return (
+        _call([_parameter(ast.unparse(f.target), f.annotation, f.value) for f in fields])
+        if fields
+        else ""
+    )
 
 
 def _signature(function: ast.FunctionDef) -> str:
     """As the source has it, without ``self``."""
     arguments = function.args
     plain = arguments.posonlyargs + arguments.args
-    defaults: list[ast.expr | None] = [None] * (len(plain) - len(arguments.defaults)) + list(arguments.defaults)
-    words = [_parameter(a.arg, a.annotation, default) for a, default in zip(plain, defaults, strict=True)][1:]
+    defaults: list[ast.expr | None] = [None] * (len(plain) - len(arguments.defaults)) + list(
+        arguments.defaults
+    )
+    words = [
+        _parameter(a.arg, a.annotation, default) for a, default in zip(plain, defaults, strict=True)
+    ][1:]
     if arguments.kwonlyargs:
         words.append("*")
         pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
@@ -162,7 +190,8 @@ def _call(words: list[str]) -> str:
 
 
 def _text(docstring: str | None) -> str:
-    """Markdown of a docstring: its aligned ``name  meaning`` lines become a table, its drawings stay as they are."""
+    """Markdown of a docstring: its aligned ``name  meaning`` lines become a table, its drawings
+    stay as they are."""
     blocks = re.split(r"\n\s*\n", inspect.cleandoc(docstring or ""))
     return "\n\n".join(_block(block) for block in blocks)
 
@@ -179,7 +208,9 @@ def _block(block: str) -> str:
         elif match := re.fullmatch(r"(\S+(?:,? \S+)*?) {2,}(\S.*)", line):
             column = column or match.start(2)
             rows.append([match[1], match[2]])
-        elif rows and line[column - 1] == " ":  # one space is left between a long name and the column
+        elif (
+            rows and line[column - 1] == " "
+        ):  # one space is left between a long name and the column
             rows.append([line[: column - 1], line[column:]])
         else:
             return block.replace("<", "&lt;")

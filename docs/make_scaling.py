@@ -1,6 +1,8 @@
-"""Makes docs/scaling.md from docs/scaling.json, which `measure` fills on a quiet machine, and docs/benchmarks.json.
+"""Makes docs/scaling.md from docs/scaling.json, which `measure` fills on a quiet machine, and
+docs/benchmarks.json.
 
-python docs/make_scaling.py measure one|two|resume|segments|driver|opening|joining    (each under two minutes)
+python docs/make_scaling.py measure one|two|resume|segments|driver|opening|joining    (each under
+                                                                                      two minutes)
 python docs/make_scaling.py
 """
 
@@ -26,24 +28,59 @@ LONG_S, JOINED = 1800, 40
 
 
 def clip(name: str, folder: Path) -> Path:
-    """The sample, repeated to CLIP_S seconds, with a key frame every two seconds as broadcasts and services have it."""
+    """The sample, repeated to CLIP_S seconds, with a key frame every two seconds as broadcasts and
+    services have it."""
     path = folder / f"{name}.mp4"
     sample = DOCS.parent / "samples" / f"{name}_640x360.mp4"
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", sample, "-t", str(CLIP_S), "-an", "-c:v", "libx264",
-         "-preset", "veryfast", "-force_key_frames", "expr:gte(t,n_forced*2)", path], check=True,
-    )  # fmt: skip
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-stream_loop",
+            "-1",
+            "-i",
+            sample,
+            "-t",
+            str(CLIP_S),
+            "-an",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "veryfast",
+            "-force_key_frames",
+            "expr:gte(t,n_forced*2)",
+            path,
+        ],
+        check=True,
+    )
     return path
 
 
 def speed(cores: int, *, cluster: bool) -> dict[str, float]:
-    """One command on so many cores: seconds in all, and from the first frame begun to the output complete."""
+    """One command on so many cores: seconds in all, and from the first frame begun to the output
+    complete."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         source, target = clip("bbb", folder), folder / "out.mkv"
         how = ["--cluster", "auto"] if cluster else ["--resume"]
-        command = ["taskset", "-c", ",".join(map(str, range(cores))), sys.executable, "-m", "streamsr", "upscale",
-                   source, "-o", target, "--segment", str(SPEED_SEGMENT_S), "--preset", "superfast", *how]  # fmt: skip
+        command = [
+            "taskset",
+            "-c",
+            ",".join(map(str, range(cores))),
+            sys.executable,
+            "-m",
+            "streamsr",
+            "upscale",
+            source,
+            "-o",
+            target,
+            "--segment",
+            str(SPEED_SEGMENT_S),
+            "--preset",
+            "superfast",
+            *how,
+        ]
         start, first = time.perf_counter(), 0.0
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None:
@@ -53,8 +90,12 @@ def speed(cores: int, *, cluster: bool) -> dict[str, float]:
                     done = time.perf_counter()
                 time.sleep(0.02)
         assert process.returncode == 0
-        return {"wall_s": time.perf_counter() - start, "work_s": done - first, "start_s": first - start,
-                "load": os.getloadavg()[0]}  # fmt: skip
+        return {
+            "wall_s": time.perf_counter() - start,
+            "work_s": done - first,
+            "start_s": first - start,
+            "load": os.getloadavg()[0],
+        }
 
 
 def segments() -> dict[str, Any]:
@@ -68,7 +109,9 @@ def segments() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
             source = clip(name, Path(scratch))
             with Job(Options(threads=1, segment_s=SEGMENT_S)) as job:
-                job.segmented(source, Path(scratch) / "out.mkv")  # opens the engine, which happens once in a run
+                job.segmented(
+                    source, Path(scratch) / "out.mkv"
+                )  # opens the engine, which happens once in a run
                 start = time.perf_counter()
                 film, upscaler = job.segmented(source, Path(scratch) / "out.mkv")
                 made = []
@@ -77,21 +120,32 @@ def segments() -> dict[str, Any]:
                     for number, span in enumerate(film.spans):
                         begin = time.process_time()
                         frames = upscale_segment(
-                            source, span, film.ledger.path(number), info=film.info, upscaler=upscaler,
-                            encoding=film.encoding, container=film.container, record=job.record,
-                        )  # fmt: skip
+                            source,
+                            span,
+                            film.ledger.path(number),
+                            info=film.info,
+                            upscaler=upscaler,
+                            encoding=film.encoding,
+                            container=film.container,
+                            record=job.record,
+                        )
                         used = time.process_time() - begin
                         size = film.ledger.path(number).stat().st_size
                         made.append({"seconds": used, "frames": frames, "bytes": size})
                 found[name] = {
-                    "segments": made, "open_s": opened, "input_bytes": source.stat().st_size,
-                    "seconds": CLIP_S, "rate": float(film.info.rate or 0), "model": upscaler.model.name,
-                }  # fmt: skip
+                    "segments": made,
+                    "open_s": opened,
+                    "input_bytes": source.stat().st_size,
+                    "seconds": CLIP_S,
+                    "rate": float(film.info.rate or 0),
+                    "model": upscaler.model.name,
+                }
     return found
 
 
 def opening() -> dict[str, float]:
-    """What opening a film takes for each second of it: knowing it again by its bytes, finding its key frames."""
+    """What opening a film takes for each second of it: knowing it again by its bytes, finding its
+    key frames."""
     from streamsr.segments.ledger import input_identity
     from streamsr.segments.segment import plan
 
@@ -106,29 +160,44 @@ def opening() -> dict[str, float]:
 
 
 def joining() -> dict[str, float]:
-    """What recording and joining take for each segment: a real one, written so often that it is a film."""
+    """What recording and joining take for each segment: a real one, written so often that it is a
+    film."""
     from streamsr.jobs.files import Job, Options
     from streamsr.segments.ledger import file_digest
     from streamsr.segments.segment import _MAGIC, _PACKET, _packets, upscale_segment
 
-    with tempfile.TemporaryDirectory() as scratch, Job(Options(threads=1, segment_s=SEGMENT_S)) as job:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Job(Options(threads=1, segment_s=SEGMENT_S)) as job,
+    ):
         source = clip("bbb", Path(scratch))
         film, upscaler = job.segmented(source, Path(scratch) / "out.mkv")
         with film:
             first = film.ledger.path(0)
             upscale_segment(
-                source, film.spans[0], first, info=film.info, upscaler=upscaler, encoding=film.encoding,
-                container=film.container, record=job.record,
-            )  # fmt: skip
+                source,
+                film.spans[0],
+                first,
+                info=film.info,
+                upscaler=upscaler,
+                encoding=film.encoding,
+                container=film.container,
+                record=job.record,
+            )
             packets = list(_packets(first))
-            head = first.read_bytes()[: len(first.read_bytes()) - sum(_PACKET.size + len(p[3]) for p in packets)]
+            head = first.read_bytes()[
+                : len(first.read_bytes()) - sum(_PACKET.size + len(p[3]) for p in packets)
+            ]
             assert head.startswith(_MAGIC)
             length = round(SEGMENT_S / film.info.time_base)
             for number in range(JOINED):
                 with open(film.ledger.path(number), "wb") as file:
                     file.write(head)
                     for pts, duration, key, content in packets:
-                        file.write(_PACKET.pack(pts + number * length, duration, key, len(content)) + content)
+                        file.write(
+                            _PACKET.pack(pts + number * length, duration, key, len(content))
+                            + content
+                        )
             film.spans = [film.spans[0]] * JOINED
             digests = [file_digest(film.ledger.path(number)) for number in range(JOINED)]
             start = time.process_time()
@@ -136,7 +205,10 @@ def joining() -> dict[str, float]:
                 film.ledger.finish(number, frames=len(packets), blake2b=digest)
             middle = time.process_time()
             film.finish()
-            return {"record_s": (middle - start) / JOINED, "join_s": (time.process_time() - middle) / JOINED}
+            return {
+                "record_s": (middle - start) / JOINED,
+                "join_s": (time.process_time() - middle) / JOINED,
+            }
 
 
 def driver() -> dict[str, float]:
@@ -167,7 +239,9 @@ def measure(part: str) -> None:
         "joining": joining,
     }[part]()
     before = numbers.get(part)
-    if before is None or before.get("work_s", 0) >= made.get("work_s", 0):  # the best of several: others run here too
+    if before is None or before.get("work_s", 0) >= made.get(
+        "work_s", 0
+    ):  # the best of several: others run here too
         numbers[part] = made
     NUMBERS.write_text(json.dumps(numbers, indent=1) + "\n")
 
@@ -184,9 +258,14 @@ def main() -> None:
         runs[name] = [(workers, simulate(films, costs, workers)) for workers in (1, 10, 100, 1000)]
     chance = random.Random(1)
     mixed = [Film.of(costs, chance.uniform(1800, 7200), whole=i % 20 == 19) for i in range(60)]
-    orders = {order: simulate(mixed, costs, 100, order=order) for order in ("in order", "longest", "classes")}
+    orders = {
+        order: simulate(mixed, costs, 100, order=order)
+        for order in ("in order", "longest", "classes")
+    }
     streams = live_streams(benchmarks)
-    (DOCS / "scaling.md").write_text(page(numbers, costs, runs, orders, streams, packed(streams, LIVE_LOAD)))
+    (DOCS / "scaling.md").write_text(
+        page(numbers, costs, runs, orders, streams, packed(streams, LIVE_LOAD))
+    )
 
 
 if __name__ == "__main__":

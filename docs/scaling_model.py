@@ -1,4 +1,5 @@
-"""A cluster's run played through with measured costs, and live streams placed on machines. No clock, no Ray."""
+"""A cluster's run played through with measured costs, and live streams placed on machines. No
+clock, no Ray."""
 
 import heapq
 import math
@@ -25,7 +26,8 @@ ORDERS: dict[str, Callable[[Piece], Any]] = {
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured, for 640x360 to 1920x1080 at 25 frames a second on one core; seconds, bytes of one second of film."""
+    """Measured, for 640x360 to 1920x1080 at 25 frames a second on one core; seconds, bytes of one
+    second of film."""
 
     segment_s: tuple[float, ...]  # of ten seconds of film each
     send_s: float
@@ -70,14 +72,16 @@ class Film:
     @classmethod
     def of(cls, costs: Costs, seconds: float, *, whole: bool = False) -> Self:
         """``whole``: it cannot be cut, as an AVI."""
-        each = tuple(costs.segment_s[i % len(costs.segment_s)] for i in range(math.ceil(seconds / SEGMENT_S)))
+        each = tuple(
+            costs.segment_s[i % len(costs.segment_s)] for i in range(math.ceil(seconds / SEGMENT_S))
+        )
         return cls(seconds, (sum(each),) if whole else each)
 
 
 @dataclass
 class Outcome:
-    """seconds to the last output; of that all workers' work; time that driver and joiner were busy; the most segments
-    of unfinished films that lay on the disk at once, in seconds of film."""
+    """seconds to the last output; of that all workers' work; time that driver and joiner were busy;
+    the most segments of unfinished films that lay on the disk at once, in seconds of film."""
 
     seconds: float = 0.0
     work_s: float = 0.0
@@ -94,7 +98,8 @@ class _Event:
 
 
 def simulate(films: list[Film], costs: Costs, workers: int, *, order: str = "classes") -> Outcome:
-    """One opener, one driver and one joiner, each doing one thing at a time, and so many workers."""
+    """One opener, one driver and one joiner, each doing one thing at a time, and so many
+    workers."""
     out, key, numbers = Outcome(), ORDERS[order], count()
     events: list[_Event] = []
     left = [len(film.costs) for film in films]
@@ -181,7 +186,8 @@ def simulate(films: list[Film], costs: Costs, workers: int, *, order: str = "cla
 
 @dataclass(frozen=True)
 class Stream:
-    """A kind of live stream, how many there are, and what one takes: cores, of these the network's, bits a second."""
+    """A kind of live stream, how many there are, and what one takes: cores, of these the network's,
+    bits a second."""
 
     name: str
     count: int
@@ -193,7 +199,8 @@ class Stream:
 
 
 def live_streams(benchmarks: Mapping[str, Any]) -> list[Stream]:
-    """A thousand streams of four kinds, by the costs of docs/benchmarks.md, which grow with the area."""
+    """A thousand streams of four kinds, by the costs of docs/benchmarks.md, which grow with the
+    area."""
     stages = {s["name"]: s["cpu"] / 1e3 for s in benchmarks["reports"]["bbb_640x360"]["stages"]}
     decode, network = stages["decode and to RGB"], stages["network: fused, 1 thread"]
     encode = stages["to YUV and h264 superfast"]
@@ -213,7 +220,8 @@ def live_streams(benchmarks: Mapping[str, Any]) -> list[Stream]:
 
 
 def packed(streams: list[Stream], load: float, cores: int = 64) -> list[list[Stream]]:
-    """Streams on machines, the dearest first, each on the first machine that has room: one process a stream."""
+    """Streams on machines, the dearest first, each on the first machine that has room: one process
+    a stream."""
     machines: list[tuple[float, list[Stream]]] = []
     for stream in sorted((s for s in streams for _ in range(s.count)), key=lambda s: -s.cores):
         for i, (used, held) in enumerate(machines):

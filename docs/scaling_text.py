@@ -142,7 +142,9 @@ def _simulation(costs: Costs, runs: Mapping[str, Sequence[tuple[int, Outcome]]])
             speedup = out.work_s / out.seconds
             busy = {"driver": out.driver_s / out.seconds, "joining": out.joiner_s / out.seconds}
             most = max(busy, key=lambda key: busy[key])
-            gbit = speedup * (costs.input_bytes + costs.output_bytes) * 8 / costs.cores_a_stream / 1e9
+            gbit = (
+                speedup * (costs.input_bytes + costs.output_bytes) * 8 / costs.cores_a_stream / 1e9
+            )
             rows.append(
                 f"| {name} | {workers} | {_time(out.seconds)} | {speedup:.1f} | {speedup / workers:.0%} |"
                 f" {busy[most]:.0%} ({most}) | {gbit:.2f} |"
@@ -176,9 +178,14 @@ Where it stops, and why:
 
 
 def _orders(orders: Mapping[str, Outcome]) -> str:
-    names = {"in order": "in the order given", "longest": "longest first, exactly", "classes": "ours"}
+    names = {
+        "in order": "in the order given",
+        "longest": "longest first, exactly",
+        "classes": "ours",
+    }
     rows = "\n".join(
-        f"| {names[key]} | {_time(out.seconds)} | {out.waiting_s / 3600:.1f} h |" for key, out in orders.items()
+        f"| {names[key]} | {_time(out.seconds)} | {out.waiting_s / 3600:.1f} h |"
+        for key, out in orders.items()
     )
     return f"""
 ## The order of work
@@ -240,10 +247,14 @@ def _live(streams: Sequence[Stream], machines: Sequence[Sequence[Stream]]) -> st
     )
     total = sum(s.count * s.cores for s in streams)
     count = sum(s.count for s in streams)
-    kinds = Counter(", ".join(f"{n} x {name}" for name, n in Counter(s.name for s in m).items()) for m in machines)
+    kinds = Counter(
+        ", ".join(f"{n} x {name}" for name, n in Counter(s.name for s in m).items())
+        for m in machines
+    )
     placed = "\n".join(f"| {n} | {kind} |" for kind, n in kinds.most_common(6))
     into, out = (
-        sum(s.count * mbit(s) for s in streams) / 1e3 for mbit in (lambda s: s.input_mbit, lambda s: s.output_mbit)
+        sum(s.count * mbit(s) for s in streams) / 1e3
+        for mbit in (lambda s: s.input_mbit, lambda s: s.output_mbit)
     )
     fullest = max(len(m) for m in machines)
     return f"""

@@ -1,4 +1,5 @@
-"""Upscaled frames in an asyncio program: ``python live_async.py in.mp4``. The event loop is never blocked."""
+"""Upscaled frames in an asyncio program: ``python live_async.py in.mp4``. The event loop is never
+blocked."""
 
 import asyncio
 import sys

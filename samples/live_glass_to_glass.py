@@ -1,6 +1,7 @@
 """From drawing a picture to having it upscaled: ``python live_glass_to_glass.py [SECONDS]``.
 
-The test pattern carries the time it was drawn at; it is read back from the pixels that a preview would show.
+The test pattern carries the time it was drawn at; it is read back from the pixels that a preview
+would show.
 """
 
 import sys

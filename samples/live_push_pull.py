@@ -1,4 +1,5 @@
-"""Pictures of your own, upscaled within 50 ms each: ``python live_push_pull.py``. One thread puts, another takes."""
+"""Pictures of your own, upscaled within 50 ms each: ``python live_push_pull.py``. One thread puts,
+another takes."""
 
 import threading
 import time

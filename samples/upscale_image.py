@@ -14,7 +14,10 @@ def main(source: str, target: str) -> None:
     with Upscaler() as upscaler:
         larger = upscaler(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     cv2.imwrite(target, cv2.cvtColor(larger, cv2.COLOR_RGB2BGR))
-    print(f"{image.shape[1]}x{image.shape[0]} -> {larger.shape[1]}x{larger.shape[0]} on {upscaler.engine.name}")
+    print(
+        f"{image.shape[1]}x{image.shape[0]} -> {larger.shape[1]}x{larger.shape[0]} on "
+        f"{upscaler.engine.name}"
+    )
 
 
 if __name__ == "__main__":

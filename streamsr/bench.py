@@ -1,6 +1,8 @@
-"""How fast this machine is: every stage of the line, every engine, and the whole command against its bound.
+"""How fast this machine is: every stage of the line, every engine, and the whole command against
+its bound.
 
-Compared things take turns within one run, because machines are noisy: what slows one down slows the others down too.
+Compared things take turns within one run, because machines are noisy: what slows one down slows the
+others down too.
 """
 
 import itertools
@@ -33,7 +35,8 @@ from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
 
 FRAMES = 16
-"""Different frames of the clip that take turns, so that no stage lives on one frame in the cache."""
+"""Different frames of the clip that take turns, so that no stage lives on one frame in the
+cache."""
 
 PRESET = "superfast"
 
@@ -50,8 +53,9 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The whole command on the clip: best of its runs. ``wall_s`` counts its start, ``steady_s`` only the frames;
-    ``bound_s`` is what the stages' CPU time would take if spread evenly over the cores."""
+    """The whole command on the clip: best of its runs. ``wall_s`` counts its start, ``steady_s``
+    only the frames; ``bound_s`` is what the stages' CPU time would take if spread evenly over the
+    cores."""
 
     frames: int
     wall_s: float
@@ -69,7 +73,8 @@ class Command:
 class Compared:
     """An engine against LiteRT on the clip's frames, or why it is not used here.
 
-    ``psnr_db``, of the worst frame, is None where all ``bytes`` are the same; ``different`` is how many are not.
+    ``psnr_db``, of the worst frame, is None where all ``bytes`` are the same; ``different`` is how
+    many are not.
     """
 
     engine: str
@@ -83,7 +88,9 @@ class Compared:
     @classmethod
     def by(cls, engine: str, allowed: Bound, difference: Difference) -> "Compared":
         psnr_db = round(difference.psnr_db, 2) if difference.different else None
-        return cls(engine, str(allowed), difference.levels, psnr_db, difference.different, difference.size)
+        return cls(
+            engine, str(allowed), difference.levels, psnr_db, difference.different, difference.size
+        )
 
     def line(self) -> str:
         if self.refused is not None:
@@ -91,7 +98,8 @@ class Compared:
         if not self.different:
             return f"engine {self.engine} against LiteRT: all {self.bytes} bytes the same"
         return (
-            f"engine {self.engine} against LiteRT: up to {self.levels} levels, {self.psnr_db:.1f} dB, "
+            f"engine {self.engine} against LiteRT: up to {self.levels} levels, {self.psnr_db:.1f} "
+            f"dB, "
             f"{self.different} of {self.bytes} bytes different; allowed {self.allowed}"
         )
 
@@ -121,21 +129,29 @@ class Report:
             share = self._share_of_peak(stage)
             note = f"  {share:.0%} of the int8 peak" if share else ""
             fps = 1e3 / stage.median
-            yield f"{stage.name:<36} {stage.minimum:8.2f} {stage.median:8.2f} {stage.cpu:8.2f} {fps:7.1f}{note}"
+            yield (
+                f"{stage.name:<36} {stage.minimum:8.2f} {stage.median:8.2f} {stage.cpu:8.2f} "
+                f"{fps:7.1f}{note}"
+            )
         yield from (engine.line() for engine in self.engines)
         if self.peak_gmac_s:
             yield f"int8 peak of one core: {self.peak_gmac_s:.0f} GMAC/s"
         c = self.command
         yield (
-            f"streamsr upscale --preset {PRESET} --no-reuse: {c.frames} frames in {c.wall_s:.2f} s with its start, "
-            f"{c.steady_fps:.1f} fps, {c.steady_s / c.bound_s:.2f} x its bound ({c.bound_s:.2f} s), "
+            f"streamsr upscale --preset {PRESET} --no-reuse: {c.frames} frames in {c.wall_s:.2f} s "
+            f"with its start, "
+            f"{c.steady_fps:.1f} fps, {c.steady_s / c.bound_s:.2f} x its bound ({c.bound_s:.2f} "
+            f"s), "
             f"{c.peak_mib:.0f} MiB at most"
         )
         for goal in (60, 30, 24):
             if c.steady_fps >= goal:
                 break
         answer = "yes" if c.steady_fps >= goal else "no"
-        yield f"{self.source} to {self.result} in real time at {goal} fps: {answer}, {c.steady_fps:.0f} fps"
+        yield (
+            f"{self.source} to {self.result} in real time at {goal} fps: {answer}, "
+            f"{c.steady_fps:.0f} fps"
+        )
 
     def _share_of_peak(self, stage: Timing) -> float | None:
         if self.peak_gmac_s is None or not stage.name.startswith("network: fused, 1 "):
@@ -145,7 +161,8 @@ class Report:
 
 
 def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: int = 7) -> Report:
-    """Run everything on ``clip``, or on a film of moving noise and shapes that is made for it. Takes about a minute."""
+    """Run everything on ``clip``, or on a film of moving noise and shapes that is made for it.
+    Takes about a minute."""
     model = model or find_model()
     with tempfile.TemporaryDirectory(prefix="streamsr-bench-") as folder, ExitStack() as stack:
         if clip is None:
@@ -207,7 +224,8 @@ class _Stages:
 def _compared(
     model: ModelFile, frames: Sequence[Frame], stack: ExitStack
 ) -> tuple[list[Frame], list[Engine], list[Compared]]:
-    """LiteRT's pictures of the frames, the engines to time, and how each compares: none is timed that is wrong."""
+    """LiteRT's pictures of the frames, the engines to time, and how each compares: none is timed
+    that is wrong."""
     counts = sorted({1, usable_cores()})
     engines: list[Engine] = []
     compared = []
@@ -215,11 +233,15 @@ def _compared(
         results = [replace(frame, rgb=_run(reference, frame.rgb)) for frame in frames]
     for name in ENGINES[1:]:
         try:
-            opened = [open_engine(model, EngineChoice(name, threads=threads))[0] for threads in counts]
+            opened = [
+                open_engine(model, EngineChoice(name, threads=threads))[0] for threads in counts
+            ]
             for engine in opened:
                 stack.enter_context(engine)
             difference = NONE
-            for engine, (frame, result) in itertools.product(opened, zip(frames, results, strict=True)):
+            for engine, (frame, result) in itertools.product(
+                opened, zip(frames, results, strict=True)
+            ):
                 difference = difference.worst(difference_of(_run(engine, frame.rgb), result.rgb))
             bound = bound_of(opened[0])
             if not bound.allows(difference):
@@ -263,7 +285,9 @@ def _discard(_result: object) -> None:
     return
 
 
-def _interleaved(stages: dict[str, Callable[[], None]], repetitions: int, sample: Callable[[], None]) -> list[Timing]:
+def _interleaved(
+    stages: dict[str, Callable[[], None]], repetitions: int, sample: Callable[[], None]
+) -> list[Timing]:
     """Time the stages in turn; ``sample`` has its turn before each of them."""
     wall: dict[str, list[float]] = {name: [] for name in stages}
     cpu: dict[str, list[float]] = {name: [] for name in stages}
@@ -279,23 +303,49 @@ def _interleaved(stages: dict[str, Callable[[], None]], repetitions: int, sample
             wall[name].append((time.perf_counter() - start) / FRAMES * 1e3)
             cpu[name].append((time.process_time() - start_cpu) / FRAMES * 1e3)
     return [
-        Timing(name, round(min(wall[name]), 3), round(statistics.median(wall[name]), 3), round(min(cpu[name]), 3))
+        Timing(
+            name,
+            round(min(wall[name]), 3),
+            round(statistics.median(wall[name]), 3),
+            round(min(cpu[name]), 3),
+        )
         for name in stages
     ]
 
 
-def _command(clip: Path, model: ModelFile, folder: Path, timings: list[Timing], runs: int = 3) -> Command:
+def _command(
+    clip: Path, model: ModelFile, folder: Path, timings: list[Timing], runs: int = 3
+) -> Command:
     """`streamsr upscale` as a user starts it, its start included."""
     best: Command | None = None
     by_name = {timing.name: timing for timing in timings}
     network = min(timing.cpu for name, timing in by_name.items() if name.startswith("network"))
-    per_frame = by_name["decode and to RGB"].cpu + network + by_name[f"to YUV and h264 {PRESET}"].cpu
+    per_frame = (
+        by_name["decode and to RGB"].cpu + network + by_name[f"to YUV and h264 {PRESET}"].cpu
+    )
     for run in range(runs):
         output, stats = folder / f"command{run}.mp4", folder / f"command{run}.json"
-        arguments = ["upscale", str(clip), "-o", str(output), "--model", str(model.path), "--preset", PRESET]
+        arguments = [
+            "upscale",
+            str(clip),
+            "-o",
+            str(output),
+            "--model",
+            str(model.path),
+            "--preset",
+            PRESET,
+        ]
         start = time.perf_counter()
         child = subprocess.Popen(
-            [sys.executable, "-m", "streamsr", *arguments, "--no-reuse", "--stats-json", str(stats)],
+            [
+                sys.executable,
+                "-m",
+                "streamsr",
+                *arguments,
+                "--no-reuse",
+                "--stats-json",
+                str(stats),
+            ],
             stderr=subprocess.DEVNULL,
         )
         _, status, usage = os.wait4(child.pid, 0)
@@ -320,7 +370,8 @@ def _command(clip: Path, model: ModelFile, folder: Path, timings: list[Timing], 
 
 
 def _peak_sampler(stack: ExitStack, peaks: list[float]) -> Callable[[], None]:
-    """Appends multiply-adds a second of one core's int8 dot products; nothing where it has no such instruction."""
+    """Appends multiply-adds a second of one core's int8 dot products; nothing where it has no such
+    instruction."""
     try:
         peak = stack.enter_context(Peak())
     except ModelError:
@@ -339,11 +390,17 @@ def _make_clip(path: Path, seconds: int = 4, size: tuple[int, int] = (640, 360))
     width, height = size
     field = np.zeros((height * 2, width * 2, 3), np.float32)
     for octave in range(1, 7):
-        noise = rng.normal(0, 2.0 ** (6 - octave), (height * 2 >> 6 - octave, width * 2 >> 6 - octave, 3))
-        field += cv2.resize(noise.astype(np.float32), (width * 2, height * 2), interpolation=cv2.INTER_CUBIC)
+        noise = rng.normal(
+            0, 2.0 ** (6 - octave), (height * 2 >> 6 - octave, width * 2 >> 6 - octave, 3)
+        )
+        field += cv2.resize(
+            noise.astype(np.float32), (width * 2, height * 2), interpolation=cv2.INTER_CUBIC
+        )
     ground = np.clip(field + 128, 0, 255).astype(np.uint8)
     base = Fraction(1, 30)
-    info = StreamInfo(width, height, base, rate=Fraction(30), color=ColorTags().resolved(width, height))
+    info = StreamInfo(
+        width, height, base, rate=Fraction(30), color=ColorTags().resolved(width, height)
+    )
     with FileSink(path, info, size, preset="ultrafast") as sink:
         for i in range(seconds * 30):
             picture = np.ascontiguousarray(ground[i : i + height, 2 * i : 2 * i + width])

@@ -1,7 +1,8 @@
-"""A bounded sequence of items between two threads, followed by exactly one end: finished, or an error.
+"""A bounded sequence of items between two threads, followed by exactly one end: finished, or an
+error.
 
-This is the only module that knows locks. Ends travel downstream behind the queued items; "the reader has gone" travels
-upstream and wakes a blocked writer.
+This is the only module that knows locks. Ends travel downstream behind the queued items; "the
+reader has gone" travels upstream and wakes a blocked writer.
 """
 
 import threading
@@ -20,7 +21,8 @@ class Channel(Generic[T]):
     """One writer, one reader.
 
     capacity  how many items may wait; a full channel blocks the writer (back-pressure)
-    newest    a full channel drops its oldest item instead of blocking: the live case. ``dropped`` counts them.
+    newest    a full channel drops its oldest item instead of blocking: the live case. ``dropped``
+              counts them.
     """
 
     def __init__(self, capacity: int, *, newest: bool = False) -> None:
@@ -38,7 +40,8 @@ class Channel(Generic[T]):
         self._changed = threading.Condition(self._lock)
 
     def put(self, item: T) -> None:
-        """Append an item. Raises ReaderGone once the reader has left, RuntimeError after the end."""
+        """Append an item. Raises ReaderGone once the reader has left, RuntimeError after the
+        end."""
         with self._lock:
             if self._ended:
                 raise RuntimeError("put() after the end of the channel")
@@ -60,7 +63,8 @@ class Channel(Generic[T]):
                 raise ReaderGone
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that nothing follows: the writer finished, or ``error`` stopped it. The first end counts."""
+        """Say that nothing follows: the writer finished, or ``error`` stopped it. The first end
+        counts."""
         with self._lock:
             if not self._ended:
                 self._ended, self._error = True, error
@@ -74,12 +78,14 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
-        """Items in order; then the iteration ends, or raises the very exception the writer ended with."""
+        """Items in order; then the iteration ends, or raises the very exception the writer ended
+        with."""
         for items in self.groups(1):
             yield items[0]
 
     def groups(self, limit: int) -> Iterator[list[T]]:
-        """Like iterating, but up to ``limit`` items at a time: those that wait already, never waiting for more."""
+        """Like iterating, but up to ``limit`` items at a time: those that wait already, never
+        waiting for more."""
         while True:
             with self._lock:
                 while not self._items and not self._ended and not self._reader_gone:
@@ -94,9 +100,12 @@ class Channel(Generic[T]):
             del items  # the reader's frames must not live on here while it waits for the next
 
     def get(self, timeout_s: float | None = None) -> T:
-        """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the writer's error."""
+        """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the
+        writer's error."""
         with self._lock:
-            if not self._changed.wait_for(lambda: self._items or self._ended or self._reader_gone, timeout_s):
+            if not self._changed.wait_for(
+                lambda: self._items or self._ended or self._reader_gone, timeout_s
+            ):
                 raise TimeoutError
             if not self._items:
                 if self._error is not None and not self._reader_gone:

@@ -17,7 +17,14 @@ _LUMA = {  # Kr, Kb of H.273 table 4
     SMPTE240M: (0.212, 0.087),
     BT2020_NCL: (0.2627, 0.0593),
 }
-_NAMES = {BT709: "bt709", FCC: "fcc", BT470BG: "bt470bg", SMPTE170M: "smpte170m", SMPTE240M: "smpte240m", 9: "bt2020"}
+_NAMES = {
+    BT709: "bt709",
+    FCC: "fcc",
+    BT470BG: "bt470bg",
+    SMPTE170M: "smpte170m",
+    SMPTE240M: "smpte240m",
+    9: "bt2020",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +39,10 @@ class ColorTags:
     def resolved(self, width: int, height: int, *, full_range: bool = False) -> "ColorTags":
         """These tags with every gap filled as a player would fill it for a picture of this size.
 
-        An output of another size must carry the result, or the player would guess anew and shift the colours. The
-        rule is mpv's (video/csputils.c): BT.709 from 1280 columns or above 576 lines, BT.601 below, with the
-        primaries of the 625 or 525 line system only at exactly those sizes.
+        An output of another size must carry the result, or the player would guess anew and shift
+        the colours. The rule is mpv's (video/csputils.c): BT.709 from 1280 columns or above 576
+        lines, BT.601 below, with the primaries of the 625 or 525 line system only at exactly those
+        sizes.
         """
         hd = width >= 1280 or height > 576
         tags = self

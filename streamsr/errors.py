@@ -35,7 +35,8 @@ LONGEST_QUOTE = 60
 
 
 def quoted(value: object) -> str:
-    """A value from outside as a message shows it: on one line, without control characters, cut in the middle."""
+    """A value from outside as a message shows it: on one line, without control characters, cut in
+    the middle."""
     try:
         return shortened(repr(value) if isinstance(value, str) else str(value))
     except ValueError:  # Python writes no integer of more than 4300 digits
@@ -49,5 +50,8 @@ def shortened(text: str, longest: int = LONGEST_QUOTE) -> str:
 
 
 def one_line(text: str) -> str:
-    """A message on one line: what is not to be printed (a line end or an escape code in a file's name) is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """A message on one line: what is not to be printed (a line end or an escape code in a file's
+    name) is escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

@@ -1,4 +1,5 @@
-"""What travels down the line: pictures with their time, and what is known about the stream they come from."""
+"""What travels down the line: pictures with their time, and what is known about the stream they
+come from."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,11 +21,13 @@ class Frame:
     """One picture and its place in time. Nobody writes to ``rgb`` once the frame is made.
 
     rgb        [H, W, 3] uint8
-    pts        presentation time in ticks of ``time_base`` (seconds per tick), exact, as the container had it
+    pts        presentation time in ticks of ``time_base`` (seconds per tick), exact, as the
+               container had it
     duration   in ticks, 0 when the container did not say
     index      position among the frames of its source, from 0
     arrival_s  ``time.monotonic()`` when the frame was captured or decoded
-    deep       the same picture [H, W, 3] uint16 over the full range, where the film has more than 8 bits
+    deep       the same picture [H, W, 3] uint16 over the full range, where the film has more than 8
+               bits
     alpha      its opacity [H, W], over the full range of its type, where the film has one
     lr         of an upscaled live frame, the picture it was made from
     """
@@ -48,10 +51,11 @@ class Frame:
 class HdrMetadata:
     """Static metadata (HDR10), None where the film has none.
 
-    mastering  ten numbers: x, y of red, green, blue and white in 1/50000, lowest and highest luminance in 1/10000
-               candela per square metre
+    mastering  ten numbers: x, y of red, green, blue and white in 1/50000, lowest and highest
+               luminance in 1/10000 candela per square metre
     light      greatest content and frame-average light level, candela per square metre
-    dynamic    names of the per-scene kinds that it has besides, which belong to its own pixels and are not carried
+    dynamic    names of the per-scene kinds that it has besides, which belong to its own pixels and
+               are not carried
     """
 
     mastering: tuple[int, ...] | None = None
@@ -65,7 +69,8 @@ class StreamInfo:
 
     rate            frames per second as the container declares it, None when it does not
     sar             sample (pixel) aspect ratio, width : height
-    display_matrix  nine 16.16/2.30 fixed point numbers of the rotation side data, None when there is none
+    display_matrix  nine 16.16/2.30 fixed point numbers of the rotation side data, None when there
+                    is none
     hdr             mastering display and light levels, as far as the film has them
     frames          how many frames to expect, None when unknown; only for progress
     pixel_format    the decoder's format in FFmpeg's naming, such as ``yuv420p``
@@ -91,7 +96,8 @@ class Span:
     """Part of a film on the file's own clock, in seconds.
 
     begin, end  first time inside and first time behind; None for open
-    seek        where decoding starts, a key frame some way before ``begin``; None for the file's start
+    seek        where decoding starts, a key frame some way before ``begin``; None for the file's
+                start
     """
 
     begin: Fraction | None = None

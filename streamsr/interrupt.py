@@ -17,7 +17,8 @@ _asked = False
 
 
 def heard() -> None:
-    """Have SIGTERM and SIGINT raise KeyboardInterrupt in this process's main thread. Raises ValueError in another one.
+    """Have SIGTERM and SIGINT raise KeyboardInterrupt in this process's main thread. Raises
+    ValueError in another one.
 
     A SIGINT that is ignored, as for a shell's background jobs, stays so.
     """
@@ -48,9 +49,13 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
     global _asked
     _asked = True
     while frame is not None:
-        # Native modules that are interrupted while they are loaded say ImportError, or crash: after the import.
+        # Native modules that are interrupted while they are loaded say ImportError, or crash: after
+        # the import.
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            if signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, _stop):  # else it is an embedding program's
+            if signal.getsignal(signal.SIGALRM) in (
+                signal.SIG_DFL,
+                _stop,
+            ):  # else it is an embedding program's
                 signal.signal(signal.SIGALRM, _stop)
                 signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
             return

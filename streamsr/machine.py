@@ -5,7 +5,8 @@ import platform
 
 
 def usable_cores() -> int:
-    """Cores this process may run on: fewer than the machine has inside a container or under taskset."""
+    """Cores this process may run on: fewer than the machine has inside a container or under
+    taskset."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -19,22 +19,31 @@ if TYPE_CHECKING:
     from streamsr.live.stage import LiveStage
 
 WAITING = 2
-"""Frames that may wait between two stages: enough to hide a hiccup; more would only cost memory and latency."""
+"""Frames that may wait between two stages: enough to hide a hiccup; more would only cost memory and
+latency."""
 
 
 class Pipeline:
-    """Upscaled frames of a source: ``for frame in Pipeline(source, upscaler): ...``, or ``async for``, or `get`.
+    """Upscaled frames of a source: ``for frame in Pipeline(source, upscaler): ...``, or ``async
+    for``, or `get`.
 
-    A context manager (entered by the loop itself if need be) and an iterator. The pipeline enters and leaves the
-    source; the upscaler stays the caller's. Leaving the ``with`` block or the loop for any reason stops the threads and
-    waits for them. The exception a stage raised surfaces, itself, in the caller's loop.
+    A context manager (entered by the loop itself if need be) and an iterator. The pipeline enters
+    and leaves the source; the upscaler stays the caller's. Leaving the ``with`` block or the loop
+    for any reason stops the threads and waits for them. The exception a stage raised surfaces,
+    itself, in the caller's loop.
 
-    budget_s  the source is live: frames leave the upscaler at this age at most, in lower quality if need be, and only
-              the newest waits; see `streamsr.live`. Without it every frame is upscaled in full, however long it takes.
+    budget_s  the source is live: frames leave the upscaler at this age at most, in lower quality if
+              need be, and only the newest waits; see `streamsr.live`. Without it every frame is
+              upscaled in full, however long it takes.
     """
 
     def __init__(
-        self, source: Source, upscaler: Upscaler, *, budget_s: float | None = None, record: Recorder | None = None
+        self,
+        source: Source,
+        upscaler: Upscaler,
+        *,
+        budget_s: float | None = None,
+        record: Recorder | None = None,
     ) -> None:
         self._source, self._upscaler = source, upscaler
         self.record = record or upscaler.record
@@ -61,8 +70,9 @@ class Pipeline:
             if self._live is not None:
                 self._live.warm(self._source.info)
             threads: list[threading.Thread] = []
-            # Before they start: a Ctrl-C between two of these lines must find all that ends them. Last in, first out:
-            # every reader leaves, so that every writer wakes, before the threads are waited for.
+            # Before they start: a Ctrl-C between two of these lines must find all that ends them.
+            # Last in, first out: every reader leaves, so that every writer wakes, before the
+            # threads are waited for.
             stack.callback(_join, threads)
             stack.callback(self._decoded.leave)
             stack.callback(self._upscaled.leave)
@@ -73,13 +83,18 @@ class Pipeline:
                 ("upscale", self._upscale, self._decoded, self._upscaled),
             ):
                 args = (work, reads, writes)
-                threads.append(threading.Thread(target=_closing_both_ends, args=args, name=f"streamsr-{name}"))
+                threads.append(
+                    threading.Thread(target=_closing_both_ends, args=args, name=f"streamsr-{name}")
+                )
                 threads[-1].start()
             self._stack = stack.pop_all()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._stack is not None:
             stack, self._stack = self._stack, None
@@ -109,7 +124,8 @@ class Pipeline:
             yield upscaled
 
     def get(self, timeout_s: float | None = None) -> Frame | None:
-        """The next frame, None after the last; in the ``with`` block. Raises TimeoutError when none comes in time."""
+        """The next frame, None after the last; in the ``with`` block. Raises TimeoutError when none
+        comes in time."""
         try:
             frame = self._upscaled.get(timeout_s)
         except EOFError:
@@ -134,7 +150,8 @@ class Pipeline:
     def _upscale_live(self, stage: "LiveStage") -> None:
         frames, lost = iter(self._decoded), 0
         while True:
-            # Not before the sink has taken the last one: a frame upscaled early would grow old waiting.
+            # Not before the sink has taken the last one: a frame upscaled early would grow old
+            # waiting.
             self._upscaled.wait_for_room()
             frame = next(frames, None)
             self.record.count("dropped", self._decoded.dropped - lost)
@@ -146,12 +163,14 @@ class Pipeline:
                 self._upscaled.put(done)
 
     def _account(self) -> None:
-        """Once the threads are joined: frames of a live source that nobody fetched any more were dropped."""
+        """Once the threads are joined: frames of a live source that nobody fetched any more were
+        dropped."""
         if self._live is not None:
             self.record.count("dropped", self.record.unaccounted)
 
     def run(self, sink: Sink, *, progress: Callable[[Frame], None] | None = None) -> Stats:
-        """Write every frame into the entered ``sink`` and commit it. ``progress`` is called after each frame."""
+        """Write every frame into the entered ``sink`` and commit it. ``progress`` is called after
+        each frame."""
         for frame in self:
             interrupt.check()
             sink.write(frame)
@@ -173,8 +192,11 @@ def _live_stage(upscaler: Upscaler, budget_s: float) -> "LiveStage":
     return LiveStage(upscaler, budget_s)
 
 
-def _closing_both_ends(work: Callable[[], None], reads: Channel[Frame] | None, writes: Channel[Frame]) -> None:
-    """Run a stage; whatever happens, its reader learns the end and its writer learns that nobody reads."""
+def _closing_both_ends(
+    work: Callable[[], None], reads: Channel[Frame] | None, writes: Channel[Frame]
+) -> None:
+    """Run a stage; whatever happens, its reader learns the end and its writer learns that nobody
+    reads."""
     try:
         work()
     except ReaderGone:

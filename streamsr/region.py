@@ -13,8 +13,9 @@ HALO = 5
 """Receptive radius of XLSR: five 3x3 convolutions in a row each reach one pixel further."""
 
 CELL = 8
-"""Side of the squares in which pictures are compared: the blocks that video codecs skip. At least HALO, so that growing
-by one cell covers what a changed pixel reaches; engines that see further grow by more, see `changes.affected_cells`."""
+"""Side of the squares in which pictures are compared: the blocks that video codecs skip. At least
+HALO, so that growing by one cell covers what a changed pixel reaches; engines that see further grow
+by more, see `changes.affected_cells`."""
 
 Cells = NDArray[np.bool_]
 """A flag for each square of 8 x 8 pixels (CELL) of a picture, [ceil(H / 8), ceil(W / 8)]."""
@@ -22,7 +23,8 @@ Cells = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle: ``x``, ``y`` of its top left pixel, ``width`` and ``height`` in pixels, all at least 0."""
+    """A rectangle: ``x``, ``y`` of its top left pixel, ``width`` and ``height`` in pixels, all at
+    least 0."""
 
     x: int
     y: int
@@ -56,20 +58,31 @@ class Region:
         return Region(self.x * scale, self.y * scale, self.width * scale, self.height * scale)
 
     def grown(self, margin: int, width: int, height: int) -> "Region":
-        """This rectangle with ``margin`` more pixels on each side, cut off at a picture of this size.
+        """This rectangle with ``margin`` more pixels on each side, cut off at a picture of this
+        size.
 
-        Growing by HALO gives what the network must see: at the real border of the picture it sees its own zero
-        padding, exactly as when the whole picture is run at once.
+        Growing by HALO gives what the network must see: at the real border of the picture it sees
+        its own zero padding, exactly as when the whole picture is run at once.
         """
         x, y = max(self.x - margin, 0), max(self.y - margin, 0)
-        return Region(x, y, min(self.right + margin, width) - x, min(self.bottom + margin, height) - y)
+        return Region(
+            x, y, min(self.right + margin, width) - x, min(self.bottom + margin, height) - y
+        )
 
     def within(self, width: int, height: int) -> bool:
-        """Whether a picture of this size holds the whole rectangle and the rectangle is not empty."""
-        return self.x >= 0 and self.y >= 0 and self.area > 0 and self.right <= width and self.bottom <= height
+        """Whether a picture of this size holds the whole rectangle and the rectangle is not
+        empty."""
+        return (
+            self.x >= 0
+            and self.y >= 0
+            and self.area > 0
+            and self.right <= width
+            and self.bottom <= height
+        )
 
     def strips(self, count: int) -> Iterator["Region"]:
-        """Cut into at most ``count`` horizontal strips, none empty, whose heights differ by at most one."""
+        """Cut into at most ``count`` horizontal strips, none empty, whose heights differ by at most
+        one."""
         count = max(1, min(count, self.height))
         for i in range(count):
             top, end = self.height * i // count, self.height * (i + 1) // count

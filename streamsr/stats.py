@@ -14,8 +14,9 @@ import numpy as np
 from streamsr.machine import peak_memory_mib
 
 FATES = ("network", "reused", "partial", "resized", "dropped")
-"""The one thing that happens to each frame read: computed by the network as a whole; copied whole from the previous
-output; part computed and part copied or resized; resized without the network; left out. They add up to frames in."""
+"""The one thing that happens to each frame read: computed by the network as a whole; copied whole
+from the previous output; part computed and part copied or resized; resized without the network;
+left out. They add up to frames in."""
 
 LATENCIES_KEPT = 100_000
 """An hour at 28 frames a second; older ones leave the percentiles, so that memory stays flat."""
@@ -26,7 +27,8 @@ AGE_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3,
 
 @dataclass(frozen=True)
 class Stats:
-    """A snapshot. ``json()`` is the object that ``--stats-json`` writes, the same for every command."""
+    """A snapshot. ``json()`` is the object that ``--stats-json`` writes, the same for every
+    command."""
 
     frames: dict[str, int]
     latency_ms: dict[str, float | None]
@@ -46,7 +48,8 @@ class Stats:
 
 @dataclass
 class Ages:
-    """Ages of all frames at one stage: how many up to each of AGE_BOUNDS_S (the last: above them), and their sum."""
+    """Ages of all frames at one stage: how many up to each of AGE_BOUNDS_S (the last: above them),
+    and their sum."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BOUNDS_S) + 1))
     sum_s: float = 0.0
@@ -58,9 +61,11 @@ class Live:
 
     late         frames that left the upscaler older than the budget, shown or not
     sharp        frames shown that are the network's work in every pixel, computed now or before
-    pixel_share  of the pixels of all frames upscaled: by network, taken from the frame before, resized
+    pixel_share  of the pixels of all frames upscaled: by network, taken from the frame before,
+                 resized
     stages_ms    age of the frames at each stage: p50, p95, p99, max
-    reconnects   times the source was connected to again; publish_reconnects: the receiver of what is published
+    reconnects   times the source was connected to again; publish_reconnects: the receiver of what
+                 is published
     """
 
     budget_ms: float
@@ -80,7 +85,9 @@ class Recorder:
         self.threads = 0
         self._frames: Counter[str] = Counter(dict.fromkeys(("in", "out", *FATES, "damaged"), 0))
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._latency_s: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATENCIES_KEPT))
+        self._latency_s: defaultdict[str, deque[float]] = defaultdict(
+            lambda: deque(maxlen=LATENCIES_KEPT)
+        )
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
         self._pixels = {"network": 0, "reused": 0, "resized": 0}
         self.budget_s: float | None = None
@@ -95,7 +102,9 @@ class Recorder:
         self._pixels["reused"] += reused
         self._pixels["resized"] += resized
 
-    def add(self, frames: Mapping[str, int], seconds: Mapping[str, float], pixels: Mapping[str, int]) -> None:
+    def add(
+        self, frames: Mapping[str, int], seconds: Mapping[str, float], pixels: Mapping[str, int]
+    ) -> None:
         """Count in what another Recorder counted: its `frames`, `seconds` and `pixel_counts`."""
         for name, number in frames.items():
             self._frames[name] += number
@@ -128,7 +137,8 @@ class Recorder:
 
     @property
     def pixel_counts(self) -> dict[str, int]:
-        """Of the pixels of all frames upscaled, how many by network, taken from the frame before, resized."""
+        """Of the pixels of all frames upscaled, how many by network, taken from the frame before,
+        resized."""
         return dict(self._pixels)
 
     @property
@@ -151,7 +161,10 @@ class Recorder:
         return Stats(
             frames=dict(self._frames),
             latency_ms=_percentiles_ms(self._latency_s["out"]),
-            seconds={"wall": round(wall, 4), **{name: round(s, 4) for name, s in self._seconds.items()}},
+            seconds={
+                "wall": round(wall, 4),
+                **{name: round(s, 4) for name, s in self._seconds.items()},
+            },
             fps=round(self._frames["out"] / wall, 3) if wall else 0.0,
             engine=self.engine,
             model=self.model,
@@ -169,7 +182,9 @@ class Recorder:
             late=self.late,
             sharp=self.sharp,
             pixel_share={name: round(count / pixels, 4) for name, count in self._pixels.items()},
-            stages_ms={stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())},
+            stages_ms={
+                stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())
+            },
             reconnects=self.reconnects,
             publish_reconnects=self.publish_reconnects,
         )
@@ -181,7 +196,10 @@ def _percentiles_ms(seconds: deque[float]) -> dict[str, float | None]:
     if not values:
         return dict.fromkeys(("p50", "p95", "p99", "max"))
     found = np.percentile(np.array(values), [50, 95, 99, 100]) * 1e3
-    return {key: round(float(value), 3) for key, value in zip(("p50", "p95", "p99", "max"), found, strict=True)}
+    return {
+        key: round(float(value), 3)
+        for key, value in zip(("p50", "p95", "p99", "max"), found, strict=True)
+    }
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Frames in, larger frames out: the engine, and the resize that follows where the wanted size is no multiple."""
+"""Frames in, larger frames out: the engine, and the resize that follows where the wanted size is no
+multiple."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,19 +35,24 @@ class _Last(NamedTuple):
 class Upscaler:
     """Upscales pictures. A context manager; for one thread at a time.
 
-    model    ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite file, or a file as read
+    model    ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite file,
+             or a file as read
     scale    2, 3 or 4, default 3, for the first three of these
-    lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the video model
+    lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the
+             video model
     size     (width, height) of the result when it is not ``scale`` times the input
-    engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and ``batch`` go with it,
-             see `streamsr.engines.choose.EngineChoice`. Or a function that makes your own engine from the model file;
-             the upscaler closes it
+    engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
+             ``batch`` go with it, see `streamsr.engines.choose.EngineChoice`. Or a function that
+             makes your own engine from the model file; the upscaler closes it
     reuse    in `frames`, take what did not change since the frame before from its result
-    verify_reuse  compute it too, and raise ModelError should it differ, or be further from LiteRT's than the engine
-             promises (none for fused, 3 levels and 60 dB for OpenVINO and delegates; your own promises nothing)
+    verify_reuse  compute it too, and raise ModelError should it differ, or be further from LiteRT's
+                  than the engine
+             promises (none for fused, 3 levels and 60 dB for OpenVINO and delegates; your own
+             promises nothing)
     record   where to count what happens
 
-    Raises ModelError when the model or engine cannot be used, ValueError for arguments outside their range.
+    Raises ModelError when the model or engine cannot be used, ValueError for arguments outside
+    their range.
     """
 
     def __init__(
@@ -67,7 +73,9 @@ class Upscaler:
     ) -> None:
         if size is not None and min(size) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
-        file = model if isinstance(model, ModelFile) else find_model(model, scale=scale, lossy=lossy)
+        file = (
+            model if isinstance(model, ModelFile) else find_model(model, scale=scale, lossy=lossy)
+        )
         if isinstance(engine, str):
             choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
             self.engine, self.why = open_engine(file, choice)
@@ -75,12 +83,18 @@ class Upscaler:
             self.engine, self.why = engine(file), "your own"
         if scale is not None and self.engine.scale != scale:
             self.engine.close()
-            raise ValueError(f"expected a model of scale {scale}, {file.name} upscales by {self.engine.scale}")
+            raise ValueError(
+                f"expected a model of scale {scale}, {file.name} upscales by {self.engine.scale}"
+            )
         self.model = file
         self.scale = self.engine.scale
         self.size = size
         self.record = record or Recorder()
-        self.record.engine, self.record.model, self.record.threads = self.engine.name, file.name, self.engine.threads
+        self.record.engine, self.record.model, self.record.threads = (
+            self.engine.name,
+            file.name,
+            self.engine.threads,
+        )
         self.reuse, self.verify_reuse = reuse, verify_reuse
         self._judge: Judge | None = None
         if verify_reuse and isinstance(engine, str) and self.engine.name != "litert":
@@ -93,14 +107,16 @@ class Upscaler:
         self._pool = BufferPool()
 
     def __call__(self, image: Image) -> Image:
-        """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is remembered."""
+        """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is
+        remembered."""
         return self._sized(self._computed([_checked(image)]))[0]
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Upscale frames that follow each other: what did not change since the last one is taken from its result.
+        """Upscale frames that follow each other: what did not change since the last one is taken
+        from its result.
 
-        The pixels are those of full computation, always. Several frames go into one engine call where the device
-        gains from that.
+        The pixels are those of full computation, always. Several frames go into one engine call
+        where the device gains from that.
         """
         if self.reuse and self.engine.batch == 1:
             results = [self._following(frame.rgb) for frame in frames]
@@ -119,7 +135,9 @@ class Upscaler:
             return replace(frame, rgb=hr)
         with self.record.stage("deep"):
             deep = None if frame.deep is None else deepened(frame.deep, frame.rgb, hr)
-            alpha = None if frame.alpha is None else enlarged(frame.alpha, (hr.shape[1], hr.shape[0]))
+            alpha = (
+                None if frame.alpha is None else enlarged(frame.alpha, (hr.shape[1], hr.shape[0]))
+            )
         return replace(frame, rgb=hr, deep=deep, alpha=alpha)
 
     def _following(self, lr: Image) -> Image:
@@ -151,7 +169,10 @@ class Upscaler:
             self.record.pixels(total=pixels, reused=pixels)
             hr, shown = last.hr, last.shown
         if self.verify_reuse and not np.array_equal(hr, self._computed([lr])[0]):
-            raise ModelError(f"reuse gave other pixels than full computation on {self.engine.name}; please report this")
+            raise ModelError(
+                f"reuse gave other pixels than full computation on {self.engine.name}; please "
+                f"report this"
+            )
         self._verify(lr, hr)
         self._last = _Last(lr, hr, shown, self.size)
         return shown
@@ -188,14 +209,26 @@ class Upscaler:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
 
 def _checked(image: Image) -> Image:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        seen = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        seen = (
+            f"{image.shape} {image.dtype}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
         raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {seen}")
     if image.size == 0:
         raise ValueError(f"expected at least one pixel, got {image.shape[1]}x{image.shape[0]}")

@@ -26,19 +26,21 @@ def upscale(
     engine: str = "auto",
     threads: int | None = None,
 ) -> vs.VideoNode:
-    """The clip, ``scale`` (2, 3 or 4, default 3) times as large, in its own format: the library's own pictures.
+    """The clip, ``scale`` (2, 3 or 4, default 3) times as large, in its own format: the library's
+    own pictures.
 
     clip     of one size and format: YUV 4:2:0, 4:2:2 or 4:4:4 and grey of 8 to 16 bits, or RGB24
     others   as of `streamsr.Upscaler`
 
-    Matrix, range and chroma location are read from each frame's properties; what they do not say is taken as a player
-    would for this size, and said in the output, because the size has changed. All other properties are kept. Raises
-    ValueError for a clip of another kind, ModelError when the model or engine cannot be used; vapoursynth.Error for an
-    interlaced frame when it is asked for.
+    Matrix, range and chroma location are read from each frame's properties; what they do not say is
+    taken as a player would for this size, and said in the output, because the size has changed. All
+    other properties are kept. Raises ValueError for a clip of another kind, ModelError when the
+    model or engine cannot be used; vapoursynth.Error for an interlaced frame when it is asked for.
     """
     _check(clip)
     upscaler = Upscaler(model, scale=scale, engine=engine, threads=threads)
-    # The core calls one frame of a filter at a time, from whichever of its threads: no more is asked of us.
+    # The core calls one frame of a filter at a time, from whichever of its threads: no more is
+    # asked of us.
     filter_ = _Filter(upscaler, clip.format)
     larger = vs.core.std.BlankClip(
         clip, width=clip.width * upscaler.scale, height=clip.height * upscaler.scale, keep=True
@@ -60,7 +62,8 @@ def _check(clip: vs.VideoNode) -> None:
         or (form.subsampling_w, form.subsampling_h) not in known
     ):
         raise ValueError(
-            f"expected YUV 4:2:0, 4:2:2 or 4:4:4 or grey of 8 to 16 bits, or RGB24, got {form.name}; "
+            f"expected YUV 4:2:0, 4:2:2 or 4:4:4 or grey of 8 to 16 bits, or RGB24, got "
+            f"{form.name}; "
             "convert it with resize, such as clip.resize.Bicubic(format=vs.YUV444P16)"
         )
 
@@ -77,7 +80,9 @@ class _Filter:
         """``f``: a frame to copy, of the right size, and the one to upscale."""
         blank, source = f
         if source.props.get("_FieldBased", 0):
-            raise vs.Error(f"frame {n} is interlaced and would be garbled; deinterlace before streamsr")
+            raise vs.Error(
+                f"frame {n} is interlaced and would be garbled; deinterlace before streamsr"
+            )
         result = blank.copy()
         result.props.clear()
         result.props.update(source.props)
@@ -95,14 +100,18 @@ class _Filter:
         yuv = self._converter(tags, source.props)
         yuv.write(self._upscaled(rgb, yuv.read(small, rgb)), large)
         if self._form.color_family == vs.YUV:
-            result.props.update(_Matrix=tags.matrix, _Primaries=tags.primaries, _Transfer=tags.transfer)
+            result.props.update(
+                _Matrix=tags.matrix, _Primaries=tags.primaries, _Transfer=tags.transfer
+            )
         result.props["_Range"] = int(tags.range == FULL)
         return result
 
     def _upscaled(self, rgb: Any, deep: Any) -> Frame:  # Any: numpy's arrays
         return self._upscaler.frames([Frame(rgb, 0, Fraction(1), deep=deep)])[0]
 
-    def _converter(self, tags: ColorTags, props: Mapping[str, Any]) -> YuvPlanes:  # Any: VapourSynth's values
+    def _converter(
+        self, tags: ColorTags, props: Mapping[str, Any]
+    ) -> YuvPlanes:  # Any: VapourSynth's values
         centred = self._form.subsampling_w == 1 and props.get("_ChromaLocation", 0) in CENTRED
         key = tags, centred
         if key not in self._yuv:
@@ -114,6 +123,8 @@ def _tags(props: Mapping[str, Any]) -> ColorTags:  # Any: VapourSynth's values
     """VapourSynth's properties are H.273's code points, except the range."""
     level = {0: LIMITED, 1: FULL}.get(props.get("_Range", -1), 0)
     return ColorTags(
-        props.get("_Matrix", UNSPECIFIED), props.get("_Primaries", UNSPECIFIED),
-        props.get("_Transfer", UNSPECIFIED), level,
-    )  # fmt: skip
+        props.get("_Matrix", UNSPECIFIED),
+        props.get("_Primaries", UNSPECIFIED),
+        props.get("_Transfer", UNSPECIFIED),
+        level,
+    )

@@ -1,4 +1,5 @@
-"""What the tests of both packages share: the model, the shared data, and how much hypothesis may try.
+"""What the tests of both packages share: the model, the shared data, and how much hypothesis may
+try.
 
 ``STREAMSR_TEST_ORDER=N`` shuffles the files, and the tests of each, in the order number N.
 """
@@ -14,8 +15,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-# A cache of this run's own, also for all programs it starts, and before anything looks for one: what earlier runs found
-# out about this machine decides nothing, and nothing is left in the user's.
+# A cache of this run's own, also for all programs it starts, and before anything looks for one:
+# what earlier runs found out about this machine decides nothing, and nothing is left in the user's.
 CACHE = tempfile.mkdtemp(prefix="streamsr-tests-cache-")
 os.environ["XDG_CACHE_HOME"] = CACHE
 
@@ -33,12 +34,15 @@ TERMINAL = pytest.StashKey[int]()
 TIME_LIMIT_S = 300.0
 GRACE_S = float(os.environ.get("STREAMSR_TEST_GRACE_S", "60"))
 
-# Started in the background by a shell, tests would pass on to the commands they try that Ctrl-C is to be ignored.
+# Started in the background by a shell, tests would pass on to the commands they try that Ctrl-C is
+# to be ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the machine may be busy. No example database: a run leaves nothing in the tree.
-settings.register_profile("streamsr", deadline=None, database=None, suppress_health_check=list(HealthCheck))
+settings.register_profile(
+    "streamsr", deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 settings.load_profile("streamsr")
 
 
@@ -67,10 +71,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """End the run, and say where it stands, when pytest-timeout's signal is not heard: native code holds the lock."""
+    """End the run, and say where it stands, when pytest-timeout's signal is not heard: native code
+    holds the lock."""
     marker = item.get_closest_marker("timeout")
-    limit_s = float(marker.args[0] if marker is not None else item.config.getini("timeout") or TIME_LIMIT_S)
-    faulthandler.dump_traceback_later(limit_s + GRACE_S, exit=True, file=item.config.stash[TERMINAL])
+    limit_s = float(
+        marker.args[0] if marker is not None else item.config.getini("timeout") or TIME_LIMIT_S
+    )
+    faulthandler.dump_traceback_later(
+        limit_s + GRACE_S, exit=True, file=item.config.stash[TERMINAL]
+    )
     try:
         return (yield)
     finally:
@@ -83,13 +92,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[TERMINAL] = os.dup(2)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:  # Any: pytest does not give its class a public name
-    """On what the tests ran: which engines a processor can run decides which of them are skipped."""
+def pytest_terminal_summary(
+    terminalreporter: Any,
+) -> None:  # Any: pytest does not give its class a public name
+    """On what the tests ran: which engines a processor can run decides which of them are
+    skipped."""
     from streamsr.machine import processor_name, usable_cores
     from tests.support.engine import EXACT, WHY_NOT_FUSED
 
     why = f" ({WHY_NOT_FUSED})" if WHY_NOT_FUSED else ""
-    terminalreporter.write_line(f"on {processor_name()}, {usable_cores()} cores; exact engine: {EXACT}{why}")
+    terminalreporter.write_line(
+        f"on {processor_name()}, {usable_cores()} cores; exact engine: {EXACT}{why}"
+    )
 
 
 def pytest_unconfigure() -> None:

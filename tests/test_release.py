@@ -43,18 +43,31 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of a new environment with nothing installed but the wheel.
 
-    What the wheel depends on is read from the environment of the tests, as this one has no network to fetch it from. So
-    the wheel's own content and its command are shown to be enough; whether its list of dependencies is, see
-    `test_every_import_is_a_dependency`.
+    What the wheel depends on is read from the environment of the tests, as this one has no network
+    to fetch it from. So the wheel's own content and its command are shown to be enough; whether its
+    list of dependencies is, see `test_every_import_is_a_dependency`.
     """
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder)
     python = folder / "bin" / "python"
-    words = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel]
+    words = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        wheel,
+    ]
     run(words, check=True, timeout_s=200)
     site = next(folder.glob("lib/python*/site-packages"))
     others = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-    (site / "dependencies.pth").write_text("\n".join(others) + "\n")  # behind the wheel's own packages
+    (site / "dependencies.pth").write_text(
+        "\n".join(others) + "\n"
+    )  # behind the wheel's own packages
     return folder / "bin"
 
 
@@ -62,14 +75,24 @@ def test_the_wheel_has_what_it_needs_and_no_more(wheel: Path) -> None:
     assert wheel.name == f"streamsr-{streamsr.__version__}-py3-none-any.whl"
     assert wheel.stat().st_size < MOST_BYTES
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"streamsr/py.typed", "xlsr_model/py.typed", "streamsr/gstreamer/python/streamsr_element.py"} <= names
-    assert {f"xlsr_model/weights/{name}.{kind}" for name in weights.names() for kind in ("tflite", "json")} <= names
+    assert {
+        "streamsr/py.typed",
+        "xlsr_model/py.typed",
+        "streamsr/gstreamer/python/streamsr_element.py",
+    } <= names
+    assert {
+        f"xlsr_model/weights/{name}.{kind}"
+        for name in weights.names()
+        for kind in ("tflite", "json")
+    } <= names
     for package in ("streamsr", "xlsr_model"):
         tracked = run(["git", "ls-files", package], cwd=ROOT)
         assert {name for name in tracked.stdout.split() if "/checkpoints/" not in name} <= names
     assert {name.split("/")[0] for name in names} == {
-        "streamsr", "xlsr_model", f"streamsr-{streamsr.__version__}.dist-info",
-    }  # fmt: skip
+        "streamsr",
+        "xlsr_model",
+        f"streamsr-{streamsr.__version__}.dist-info",
+    }
     assert not [name for name in names if "__pycache__" in name or name.endswith(".npz")]
 
 
@@ -86,13 +109,17 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_the_installed_wheel_upscales_a_clip(installed: Path, tmp_path: Path) -> None:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # no path to this tree
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }  # no path to this tree
 
     def printed(*words: object) -> str:
         line = [installed / str(words[0]), *words[1:]]
         return str(run(line, cwd=tmp_path, env=own, timeout_s=200, check=True).stdout)
 
-    files = printed("python", "-c", "import streamsr, xlsr_model; print(streamsr.__file__, xlsr_model.__file__)")
+    files = printed(
+        "python", "-c", "import streamsr, xlsr_model; print(streamsr.__file__, xlsr_model.__file__)"
+    )
     assert all(Path(file).is_relative_to(installed.parent) for file in files.split())
     clip = ROOT / "samples" / "bbb_640x360.mp4"
     options = ("--duration", 0.2, "--preset", "ultrafast", "--engine", EXACT)
@@ -102,9 +129,12 @@ def test_the_installed_wheel_upscales_a_clip(installed: Path, tmp_path: Path) ->
 
 
 def test_every_import_is_a_dependency(wheel: Path) -> None:
-    """Of the plain install or of an extra. (That the plain ones are enough was tried by hand: docs/design.md.)"""
+    """Of the plain install or of an extra. (That the plain ones are enough was tried by hand:
+    docs/design.md.)"""
     archive = zipfile.ZipFile(wheel)
-    metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
+    metadata = archive.read(
+        next(name for name in archive.namelist() if name.endswith("METADATA"))
+    ).decode()
     needs = re.findall(r"^Requires-Dist: ([\w.-]+)", metadata, re.M)
     known = {name.lower().replace("_", "-") for name in needs}
     homes = packages_distributions()
@@ -120,7 +150,9 @@ def test_every_import_is_a_dependency(wheel: Path) -> None:
                 if module in sys.stdlib_module_names or module in ("streamsr", "xlsr_model"):
                     continue
                 packages = homes.get(module, [module])
-                assert {package.lower().replace("_", "-") for package in packages} & known, f"{name}: {module}"
+                assert {package.lower().replace("_", "-") for package in packages} & known, (
+                    f"{name}: {module}"
+                )
 
 
 def test_the_version_stands_in_one_place() -> None:

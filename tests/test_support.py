@@ -1,4 +1,5 @@
-"""The suite itself: no helper outlives it, waiting has an end, a crash is seen, and the user's cache is left alone."""
+"""The suite itself: no helper outlives it, waiting has an end, a crash is seen, and the user's
+cache is left alone."""
 
 import ast
 import os
@@ -58,7 +59,10 @@ def test_leaving_the_block_ends_the_program(tree: bool) -> None:
 
 def test_a_program_that_heeds_no_signal_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "GRACE_S", 0.2)
-    stubborn = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', file=sys.stderr)"
+    stubborn = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', "
+        "file=sys.stderr)"
+    )
     with running(python(f"{stubborn}; sys.stderr.flush(); time.sleep(1000)")) as process:
         process.says("on")
     assert process.returncode == -signal.SIGKILL
@@ -78,11 +82,17 @@ with running({words!r}, tree={tree}) as process:
     [
         (SLEEPS, False, 1),
         (SLEEPS, True, 1),
-        (["sh", "-c", "setsid sleep 1000 & sleep 1000 & sleep 1000"], True, 3),  # one in a session of its own
+        (
+            ["sh", "-c", "setsid sleep 1000 & sleep 1000 & sleep 1000"],
+            True,
+            3,
+        ),  # one in a session of its own
     ],
     ids=["alone", "on a leash", "with all that comes of it"],
 )
-def test_a_helper_dies_with_its_parent_however_that_dies(words: list[str], tree: bool, sleeping: int) -> None:
+def test_a_helper_dies_with_its_parent_however_that_dies(
+    words: list[str], tree: bool, sleeping: int
+) -> None:
     with running(python(PARENT.format(words=words, tree=tree)), cwd=ROOT) as parent:
         helper = psutil.Process(int(parent.says(r"^\d+$")[0]))
 
@@ -112,19 +122,36 @@ def test_a_leash_ends_as_its_command_does() -> None:
 
 
 CRASHES = {
-    "in_the_command": "    cli.cli.command('crash')(lambda: ctypes.string_at(0))\n    streamsr('crash')\n",
+    "in_the_command": "    cli.cli.command('crash')(lambda: ctypes.string_at(0))\n    "
+    "streamsr('crash')\n",
     "after_the_command": "    assert streamsr('--version').status == 0\n    ctypes.string_at(0)\n",
 }
 
 
 @pytest.mark.parametrize("where", CRASHES)
-def test_a_native_crash_is_seen_although_the_command_hides_what_libraries_say(tmp_path: Path, where: str) -> None:
+def test_a_native_crash_is_seen_although_the_command_hides_what_libraries_say(
+    tmp_path: Path, where: str
+) -> None:
     test = tmp_path / "test_crash.py"
-    test.write_text(f"import ctypes\nfrom streamsr import cli\ndef test_{where}(streamsr):\n{CRASHES[where]}")
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.streamsr.conftest", "-p", "no:cacheprovider"]
+    test.write_text(
+        f"import ctypes\nfrom streamsr import cli\ndef test_{where}(streamsr):\n{CRASHES[where]}"
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.streamsr.conftest",
+        "-p",
+        "no:cacheprovider",
+    ]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    done = run([*words, f"--rootdir={tmp_path}", "-c", os.devnull, test], cwd=tmp_path,
-               env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""})  # fmt: skip
+    done = run(
+        [*words, f"--rootdir={tmp_path}", "-c", os.devnull, test],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""},
+    )
     assert done.returncode == -signal.SIGSEGV, done.stdout + done.stderr
     assert "Fatal Python error: Segmentation fault" in done.stderr
     assert f"in test_{where}" in done.stderr
@@ -136,13 +163,18 @@ def test_a_test_that_hangs_where_no_signal_helps_is_ended_and_says_where(tmp_pat
         "import pytest, signal, time\n"
         "@pytest.mark.timeout(1)\n"
         "def test_hangs():\n"
-        "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # as native code that never comes back\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # as native code that "
+        "never comes back\n"
         "    time.sleep(1000)\n"
     )
     words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    done = run([*words, f"--rootdir={tmp_path}", "-c", os.devnull, test], cwd=tmp_path, timeout_s=60,
-               env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "", "STREAMSR_TEST_GRACE_S": "1"})  # fmt: skip
+    done = run(
+        [*words, f"--rootdir={tmp_path}", "-c", os.devnull, test],
+        cwd=tmp_path,
+        timeout_s=60,
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "", "STREAMSR_TEST_GRACE_S": "1"},
+    )
     assert done.returncode == 1
     assert "in test_hangs" in done.stderr
 
@@ -157,7 +189,10 @@ def test_the_cache_is_this_runs_own() -> None:
 def test_packages_can_be_hidden_as_if_an_extra_were_not_installed() -> None:
     folder = ROOT / "tests" / "support" / "without"
     environment = {**os.environ, "STREAMSR_TEST_WITHOUT": "av,numpy", "PYTHONPATH": str(folder)}
-    code = "from importlib.util import find_spec; print(*(find_spec(name) for name in ('av', 'numpy', 'json')))"
+    code = (
+        "from importlib.util import find_spec; print(*(find_spec(name) for name in ('av', 'numpy', "
+        "'json')))"
+    )
     said = run(python(code), env=environment, check=True).stdout
     assert said.startswith("None None ModuleSpec(name='json'")
 
@@ -169,6 +204,14 @@ def test_the_commands_engine_is_named() -> None:
 
 
 def test_no_test_starts_a_program_or_waits_in_a_way_of_its_own() -> None:
-    for path in {*(ROOT / "tests").rglob("test_*.py")} - {*(ROOT / "tests/streamsr/engines").iterdir()}:
-        calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
-        assert not calls & {"subprocess.Popen", "threading.Event().wait"}, f"{path}: see tests/support"
+    for path in {*(ROOT / "tests").rglob("test_*.py")} - {
+        *(ROOT / "tests/streamsr/engines").iterdir()
+    }:
+        calls = {
+            ast.unparse(node.func)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+        }
+        assert not calls & {"subprocess.Popen", "threading.Event().wait"}, (
+            f"{path}: see tests/support"
+        )

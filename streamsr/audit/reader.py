@@ -1,4 +1,5 @@
-"""What a media file holds, read independently of the source and sink that are to be checked: one pass, flat memory."""
+"""What a media file holds, read independently of the source and sink that are to be checked: one
+pass, flat memory."""
 
 import hashlib
 import os
@@ -29,11 +30,12 @@ class Track:
     """A stream beside the main video, as it was read.
 
     times    presentation times in ticks of ``time_base``, one for each packet
-    digests  64 bits of each packet's bytes, without the transport header that only some containers want
+    digests  64 bits of each packet's bytes, without the transport header that only some containers
+             want
     carried_otherwise  chapters' titles or a timecode, which the output has as chapters and metadata
     words    digests of what text subtitles say; packets that say nothing are not counted at all
-    content  digest of all bytes in order, for containers that cut a stream into other packets; of the samples for
-             sound that the output may have as samples
+    content  digest of all bytes in order, for containers that cut a stream into other packets; of
+             the samples for sound that the output may have as samples
     """
 
     index: int
@@ -49,7 +51,9 @@ class Track:
     times: "array[int]" = field(default_factory=lambda: array("q"))
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     words: "array[int]" = field(default_factory=lambda: array("Q"))
-    content: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=8))  # hashlib's objects have no type
+    content: Any = field(
+        default_factory=lambda: hashlib.blake2b(digest_size=8)
+    )  # hashlib's objects have no type
 
     def add(self, data: bytes, ticks: int) -> None:
         if self.codec in TEXT:
@@ -70,7 +74,8 @@ class Track:
 
 
 class Contents:
-    """An opened file. A context manager; iterate ``frames()`` once to the end, then ``tracks`` is filled.
+    """An opened file. A context manager; iterate ``frames()`` once to the end, then ``tracks`` is
+    filled.
 
     begin, end  only this span, in seconds on the file's clock
     like        a file whose main video stands at the same place among as many
@@ -87,7 +92,9 @@ class Contents:
         self._container: InputContainer = open_input(path)
         self._begin, self._end = begin, end
         container = self._container
-        films = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+        films = [
+            s for s in container.streams.video if not s.disposition & s.disposition.attached_pic
+        ]
         main = main_video(container)
         if like is not None and len(films) == like.films:
             main = films[like.place]
@@ -111,9 +118,12 @@ class Contents:
         self._container.close()
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Decoded frames of the main video within the span; whatever else passes by is noted in ``tracks``."""
+        """Decoded frames of the main video within the span; whatever else passes by is noted in
+        ``tracks``."""
         base = self.main.time_base or Fraction(1)
-        return (frame for frame in in_line(self._decoded()) if self._within((frame.pts or 0) * base))
+        return (
+            frame for frame in in_line(self._decoded()) if self._within((frame.pts or 0) * base)
+        )
 
     def _decoded(self) -> Iterator[VideoFrame]:
         packets = self._container.demux()
@@ -161,7 +171,9 @@ class Contents:
             track.hear(packet)
 
     def _within(self, when: Fraction) -> bool:
-        return (self._begin is None or when >= self._begin) and (self._end is None or when < self._end)
+        return (self._begin is None or when >= self._begin) and (
+            self._end is None or when < self._end
+        )
 
 
 def _digest(data: bytes) -> int:
@@ -190,7 +202,8 @@ def _track(stream: Stream) -> Track:
 
 
 def _bare(data: bytes, codec: str) -> bytes:
-    """The packet as every container has it: AAC without the ADTS header that MPEG-TS wants in front of each packet."""
+    """The packet as every container has it: AAC without the ADTS header that MPEG-TS wants in front
+    of each packet."""
     if codec == "aac" and len(data) > 9 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
         return data[7 if data[1] & 1 else 9 :]
     return data

@@ -18,7 +18,8 @@ PICTURE_EVERY = 12
 """Every so many frames the colours are compared; timestamps on every frame."""
 
 COLOUR_LIMIT = 2.0
-"""Of 255, per channel, averaged over a film: wrong matrix or range is 5 and more, coding noise below 0.5."""
+"""Of 255, per channel, averaged over a film: wrong matrix or range is 5 and more, coding noise
+below 0.5."""
 
 ASPECT_LIMIT = 0.01
 """Relative change of the picture's shape: sides are rounded to whole, sometimes even, pixels."""
@@ -41,13 +42,16 @@ class Film:
     def add(self, seen: VideoFrame | None, got: VideoFrame | None) -> None:
         if seen is not None:
             pts = seen.pts
-            # Two frames at one time cannot be shown; as for the source, the next tick keeps order and count.
+            # Two frames at one time cannot be shown; as for the source, the next tick keeps order
+            # and count.
             if pts is None or (self._seen and pts <= self._seen[-1]):
                 self._untimed += 1
                 pts = self._seen[-1] + 1 if self._seen else 0
             self._seen.append(pts)
         if got is not None:
-            self._got.append(got.pts if got.pts is not None else (self._got[-1] + 1 if self._got else 0))
+            self._got.append(
+                got.pts if got.pts is not None else (self._got[-1] + 1 if self._got else 0)
+            )
         if seen is None or got is None:
             return
         if self._first is None:
@@ -65,7 +69,9 @@ class Film:
             rgb = np.empty((frame.height, frame.width, 3), np.uint8)
             reader.read(frame, rgb)
             # Means over a coarse grid: blind to sharpness, sharp for colour.
-            pictures.append(cv2.resize(rgb.astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA))
+            pictures.append(
+                cv2.resize(rgb.astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA)
+            )
         if has_alpha(seen.format.name):
             alpha = self._readers[0].alpha(seen)
             self._transparent |= bool(alpha.min() < np.iinfo(alpha.dtype).max)
@@ -74,8 +80,14 @@ class Film:
 
     def checks(self) -> Iterator[Check]:
         a, b = self._seen, self._got
-        damaged = f"; {self._before.damaged} damaged packets in the input" if self._before.damaged else ""
-        yield Check("frames", KEPT if len(a) == len(b) and b else LOST, f"{len(a)} in, {len(b)} out{damaged}")
+        damaged = (
+            f"; {self._before.damaged} damaged packets in the input" if self._before.damaged else ""
+        )
+        yield Check(
+            "frames",
+            KEPT if len(a) == len(b) and b else LOST,
+            f"{len(a)} in, {len(b)} out{damaged}",
+        )
         if self._first is None:
             return
         yield from self._times()
@@ -84,39 +96,61 @@ class Film:
         yield from _colours(seen, got)
         mean = self._sum / max(self._pictures, 1)
         worst = float(np.abs(mean).max())
-        detail = f"mean difference {', '.join(f'{m:+.2f}' for m in mean)} of 255 in R, G, B ({self._pictures} frames)"
+        detail = (
+            f"mean difference {', '.join(f'{m:+.2f}' for m in mean)} of 255 in R, G, B "
+            f"({self._pictures} frames)"
+        )
         yield Check("colour", KEPT if worst <= COLOUR_LIMIT else LOST, detail)
         if self._transparent:
             kept = has_alpha(got.format.name)
-            yield Check("opacity", KEPT if kept else LOST, "kept" if kept else f"{got.format.name} has none")
+            yield Check(
+                "opacity", KEPT if kept else LOST, "kept" if kept else f"{got.format.name} has none"
+            )
 
     def _times(self) -> Iterator[Check]:
         base_in, base_out = self._before.main.time_base, self._after.main.time_base
         assert base_in is not None
         assert base_out is not None
-        moved = [g * base_out - (s * base_in - self._begin) for s, g in zip(self._seen, self._got, strict=False)]
+        moved = [
+            g * base_out - (s * base_in - self._begin)
+            for s, g in zip(self._seen, self._got, strict=False)
+        ]
         tick = f"one tick is {ms(base_out)}"
         half = base_out / 2
         repaired = f"; {self._untimed} frames had no time of their own" if self._untimed else ""
         if all(abs(d) <= half for d in moved):
-            exact = "equal" if all(d == 0 for d in moved) else f"equal to the output's tick ({tick})"
+            exact = (
+                "equal" if all(d == 0 for d in moved) else f"equal to the output's tick ({tick})"
+            )
             yield Check("timestamps", KEPT, f"{len(moved)} {exact}{repaired}")
             return
         self.shift = moved[0]
         wrong = [i for i, d in enumerate(moved) if abs(d - self.shift) > base_out]
         if wrong:
             i = wrong[0]
-            yield Check("timestamps", LOST, f"{len(wrong)} of {len(moved)} differ, first frame {i} by {ms(moved[i])}")
+            yield Check(
+                "timestamps",
+                LOST,
+                f"{len(wrong)} of {len(moved)} differ, first frame {i} by {ms(moved[i])}",
+            )
         else:
-            yield Check("timestamps", KEPT, f"{len(moved)} equal after the shift ({tick}){repaired}")
+            yield Check(
+                "timestamps", KEPT, f"{len(moved)} equal after the shift ({tick}){repaired}"
+            )
         yield Check("clock", NOTE, f"the whole file is shifted by {ms(self.shift)}")
 
 
 def _shape(seen: VideoFrame, got: VideoFrame, before: Contents, after: Contents) -> Iterator[Check]:
     sars = [c.main.sample_aspect_ratio or Fraction(1) for c in (before, after)]
-    shapes = [f.width * (s if s > 0 else Fraction(1)) / f.height for f, s in zip((seen, got), sars, strict=True)]
+    shapes = [
+        f.width * (s if s > 0 else Fraction(1)) / f.height
+        for f, s in zip((seen, got), sars, strict=True)
+    ]
     off = abs(float(shapes[1] / shapes[0]) - 1)
-    size = f"{seen.width}x{seen.height} -> {got.width}x{got.height}, pixel aspect {sars[0]} -> {sars[1]}"
+    size = (
+        f"{seen.width}x{seen.height} -> {got.width}x{got.height}, pixel aspect {sars[0]} -> "
+        f"{sars[1]}"
+    )
     yield Check("shape", KEPT if off <= ASPECT_LIMIT else LOST, size)
     turned = [_turn(frame) for frame in (seen, got)]
     said = "none" if turned[0] == _UPRIGHT else f"matrix {', '.join(f'{n:.3g}' for n in turned[0])}"
@@ -128,18 +162,27 @@ _UPRIGHT = (1.0, 0.0, 0.0, 1.0)
 
 
 def _turn(frame: VideoFrame) -> tuple[float, ...]:
-    """The four numbers that turn and mirror; the others move the picture, and every player centres it anyway."""
+    """The four numbers that turn and mirror; the others move the picture, and every player centres
+    it anyway."""
     matrix = display_matrix(frame)
     return _UPRIGHT if matrix is None else tuple(matrix[i] / 65536 for i in (0, 1, 3, 4))
 
 
 def _colours(seen: VideoFrame, got: VideoFrame) -> Iterator[Check]:
-    # What a player takes each of them for: an output without tags is right where the player's guess is.
-    wanted, tags = tags_of(seen).resolved(seen.width, seen.height), tags_of(got).resolved(got.width, got.height)
+    # What a player takes each of them for: an output without tags is right where the player's guess
+    # is.
+    wanted, tags = (
+        tags_of(seen).resolved(seen.width, seen.height),
+        tags_of(got).resolved(got.width, got.height),
+    )
     rgb = seen.format.is_rgb or seen.format.name == "pal8"
     if rgb:  # RGB has no matrix; what the output's encoder took is right by the colour check
         wanted = ColorTags(tags.matrix, wanted.primaries, wanted.transfer, tags.range)
-    same = (tags.luma, tags.primaries, tags.transfer) == (wanted.luma, wanted.primaries, wanted.transfer)
+    same = (tags.luma, tags.primaries, tags.transfer) == (
+        wanted.luma,
+        wanted.primaries,
+        wanted.transfer,
+    )
     same = same and tags.range == wanted.range
     said = "untagged, taken as " if tags_of(seen).matrix == UNSPECIFIED and not rgb else ""
     names = f"matrix {tags.matrix}, primaries {tags.primaries}, transfer {tags.transfer}"
@@ -147,4 +190,6 @@ def _colours(seen: VideoFrame, got: VideoFrame) -> Iterator[Check]:
     detail = said + names if same else f"expected {wanted}, got {tags}"
     yield Check("colour tags", KEPT if same else LOST, detail)
     depths = [depth_of(frame.format.name) for frame in (seen, got)]
-    yield Check("depth", KEPT if depths[1] >= depths[0] else LOST, f"{depths[0]} bits -> {depths[1]} bits")
+    yield Check(
+        "depth", KEPT if depths[1] >= depths[0] else LOST, f"{depths[0]} bits -> {depths[1]} bits"
+    )

@@ -32,10 +32,12 @@ def upscale_all(
     metrics: str | None,
     report: Report,
 ) -> int:
-    """Upscale all pairs on the cluster; returns the exit status. Raises the error of a single one, and Cancelled."""
+    """Upscale all pairs on the cluster; returns the exit status. Raises the error of a single one,
+    and Cancelled."""
     record = Recorder()
     stdout = sys.stdout
-    # Ray prints what goes wrong with nodes to standard output, dozens of lines each time; we say it in one.
+    # Ray prints what goes wrong with nodes to standard output, dozens of lines each time; we say it
+    # in one.
     with (
         stats_written(stats_json, record),
         contextlib.redirect_stdout(_Nowhere()),
@@ -54,7 +56,8 @@ def upscale_all(
 
 
 class _Nowhere(io.TextIOBase):
-    """Takes all text and keeps none; not a file, because Ray goes on holding it until the program ends."""
+    """Takes all text and keeps none; not a file, because Ray goes on holding it until the program
+    ends."""
 
     def writable(self) -> bool:
         return True
@@ -64,7 +67,8 @@ class _Nowhere(io.TextIOBase):
 
 
 class _Display:
-    """A bar for the whole job on a terminal, with rate, time left and workers; a line for each file elsewhere too."""
+    """A bar for the whole job on a terminal, with rate, time left and workers; a line for each file
+    elsewhere too."""
 
     def __init__(self, report: Report, stdout: TextIO) -> None:
         self._report, self._stdout = report, stdout
@@ -83,18 +87,27 @@ class _Display:
         self._stack.close()
         if kind is None and self._most.frames:
             wall = time.monotonic() - self._start
-            print(f"{self._most.frames} frames in {wall:.1f} s ({self._most.frames / wall:.1f} fps),"
-                  f" up to {_workers(self._most)}", file=sys.stderr)  # fmt: skip
+            print(
+                f"{self._most.frames} frames in {wall:.1f} s ({self._most.frames / wall:.1f} fps),"
+                f" up to {_workers(self._most)}",
+                file=sys.stderr,
+            )
 
     def began(self, film: SegmentedFilm, upscaler: Upscaler) -> None:
         count = len(film.spans)
-        line = f"{film.source} -> {film.target}: {upscaler.model.name}, {count} segment{'s' if count != 1 else ''}"
+        line = (
+            f"{film.source} -> {film.target}: {upscaler.model.name}, {count} "
+            f"segment{'s' if count != 1 else ''}"
+        )
         print(one_line(line), file=sys.stderr)
 
     def progress(self, progress: Progress) -> None:
         self.now, most = progress, self._most
         self._most = Progress(
-            progress.frames, progress.total, max(progress.workers, most.workers), max(progress.nodes, most.nodes)
+            progress.frames,
+            progress.total,
+            max(progress.workers, most.workers),
+            max(progress.nodes, most.nodes),
         )
         if self._show is not None:
             self._show(progress)
@@ -141,4 +154,6 @@ class _Display:
 
 def _workers(progress: Progress) -> str:
     workers, nodes = progress.workers, progress.nodes
-    return f"{workers} worker{'s' if workers != 1 else ''} on {nodes} node{'s' if nodes != 1 else ''}"
+    return (
+        f"{workers} worker{'s' if workers != 1 else ''} on {nodes} node{'s' if nodes != 1 else ''}"
+    )

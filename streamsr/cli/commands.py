@@ -1,4 +1,5 @@
-"""The ``streamsr`` command. Heavy imports stand inside the commands, so that help answers at once."""
+"""The ``streamsr`` command. Heavy imports stand inside the commands, so that help answers at
+once."""
 
 import contextlib
 import os
@@ -12,7 +13,15 @@ import click
 from streamsr import __version__, interrupt
 from streamsr.cli import live
 from streamsr.cli.errors import line_of, shown, status_of
-from streamsr.cli.options import Address, Seconds, Word, engine_options, metrics_shown, stats_written, text_written
+from streamsr.cli.options import (
+    Address,
+    Seconds,
+    Word,
+    engine_options,
+    metrics_shown,
+    stats_written,
+    text_written,
+)
 from streamsr.cli.streams import flushed, streams_kept
 from streamsr.errors import Cancelled, SinkError, one_line
 from xlsr_model.inputs import protected
@@ -26,16 +35,21 @@ if TYPE_CHECKING:
 
 CODECS = ("h264", "hevc", "av1", "ffv1")  # as in streamsr.media.encode
 NO_HOME = "/nonexistent"
-"""The home of users who have none, by Debian's policy (9.2.3): nothing is ever found or made there."""
+"""The home of users who have none, by Debian's policy (9.2.3): nothing is ever found or made
+there."""
 
 
 def main() -> NoReturn:
     """Entry point. Exit status: 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
-    with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
+    with contextlib.suppress(
+        ValueError
+    ):  # not the main thread: an embedding program owns the signals
         interrupt.heard()
     try:
         Path.home()
-    except RuntimeError:  # a container's process without a name: several libraries cannot be imported then
+    except (
+        RuntimeError
+    ):  # a container's process without a name: several libraries cannot be imported then
         os.environ["HOME"] = NO_HOME
     with streams_kept():
         status = flushed(status_of(_command))
@@ -47,10 +61,13 @@ def main() -> NoReturn:
 def _forget_interrupts() -> None:
     """Have Python exit with our status.
 
-    Where a Ctrl-C struck code that a native module ran while it was loaded, Python would end itself by SIGINT instead,
-    whoever handled it. Running anything in that way forgets it (CPython's pythonrun.c).
+    Where a Ctrl-C struck code that a native module ran while it was loaded, Python would end itself
+    by SIGINT instead, whoever handled it. Running anything in that way forgets it (CPython's
+    pythonrun.c).
     """
-    if "numpy" in sys.modules:  # which has imported ctypes; without it no native module of others was loaded
+    if (
+        "numpy" in sys.modules
+    ):  # which has imported ctypes; without it no native module of others was loaded
         import ctypes
 
         ctypes.pythonapi.PyRun_SimpleString(b"")
@@ -69,17 +86,30 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
+@click.argument(
+    "inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT..."
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|DIR")
-@click.option("--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]")
-@click.option("--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale.")
+@click.option(
+    "--scale", type=click.Choice(["2", "3", "4"]), help="How many times larger.  [default: 3]"
+)
+@click.option(
+    "--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale."
+)
 @engine_options
 @click.option("--codec", type=click.Choice(CODECS), default="h264", show_default=True)
-@click.option("--crf", type=click.IntRange(0, 63), help="Quality, lower is better.  [default: by codec]")
 @click.option(
-    "--preset", type=Word(), metavar="P", help="The encoder's speed, such as ultrafast or medium; a number for av1."
+    "--crf", type=click.IntRange(0, 63), help="Quality, lower is better.  [default: by codec]"
 )
-@click.option("--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5.")
+@click.option(
+    "--preset",
+    type=Word(),
+    metavar="P",
+    help="The encoder's speed, such as ultrafast or medium; a number for av1.",
+)
+@click.option(
+    "--start", type=Seconds(), default=0.0, metavar="T", help="Begin here: 90, 1:30 or 0:01:30.5."
+)
 @click.option("--duration", type=Seconds(), metavar="T", help="Stop after this long.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option(
@@ -90,7 +120,10 @@ def cli() -> None:
     help="What to do with an interlaced film.",
 )  # as in streamsr.sources.deinterlace
 @click.option(
-    "--max-pixels", type=click.IntRange(1), default=1 << 26, help="Refuse larger pictures.  [default: 67108864]"
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=1 << 26,
+    help="Refuse larger pictures.  [default: 67108864]",
 )
 @click.option(
     "--max-duration",
@@ -101,8 +134,14 @@ def cli() -> None:
     help="Refuse longer films.  [default: 100:00:00]",
 )
 @click.option("--dry-run", is_flag=True, help="Open and check everything, write nothing.")
-@click.option("--strict", is_flag=True, help="Refuse an output that cannot hold all streams as they are.")
-@click.option("--resume", is_flag=True, help="Work in segments, and go on where an earlier such run was stopped.")
+@click.option(
+    "--strict", is_flag=True, help="Refuse an output that cannot hold all streams as they are."
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Work in segments, and go on where an earlier such run was stopped.",
+)
 @click.option(
     "--segment",
     "segment_s",
@@ -113,11 +152,24 @@ def cli() -> None:
     help="With --resume: what a crash costs at most, in seconds of film.",
 )
 @click.option(
-    "--cluster", metavar="auto|ADDRESS", help="Work in segments on the Ray cluster there; auto starts one here."
+    "--cluster",
+    metavar="auto|ADDRESS",
+    help="Work in segments on the Ray cluster there; auto starts one here.",
 )
-@click.option("--audit", is_flag=True, help="Compare the output with the input at the end; status 1 on any loss.")
-@click.option("--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off.")
-@click.option("--metrics", type=Address(), metavar="[HOST:]PORT", help="Serve the numbers to Prometheus there.")
+@click.option(
+    "--audit",
+    is_flag=True,
+    help="Compare the output with the input at the end; status 1 on any loss.",
+)
+@click.option(
+    "--keep-partial", is_flag=True, help="Keep what was done when a damaged input breaks off."
+)
+@click.option(
+    "--metrics",
+    type=Address(),
+    metavar="[HOST:]PORT",
+    help="Serve the numbers to Prometheus there.",
+)
 def upscale(
     inputs: tuple[Path, ...],
     output: Path,
@@ -128,8 +180,8 @@ def upscale(
 ) -> int:  # Any: click's values
     """Upscale video files and pictures; sound, subtitles, chapters and all else are copied.
 
-    With several inputs, -o names a directory. When only Matroska holds all of a film, a .mkv is made instead; --strict
-    refuses.
+    With several inputs, -o names a directory. When only Matroska holds all of a film, a .mkv is
+    made instead; --strict refuses.
     """
     if asked["scale"] and asked["to"] is not None:
         raise click.UsageError("--scale and --to exclude each other")
@@ -153,7 +205,9 @@ def upscale(
     if encode.CODECS[asked["codec"]].crf is None and (asked["crf"] is not None or asked["preset"]):
         raise click.UsageError(f"{asked['codec']} is lossless: it takes neither --crf nor --preset")
     options = Options(
-        scale=None if asked.pop("scale") is None else int(click.get_current_context().params["scale"]),
+        scale=None
+        if asked.pop("scale") is None
+        else int(click.get_current_context().params["scale"]),
         start_s=asked.pop("start"),
         duration_s=asked.pop("duration"),
         **asked,
@@ -168,7 +222,8 @@ def upscale(
 
 
 def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
-    """Each input with its output. Inside a directory an output keeps its input's name as far as it can."""
+    """Each input with its output. Inside a directory an output keeps its input's name as far as it
+    can."""
     if len(inputs) == 1 and not output.is_dir():
         return [(inputs[0], output)]
     if not output.is_dir():
@@ -190,7 +245,11 @@ def _upscale_all(
 
     record = Recorder()
     failed = 0
-    with Job(options, record=record) as job, stats_written(stats_json, record), metrics_shown(metrics, record):
+    with (
+        Job(options, record=record) as job,
+        stats_written(stats_json, record),
+        metrics_shown(metrics, record),
+    ):
         for source, target in pairs:
             try:
                 target = job.place(source, target)
@@ -218,15 +277,23 @@ def _report(target: Path, checks: "list[Check]") -> None:
     except BrokenPipeError:  # who reads it has seen enough; the status says the rest
         pass
     except OSError as error:
-        raise SinkError(f"{target}: is complete, but not its audit: standard output: {error.strerror}") from error
+        raise SinkError(
+            f"{target}: is complete, but not its audit: standard output: {error.strerror}"
+        ) from error
     if gone := lost(checks):
-        raise SinkError(f"{target}: {len(gone)} of {len(checks)} checks failed: {', '.join(c.what for c in gone)}")
+        raise SinkError(
+            f"{target}: {len(gone)} of {len(checks)} checks failed: "
+            f"{', '.join(c.what for c in gone)}"
+        )
 
 
 class _Display:
-    """A progress bar with rate and time left on a terminal; one line at the start and one at the end elsewhere."""
+    """A progress bar with rate and time left on a terminal; one line at the start and one at the
+    end elsewhere."""
 
-    def __init__(self, source: Path, target: Path, record: "Recorder", *, quiet: bool = False) -> None:
+    def __init__(
+        self, source: Path, target: Path, record: "Recorder", *, quiet: bool = False
+    ) -> None:
         self._source, self._target, self._record = source, target, record
         self._quiet = quiet
         self._stack = contextlib.ExitStack()
@@ -238,12 +305,21 @@ class _Display:
     def begun(self, upscaler: "Upscaler", frames: int | None) -> "Callable[[Frame], None] | None":
         engine = upscaler.engine
         cores = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
-        line = f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} ({upscaler.why})"
+        line = (
+            f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} "
+            f"({upscaler.why})"
+        )
         print(one_line(line), file=sys.stderr)
         if self._quiet or not sys.stderr.isatty():
             return None
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         progress = Progress(
             TextColumn("{task.description}"),
@@ -289,9 +365,20 @@ def audit(source: Path, target: Path) -> None:
 
 
 @cli.command()
-@click.option("--clip", type=click.Path(path_type=Path), metavar="FILE", help="A video.  [default: one is made]")
+@click.option(
+    "--clip",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A video.  [default: one is made]",
+)
 @click.option("--model", metavar="NAME|FILE", default="auto", help="As in upscale.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the numbers.",
+)
 def bench(clip: Path | None, model: str, json_file: Path | None) -> None:
     """Measure this machine: every engine, every stage, the whole command. Takes about a minute."""
     from streamsr.bench import measure

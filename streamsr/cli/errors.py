@@ -24,7 +24,8 @@ LONGEST_LINE = 1000
 
 
 def status_of(command: Callable[[], int | None]) -> int:
-    """Run a command. Exit status: 0 done, 1 an error, 2 wrong usage, 130 stopped; the reason on standard error."""
+    """Run a command. Exit status: 0 done, 1 an error, 2 wrong usage, 130 stopped; the reason on
+    standard error."""
     try:
         return command() or 0
     except click.ClickException as error:
@@ -75,14 +76,21 @@ def line_of(error: BaseException) -> str:
 def _line(error: BaseException) -> str:
     if isinstance(error, StreamsrError):
         return str(error)
-    if isinstance(error, ImportError):  # a system library that a wheel expects, such as OpenCV's libGL
+    if isinstance(
+        error, ImportError
+    ):  # a system library that a wheel expects, such as OpenCV's libGL
         return f"this installation is not complete: {error}"
     if isinstance(error, MemoryError):
         return "not enough memory" + (f" ({error})" if str(error) else "")
-    if isinstance(error, OSError) and error.strerror:  # not the input's or the output's: a cache on a full disk, say
+    if (
+        isinstance(error, OSError) and error.strerror
+    ):  # not the input's or the output's: a cache on a full disk, say
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     first = next(iter(str(error).splitlines()), "")
-    said = f"{type(error).__name__}{': ' if first else ''}{shortened(first, LONGEST_USAGE)} ({_place(error)})"
+    said = (
+        f"{type(error).__name__}{': ' if first else ''}{shortened(first, LONGEST_USAGE)} "
+        f"({_place(error)})"
+    )
     return f"internal error: {said}; STREAMSR_TRACEBACK=1 shows all; please report it"
 
 

@@ -14,7 +14,8 @@ from xlsr_model import weights
 
 
 def describe(what: str | None) -> Iterator[str]:
-    """Lines about the machine, or about a media file or model. Raises StreamsrError when it cannot be read."""
+    """Lines about the machine, or about a media file or model. Raises StreamsrError when it cannot
+    be read."""
     if what is None:
         return _machine()
     if what in weights.names() or Path(what).suffix == ".tflite":
@@ -29,7 +30,11 @@ def _machine() -> Iterator[str]:
         try:
             engine, why = open_engine(find_model(), EngineChoice(name))
             with engine:
-                found = f" takes {engine.name}, {engine.threads} threads ({why})" if name == "auto" else _works(engine)
+                found = (
+                    f" takes {engine.name}, {engine.threads} threads ({why})"
+                    if name == "auto"
+                    else _works(engine)
+                )
         except ModelError as error:
             found = f" does not run here: {error}"
         yield f"engine    {name}{found}"
@@ -40,12 +45,18 @@ def _machine() -> Iterator[str]:
 def _works(engine: Engine) -> str:
     """That it runs, and how far its test pictures were from LiteRT's."""
     tested = getattr(engine, "difference", None)
-    return " runs here" if tested is None else f" runs here as {engine.name}, against LiteRT: {tested}"
+    return (
+        " runs here" if tested is None else f" runs here as {engine.name}, against LiteRT: {tested}"
+    )
 
 
 def _quality(name: str) -> str:
     measured = _card(name).get("measured", {})
-    parts = [f"{data} {values['psnr_y']:.2f} dB" for data, values in measured.items() if "psnr_y" in values]
+    parts = [
+        f"{data} {values['psnr_y']:.2f} dB"
+        for data, values in measured.items()
+        if "psnr_y" in values
+    ]
     return f" (Y-PSNR {', '.join(parts)})" if parts else ""
 
 
@@ -85,11 +96,23 @@ def _media(path: Path) -> Iterator[str]:
             if stream.language and stream.language != "und":
                 line += f" [{stream.language}]"
             if stream in container.streams.video:
-                video = container.streams.video[container.streams.video.index(stream)]  # typed as video
-                rate = f"{float(video.average_rate):.3f} fps" if video.average_rate else "variable rate"
-                line += f", {video.width}x{video.height} {video.pix_fmt}, {rate}, time base {video.time_base}"
+                video = container.streams.video[
+                    container.streams.video.index(stream)
+                ]  # typed as video
+                rate = (
+                    f"{float(video.average_rate):.3f} fps"
+                    if video.average_rate
+                    else "variable rate"
+                )
+                line += (
+                    f", {video.width}x{video.height} {video.pix_fmt}, {rate}, time base "
+                    f"{video.time_base}"
+                )
                 line += "  <- is upscaled" if stream is main else ""
             yield line
         for chapter in container.chapters():
             title = chapter["metadata"].get("title", "")
-            yield f"  chapter at {float(chapter['start'] * (chapter['time_base'] or 0)):.2f} s {title}"
+            yield (
+                f"  chapter at {float(chapter['start'] * (chapter['time_base'] or 0)):.2f} s "
+                f"{title}"
+            )

@@ -1,7 +1,7 @@
 """A run's numbers for Prometheus, over HTTP. Names and meanings: docs/metrics.md.
 
-The pipeline counts as it always does; everything else happens at a scrape, in the server's own threads, without a lock
-that the pipeline could wait for.
+The pipeline counts as it always does; everything else happens at a scrape, in the server's own
+threads, without a lock that the pipeline could wait for.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,26 +38,55 @@ class RecorderCollector(Collector):
         frames = record.frames
         if record.engine:  # not before the source is open
             run = {"engine": record.engine, "model": record.model, "threads": str(record.threads)}
-            yield InfoMetricFamily("streamsr_run", "What this run upscales with.", {"version": __version__, **run})
+            yield InfoMetricFamily(
+                "streamsr_run", "What this run upscales with.", {"version": __version__, **run}
+            )
         yield CounterMetricFamily("streamsr_frames_in", "Frames read or captured.", frames["in"])
-        yield CounterMetricFamily("streamsr_frames_out", "Frames that left the pipeline.", frames["out"])
+        yield CounterMetricFamily(
+            "streamsr_frames_out", "Frames that left the pipeline.", frames["out"]
+        )
         yield _counters(
-            "streamsr_frames", "Frames by what happened to them.", "fate", {fate: frames[fate] for fate in FATES}
-        )
-        yield CounterMetricFamily("streamsr_frames_damaged", "Damaged frames in the input.", frames["damaged"])
-        yield CounterMetricFamily("streamsr_frames_late", "Frames upscaled later than the budget.", record.late)
-        yield CounterMetricFamily("streamsr_frames_sharp", "Frames all by network, now or before.", record.sharp)
-        yield _counters("streamsr_pixels", "Pixels of the input, by what they became.", "fate", record.pixel_counts)
-        yield _counters("streamsr_stage_seconds", "Wall time spent in each stage.", "stage", record.seconds)
-        yield CounterMetricFamily("streamsr_reconnects", "Times the source was connected again.", record.reconnects)
-        yield CounterMetricFamily(
-            "streamsr_publish_reconnects", "Times the receiver was connected again.", record.publish_reconnects
+            "streamsr_frames",
+            "Frames by what happened to them.",
+            "fate",
+            {fate: frames[fate] for fate in FATES},
         )
         yield CounterMetricFamily(
-            "streamsr_segment_restarts", "Segments of a cluster begun again after a loss.", record.restarts
+            "streamsr_frames_damaged", "Damaged frames in the input.", frames["damaged"]
         )
-        yield GaugeMetricFamily("streamsr_budget_seconds", "Age at which a frame is late, 0: never.",
-                                record.budget_s or 0)  # fmt: skip
+        yield CounterMetricFamily(
+            "streamsr_frames_late", "Frames upscaled later than the budget.", record.late
+        )
+        yield CounterMetricFamily(
+            "streamsr_frames_sharp", "Frames all by network, now or before.", record.sharp
+        )
+        yield _counters(
+            "streamsr_pixels",
+            "Pixels of the input, by what they became.",
+            "fate",
+            record.pixel_counts,
+        )
+        yield _counters(
+            "streamsr_stage_seconds", "Wall time spent in each stage.", "stage", record.seconds
+        )
+        yield CounterMetricFamily(
+            "streamsr_reconnects", "Times the source was connected again.", record.reconnects
+        )
+        yield CounterMetricFamily(
+            "streamsr_publish_reconnects",
+            "Times the receiver was connected again.",
+            record.publish_reconnects,
+        )
+        yield CounterMetricFamily(
+            "streamsr_segment_restarts",
+            "Segments of a cluster begun again after a loss.",
+            record.restarts,
+        )
+        yield GaugeMetricFamily(
+            "streamsr_budget_seconds",
+            "Age at which a frame is late, 0: never.",
+            record.budget_s or 0,
+        )
         yield self._ages()
 
     def _ages(self) -> Metric:
@@ -66,7 +95,9 @@ class RecorderCollector(Collector):
         )
         bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
         for stage, ages in self._record.ages.items():
-            family.add_metric([stage], list(zip(bounds, accumulate(list(ages.counts)), strict=True)), ages.sum_s)
+            family.add_metric(
+                [stage], list(zip(bounds, accumulate(list(ages.counts)), strict=True)), ages.sum_s
+            )
         return family
 
 
@@ -79,12 +110,18 @@ class ProgressCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._progress()
         yield GaugeMetricFamily("streamsr_cluster_nodes", "Nodes of the cluster.", now.nodes)
-        yield GaugeMetricFamily("streamsr_cluster_workers", "Segments that are being made.", now.workers)
-        yield GaugeMetricFamily("streamsr_cluster_frames_done", "Frames done of the films opened.", now.frames)
+        yield GaugeMetricFamily(
+            "streamsr_cluster_workers", "Segments that are being made.", now.workers
+        )
+        yield GaugeMetricFamily(
+            "streamsr_cluster_frames_done", "Frames done of the films opened.", now.frames
+        )
         yield GaugeMetricFamily("streamsr_cluster_frames", "Frames in the films opened.", now.total)
 
 
-def _counters(name: str, text: str, label: str, values: dict[str, int] | dict[str, float]) -> Metric:
+def _counters(
+    name: str, text: str, label: str, values: dict[str, int] | dict[str, float]
+) -> Metric:
     family = CounterMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
@@ -93,9 +130,11 @@ def _counters(name: str, text: str, label: str, values: dict[str, int] | dict[st
 
 @contextmanager
 def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
-    """Serve what the collectors have, and the process's own numbers, at ``address``, HOST:PORT; gives the page's URL.
+    """Serve what the collectors have, and the process's own numbers, at ``address``, HOST:PORT;
+    gives the page's URL.
 
-    Port 0 is any free one. The server ends with the block. Raises SinkError when the address cannot be had.
+    Port 0 is any free one. The server ends with the block. Raises SinkError when the address cannot
+    be had.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -104,7 +143,11 @@ def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
     host, _, port = address.rpartition(":")
     try:
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
-    except (OSError, OverflowError, ValueError) as error:  # the last two of a port or a name that is none
+    except (
+        OSError,
+        OverflowError,
+        ValueError,
+    ) as error:  # the last two of a port or a name that is none
         reason = getattr(error, "strerror", None) or error
         raise SinkError(f"cannot serve metrics at {shortened(address)}: {reason}") from error
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it prints; who hangs up is no news

@@ -1,4 +1,5 @@
-"""What several commands of the ``streamsr`` command share: their options, and where their numbers go."""
+"""What several commands of the ``streamsr`` command share: their options, and where their numbers
+go."""
 
 import contextlib
 import functools
@@ -21,26 +22,36 @@ if TYPE_CHECKING:
     from streamsr.cluster.driver import Progress
     from streamsr.stats import Recorder
 
-ENGINES = ("auto", "fused", "openvino", "litert")  # as in streamsr.engines.choose, which would cost its imports here
+ENGINES = (
+    "auto",
+    "fused",
+    "openvino",
+    "litert",
+)  # as in streamsr.engines.choose, which would cost its imports here
 
 
 LONGEST_S = 10**9
-"""32 years. In nanoseconds, the finest ticks that containers have, such a time is still a number of 64 bits."""
+"""32 years. In nanoseconds, the finest ticks that containers have, such a time is still a number of
+64 bits."""
 
 MOST_THREADS = 1024
-"""More than any machine has cores; every one costs memory and a thread of the system's, used or not."""
+"""More than any machine has cores; every one costs memory and a thread of the system's, used or
+not."""
 
 MOST_FRAMES_A_CALL = 64
 """Of a batch, all of which wait in memory; NPUs gain nothing beyond four or eight."""
 
 LONGEST_HOST, LONGEST_LABEL = 253, 63
-"""Characters of a host's name and of what stands between its dots, RFC 1035; Python's IDNA codec fails on others."""
+"""Characters of a host's name and of what stands between its dots, RFC 1035; Python's IDNA codec
+fails on others."""
 
 
 class Number(click.FloatRange):
     """A number in a range, which click's own takes to include ``nan``."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # Any: click's
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:  # Any: click's
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{quoted(value)} is not a number to work with", param, ctx)
@@ -55,7 +66,9 @@ class Seconds(click.ParamType[float]):
     def __init__(self, least: float = 0.0) -> None:
         self._least = least
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", str(value), re.ASCII)
@@ -64,7 +77,11 @@ class Seconds(click.ParamType[float]):
         hours, minutes, seconds = (float(part or 0) for part in match.groups())
         time_s = hours * 3600 + minutes * 60 + seconds
         if not self._least <= time_s <= LONGEST_S:
-            self.fail(f"{quoted(value)} is not a time from {self._least:g} to {LONGEST_S} seconds", param, ctx)
+            self.fail(
+                f"{quoted(value)} is not a time from {self._least:g} to {LONGEST_S} seconds",
+                param,
+                ctx,
+            )
         return time_s
 
 
@@ -73,7 +90,9 @@ class Word(click.ParamType[str]):
 
     name = "word"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         if re.fullmatch(r"[!-~]{1,40}", str(value)) is None:
             self.fail(f"{quoted(value)} is not a name", param, ctx)
         return str(value)
@@ -84,7 +103,9 @@ class Host(click.ParamType[str]):
 
     name = "host"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         host = str(value)
         if not is_host(host.removeprefix("[").removesuffix("]")):
             self.fail(f"{quoted(host)} is not the name or address of a machine", param, ctx)
@@ -96,10 +117,20 @@ class Address(click.ParamType[str]):
 
     name = "address"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         match = re.fullmatch(r"(?:([\w.-]+|\[[\w:.%]+\]):)?(\d{1,5})", str(value), re.ASCII)
-        if match is None or int(match[2]) > 65535 or not is_host((match[1] or "localhost").strip("[]")):
-            self.fail(f"{quoted(value)} is not an address; write 9464, 0.0.0.0:9464 or [::1]:9464", param, ctx)
+        if (
+            match is None
+            or int(match[2]) > 65535
+            or not is_host((match[1] or "localhost").strip("[]"))
+        ):
+            self.fail(
+                f"{quoted(value)} is not an address; write 9464, 0.0.0.0:9464 or [::1]:9464",
+                param,
+                ctx,
+            )
         return f"{match[1] or '127.0.0.1'}:{match[2]}"
 
 
@@ -117,7 +148,9 @@ def _batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | No
     if value == "auto":
         return None
     if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= MOST_FRAMES_A_CALL:
-        raise click.BadParameter(f"{quoted(value)} is neither auto nor a number from 1 to {MOST_FRAMES_A_CALL}")
+        raise click.BadParameter(
+            f"{quoted(value)} is neither auto nor a number from 1 to {MOST_FRAMES_A_CALL}"
+        )
     return int(value)
 
 
@@ -143,34 +176,69 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--model", metavar="auto|clean|video|NAME|FILE", default="auto", show_default=True,
-                help="A shipped model (see `info`) or a .tflite file; auto is video for lossy films, else clean.",
+                "--model",
+                metavar="auto|clean|video|NAME|FILE",
+                default="auto",
+                show_default=True,
+                help="A shipped model (see `info`) or a .tflite file; auto is video for lossy "
+                "films, else clean.",
             ),
             click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
-            click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Cores to use.  [default: all]"),
-            click.option("--delegate", metavar="LIB", help="A TFLite external delegate (NPU) that must be used."),
             click.option(
-                "--delegate-option", "delegate_options", metavar="K=V", multiple=True, callback=_pairs, help="For it."
+                "--threads",
+                type=click.IntRange(1, MOST_THREADS),
+                help="Cores to use.  [default: all]",
             ),
             click.option(
-                "--batch", metavar="N|auto", default="auto", show_default=True, callback=_batch,
+                "--delegate",
+                metavar="LIB",
+                help="A TFLite external delegate (NPU) that must be used.",
+            ),
+            click.option(
+                "--delegate-option",
+                "delegate_options",
+                metavar="K=V",
+                multiple=True,
+                callback=_pairs,
+                help="For it.",
+            ),
+            click.option(
+                "--batch",
+                metavar="N|auto",
+                default="auto",
+                show_default=True,
+                callback=_batch,
                 help="Frames in one call of the engine; auto measures what an NPU gains.",
             ),
             click.option(
-                "--reuse/--no-reuse", default=True, help="Take what did not change from the last frame.  [default: yes]"
+                "--reuse/--no-reuse",
+                default=True,
+                help="Take what did not change from the last frame.  [default: yes]",
             ),
-            click.option("--verify-reuse", is_flag=True, help="Compute that too, and fail should it differ."),
-            click.option("--stats-json", type=click.Path(path_type=Path), metavar="FILE", help="Write the numbers."),
-            click.option("--print-pipeline", is_flag=True, help="Print this as a file for `run`, and do nothing."),
+            click.option(
+                "--verify-reuse", is_flag=True, help="Compute that too, and fail should it differ."
+            ),
+            click.option(
+                "--stats-json",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="Write the numbers.",
+            ),
+            click.option(
+                "--print-pipeline",
+                is_flag=True,
+                help="Print this as a file for `run`, and do nothing.",
+            ),
         )
-    ):  # fmt: skip
+    ):
         decorated = option(decorated)
     return decorated
 
 
 @contextlib.contextmanager
 def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
-    """Write the numbers at the end, also of a run that failed. Raises SinkError at once where that cannot be."""
+    """Write the numbers at the end, also of a run that failed. Raises SinkError at once where that
+    cannot be."""
     if path is None:
         yield
         return
@@ -192,7 +260,8 @@ def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
 def metrics_shown(
     address: str | None, record: "Recorder", progress: "Callable[[], Progress] | None" = None
 ) -> Iterator[None]:
-    """Serve the run's numbers, and a cluster's progress, to Prometheus for ``--metrics``. Raises SinkError."""
+    """Serve the run's numbers, and a cluster's progress, to Prometheus for ``--metrics``. Raises
+    SinkError."""
     if address is None:
         yield
         return
@@ -217,7 +286,8 @@ NUMBERS = ({"frames", "seconds", "versions"}, {"machine", "stages", "command"})
 def text_written(path: Path) -> Iterator[Callable[[str], None]]:
     """A file of numbers, checked before the work; what it yields writes it. Raises SinkError.
 
-    Replaces only files that this function made before, and empty ones. A pipe or terminal is written to as it is.
+    Replaces only files that this function made before, and empty ones. A pipe or terminal is
+    written to as it is.
     """
     with contextlib.ExitStack() as stack:
 
@@ -251,7 +321,8 @@ def _errors_of(path: Path) -> Iterator[None]:
 
 
 def _is_device(path: Path) -> bool:
-    """Whether bytes go through it to somebody. What stands in /dev may lead to a file, which the shell opened."""
+    """Whether bytes go through it to somebody. What stands in /dev may lead to a file, which the
+    shell opened."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -261,7 +332,8 @@ def _is_device(path: Path) -> bool:
 
 
 def _send(path: Path, content: bytes) -> None:
-    """Write to a device, behind what is there already. Raises OSError, also when nobody reads a pipe."""
+    """Write to a device, behind what is there already. Raises OSError, also when nobody reads a
+    pipe."""
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
     os.set_blocking(fd, True)
     with open(fd, "wb") as file:
@@ -277,4 +349,6 @@ def _has_numbers(path: Path) -> bool:
         found = json.loads(content) if content else None
     except (OSError, ValueError, RecursionError):
         return False
-    return not content or (isinstance(found, dict) and any(found.keys() >= keys for keys in NUMBERS))
+    return not content or (
+        isinstance(found, dict) and any(found.keys() >= keys for keys in NUMBERS)
+    )

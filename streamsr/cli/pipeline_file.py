@@ -8,7 +8,8 @@
     [sink]
     preview = "window"
 
-The keys are the command's own options without their dashes; ``input`` and ``output`` are what it reads and writes.
+The keys are the command's own options without their dashes; ``input`` and ``output`` are what it
+reads and writes.
 """
 
 import difflib
@@ -24,13 +25,43 @@ from streamsr.errors import quoted
 
 TABLES = {
     "source": frozenset(
-        {"input", "start", "duration", "realtime", "size", "format", "rate", "interlaced", "max-pixels", "max-duration"}
+        {
+            "input",
+            "start",
+            "duration",
+            "realtime",
+            "size",
+            "format",
+            "rate",
+            "interlaced",
+            "max-pixels",
+            "max-duration",
+        }
     ),
     "sink": frozenset(
-        {"output", "codec", "crf", "preset", "overwrite", "strict", "dry-run", "resume", "segment", "cluster", "audit",
-         "keep-partial", "preview", "host", "port", "record", "publish", "stats-json", "metrics"}
+        {
+            "output",
+            "codec",
+            "crf",
+            "preset",
+            "overwrite",
+            "strict",
+            "dry-run",
+            "resume",
+            "segment",
+            "cluster",
+            "audit",
+            "keep-partial",
+            "preview",
+            "host",
+            "port",
+            "record",
+            "publish",
+            "stats-json",
+            "metrics",
+        }
     ),
-}  # fmt: skip
+}
 """Whose keys stand where; everything else is about upscaling."""
 
 LARGEST_FILE = 1 << 20
@@ -39,8 +70,11 @@ LARGEST_FILE = 1 << 20
 Value = str | int | float | bool | list[str]
 
 
-def read_pipeline(path: Path, commands: Mapping[str, click.Command]) -> tuple[click.Command, list[str]]:
-    """The command that a pipeline file means, and its arguments. Raises click.UsageError saying what is wrong."""
+def read_pipeline(
+    path: Path, commands: Mapping[str, click.Command]
+) -> tuple[click.Command, list[str]]:
+    """The command that a pipeline file means, and its arguments. Raises click.UsageError saying
+    what is wrong."""
     try:
         with open(path, "rb") as file:
             text = file.read(LARGEST_FILE + 1)
@@ -55,7 +89,9 @@ def read_pipeline(path: Path, commands: Mapping[str, click.Command]) -> tuple[cl
         raise click.UsageError(f"{path}: not TOML: brackets in brackets without end") from None
     name = content.pop("command", None)
     if not isinstance(name, str) or name not in commands:
-        raise click.UsageError(f"{path}: expected command = one of {', '.join(sorted(commands))}, got {quoted(name)}")
+        raise click.UsageError(
+            f"{path}: expected command = one of {', '.join(sorted(commands))}, got {quoted(name)}"
+        )
     command = commands[name]
     parameters = {_key(parameter): parameter for parameter in command.params}
     words: list[str] = []
@@ -80,13 +116,21 @@ def write_pipeline(context: click.Context) -> str:
     """The pipeline file that equals a command line."""
     tables: dict[str, list[str]] = {"source": [], "upscale": [], "sink": []}
     for parameter in context.command.params:
-        if parameter.name is None or context.get_parameter_source(parameter.name) is ParameterSource.DEFAULT:
+        if (
+            parameter.name is None
+            or context.get_parameter_source(parameter.name) is ParameterSource.DEFAULT
+        ):
             continue
         key = _key(parameter)
         if key != "print-pipeline":
             value = _plain(context.params.get(parameter.name))
             tables[table_of(key)].append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
-    if any("\ud800" <= character <= "\udfff" for keys in tables.values() for key in keys for character in key):
+    if any(
+        "\ud800" <= character <= "\udfff"
+        for keys in tables.values()
+        for key in keys
+        for character in key
+    ):
         raise click.UsageError("a name that is not UTF-8 cannot stand in a pipeline file")
     lines = [f'command = "{context.command.name}"']
     for table, keys in tables.items():
@@ -123,7 +167,9 @@ def _strings(path: Path, key: str, value: object) -> list[str]:
     """A value as the words of a command line, which are texts without a zero character."""
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str | int | float) for item in items):
-        raise click.UsageError(f"{path}: {key} is a text, a number or a list of them, got {quoted(value)}")
+        raise click.UsageError(
+            f"{path}: {key} is a text, a number or a list of them, got {quoted(value)}"
+        )
     try:
         words = [str(item) for item in items]
     except ValueError:  # an integer of more than 4300 digits, in hexadecimals
@@ -139,7 +185,11 @@ def _plain(value: object) -> Value:
         return value
     if isinstance(value, Mapping):
         return [f"{key}={item}" for key, item in value.items()]
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(side, int) for side in value):
+    if (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(side, int) for side in value)
+    ):
         return f"{value[0]}x{value[1]}"
     if isinstance(value, tuple):
         texts = [str(item) for item in value]

@@ -1,4 +1,5 @@
-"""Standard input, output and error while a command runs: what is said reaches the terminal, nothing else does.
+"""Standard input, output and error while a command runs: what is said reaches the terminal, nothing
+else does.
 
 Messages may be lost, when nobody reads them or their disk is full; that never ends the work.
 """
@@ -24,9 +25,12 @@ PATIENCE_S = 1.0
 
 
 class _Messages(io.FileIO):
-    """Where messages go. What cannot be written is lost: its reader has gone, or its disk is full."""
+    """Where messages go. What cannot be written is lost: its reader has gone, or its disk is
+    full."""
 
-    def write(self, content: Any) -> int:  # Any: typeshed's ReadableBuffer exists for type checkers only
+    def write(
+        self, content: Any
+    ) -> int:  # Any: typeshed's ReadableBuffer exists for type checkers only
         with contextlib.suppress(OSError):
             written = super().write(content)
             if written is not None:
@@ -50,15 +54,20 @@ def streams_kept() -> Iterator[None]:
 
 
 def flushed(status: int) -> int:
-    """The exit status once standard output is written out: what cannot be is an error, told here and not at exit."""
+    """The exit status once standard output is written out: what cannot be is an error, told here
+    and not at exit."""
     if sys.stdout is None:
         return status
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # that reader has seen enough
+        if isinstance(error, OSError) and not isinstance(
+            error, BrokenPipeError
+        ):  # that reader has seen enough
             print(shown(f"standard output: {error.strerror}"), file=sys.stderr)
-        with contextlib.suppress(OSError, ValueError):  # the rest goes nowhere, or Python would complain at its end
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # the rest goes nowhere, or Python would complain at its end
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)
@@ -67,27 +76,34 @@ def flushed(status: int) -> int:
 
 
 def _reserve() -> None:
-    """Take the places of standard streams that were closed: the next file that is opened would get such a number, and
-    what libraries print would go into a film."""
+    """Take the places of standard streams that were closed: the next file that is opened would get
+    such a number, and what libraries print would go into a film."""
     for number in range(NATIVE_STDERR + 1):
         try:
             os.fstat(number)
         except OSError:
             with contextlib.suppress(OSError):
-                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
+                os.set_inheritable(
+                    os.open(os.devnull, os.O_RDWR), True
+                )  # it gets the lowest free number
 
 
 @contextlib.contextmanager
 def _messages() -> Iterator[None]:
-    """Keep for Python the standard error that native libraries share with it, and for what a crash has to say.
+    """Keep for Python the standard error that native libraries share with it, and for what a crash
+    has to say.
 
-    LiteRT announces its CPU kernels there and SVT-AV1 its version, without a switch for it; what goes wrong they tell
-    through their interfaces. STREAMSR_NATIVE_LOG=1 lets everything through, for who develops a delegate.
+    LiteRT announces its CPU kernels there and SVT-AV1 its version, without a switch for it; what
+    goes wrong they tell through their interfaces. STREAMSR_NATIVE_LOG=1 lets everything through,
+    for who develops a delegate.
     """
     given = sys.stderr
     terminal = os.dup(NATIVE_STDERR)
     own = io.TextIOWrapper(
-        io.BufferedWriter(_Messages(terminal, "w")), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        io.BufferedWriter(_Messages(terminal, "w")),
+        encoding="utf-8",
+        errors="backslashreplace",
+        line_buffering=True,
     )
     with own:
         if not os.environ.get("STREAMSR_NATIVE_LOG"):
@@ -109,7 +125,11 @@ def _messages() -> Iterator[None]:
 
 def _asked_of_python() -> bool:
     """Whether Python itself was told to enable faulthandler: nobody else's, then."""
-    return bool(os.environ.get("PYTHONFAULTHANDLER")) or "faulthandler" in sys._xoptions or sys.flags.dev_mode
+    return (
+        bool(os.environ.get("PYTHONFAULTHANDLER"))
+        or "faulthandler" in sys._xoptions
+        or sys.flags.dev_mode
+    )
 
 
 @contextlib.contextmanager
@@ -130,7 +150,8 @@ def _strange_names_shown() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _log_shown() -> Iterator[None]:
-    """Warnings of the library appear on standard error in the form of our other lines; other libraries' do not."""
+    """Warnings of the library appear on standard error in the form of our other lines; other
+    libraries' do not."""
     handler, nowhere = logging.StreamHandler(sys.stderr), logging.NullHandler()
     handler.setFormatter(_OneLine("streamsr: %(message)s"))
     logger, root = logging.getLogger("streamsr"), logging.getLogger()
@@ -149,7 +170,8 @@ def _log_shown() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _surprises_in_one_line() -> Iterator[None]:
-    """What nobody catches in a thread is told in one line, as it is in the command; of a destructor's nothing."""
+    """What nobody catches in a thread is told in one line, as it is in the command; of a
+    destructor's nothing."""
     thread, destructor = threading.excepthook, sys.unraisablehook
 
     def told(args: threading.ExceptHookArgs) -> None:

@@ -1,4 +1,5 @@
-"""Films upscaled on a Ray cluster: the segments that ``--resume`` makes, made as Ray tasks, joined here."""
+"""Films upscaled on a Ray cluster: the segments that ``--resume`` makes, made as Ray tasks, joined
+here."""
 
 import contextlib
 import heapq
@@ -30,7 +31,8 @@ ATTEMPTS = 8
 """A segment that lost so many workers is what kills them: memory, or a decoder that crashes."""
 
 FILMS_OPEN = 64
-"""Films in work at once: each holds a file open, and its segments wait on the disk for the last of them."""
+"""Films in work at once: each holds a file open, and its segments wait on the disk for the last of
+them."""
 
 POLL_S = 0.25
 NODES_S = 2.0
@@ -40,7 +42,8 @@ NOBODY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the job is: frames done, of those in all films opened so far; segments being made; nodes."""
+    """How far the job is: frames done, of those in all films opened so far; segments being made;
+    nodes."""
 
     frames: int
     total: int
@@ -64,12 +67,16 @@ class Show(Protocol):
         """One file could not be upscaled; the others go on."""
 
 
-def upscale_on_cluster(pairs: Iterable[tuple[Path, Path]], job: Job, address: str, *, show: Show) -> None:
-    """Upscale each input into its output on the Ray cluster at ``address``; ``auto`` starts one on this machine.
+def upscale_on_cluster(
+    pairs: Iterable[tuple[Path, Path]], job: Job, address: str, *, show: Show
+) -> None:
+    """Upscale each input into its output on the Ray cluster at ``address``; ``auto`` starts one on
+    this machine.
 
-    Ctrl-C once finishes the segments that are being worked on and raises Cancelled; twice raises it at once. Finished
-    segments are kept, and the same run, here or with ``--resume`` on one machine, goes on with them. Raises
-    StreamsrError when the cluster cannot be used; what is wrong with one file is told to ``show``.
+    Ctrl-C once finishes the segments that are being worked on and raises Cancelled; twice raises it
+    at once. Finished segments are kept, and the same run, here or with ``--resume`` on one machine,
+    goes on with them. Raises StreamsrError when the cluster cannot be used; what is wrong with one
+    file is told to ``show``.
     """
     with interruptible() as asked:
         try:
@@ -81,7 +88,8 @@ def upscale_on_cluster(pairs: Iterable[tuple[Path, Path]], job: Job, address: st
 
 @dataclass
 class _Film:
-    """A film in work: how many of its segments are queued and flying, and how often each lost its worker."""
+    """A film in work: how many of its segments are queued and flying, and how often each lost its
+    worker."""
 
     film: SegmentedFilm
     work: Ref
@@ -120,7 +128,8 @@ class _Run:
 
     def __enter__(self) -> "_Run":
         with contextlib.ExitStack() as stack:
-            # Opening and joining a film takes seconds, in which the workers need new segments: a thread for each.
+            # Opening and joining a film takes seconds, in which the workers need new segments: a
+            # thread for each.
             self._opener = stack.enter_context(ThreadPoolExecutor(1, "streamsr-open"))
             self._joiner = stack.enter_context(ThreadPoolExecutor(1, "streamsr-join"))
             stack.enter_context(self._farm)
@@ -138,7 +147,9 @@ class _Run:
         while True:
             if stop() and not stopping:
                 stopping, coming = True, iter(())
-                log.warning("finishing the segments that are being made; Ctrl-C again stops at once")
+                log.warning(
+                    "finishing the segments that are being made; Ctrl-C again stops at once"
+                )
                 self._drop(lambda _: True)
             self._open(coming)
             self._send()
@@ -171,10 +182,16 @@ class _Run:
         film, upscaler, work = opened.film
         left = film.left
         if film.ledger.finished:
-            log.warning("%s: going on: %d of %d segments are finished",
-                        film.target, len(film.ledger.finished), len(film.spans))  # fmt: skip
+            log.warning(
+                "%s: going on: %d of %d segments are finished",
+                film.target,
+                len(film.ledger.finished),
+                len(film.spans),
+            )
         self._show.began(film, upscaler)
-        state = self._films[index] = _Film(film, None, memory_bytes(*film.size, film.encoding.codec), len(left))
+        state = self._films[index] = _Film(
+            film, None, memory_bytes(*film.size, film.encoding.codec), len(left)
+        )
         if left and work is not None:
             if not self._farm.connected:
                 self._farm.connect()
@@ -199,7 +216,9 @@ class _Run:
                 (
                     film,
                     upscaler,
-                    film_work(film, upscaler, self._job.options, cores=self._cores) if film.spans else None,
+                    film_work(film, upscaler, self._job.options, cores=self._cores)
+                    if film.spans
+                    else None,
                 ),
             )
         except BaseException:
@@ -211,11 +230,15 @@ class _Run:
         if not self._queue:
             return
         nodes = self._nodes()
-        largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "memory")}
+        largest = {
+            name: max((node.get(name, 0) for node in nodes), default=0)
+            for name in ("CPU", "memory")
+        }
         while self._queue:
             _, piece = self._queue[0]
             state = self._films[piece.film]
-            # What no node can give runs alone on the largest; nobody knows yet how large nodes to come will be.
+            # What no node can give runs alone on the largest; nobody knows yet how large nodes to
+            # come will be.
             cores = min(self._cores, int(largest["CPU"]) or self._cores)
             memory = min(state.memory, int(largest["memory"]) or state.memory)
             if len(self._flying) >= AHEAD * max(places(nodes, cores, memory), 1):
@@ -223,14 +246,23 @@ class _Run:
             heapq.heappop(self._queue)
             name = f"{piece.number:06d}.{uuid.uuid4().hex}.made"
             order = Order(state.film.spans[piece.number], name)
-            self._flying[self._farm.send(state.work, order, cores=cores, memory=memory)] = piece, name
+            self._flying[self._farm.send(state.work, order, cores=cores, memory=memory)] = (
+                piece,
+                name,
+            )
             state.queued, state.flying = state.queued - 1, state.flying + 1
 
     def _collect(self, stopping: bool) -> None:
         """Take what workers have answered, waiting a moment for it."""
         if not self._flying:
-            waits: list[Future[Any]] = [state.joining for state in self._films.values() if state.joining]
-            wait([*waits, self._opening[1]] if self._opening else waits, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            waits: list[Future[Any]] = [
+                state.joining for state in self._films.values() if state.joining
+            ]
+            wait(
+                [*waits, self._opening[1]] if self._opening else waits,
+                timeout=POLL_S,
+                return_when=FIRST_COMPLETED,
+            )
             return
         for ref in self._farm.answered(list(self._flying), timeout_s=POLL_S):
             piece, name = self._flying.pop(ref)
@@ -241,7 +273,9 @@ class _Run:
                 made = self._farm.answer(ref)
                 frames = made.frames["out"]
                 folder = state.film.ledger.folder
-                state.film.finished(piece.number, frames=frames, made=folder / name, blake2b=made.blake2b)
+                state.film.finished(
+                    piece.number, frames=frames, made=folder / name, blake2b=made.blake2b
+                )
             except Lost as lost:
                 self._again(state, piece, lost, stopping)
             except StreamsrError as error:
@@ -283,7 +317,8 @@ class _Run:
                 self._farm.cancel(ref)
 
     def _settle(self, stopping: bool) -> None:
-        """Join the films whose segments are all there, and be done with those that are joined or failed."""
+        """Join the films whose segments are all there, and be done with those that are joined or
+        failed."""
         for index, state in list(self._films.items()):
             if state.queued or state.flying:
                 continue
@@ -322,6 +357,11 @@ class _Run:
             self._busy_s = now
         elif now - self._busy_s > NOBODY_S and not self._said_waiting:
             self._said_waiting = True
-            log.warning("waiting for workers: none has begun for %.0f s; `ray status` shows what is free", NOBODY_S)
+            log.warning(
+                "waiting for workers: none has begun for %.0f s; `ray status` shows what is free",
+                NOBODY_S,
+            )
         frames = self._frames + sum(working.values())
-        self._show.progress(Progress(frames, max(self._total, frames), len(working), len(self._nodes())))
+        self._show.progress(
+            Progress(frames, max(self._total, frames), len(working), len(self._nodes()))
+        )

@@ -20,13 +20,15 @@ from streamsr.machine import usable_cores
 
 LOCAL = "auto"
 OBJECT_STORE_BYTES = 100 << 20
-"""Of a cluster on this machine only: its workers read and write files, next to nothing goes through the store."""
+"""Of a cluster on this machine only: its workers read and write files, next to nothing goes through
+the store."""
 
 CONNECT_S = 5.0
 DESK_THREADS = 8
 
 Ref = Any
-"""Ray's reference to a value that is somewhere, or will be: Ray's types are not stable enough to name."""
+"""Ray's reference to a value that is somewhere, or will be: Ray's types are not stable enough to
+name."""
 
 
 class Lost(Exception):  # noqa: N818 - nothing is wrong with the work
@@ -36,8 +38,8 @@ class Lost(Exception):  # noqa: N818 - nothing is wrong with the work
 class Farm:
     """A connection to a cluster. A context manager; `connect` must come before everything else.
 
-    address  HOST:PORT of a cluster that this machine is a node of, or ``auto``: one is started here, with all cores and
-             without dashboard and telemetry, and stopped at the end.
+    address  HOST:PORT of a cluster that this machine is a node of, or ``auto``: one is started
+             here, with all cores and without dashboard and telemetry, and stopped at the end.
     """
 
     def __init__(self, address: str) -> None:
@@ -57,7 +59,11 @@ class Farm:
         import ray  # a second, and only who asks for a cluster has it
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)
-        here = {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+        here = {
+            "num_cpus": usable_cores(),
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
         ours = signal.getsignal(signal.SIGTERM)
         try:
             with warnings.catch_warnings():
@@ -71,20 +77,29 @@ class Farm:
         except Exception as error:  # Ray raises all kinds, bare ones too; wrapped once, here
             raise StreamsrError(f"--cluster {self.address}: {_first_line(error)}") from error
         finally:
-            with contextlib.suppress(ValueError, TypeError):  # not the main thread, or not set from Python
+            with contextlib.suppress(
+                ValueError, TypeError
+            ):  # not the main thread, or not set from Python
                 signal.signal(signal.SIGTERM, ours)
         self.connected = True
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor = ray.remote(Desk).options(
-            num_cpus=0, max_concurrency=DESK_THREADS, max_restarts=-1, max_task_retries=-1, scheduling_strategy=beside
+            num_cpus=0,
+            max_concurrency=DESK_THREADS,
+            max_restarts=-1,
+            max_task_retries=-1,
+            scheduling_strategy=beside,
         )
         self._ray, self._desk = ray, actor.remote()
         self._task = ray.remote(node_task())
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.connected:
             self.connected = False
@@ -99,7 +114,9 @@ class Farm:
     def send(self, film: Ref, order: Order, *, cores: int, memory: int) -> Ref:
         """Have a segment made. It begins when a node has so many cores and bytes of memory free."""
         # The caller counts attempts; SPREAD, or few segments would all go to one node.
-        task = self._task.options(num_cpus=cores, memory=memory, max_retries=0, scheduling_strategy="SPREAD")
+        task = self._task.options(
+            num_cpus=cores, memory=memory, max_retries=0, scheduling_strategy="SPREAD"
+        )
         return task.remote(__version__, film, pickle.dumps(order), self._desk)
 
     def answered(self, refs: Sequence[Ref], *, timeout_s: float) -> list[Ref]:
@@ -108,13 +125,16 @@ class Farm:
         return list(ready)
 
     def answer(self, ref: Ref) -> Made:
-        """What became of a segment that is over. Raises Lost, or StreamsrError saying what is wrong on which node."""
+        """What became of a segment that is over. Raises Lost, or StreamsrError saying what is wrong
+        on which node."""
         exceptions = self._ray.exceptions
         try:
             outcome, node, value = self._ray.get(ref)
         except exceptions.RayTaskError as error:
             cause = error.cause
-            raise StreamsrError(f"a worker failed: {type(cause).__name__}: {_first_line(cause)}") from error
+            raise StreamsrError(
+                f"a worker failed: {type(cause).__name__}: {_first_line(cause)}"
+            ) from error
         except exceptions.RayError as error:
             raise Lost(_first_line(error) or type(error).__name__) from error
         if outcome != "made":
@@ -127,21 +147,28 @@ class Farm:
         self._ray.cancel(ref, force=False)
 
     def begun(self, over: Sequence[str]) -> dict[str, int]:
-        """Frames done of each segment that has begun, by the name of its order; without those that are ``over``."""
+        """Frames done of each segment that has begun, by the name of its order; without those that
+        are ``over``."""
         try:
-            found: dict[str, int] = self._ray.get(self._desk.progress.remote(list(over)), timeout=10)
+            found: dict[str, int] = self._ray.get(
+                self._desk.progress.remote(list(over)), timeout=10
+            )
         except self._ray.exceptions.RayError:  # it is being restarted; only the display knows less
             return {}
         return found
 
     def nodes(self) -> list[Mapping[str, float]]:
         """The resources of each node that has cores to work on."""
-        return [n["Resources"] for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) > 0]
+        return [
+            n["Resources"]
+            for n in self._ray.nodes()
+            if n["Alive"] and n["Resources"].get("CPU", 0) > 0
+        ]
 
 
 def node_task() -> Callable[..., tuple[str, str, Any]]:
-    """The function that a node runs. Made inside another one, it travels as code and not as a name to import, so that
-    a node without streamsr, or with another one, can say so."""
+    """The function that a node runs. Made inside another one, it travels as code and not as a name
+    to import, so that a node without streamsr, or with another one, can say so."""
 
     def segment(version: str, film: bytes, order: bytes, desk: Any) -> tuple[str, str, Any]:
         import pickle
@@ -170,13 +197,20 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "//" in address or not host or not port.isdecimal():
         raise StreamsrError(
-            f"--cluster {shortened(address)}: expected auto, or HOST:PORT of a cluster that this machine belongs to"
+            f"--cluster {shortened(address)}: expected auto, or HOST:PORT of a cluster that this "
+            f"machine belongs to"
         )
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError, ValueError) as error:  # the last of names and numbers that are none
+    except (
+        OSError,
+        OverflowError,
+        ValueError,
+    ) as error:  # the last of names and numbers that are none
         reason = getattr(error, "strerror", None) or error
-        raise StreamsrError(f"--cluster {shortened(address)}: nothing answers there: {reason}") from error
+        raise StreamsrError(
+            f"--cluster {shortened(address)}: nothing answers there: {reason}"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

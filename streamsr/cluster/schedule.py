@@ -1,4 +1,5 @@
-"""What a cluster works on next, and what a segment asks of a node: functions of numbers, without Ray."""
+"""What a cluster works on next, and what a segment asks of a node: functions of numbers, without
+Ray."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,21 +9,23 @@ from math import floor, log2
 from streamsr.frame import Span, StreamInfo
 
 AHEAD = 2
-"""Segments under way for each one that the cluster can work on at once: the next waits where the last is made, and no
-more than that lie about."""
+"""Segments under way for each one that the cluster can work on at once: the next waits where the
+last is made, and no more than that lie about."""
 
 DEFAULT_RATE = 25
 """Frames a second of a film that does not tell; only the order of work depends on it."""
 
 PROCESS_BYTES = 200 << 20
 PICTURE_BYTES = {"h264": 300, "hevc": 300, "av1": 500, "ffv1": 100}
-"""Memory of a segment's worker: so many bytes, and so many for each pixel of the output. A little above the peaks
-measured at the slowest presets in use (docs/scaling.md); encoders keep up to 60 pictures to look ahead."""
+"""Memory of a segment's worker: so many bytes, and so many for each pixel of the output. A little
+above the peaks measured at the slowest presets in use (docs/scaling.md); encoders keep up to 60
+pictures to look ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A segment that is to be made: which film's, which of its segments, and its cost in pixels of input."""
+    """A segment that is to be made: which film's, which of its segments, and its cost in pixels of
+    input."""
 
     film: int
     number: int
@@ -33,7 +36,9 @@ def pieces(film: int, numbers: Iterable[int], spans: list[Span], info: StreamInf
     """The segments of a film with their costs: length times rate times area."""
     rate = info.rate or Fraction(DEFAULT_RATE)
     length = None if info.frames is None else info.frames / rate
-    known = [span.end - span.begin for span in spans if span.begin is not None and span.end is not None]
+    known = [
+        span.end - span.begin for span in spans if span.begin is not None and span.end is not None
+    ]
     typical = max(known, default=Fraction(10))
 
     def seconds(number: int) -> Fraction:
@@ -46,14 +51,18 @@ def pieces(film: int, numbers: Iterable[int], spans: list[Span], info: StreamInf
         open_ended = 2 if len(spans) > 1 else 1
         return max((length - sum(known, Fraction(0))) / open_ended, Fraction(1))
 
-    return [Piece(film, number, float(seconds(number) * rate) * info.width * info.height) for number in numbers]
+    return [
+        Piece(film, number, float(seconds(number) * rate) * info.width * info.height)
+        for number in numbers
+    ]
 
 
 def urgency(piece: Piece) -> tuple[int, int, int]:
     """Sort key: the longest first, to a factor of two; among these film by film, in order.
 
-    A long segment begun last would keep one worker busy while all others have nothing to do. Sorting by the exact
-    length would mix all films: none would be finished, and its segments cleared away, before the end.
+    A long segment begun last would keep one worker busy while all others have nothing to do.
+    Sorting by the exact length would mix all films: none would be finished, and its segments
+    cleared away, before the end.
     """
     return -floor(log2(max(piece.cost, 1.0))), piece.film, piece.number
 
@@ -65,4 +74,7 @@ def memory_bytes(width: int, height: int, codec: str) -> int:
 
 def places(nodes: Iterable[Mapping[str, float]], cores: int, memory: int) -> int:
     """How many segments these nodes, given by their resources, can work on at once."""
-    return sum(int(min(node.get("CPU", 0) // cores, max(node.get("memory", 0) // memory, 1))) for node in nodes)
+    return sum(
+        int(min(node.get("CPU", 0) // cores, max(node.get("memory", 0) // memory, 1)))
+        for node in nodes
+    )

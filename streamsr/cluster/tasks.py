@@ -1,4 +1,5 @@
-"""What travels between the driver of a cluster and its nodes: all of a film's work, an order, what was made."""
+"""What travels between the driver of a cluster and its nodes: all of a film's work, an order, what
+was made."""
 
 import uuid
 from collections.abc import Mapping
@@ -24,7 +25,8 @@ class FilmWork:
     shipped               the model is one of the installation's
     engine                the class of engines that gives the right bytes, see `engine_class`
     options               for Upscaler, beside the model
-    folder, beacon        where segments go; a file in it by which a node knows that it sees that folder
+    folder, beacon        where segments go; a file in it by which a node knows that it sees that
+                          folder
     source_there, folder_there  the same on the driver's machine, links followed
     """
 
@@ -50,7 +52,8 @@ class FilmWork:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One attempt at a segment. ``name``: of its file in the film's folder, which no other attempt has."""
+    """One attempt at a segment. ``name``: of its file in the film's folder, which no other attempt
+    has."""
 
     span: Span
     name: str
@@ -69,7 +72,8 @@ class Made:
 
 
 def film_work(film: SegmentedFilm, upscaler: Upscaler, options: Options, *, cores: int) -> FilmWork:
-    """What a node must know of an entered film. Clears away what workers of an earlier run left in its folder."""
+    """What a node must know of an entered film. Clears away what workers of an earlier run left in
+    its folder."""
     o, model, folder = options, upscaler.model, film.ledger.folder.absolute()
     film.ledger.sweep({film.ledger.path(number) for number in film.ledger.finished})
     beacon = f"here-{uuid.uuid4().hex}"

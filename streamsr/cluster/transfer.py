@@ -1,4 +1,5 @@
-"""What stands beside the driver of a cluster: its files, for nodes that do not see them, and who has begun what."""
+"""What stands beside the driver of a cluster: its files, for nodes that do not see them, and who
+has begun what."""
 
 import hashlib
 import io
@@ -18,7 +19,8 @@ SAMPLES, SAMPLE_BYTES = 16, 4096
 
 
 def sampled_digest(path: Path) -> str:
-    """BLAKE2b of a file's size and of pieces spread over it: whether two nodes see the same file. Raises OSError."""
+    """BLAKE2b of a file's size and of pieces spread over it: whether two nodes see the same file.
+    Raises OSError."""
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -30,7 +32,8 @@ def sampled_digest(path: Path) -> str:
 
 
 class Desk:
-    """An actor on the driver's machine, which nodes ask for blocks of its files and tell what they have done."""
+    """An actor on the driver's machine, which nodes ask for blocks of its files and tell what they
+    have done."""
 
     def __init__(self) -> None:
         self._frames: dict[str, int] = {}
@@ -61,7 +64,8 @@ class Desk:
 
 
 class DistantFile(io.RawIOBase):
-    """A file read in blocks that ``fetch(number)`` brings; a few are kept. For one thread at a time."""
+    """A file read in blocks that ``fetch(number)`` brings; a few are kept. For one thread at a
+    time."""
 
     def __init__(self, name: str, size: int, fetch: Callable[[int], bytes]) -> None:
         self.name = name
@@ -83,7 +87,9 @@ class DistantFile(io.RawIOBase):
         self._position = max(start + offset, 0)
         return self._position
 
-    def readinto(self, buffer: Any) -> int:  # Any: typeshed's WriteableBuffer exists for type checkers only
+    def readinto(
+        self, buffer: Any
+    ) -> int:  # Any: typeshed's WriteableBuffer exists for type checkers only
         number, start = divmod(self._position, BLOCK)
         if self._position >= self._size:
             return 0

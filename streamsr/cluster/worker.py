@@ -1,4 +1,5 @@
-"""What a node of a cluster does: checks that it is like the driver's machine, and makes one segment."""
+"""What a node of a cluster does: checks that it is like the driver's machine, and makes one
+segment."""
 
 import tempfile
 import time
@@ -22,14 +23,19 @@ REPORT_S = 1.0
 
 
 def make(film: FilmWork, order: Order, desk: Any) -> Made:
-    """Make a segment and leave it in the film's folder, through the ``desk`` (a Ray actor) where that is not seen here.
+    """Make a segment and leave it in the film's folder, through the ``desk`` (a Ray actor) where
+    that is not seen here.
 
     Raises a StreamsrError when this node cannot do what the driver's machine would.
     """
     here = library_versions()
     if here != film.versions:
-        seen = ", ".join(f"{name} {here.get(name)}" for name in here if here.get(name) != film.versions.get(name))
-        wanted = ", ".join(f"{n} {value}" for n, value in film.versions.items() if here.get(n) != value)
+        seen = ", ".join(
+            f"{name} {here.get(name)}" for name in here if here.get(name) != film.versions.get(name)
+        )
+        wanted = ", ".join(
+            f"{n} {value}" for n, value in film.versions.items() if here.get(n) != value
+        )
         raise StreamsrError(f"has {seen}, the driver {wanted}")
     upscaler = _upscaler(film)
     upscaler.size = None if film.output == _multiple(film, upscaler) else film.output
@@ -91,7 +97,8 @@ def _multiple(film: FilmWork, upscaler: Upscaler) -> tuple[int, int]:
 
 
 def _sees(film: FilmWork) -> bool:
-    """Whether this node has the input under its path. Raises SourceError when something else is there."""
+    """Whether this node has the input under its path. Raises SourceError when something else is
+    there."""
     try:
         same = sampled_digest(film.source) == film.sample
     except (FileNotFoundError, NotADirectoryError):
@@ -113,8 +120,8 @@ def _send(local: Path, target: str, desk: Any) -> None:
 
 
 _upscalers: dict[tuple[object, ...], Upscaler] = {}
-"""Of this process: it makes many segments, and opening an engine takes a third of a second. One for each model, and a
-run has at most one for each scale."""
+"""Of this process: it makes many segments, and opening an engine takes a third of a second. One for
+each model, and a run has at most one for each scale."""
 
 
 def _upscaler(film: FilmWork) -> Upscaler:
@@ -126,18 +133,21 @@ def _upscaler(film: FilmWork) -> Upscaler:
 
 
 def _check_model(film: FilmWork) -> None:
-    """Raise ModelError when this node's model of that name or path is another: it is not set up like the others."""
+    """Raise ModelError when this node's model of that name or path is another: it is not set up
+    like the others."""
     if not film.shipped and not film.model.path.exists():
         return
     here = find_model(film.model.name if film.shipped else film.model.path)
     if here.sha256 != film.model.sha256:
         raise ModelError(
-            f"its model {here.path} differs from the driver's ({here.sha256[:12]}, {film.model.sha256[:12]})"
+            f"its model {here.path} differs from the driver's ({here.sha256[:12]}, "
+            f"{film.model.sha256[:12]})"
         )
 
 
 def _opened(film: FilmWork) -> Upscaler:
-    """An upscaler with an engine of the right class; where any will do, the fastest that this node has."""
+    """An upscaler with an engine of the right class; where any will do, the fastest that this node
+    has."""
     engines = [film.options["engine"]]
     if engines == ["auto"] and film.engine == "exact":
         engines = ["fused", "litert"]

@@ -1,4 +1,5 @@
-"""The engine contract: the network on any region of any frame, the same bytes however the frame is cut."""
+"""The engine contract: the network on any region of any frame, the same bytes however the frame is
+cut."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,11 +16,12 @@ __all__ = ["Cells", "Engine", "Image", "Tile", "check_tiles"]
 class Tile(NamedTuple):
     """One piece of work: compute ``region`` of the picture ``lr`` into the same place of ``hr``.
 
-    ``lr`` is [H, W, 3] uint8, C-contiguous, only read. ``hr`` is [s*H, s*W, 3] uint8, C-contiguous; the engine
-    writes exactly the pixels of ``region.scaled(s)``, with the values a pass over the whole of ``lr`` would give.
+    ``lr`` is [H, W, 3] uint8, C-contiguous, only read. ``hr`` is [s*H, s*W, 3] uint8, C-contiguous;
+    the engine writes exactly the pixels of ``region.scaled(s)``, with the values a pass over the
+    whole of ``lr`` would give.
 
-    ``cells``, of the whole picture, is for engines that are ``sparse``: they need only write those cells of the region.
-    Whatever else they write there has its right value too.
+    ``cells``, of the whole picture, is for engines that are ``sparse``: they need only write those
+    cells of the region. Whatever else they write there has its right value too.
     """
 
     lr: Image
@@ -31,8 +33,9 @@ class Tile(NamedTuple):
 class Engine(Protocol):
     """An implementation of the network for one model file.
 
-    ``run`` is called by one thread at a time and uses ``threads`` cores itself. It raises ValueError for arrays or
-    regions that do not fit each other and ModelError when the device fails. Closing twice is harmless.
+    ``run`` is called by one thread at a time and uses ``threads`` cores itself. It raises
+    ValueError for arrays or regions that do not fit each other and ModelError when the device
+    fails. Closing twice is harmless.
     """
 
     @property
@@ -59,7 +62,8 @@ class Engine(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many frames at once make the device faster; 1 where batches gain nothing, as on a CPU."""
+        """How many frames at once make the device faster; 1 where batches gain nothing, as on a
+        CPU."""
 
     def run(self, tiles: Sequence[Tile]) -> None:
         """Compute all tiles. They may belong to different frames and must not overlap in ``hr``."""
@@ -69,21 +73,33 @@ class Engine(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
 
 def check_tiles(tiles: Sequence[Tile], scale: int) -> None:
-    """Raise ValueError unless every tile keeps the contract above. Every engine calls this first."""
+    """Raise ValueError unless every tile keeps the contract above. Every engine calls this
+    first."""
     for lr, hr, region, cells in tiles:
         if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3 or not lr.flags.c_contiguous:
             raise ValueError(f"expected contiguous [H, W, 3] uint8, got {lr.shape} {lr.dtype}")
         height, width = lr.shape[:2]
         if hr.dtype != np.uint8 or hr.shape != (height * scale, width * scale, 3):
-            raise ValueError(f"expected output [{height * scale}, {width * scale}, 3] uint8, got {hr.shape} {hr.dtype}")
+            raise ValueError(
+                f"expected output [{height * scale}, {width * scale}, 3] uint8, got {hr.shape} "
+                f"{hr.dtype}"
+            )
         if not hr.flags.c_contiguous or not hr.flags.writeable:
             raise ValueError("expected a contiguous, writable output")
         if not region.within(width, height):
             raise ValueError(f"expected a region inside {width}x{height}, got {region}")
-        if cells is not None and (cells.dtype != np.bool_ or cells.shape != (-(-height // CELL), -(-width // CELL))):
-            raise ValueError(f"expected a flag for each cell of {width}x{height}, got {cells.shape} {cells.dtype}")
+        if cells is not None and (
+            cells.dtype != np.bool_ or cells.shape != (-(-height // CELL), -(-width // CELL))
+        ):
+            raise ValueError(
+                f"expected a flag for each cell of {width}x{height}, got {cells.shape} "
+                f"{cells.dtype}"
+            )

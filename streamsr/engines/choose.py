@@ -11,7 +11,8 @@ from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 
 ENGINES = ("auto", "fused", "openvino", "litert")
-"""After ``auto``, in the order of preference: the first two are faster, the last is the reference and runs anywhere."""
+"""After ``auto``, in the order of preference: the first two are faster, the last is the reference
+and runs anywhere."""
 
 log = logging.getLogger("streamsr")
 
@@ -37,7 +38,9 @@ class EngineChoice:
         if self.engine not in ENGINES:
             raise ValueError(f"expected an engine of {', '.join(ENGINES)}, got {self.engine!r}")
         if self.delegate is not None and self.engine not in ("auto", "litert"):
-            raise ValueError(f"expected no delegate with the {self.engine} engine: LiteRT drives delegates")
+            raise ValueError(
+                f"expected no delegate with the {self.engine} engine: LiteRT drives delegates"
+            )
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"expected at least 1 thread, got {self.threads}")
         if self.batch is not None and self.batch < 1:
@@ -57,11 +60,12 @@ def open_engine(
 ) -> tuple[Engine, str]:
     """The engine for this model, and one line saying why it was chosen.
 
-    What was asked for must work. ``auto`` takes an NPU whose delegate is found, else the first CPU engine that runs the
-    model: each only if it passes the conformity test. What was tried and did not work is named in the line and in the
-    log. Raises ModelError when no engine runs the model.
+    What was asked for must work. ``auto`` takes an NPU whose delegate is found, else the first CPU
+    engine that runs the model: each only if it passes the conformity test. What was tried and did
+    not work is named in the line and in the log. Raises ModelError when no engine runs the model.
 
-    openers    the engines by name in the order of preference, the last being the reference; default OPENERS
+    openers    the engines by name in the order of preference, the last being the reference; default
+               OPENERS
     delegates  names of delegate libraries that ``auto`` looks for; default `delegate.WELL_KNOWN`
     """
     openers = OPENERS if openers is None else openers
@@ -92,7 +96,8 @@ def open_engine(
 
 
 def _opened(opener: Opener, model: ModelFile, choice: EngineChoice) -> Engine:
-    """Raises ModelError also for what the native libraries under an engine raise when they cannot work here."""
+    """Raises ModelError also for what the native libraries under an engine raise when they cannot
+    work here."""
     try:
         return opener(model, choice)
     except (ModelError, ImportError, OSError, RuntimeError) as error:
@@ -105,7 +110,8 @@ def _opened(opener: Opener, model: ModelFile, choice: EngineChoice) -> Engine:
 
 
 def _is_interrupted(error: BaseException | None) -> bool:
-    """Whether a Ctrl-C is behind it: a native module that is interrupted while it is loaded says ImportError."""
+    """Whether a Ctrl-C is behind it: a native module that is interrupted while it is loaded says
+    ImportError."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -114,7 +120,8 @@ def _is_interrupted(error: BaseException | None) -> bool:
 def _probed(
     model: ModelFile, choice: EngineChoice, failed: list[str], delegates: Sequence[str] | None
 ) -> Engine | None:
-    """An NPU with a delegate library under a well-known name; what is there but does not work goes to ``failed``."""
+    """An NPU with a delegate library under a well-known name; what is there but does not work goes
+    to ``failed``."""
     from streamsr.engines.delegate import WELL_KNOWN, DelegateError, found, open_delegate
 
     for library in WELL_KNOWN if delegates is None else delegates:

@@ -1,9 +1,11 @@
-"""Compares an engine with LiteRT before it is trusted with a picture: one test for every engine but LiteRT on the CPU.
+"""Compares an engine with LiteRT before it is trusted with a picture: one test for every engine but
+LiteRT on the CPU.
 
-An engine makes it in its constructor, so that there is no way around it. What is compared: flat white, yellow and black
-(which saturate where arithmetic is too narrow), noise (which drives every sum far) and a picture as cameras see them,
-in odd sizes with every tail; regions cut out of a frame; scattered cells, where the engine takes them; and as many
-different pictures at once as the engine takes in a batch.
+An engine makes it in its constructor, so that there is no way around it. What is compared: flat
+white, yellow and black (which saturate where arithmetic is too narrow), noise (which drives every
+sum far) and a picture as cameras see them, in odd sizes with every tail; regions cut out of a
+frame; scattered cells, where the engine takes them; and as many different pictures at once as the
+engine takes in a batch.
 """
 
 import functools
@@ -16,7 +18,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from streamsr.engines import Engine, Tile
-from streamsr.engines.difference import NONE, Bound, Difference, WrongResults, bound_of, difference_of
+from streamsr.engines.difference import (
+    NONE,
+    Bound,
+    Difference,
+    WrongResults,
+    bound_of,
+    difference_of,
+)
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.frame import Image
 from streamsr.model import ModelFile
@@ -27,14 +36,16 @@ UNTOUCHED = 165
 """Level of pixels that nobody has written: no picture's, so that what is not computed is seen."""
 
 SMALL, WIDE = (83, 19), (101, 37)
-"""Sizes of the pictures: one and two full turns of the widest kernels (48 pixels), and tails of every length."""
+"""Sizes of the pictures: one and two full turns of the widest kernels (48 pixels), and tails of
+every length."""
 
 CUTS = (Region(33, 7, 31, 15), Region(70, 21, 31, 16), Region(0, 0, 37, 11))
 """Parts of the wide picture: inside it, and in two of its corners."""
 
 
 class Judged(Protocol):
-    """What is asked of an engine here: the part of `streamsr.engines.Engine` that computes, and what it promises."""
+    """What is asked of an engine here: the part of `streamsr.engines.Engine` that computes, and
+    what it promises."""
 
     @property
     def scale(self) -> int: ...
@@ -61,9 +72,11 @@ class _Task(NamedTuple):
 
 
 def check(engine: Judged, model: ModelFile) -> Difference:
-    """How far the engine is from LiteRT. Raises WrongResults, with that and what is allowed, beyond its bound.
+    """How far the engine is from LiteRT. Raises WrongResults, with that and what is allowed, beyond
+    its bound.
 
-    LiteRT takes 0.2 s to start, so its answer is kept for each model and LiteRT version; the engine runs every time.
+    LiteRT takes 0.2 s to start, so its answer is kept for each model and LiteRT version; the engine
+    runs every time.
     """
     expected = _expected(model, engine.scale)
     lrs = pictures()
@@ -73,20 +86,30 @@ def check(engine: Judged, model: ModelFile) -> Difference:
         for number in task.pictures:
             lr = lrs[number]
             hr = np.full(expected[number].shape, UNTOUCHED, np.uint8)
-            tiles.append(Tile(lr, hr, task.region or Region.of(lr.shape[1], lr.shape[0]), task.cells))
+            tiles.append(
+                Tile(lr, hr, task.region or Region.of(lr.shape[1], lr.shape[0]), task.cells)
+            )
         engine.run(tiles)
         for number, tile in zip(task.pictures, tiles, strict=True):
             difference = _judge(tile, expected[number], engine.scale)
             if not engine.bound.allows(difference):
-                raise WrongResults(f"computes otherwise than LiteRT: {task.what}: {difference}; allowed {engine.bound}")
+                raise WrongResults(
+                    f"computes otherwise than LiteRT: {task.what}: {difference}; allowed "
+                    f"{engine.bound}"
+                )
             total = total.worst(difference)
             if task.region is None and number == len(lrs) - 1 and task.cells is None:
                 whole = tile.hr
             if task.region is not None:
                 inner = task.region.scaled(engine.scale).slices
-                seam = difference_of(np.ascontiguousarray(tile.hr[inner]), np.ascontiguousarray(whole[inner]))
+                seam = difference_of(
+                    np.ascontiguousarray(tile.hr[inner]), np.ascontiguousarray(whole[inner])
+                )
                 if seam.different:
-                    raise WrongResults(f"computes otherwise than it does the whole: {task.what}: {seam}; allowed none")
+                    raise WrongResults(
+                        f"computes otherwise than it does the whole: {task.what}: {seam}; allowed "
+                        f"none"
+                    )
     return total
 
 
@@ -98,13 +121,15 @@ class Judge:
         self._litert = LiteRTEngine(model, threads=engine.threads)
 
     def check(self, lr: Image, hr: Image) -> Difference:
-        """How far ``hr`` is from LiteRT's picture of ``lr``. Raises WrongResults beyond the engine's bound."""
+        """How far ``hr`` is from LiteRT's picture of ``lr``. Raises WrongResults beyond the
+        engine's bound."""
         expected = np.empty_like(hr)
         self._litert.run([Tile(lr, expected, Region.of(lr.shape[1], lr.shape[0]))])
         difference = difference_of(hr, expected)
         if not self._bound.allows(difference):
             raise WrongResults(
-                f"{self._name} gave other pixels than LiteRT: {difference}; allowed {self._bound}; please report this"
+                f"{self._name} gave other pixels than LiteRT: {difference}; allowed {self._bound}; "
+                f"please report this"
             )
         return difference
 
@@ -113,7 +138,8 @@ class Judge:
 
 
 def _judge(tile: Tile, expected: Image, scale: int) -> Difference:
-    """Of what was asked for; all else must be untouched or, where cells were asked for, right too."""
+    """Of what was asked for; all else must be untouched or, where cells were asked for, right
+    too."""
     inner = tile.region.scaled(scale).slices
     found, wanted = tile.hr[inner], expected[inner]
     if tile.cells is None:
@@ -121,7 +147,9 @@ def _judge(tile: Tile, expected: Image, scale: int) -> Difference:
         outside[inner] = UNTOUCHED
         stray = int(np.count_nonzero(outside != UNTOUCHED))
     else:
-        asked = tile.cells.repeat(CELL * scale, 0).repeat(CELL * scale, 1)[: found.shape[0], : found.shape[1], None]
+        asked = tile.cells.repeat(CELL * scale, 0).repeat(CELL * scale, 1)[
+            : found.shape[0], : found.shape[1], None
+        ]
         stray = int(np.count_nonzero(~asked & (found != UNTOUCHED) & (found != wanted)))
         found = np.where(asked, found, wanted)
     if stray:
@@ -137,8 +165,8 @@ def _tasks(engine: Judged) -> list[_Task]:
         cells = np.zeros((-(-WIDE[1] // CELL), -(-WIDE[0] // CELL)), np.bool_)
         cells[::2, ::3] = cells[-1, -1] = True
         tasks.append(_Task("scattered cells", (wide,), None, cells))
-    # Twice, in other orders, and never with a period that divides the batch: what a device leaves from the last time,
-    # or copies from another place, is then wrong.
+    # Twice, in other orders, and never with a period that divides the batch: what a device leaves
+    # from the last time, or copies from another place, is then wrong.
     count = max(engine.batch, small)
     for turn in range(2):
         order = tuple((i + i // small + turn) % small for i in range(count))
@@ -153,13 +181,16 @@ NAMES = ("white", "yellow", "black", "noise", "a small natural picture", "a natu
 def pictures() -> tuple[Image, ...]:
     """The pictures of NAMES, all SMALL but the last."""
     width, height = SMALL
-    white, yellow, black = (np.full((height, width, 3), colour, np.uint8) for colour in (255, (255, 255, 0), 0))
+    white, yellow, black = (
+        np.full((height, width, 3), colour, np.uint8) for colour in (255, (255, 255, 0), 0)
+    )
     noise = np.random.default_rng(5).integers(0, 256, (height, width, 3), np.uint8)
     return white, yellow, black, noise, natural(*SMALL), natural(*WIDE)
 
 
 def natural(width: int, height: int) -> Image:
-    """Slopes, edges, a disc and a little texture, as a camera sees them; whole numbers only, alike everywhere."""
+    """Slopes, edges, a disc and a little texture, as a camera sees them; whole numbers only, alike
+    everywhere."""
     y, x = np.mgrid[:height, :width]
     picture = np.stack([2 * x + y, 230 - 4 * y, 60 + (x * y) % 97], 2)
     picture[x + 2 * y > 95] = (20, 40, 70)
@@ -188,4 +219,7 @@ def _expected(model: ModelFile, scale: int) -> list[Image]:
         cache.store(name, zlib.compress(b"".join(hr.tobytes() for hr in results), 1))
         return results
     flat = np.frombuffer(content, np.uint8)
-    return [part.reshape(shape) for part, shape in zip(np.split(flat, np.cumsum(sizes)[:-1]), shapes, strict=True)]
+    return [
+        part.reshape(shape)
+        for part, shape in zip(np.split(flat, np.cumsum(sizes)[:-1]), shapes, strict=True)
+    ]

@@ -1,4 +1,5 @@
-"""NPUs: external TFLite delegates, asked for by path or found by their well-known names, trusted only after a test."""
+"""NPUs: external TFLite delegates, asked for by path or found by their well-known names, trusted
+only after a test."""
 
 import ctypes
 import os
@@ -41,21 +42,30 @@ class DelegateError(ModelError):
 
 
 def found(name: str) -> Path | None:
-    """The library that this file name stands for, by its absolute path: where the loader looks, and nowhere else.
+    """The library that this file name stands for, by its absolute path: where the loader looks, and
+    nowhere else.
 
-    The loader itself takes an empty or relative element of LD_LIBRARY_PATH for the working directory, and would run
-    whatever lies there under a well-known name.
+    The loader itself takes an empty or relative element of LD_LIBRARY_PATH for the working
+    directory, and would run whatever lies there under a well-known name.
     """
     listed = [Path(path) for path in re.split("[:;]", os.environ.get("LD_LIBRARY_PATH", ""))]
     try:
         strings = LOADER_CACHE.read_bytes().split(b"\0")
     except OSError:  # none on this system
         strings = []
-    cached = [Path(os.fsdecode(path)) for path in strings if path.endswith(b"/" + os.fsencode(name))]
+    cached = [
+        Path(os.fsdecode(path)) for path in strings if path.endswith(b"/" + os.fsencode(name))
+    ]
     multiarch = sysconfig.get_config_var("MULTIARCH")
-    standard = [Path(top, *part) for top in ("/lib", "/usr/lib", "/usr/local/lib") for part in ((multiarch or "",), ())]
+    standard = [
+        Path(top, *part)
+        for top in ("/lib", "/usr/lib", "/usr/local/lib")
+        for part in ((multiarch or "",), ())
+    ]
     standard += [Path("/lib64"), Path("/usr/lib64")]
-    candidates = [folder / name for folder in listed] + cached + [folder / name for folder in standard]
+    candidates = (
+        [folder / name for folder in listed] + cached + [folder / name for folder in standard]
+    )
     return next((path for path in candidates if path.is_absolute() and path.is_file()), None)
 
 
@@ -66,40 +76,50 @@ def _resolved(library: str) -> Path:
     path = found(library)
     if path is None:
         raise DelegateError(
-            f"delegate {library}: cannot open shared object file: there is none of this name in the system's library "
+            f"delegate {library}: cannot open shared object file: there is none of this name in "
+            f"the system's library "
             "folders or in those of LD_LIBRARY_PATH; give its path, such as ./" + library
         )
     return path
 
 
 def load(library: str, options: Mapping[str, str]) -> Any:  # the wheel has no types
-    """The delegate of this shared library. Raises DelegateError when it does not load or refuses its options."""
+    """The delegate of this shared library. Raises DelegateError when it does not load or refuses
+    its options."""
     path = str(_resolved(library))
     from ai_edge_litert.interpreter import load_delegate  # 0.1 s: only for who needs it
 
     try:
-        # load_delegate() leaves a half-made object whose destructor complains, so ask the loader first.
+        # load_delegate() leaves a half-made object whose destructor complains, so ask the loader
+        # first.
         if not hasattr(ctypes.PyDLL(path), "tflite_plugin_create_delegate"):
             raise DelegateError(f"delegate {library}: not a TFLite external delegate")
         return load_delegate(path, dict(options))
     except OSError as error:
         raise DelegateError(f"delegate {library}: {error}") from error
     except ValueError as error:
-        reason = " ".join(str(error).split("\n")[1:]).strip() or "its create function returned nothing"
+        reason = (
+            " ".join(str(error).split("\n")[1:]).strip() or "its create function returned nothing"
+        )
         raise DelegateError(f"delegate {library}: refused to start ({reason})") from error
 
 
-def open_delegate(model: ModelFile, library: str, options: Mapping[str, str], *, batch: int | None) -> LiteRTEngine:
-    """An engine on this delegate that has passed the conformity test, with the batch that it will be given.
+def open_delegate(
+    model: ModelFile, library: str, options: Mapping[str, str], *, batch: int | None
+) -> LiteRTEngine:
+    """An engine on this delegate that has passed the conformity test, with the batch that it will
+    be given.
 
-    ``batch`` None measures what the device gains. Raises DelegateError when the library does not load, cannot run the
-    model, or computes otherwise than LiteRT on the CPU.
+    ``batch`` None measures what the device gains. Raises DelegateError when the library does not
+    load, cannot run the model, or computes otherwise than LiteRT on the CPU.
     """
     delegate = load(library, options)
     name = f"litert+{WELL_KNOWN.get(library, library)}"
     try:
         with ExitStack() as stack:
-            engine = stack.enter_context(LiteRTEngine(model, delegate=delegate, name=name, batch=batch or 1))
+            engine = stack.enter_context(
+                LiteRTEngine(model, delegate=delegate, name=name, batch=batch or 1)
+            )
             if batch is None:
                 engine.batch = _measured_batch(engine)
             try:

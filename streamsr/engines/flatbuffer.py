@@ -1,7 +1,7 @@
 """Reads the few kinds of FlatBuffers values a .tflite file is made of, with every offset checked.
 
-LiteRT's wheel has generated classes for this, but they take 0.13 s to import and read wherever an offset points.
-See https://flatbuffers.dev/internals for the format.
+LiteRT's wheel has generated classes for this, but they take 0.13 s to import and read wherever an
+offset points. See https://flatbuffers.dev/internals for the format.
 """
 
 import struct
@@ -37,7 +37,8 @@ class Table:
         return type(self)(self.data, at + _read(self.data, "<I", at))
 
     def tables(self, field: int) -> "Tables":
-        """A vector of tables, each read when it is asked for: many fields may share one long vector."""
+        """A vector of tables, each read when it is asked for: many fields may share one long
+        vector."""
         return Tables(self.data, *self._vector(field, 4))
 
     def length(self, field: int, size: int) -> int:
@@ -45,7 +46,8 @@ class Table:
         return self._vector(field, size)[1]
 
     def bytes(self, field: int, size: int, most: int) -> bytes:
-        """The elements of a vector, each of ``size`` bytes. Raises Damaged for more than ``most`` of them."""
+        """The elements of a vector, each of ``size`` bytes. Raises Damaged for more than ``most``
+        of them."""
         start, count = self._vector(field, size)
         if count > most:
             raise Damaged(f"{count} elements where at most {most} make sense")

@@ -1,4 +1,5 @@
-"""The reference engine: LiteRT, on the CPU by strips in parallel, or on an NPU through a delegate."""
+"""The reference engine: LiteRT, on the CPU by strips in parallel, or on an NPU through a
+delegate."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,11 +20,12 @@ from streamsr.model import ModelFile
 from streamsr.region import Region
 
 SHAPES_KEPT = 8
-"""Interpreters kept ready a worker. A whole frame cut in strips needs one, a live frame's tiles of one size up to five
-at its edges; other changed regions vary more."""
+"""Interpreters kept ready a worker. A whole frame cut in strips needs one, a live frame's tiles of
+one size up to five at its edges; other changed regions vary more."""
 
 TILE_STEP = 32
-"""Input widths and heights of part-frame tiles are rounded up to this, so that few shapes are ever prepared."""
+"""Input widths and heights of part-frame tiles are rounded up to this, so that few shapes are ever
+prepared."""
 
 
 class _Job(NamedTuple):
@@ -35,11 +37,15 @@ class _Job(NamedTuple):
 class LiteRTEngine:
     """Runs a uint8 super-resolution .tflite file. See `streamsr.engines.Engine` for the contract.
 
-    threads   single-thread interpreters working in parallel, default one for each usable core: two on two halves of a
-              frame are up to 1.9 times as fast as one, two threads in one interpreter 1.2 to 1.5 times
-    delegate  as returned by ``ai_edge_litert.interpreter.load_delegate``; then one interpreter does everything
-    batch     same-shaped tiles given to the device in one call; a CPU gains nothing from more than 1
-    trusted   the file cannot harm LiteRT: it is not tried in a process of its own first (see `trial`)
+    threads   single-thread interpreters working in parallel, default one for each usable core: two
+              on two halves of a frame are up to 1.9 times as fast as one, two threads in one
+              interpreter 1.2 to 1.5 times
+    delegate  as returned by ``ai_edge_litert.interpreter.load_delegate``; then one interpreter does
+              everything
+    batch     same-shaped tiles given to the device in one call; a CPU gains nothing from more than
+              1
+    trusted   the file cannot harm LiteRT: it is not tried in a process of its own first (see
+              `trial`)
 
     Raises ModelError when the file is not such a model.
     """
@@ -63,7 +69,9 @@ class LiteRTEngine:
         self.threads = usable_cores() if threads is None else threads
         self.batch = batch
         if self.threads < 1 or batch < 1:
-            raise ValueError(f"expected at least 1 thread and a batch of at least 1, got {threads} and {batch}")
+            raise ValueError(
+                f"expected at least 1 thread and a batch of at least 1, got {threads} and {batch}"
+            )
         self.halo = reach(model)
         if not trusted:
             check(model)
@@ -71,7 +79,10 @@ class LiteRTEngine:
         self._interpreters = [_Interpreters(model, delegate) for _ in range(self.threads)]
         self._workers: list[ThreadPoolExecutor] = []
         self.scale = self._interpreters[0].scale
-        self._workers = [ThreadPoolExecutor(1, thread_name_prefix=f"streamsr-litert-{i}") for i in range(self.threads)]
+        self._workers = [
+            ThreadPoolExecutor(1, thread_name_prefix=f"streamsr-litert-{i}")
+            for i in range(self.threads)
+        ]
 
     def run(self, tiles: Sequence[Tile]) -> None:
         if not self._workers:
@@ -85,7 +96,9 @@ class LiteRTEngine:
             areas[worker] += job.seen.area
         futures = [
             worker.submit(interpreters.run, jobs, self.batch)
-            for worker, interpreters, jobs in zip(self._workers, self._interpreters, loads, strict=True)
+            for worker, interpreters, jobs in zip(
+                self._workers, self._interpreters, loads, strict=True
+            )
             if jobs
         ]
         errors = [error for future in futures if (error := future.exception()) is not None]
@@ -113,13 +126,17 @@ class LiteRTEngine:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
 
 def rounded_up(region: Region, width: int, height: int) -> Region:
-    """The region enlarged inside a picture of this size to multiples of TILE_STEP, where the picture has room."""
+    """The region enlarged inside a picture of this size to multiples of TILE_STEP, where the
+    picture has room."""
     w = min(-(-region.width // TILE_STEP) * TILE_STEP, width)
     h = min(-(-region.height // TILE_STEP) * TILE_STEP, height)
     return Region(min(region.x, width - w), min(region.y, height - h), w, h)
@@ -143,9 +160,13 @@ class _Interpreters:
 
         delegates = None if self._delegate is None else [self._delegate]
         try:
-            return Interpreter(model_content=self._model.content, num_threads=1, experimental_delegates=delegates)
+            return Interpreter(
+                model_content=self._model.content, num_threads=1, experimental_delegates=delegates
+            )
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self._model.path}: not a model LiteRT can load ({_first_line(error)})") from error
+            raise ModelError(
+                f"{self._model.path}: not a model LiteRT can load ({_first_line(error)})"
+            ) from error
 
     def _get(self, shape: tuple[int, ...]) -> Any:
         interpreter = self._ready.pop(shape, None)
@@ -158,7 +179,9 @@ class _Interpreters:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                raise ModelError(f"{self._model.path}: cannot take a {shape} input ({_first_line(error)})") from error
+                raise ModelError(
+                    f"{self._model.path}: cannot take a {shape} input ({_first_line(error)})"
+                ) from error
         self._ready[shape] = interpreter  # most recently used last
         return interpreter
 
@@ -179,26 +202,37 @@ class _Interpreters:
         try:
             interpreter.invoke()
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self._model.path}: the engine failed ({_first_line(error)})") from error
+            raise ModelError(
+                f"{self._model.path}: the engine failed ({_first_line(error)})"
+            ) from error
         hr: Image = interpreter.tensor(interpreter.get_output_details()[0]["index"])()
         for i, (tile, seen) in enumerate(jobs):
             region = tile.region
-            inner = Region(region.x - seen.x, region.y - seen.y, region.width, region.height).scaled(self.scale)
+            inner = Region(
+                region.x - seen.x, region.y - seen.y, region.width, region.height
+            ).scaled(self.scale)
             tile.hr[region.scaled(self.scale).slices] = hr[i][inner.slices]
 
 
 def _check_interface(interpreter: Any, model: ModelFile) -> int:
-    """The scale of a model that takes and gives uint8 RGB pixels. Raises ModelError for any other."""
+    """The scale of a model that takes and gives uint8 RGB pixels. Raises ModelError for any
+    other."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     problem = f"{model.path}: not a uint8 super-resolution model: "
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(problem + f"{len(inputs)} inputs and {len(outputs)} outputs, expected one each")
+        raise ModelError(
+            problem + f"{len(inputs)} inputs and {len(outputs)} outputs, expected one each"
+        )
     source, result = inputs[0], outputs[0]
     for tensor in (source, result):
         shape = tensor["shape"]
         if tensor["dtype"] is not np.uint8 or len(shape) != 4 or shape[3] != 3:
-            raise ModelError(problem + f"tensor {list(shape)} {np.dtype(tensor['dtype'])}, expected [N, H, W, 3] uint8")
-    # The network takes any size; a probe tells the scale even where the file's own shapes are placeholders.
+            raise ModelError(
+                problem
+                + f"tensor {list(shape)} {np.dtype(tensor['dtype'])}, expected [N, H, W, 3] uint8"
+            )
+    # The network takes any size; a probe tells the scale even where the file's own shapes are
+    # placeholders.
     probe = (1, 8, 12, 3)
     try:
         interpreter.resize_tensor_input(source["index"], probe)

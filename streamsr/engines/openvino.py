@@ -1,4 +1,5 @@
-"""OpenVINO, when it is installed: the same .tflite file; also for Intel GPUs and NPUs. Not byte-exact to LiteRT."""
+"""OpenVINO, when it is installed: the same .tflite file; also for Intel GPUs and NPUs. Not
+byte-exact to LiteRT."""
 
 import ctypes
 import functools
@@ -19,8 +20,9 @@ from streamsr.model import ModelFile
 from streamsr.region import Region
 
 NO_INT8 = {"LP_TRANSFORMS_MODE": "NO"}
-"""Compute what the file's quantisation says in float32. oneDNN adds two products of 8 x 8 bits in 16 bits where the
-processor has no VNNI, which saturates with 8-bit weights: white becomes (141, 158, 193)."""
+"""Compute what the file's quantisation says in float32. oneDNN adds two products of 8 x 8 bits in
+16 bits where the processor has no VNNI, which saturates with 8-bit weights: white becomes (141,
+158, 193)."""
 
 
 class OpenVINOEngine:
@@ -28,9 +30,9 @@ class OpenVINOEngine:
 
     device  OpenVINO's name, such as ``CPU``, ``GPU`` or ``NPU``
 
-    It is called ``openvino``, or ``openvino-f32`` where 8-bit arithmetic fails the conformity test and float32 passes
-    it: other bytes, and slower. Raises ModelError when OpenVINO is not installed, lacks the device, cannot run the
-    model or computes otherwise than LiteRT.
+    It is called ``openvino``, or ``openvino-f32`` where 8-bit arithmetic fails the conformity test
+    and float32 passes it: other bytes, and slower. Raises ModelError when OpenVINO is not
+    installed, lacks the device, cannot run the model or computes otherwise than LiteRT.
     """
 
     region_cost = 2048  # about 80 us for a call, in pixels computed in that time
@@ -38,13 +40,19 @@ class OpenVINOEngine:
     sparse = False
     bound = CLOSE
 
-    def __init__(self, model: ModelFile, *, threads: int | None = None, device: str = "CPU") -> None:
+    def __init__(
+        self, model: ModelFile, *, threads: int | None = None, device: str = "CPU"
+    ) -> None:
         try:
             core = _core()
         except ImportError as error:
-            raise ModelError("OpenVINO is not installed; pip install 'streamsr[openvino]'") from error
+            raise ModelError(
+                "OpenVINO is not installed; pip install 'streamsr[openvino]'"
+            ) from error
         if device not in core.available_devices:
-            raise ModelError(f"OpenVINO has no device {device} here ({', '.join(core.available_devices)})")
+            raise ModelError(
+                f"OpenVINO has no device {device} here ({', '.join(core.available_devices)})"
+            )
         # LiteRT's reading of the file tells scale and reach, and refuses what is no such model.
         with LiteRTEngine(model, threads=1) as reference:
             self.scale, self.halo = reference.scale, reference.halo
@@ -71,7 +79,9 @@ class OpenVINOEngine:
             raise
         except self._failures as error:
             self.close()
-            raise ModelError(f"{model.path}: OpenVINO cannot take it ({_first_line(error)})") from error
+            raise ModelError(
+                f"{model.path}: OpenVINO cannot take it ({_first_line(error)})"
+            ) from error
 
     def _conform(self, model: ModelFile) -> None:
         try:
@@ -95,9 +105,15 @@ class OpenVINOEngine:
             try:
                 network = self._network.clone()
                 network.reshape(list(shape))
-                request = _core().compile_model(network, self._device, self._options).create_infer_request()
+                request = (
+                    _core()
+                    .compile_model(network, self._device, self._options)
+                    .create_infer_request()
+                )
             except self._failures as error:
-                raise ModelError(f"{self._path}: OpenVINO cannot take it ({_first_line(error)})") from error
+                raise ModelError(
+                    f"{self._path}: OpenVINO cannot take it ({_first_line(error)})"
+                ) from error
         self._requests[shape] = request  # most recently used last
         return request
 
@@ -113,8 +129,12 @@ class OpenVINOEngine:
                 request.infer([np.ascontiguousarray(lr[seen.slices])[None]])
             except self._failures as error:
                 raise ModelError(f"{self._path}: OpenVINO failed ({_first_line(error)})") from error
-            inner = Region(region.x - seen.x, region.y - seen.y, region.width, region.height).scaled(self.scale)
-            hr[region.scaled(self.scale).slices] = request.get_output_tensor(0).data[0][inner.slices]
+            inner = Region(
+                region.x - seen.x, region.y - seen.y, region.width, region.height
+            ).scaled(self.scale)
+            hr[region.scaled(self.scale).slices] = request.get_output_tensor(0).data[0][
+                inner.slices
+            ]
 
     def close(self) -> None:
         self._requests = {}
@@ -124,17 +144,22 @@ class OpenVINOEngine:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
 
 @functools.cache
 def _core() -> Any:
-    """The one Core of this process, which is never destroyed. Raises ImportError where OpenVINO is not installed.
+    """The one Core of this process, which is never destroyed. Raises ImportError where OpenVINO is
+    not installed.
 
-    Its CPU plugin gives the thread an alternate signal stack and unmaps it when it is destroyed: the next signal, such
-    as Ctrl-C, whose handler Python runs on that stack, then ends the process without a word.
+    Its CPU plugin gives the thread an alternate signal stack and unmaps it when it is destroyed:
+    the next signal, such as Ctrl-C, whose handler Python runs on that stack, then ends the process
+    without a word.
     """
     import openvino  # optional, and 0.3 s
 
@@ -144,14 +169,17 @@ def _core() -> Any:
 
 
 def _read(core: Any, model: ModelFile) -> Any:
-    """The network in these bytes. OpenVINO reads this kind of file by path only, so they get one of their own."""
+    """The network in these bytes. OpenVINO reads this kind of file by path only, so they get one of
+    their own."""
     try:
         with tempfile.TemporaryDirectory(prefix="streamsr-", ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "model.tflite"
             path.write_bytes(model.content)
             return core.read_model(str(path))
     except OSError as error:
-        raise ModelError(f"{model.path}: no place for a copy that OpenVINO can read ({error.strerror})") from error
+        raise ModelError(
+            f"{model.path}: no place for a copy that OpenVINO can read ({error.strerror})"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

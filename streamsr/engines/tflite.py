@@ -1,6 +1,7 @@
 """The graph in a .tflite file, read with bounds, and how far its outputs see.
 
-The bounds keep the work for a strange file far below what its size allows: all operations may share one long vector.
+The bounds keep the work for a strange file far below what its size allows: all operations may share
+one long vector.
 """
 
 from dataclasses import dataclass
@@ -20,23 +21,46 @@ MOST_DIMENSIONS = 8
 CONCATENATION, CONV, DEPTHWISE_CONV, DEPTH_TO_SPACE, QUANTIZE = 2, 3, 4, 5, 114
 
 POINTWISE = {
-    0: "ADD", CONCATENATION: "CONCATENATION", DEPTH_TO_SPACE: "DEPTH_TO_SPACE", 18: "MUL", 19: "RELU", 21: "RELU6",
-    54: "PRELU", 55: "MAXIMUM", 57: "MINIMUM", QUANTIZE: "QUANTIZE",
-}  # fmt: skip
+    0: "ADD",
+    CONCATENATION: "CONCATENATION",
+    DEPTH_TO_SPACE: "DEPTH_TO_SPACE",
+    18: "MUL",
+    19: "RELU",
+    21: "RELU6",
+    54: "PRELU",
+    55: "MAXIMUM",
+    57: "MINIMUM",
+    QUANTIZE: "QUANTIZE",
+}
 """Operations whose output pixel sees that one pixel of each input."""
 
 NAMES = {
-    **POINTWISE, CONV: "CONV_2D", DEPTHWISE_CONV: "DEPTHWISE_CONV_2D", 1: "AVERAGE_POOL_2D", 6: "DEQUANTIZE",
-    9: "FULLY_CONNECTED", 17: "MAX_POOL_2D", 22: "RESHAPE", 23: "RESIZE_BILINEAR", 25: "SOFTMAX",
-    26: "SPACE_TO_DEPTH", 32: "CUSTOM", 34: "PAD", 39: "TRANSPOSE", 40: "MEAN", 45: "STRIDED_SLICE",
-    67: "TRANSPOSE_CONV", 97: "RESIZE_NEAREST_NEIGHBOR",
-}  # fmt: skip
+    **POINTWISE,
+    CONV: "CONV_2D",
+    DEPTHWISE_CONV: "DEPTHWISE_CONV_2D",
+    1: "AVERAGE_POOL_2D",
+    6: "DEQUANTIZE",
+    9: "FULLY_CONNECTED",
+    17: "MAX_POOL_2D",
+    22: "RESHAPE",
+    23: "RESIZE_BILINEAR",
+    25: "SOFTMAX",
+    26: "SPACE_TO_DEPTH",
+    32: "CUSTOM",
+    34: "PAD",
+    39: "TRANSPOSE",
+    40: "MEAN",
+    45: "STRIDED_SLICE",
+    67: "TRANSPOSE_CONV",
+    97: "RESIZE_NEAREST_NEIGHBOR",
+}
 """For messages; another operation is named by its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation: its builtin code, the numbers of the tensors it takes (-1 for none) and makes, its options."""
+    """An operation: its builtin code, the numbers of the tensors it takes (-1 for none) and makes,
+    its options."""
 
     code: int
     inputs: tuple[int, ...]
@@ -84,7 +108,8 @@ class Graph:
 
 
 def read_graph(data: bytes, *, most_operations: int = MOST_OPERATIONS) -> Graph:
-    """Raises ModelError for what is no .tflite file of one graph, or has more operations; Damaged for a broken one."""
+    """Raises ModelError for what is no .tflite file of one graph, or has more operations; Damaged
+    for a broken one."""
     if data[4:8] != b"TFL3":
         raise ModelError("not a .tflite file")
     model = Table.root(data)
@@ -111,8 +136,9 @@ def read_graph(data: bytes, *, most_operations: int = MOST_OPERATIONS) -> Graph:
 def reach(model: ModelFile) -> int:
     """How far, in LR pixels, an output pixel sees at most: along the longest path of the graph.
 
-    A k x k convolution adds half of dilation * (k - 1), rounded up. Raises ModelError, in one line, for a graph whose
-    reach is not known or that samples its input (a stride), since parts of such a picture would show seams.
+    A k x k convolution adds half of dilation * (k - 1), rounded up. Raises ModelError, in one line,
+    for a graph whose reach is not known or that samples its input (a stride), since parts of such a
+    picture would show seams.
     """
     try:
         return _reach(read_graph(model.content))
@@ -126,7 +152,8 @@ def reach(model: ModelFile) -> int:
 
 
 def _reach(graph: Graph) -> int:
-    """Raises ValueError saying why it is not known, Damaged for a graph that does not hang together."""
+    """Raises ValueError saying why it is not known, Damaged for a graph that does not hang
+    together."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
     seen = {graph.inputs[0]: 0}

@@ -1,9 +1,11 @@
-"""Model files of strangers, tried in a process of their own: LiteRT follows some damaged ones into memory it lacks.
+"""Model files of strangers, tried in a process of their own: LiteRT follows some damaged ones into
+memory it lacks.
 
-It checks the offsets of a file, not whether an operation has the inputs and options that it needs, and dies of those
-that have not (4 of 3,000 files with bits flipped outside the weights). Only its own code knows what it needs, so that
-nothing short of letting it run is a check. The same trial compares whole pictures with pictures computed in parts: what
-the graph says of its reach (`tflite.reach`) is not taken on trust.
+It checks the offsets of a file, not whether an operation has the inputs and options that it needs,
+and dies of those that have not (4 of 3,000 files with bits flipped outside the weights). Only its
+own code knows what it needs, so that nothing short of letting it run is a check. The same trial
+compares whole pictures with pictures computed in parts: what the graph says of its reach
+(`tflite.reach`) is not taken on trust.
 """
 
 import subprocess
@@ -35,8 +37,8 @@ runpy.run_module("streamsr.engines.trial_child", run_name="__main__")
 
 
 def check(model: ModelFile) -> None:
-    """Raise ModelError when LiteRT refuses the model, dies of it, takes unreasonable time or memory for it, or when a
-    picture computed in parts shows seams.
+    """Raise ModelError when LiteRT refuses the model, dies of it, takes unreasonable time or memory
+    for it, or when a picture computed in parts shows seams.
 
     Shipped models are not tried, others once: what passed is remembered with LiteRT's version.
     """
@@ -52,13 +54,19 @@ def check(model: ModelFile) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{model.path}: LiteRT takes more than {SECONDS} s for a small picture") from None
+        raise ModelError(
+            f"{model.path}: LiteRT takes more than {SECONDS} s for a small picture"
+        ) from None
     except OSError as error:
         raise ModelError(f"{model.path}: cannot be tried: {error}") from error
     if done.returncode == 0:
         cache.store(name, b"")
         return
-    said = (done.stdout if done.returncode == DAMAGED else done.stderr).decode(errors="replace").strip()
+    said = (
+        (done.stdout if done.returncode == DAMAGED else done.stderr)
+        .decode(errors="replace")
+        .strip()
+    )
     reason = (said.splitlines() or ["no reason given"])[-1]
     if done.returncode != DAMAGED:
         reason = f"damaged: LiteRT dies of it (status {done.returncode})"

@@ -31,7 +31,8 @@ def main() -> None:
 
 
 def check_parts(engine: Engine) -> None:
-    """Raise ModelError unless a picture computed in rows, in columns or in blocks has the bytes of the whole."""
+    """Raise ModelError unless a picture computed in rows, in columns or in blocks has the bytes of
+    the whole."""
     for seed in range(2):
         lr = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
         if seed:  # flat parts too, whose borders differ otherwise than noise
@@ -44,7 +45,8 @@ def check_parts(engine: Engine) -> None:
             wrong = int(np.count_nonzero(hr != parts))
             if wrong:
                 raise ModelError(
-                    f"cannot be computed in parts: {wrong} of {hr.size} bytes differ in {kind}, so it sees further "
+                    f"cannot be computed in parts: {wrong} of {hr.size} bytes differ in {kind}, so "
+                    f"it sees further "
                     f"than its graph tells ({engine.halo} pixels)"
                 )
 
@@ -53,7 +55,8 @@ def _lines(at: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield from zip((0, *at), (*at, SIDE), strict=True)
 
 
-# Widths that LiteRT rounds up to what it prepares would hide a reach that is a little too small: cut at many places.
+# Widths that LiteRT rounds up to what it prepares would hide a reach that is a little too small:
+# cut at many places.
 PARTS = {
     "rows": [Region(0, top, SIDE, end - top) for top, end in _lines((53, 110))],
     "columns": [Region(left, 0, end - left, SIDE) for left, end in _lines((22, 49, 73, 104, 131))],

@@ -1,1 +1,2 @@
-"""The GStreamer element ``streamsr``; it lies in ``python/``, where GStreamer's loader looks. See docs/gstreamer.md."""
+"""The GStreamer element ``streamsr``; it lies in ``python/``, where GStreamer's loader looks. See
+docs/gstreamer.md."""

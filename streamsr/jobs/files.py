@@ -40,7 +40,8 @@ class Options(UpscaleOptions):
     """What the command line or a pipeline file asks for; see ``streamsr upscale --help``.
 
     start_s, duration_s  the span of the film, in seconds
-    keep_partial  an input that breaks off leaves the output as far as it came; the error is raised all the same
+    keep_partial  an input that breaks off leaves the output as far as it came; the error is raised
+                  all the same
     """
 
     codec: str = "h264"
@@ -64,7 +65,8 @@ Progress = Callable[[Frame], None]
 
 
 class Job:
-    """Upscales files one after the other with the same options; keeps the engine between them. A context manager."""
+    """Upscales files one after the other with the same options; keeps the engine between them. A
+    context manager."""
 
     def __init__(self, options: Options, *, record: Recorder | None = None) -> None:
         self.options = options
@@ -76,31 +78,43 @@ class Job:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for upscaler in self._upscalers.values():
             upscaler.close()
         self._upscalers = {}
 
     def place(self, source: Path, target: Path) -> Path:
-        """Where the output of ``source`` goes: ``target``, or a .mkv beside it when only that holds all of the film.
+        """Where the output of ``source`` goes: ``target``, or a .mkv beside it when only that holds
+        all of the film.
 
-        The latter is logged in one line, or raises SinkError with ``strict``. A file under the new name, which nobody
-        said to replace, is never replaced: SinkError, as for a second output of that name.
+        The latter is logged in one line, or raises SinkError with ``strict``. A file under the new
+        name, which nobody said to replace, is never replaced: SinkError, as for a second output of
+        that name.
         """
         o = self.options
         container = FORMATS.get(target.suffix.lower(), "matroska")
         if not is_image(source) and container != "matroska":
             with open_input(source) as film:
-                missing = ", ".join(better_in_matroska(container, film, Encoding(o.codec).encoder).values())
+                missing = ", ".join(
+                    better_in_matroska(container, film, Encoding(o.codec).encoder).values()
+                )
             if missing:
                 better = target.with_suffix(".mkv")
                 if o.strict:
-                    raise SinkError(f"{target}: {container} cannot hold {missing}; a .mkv output would; "
-                                    "refused by --strict")  # fmt: skip
+                    raise SinkError(
+                        f"{target}: {container} cannot hold {missing}; a .mkv output would; "
+                        "refused by --strict"
+                    )
                 if os.path.lexists(better) and not (o.resume and Ledger.begun(better)):
-                    raise SinkError(f"{target}: {container} cannot hold {missing}, and {better} exists already; "
-                                    "name a .mkv output")  # fmt: skip
+                    raise SinkError(
+                        f"{target}: {container} cannot hold {missing}, and {better} exists "
+                        f"already; "
+                        "name a .mkv output"
+                    )
                 log.warning("%s cannot hold %s: all goes into %s", container, missing, better)
                 target = better
         if target.resolve() in self._taken:
@@ -109,23 +123,33 @@ class Job:
         return target
 
     def run(
-        self, source: Path, target: Path, *, begun: Callable[[Upscaler, int | None], Progress | None]
+        self,
+        source: Path,
+        target: Path,
+        *,
+        begun: Callable[[Upscaler, int | None], Progress | None],
     ) -> "list[Check]":
-        """Upscale ``source`` into ``target``. Returns what the audit found, nothing when it was not asked for.
+        """Upscale ``source`` into ``target``. Returns what the audit found, nothing when it was not
+        asked for.
 
-        ``begun(upscaler, frames)`` is called once all is known and open; what it returns is called after each frame.
+        ``begun(upscaler, frames)`` is called once all is known and open; what it returns is called
+        after each frame.
         """
         o = self.options
         if is_image(source):
             if not is_image(target):
-                raise SinkError(f"{target}: a picture becomes a picture; name it .png, .jpg or .webp")
+                raise SinkError(
+                    f"{target}: a picture becomes a picture; name it .png, .jpg or .webp"
+                )
             with watched(source) as unchanged:
                 picture = read_image(source, max_pixels=o.max_pixels)
                 height, width = picture[0].shape[:2]
                 upscaler = self._upscaler(width, height, source)
                 begun(upscaler, 1)
                 if not o.dry_run:
-                    upscale_image(picture, target, upscaler, overwrite=o.overwrite, unchanged=unchanged)
+                    upscale_image(
+                        picture, target, upscaler, overwrite=o.overwrite, unchanged=unchanged
+                    )
             return []
         if not o.resume or o.dry_run:
             check_output(target, overwrite=o.overwrite)
@@ -174,7 +198,9 @@ class Job:
             upscaler, _ = self._fitting(film, source, target)
             return self._segmented(source, target, film, upscaler), upscaler
 
-    def _segmented(self, source: Path, target: Path, film: FileSource, upscaler: Upscaler) -> SegmentedFilm:
+    def _segmented(
+        self, source: Path, target: Path, film: FileSource, upscaler: Upscaler
+    ) -> SegmentedFilm:
         o = self.options
         return SegmentedFilm(
             source,
@@ -206,37 +232,55 @@ class Job:
 
     def _begin(self, film: FileSource) -> Fraction | None:
         """Where the span asked for begins; None for the whole film."""
-        return film.begin if self.options.start_s > 0 or self.options.duration_s is not None else None
+        return (
+            film.begin if self.options.start_s > 0 or self.options.duration_s is not None else None
+        )
 
-    def _fitting(self, film: FileSource, source: Path, target: Path) -> tuple[Upscaler, tuple[int, int]]:
+    def _fitting(
+        self, film: FileSource, source: Path, target: Path
+    ) -> tuple[Upscaler, tuple[int, int]]:
         """The upscaler for the entered ``film``, and the (width, height) it makes."""
         info = film.info
         upscaler = self._upscaler(info.width, info.height, source, lossy=info.lossy)
         size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         if max(size) > MAX_SIDE:
-            raise SinkError(f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})")
+            raise SinkError(
+                f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})"
+            )
         return upscaler, size
 
-    def audit(self, source: Path, target: Path, *, begin: Fraction | None, end: Fraction | None) -> "list[Check]":
+    def audit(
+        self, source: Path, target: Path, *, begin: Fraction | None, end: Fraction | None
+    ) -> "list[Check]":
         """What the audit of a finished output finds; nothing when it was not asked for."""
         if not self.options.audit:
             return []
-        from streamsr.audit.compare import audit  # OpenCV: 0.1 s, and system libraries that films can do without
+        from streamsr.audit.compare import (
+            audit,
+        )  # OpenCV: 0.1 s, and system libraries that films can do without
 
         return audit(source, target, begin=begin, end=end)
 
     def _upscaler(self, width: int, height: int, source: Path, *, lossy: bool = False) -> Upscaler:
-        """The upscaler for pictures of this size, with its final size set. `lossy` as in `StreamInfo`."""
+        """The upscaler for pictures of this size, with its final size set. `lossy` as in
+        `StreamInfo`."""
         o = self.options
         size = None if o.to is None else target_size(o.to, width, height)
         scale = o.scale
         if size is not None:
             if size[0] <= width and size[1] <= height:
-                raise SourceError(f"{source}: is {width}x{height} already; --to {o.to} would not enlarge it")
+                raise SourceError(
+                    f"{source}: is {width}x{height} already; --to {o.to} would not enlarge it"
+                )
             if max(size) > MAX_SIDE:
-                raise SinkError(f"{source}: would become {size[0]}x{size[1]}; the longest side may have {MAX_SIDE}")
+                raise SinkError(
+                    f"{source}: would become {size[0]}x{size[1]}; the longest side may have "
+                    f"{MAX_SIDE}"
+                )
             if o.model in CHOICES:
-                scale = _scale_for(max(Fraction(size[0], width), Fraction(size[1], height)), o.model)
+                scale = _scale_for(
+                    max(Fraction(size[0], width), Fraction(size[1], height)), o.model
+                )
         if (scale, lossy) not in self._upscalers:
             self._upscalers[scale, lossy] = o.open(scale=scale, lossy=lossy, record=self.record)
         upscaler = self._upscalers[scale, lossy]
@@ -251,7 +295,8 @@ def output_name(source: Path) -> str:
 
 
 def _scale_for(factor: Fraction, model: str) -> int:
-    """The smallest shipped scale that reaches this factor, else the largest there is: the rest is resized."""
+    """The smallest shipped scale that reaches this factor, else the largest there is: the rest is
+    resized."""
     scales = weights.scales("video" if model == "video" else "clean")
     if not scales:
         raise ModelError("no model is shipped with this installation; give --model FILE")

@@ -37,8 +37,10 @@ IDLE_S = 0.1
 class LiveOptions(UpscaleOptions):
     """What the command line or a pipeline file asks for; see ``streamsr live --help``.
 
-    source      a camera (``0``, ``/dev/video0``), an address, a file, ``test:``, ``browser:`` or ``-`` (y4m)
-    realtime    a file comes at its own rate, as if it were live; otherwise as fast as it is shown, all of it in full
+    source      a camera (``0``, ``/dev/video0``), an address, a file, ``test:``, ``browser:`` or
+                ``-`` (y4m)
+    realtime    a file comes at its own rate, as if it were live; otherwise as fast as it is shown,
+                all of it in full
     size, rate  wishes to a camera
     """
 
@@ -57,11 +59,17 @@ class LiveOptions(UpscaleOptions):
 
 
 def run_live(
-    options: LiveOptions, *, record: Recorder, begun: Callable[[Upscaler], None], opened: Callable[[str], None]
+    options: LiveOptions,
+    *,
+    record: Recorder,
+    begun: Callable[[Upscaler], None],
+    opened: Callable[[str], None],
 ) -> None:
-    """Upscale until the source ends, the time is over, or a preview is closed. Raises StreamsrError.
+    """Upscale until the source ends, the time is over, or a preview is closed. Raises
+    StreamsrError.
 
-    ``begun(upscaler)`` is called once all is known and open, ``opened(url)`` once a web page can be visited.
+    ``begun(upscaler)`` is called once all is known and open, ``opened(url)`` once a web page can be
+    visited.
     """
     o = options
     with ExitStack() as stack:
@@ -80,13 +88,22 @@ def run_live(
         stack.enter_context(source)
         info = source.info
         if info.live and o.verify_reuse:
-            raise ModelError("--verify-reuse computes every picture twice, for which a latency budget leaves no time")
-        upscaler = o.open(scale=o.scale, lossy=info.lossy, picture=(info.width, info.height), record=record)
+            raise ModelError(
+                "--verify-reuse computes every picture twice, for which a latency budget leaves no "
+                "time"
+            )
+        upscaler = o.open(
+            scale=o.scale, lossy=info.lossy, picture=(info.width, info.height), record=record
+        )
         stack.enter_context(upscaler)
         size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         sinks: list[Sink] = []
         # Checked first, so that nothing is opened in vain; made last, when nothing else can fail.
-        recording = None if o.record is None else StreamSink(o.record, info, size, overwrite=o.overwrite, record=record)
+        recording = (
+            None
+            if o.record is None
+            else StreamSink(o.record, info, size, overwrite=o.overwrite, record=record)
+        )
         if o.publish is not None:
             sinks.append(stack.enter_context(_published(o.publish, info, size, record)))
         ends += [source, *sinks]
@@ -94,7 +111,9 @@ def run_live(
         sinks += previews
         if recording is not None:
             sinks.insert(0, stack.enter_context(recording))
-        pipeline = stack.enter_context(Pipeline(source, upscaler, budget_s=o.budget_s if info.live else None))
+        pipeline = stack.enter_context(
+            Pipeline(source, upscaler, budget_s=o.budget_s if info.live else None)
+        )
         begun(upscaler)
         end_s = math.inf if o.duration_s is None else time.monotonic() + o.duration_s
         while time.monotonic() < end_s and not any(preview.closed for preview in previews):
@@ -128,7 +147,9 @@ def _state(ends: Sequence[object]) -> str:
     return "; ".join(state for state in states if state != "live") or "live"
 
 
-def _previews(o: LiveOptions, record: Recorder, opened: Callable[[str], None], ends: Sequence[object]) -> list[Preview]:
+def _previews(
+    o: LiveOptions, record: Recorder, opened: Callable[[str], None], ends: Sequence[object]
+) -> list[Preview]:
     if o.preview == "window":
         from streamsr.preview.window import WindowSink
 
@@ -150,7 +171,9 @@ def _web(
         from streamsr.preview.web.sink import WebSink
     except ModuleNotFoundError as error:
         raise SinkError(f"the web page needs {error.name}: pip install 'streamsr[web]'") from None
-    return WebSink(record, host=o.host, port=o.port, feed=feed, state=lambda: _state(ends), opened=opened)
+    return WebSink(
+        record, host=o.host, port=o.port, feed=feed, state=lambda: _state(ends), opened=opened
+    )
 
 
 def open_source(o: LiveOptions, record: Recorder) -> Source:
@@ -168,7 +191,9 @@ def open_source(o: LiveOptions, record: Recorder) -> Source:
     if o.source == "-":
         if sys.stdin is None:
             raise SourceError("standard input: is closed")
-        return Y4mSource(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), live=True, record=record)
+        return Y4mSource(
+            getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), live=True, record=record
+        )
     from streamsr.sources.file import FileSource
     from streamsr.sources.paced import PacedSource
 

@@ -1,4 +1,5 @@
-"""What every command that upscales is asked: which network runs on what, and how large the result is to be."""
+"""What every command that upscales is asked: which network runs on what, and how large the result
+is to be."""
 
 import re
 from collections.abc import Mapping
@@ -32,7 +33,12 @@ class UpscaleOptions:
     verify_reuse: bool = False
 
     def open(
-        self, *, scale: int | None, record: Recorder, lossy: bool = False, picture: tuple[int, int] | None = None
+        self,
+        *,
+        scale: int | None,
+        record: Recorder,
+        lossy: bool = False,
+        picture: tuple[int, int] | None = None,
     ) -> Upscaler:
         """The upscaler asked for; arguments as in `Upscaler`. Raises ModelError.
 
@@ -41,7 +47,9 @@ class UpscaleOptions:
         try:
             size = None if self.to is None or picture is None else target_size(self.to, *picture)
             if size is not None and max(size) > MAX_SIDE:
-                raise ValueError(f"--to {self.to}: {size[0]}x{size[1]} has more than {MAX_SIDE} pixels on a side")
+                raise ValueError(
+                    f"--to {self.to}: {size[0]}x{size[1]} has more than {MAX_SIDE} pixels on a side"
+                )
             return Upscaler(
                 self.model,
                 scale=scale,
@@ -56,14 +64,18 @@ class UpscaleOptions:
                 verify_reuse=self.verify_reuse,
                 record=record,
             )
-        except ValueError as error:  # options that do not go together, such as a model and another scale
+        except (
+            ValueError
+        ) as error:  # options that do not go together, such as a model and another scale
             raise ModelError(str(error)) from error
 
 
 def target_size(to: str, width: int, height: int) -> tuple[int, int]:
-    """(width, height) that ``--to`` means for a picture of this size. Raises ValueError for anything else.
+    """(width, height) that ``--to`` means for a picture of this size. Raises ValueError for
+    anything else.
 
-    ``1080p`` keeps the picture's shape: its shorter side becomes 1080, the other the nearest even number.
+    ``1080p`` keeps the picture's shape: its shorter side becomes 1080, the other the nearest even
+    number.
     """
     if match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", to):
         size = int(match[1]), int(match[2])

@@ -40,14 +40,20 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
         raise SourceError("standard input: is closed")
     if sys.stdout is None:
         raise SinkError("standard output: is closed")
-    # Past Python's buffers: nothing of a frame is left in them to be written, or to wait, when the run is stopped.
-    source, output = Y4mSource(_unbuffered(sys.stdin), format=raw, record=record), _unbuffered(sys.stdout)
+    # Past Python's buffers: nothing of a frame is left in them to be written, or to wait, when the
+    # run is stopped.
+    source, output = (
+        Y4mSource(_unbuffered(sys.stdin), format=raw, record=record),
+        _unbuffered(sys.stdout),
+    )
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), ExitStack() as stack:
         while not source.wait(LOOK_S):
             interrupt.check()
             _check_read(output)
         info = stack.enter_context(source).info
-        upscaler = options.open(scale=options.scale, picture=(info.width, info.height), record=record)
+        upscaler = options.open(
+            scale=options.scale, picture=(info.width, info.height), record=record
+        )
         stack.enter_context(upscaler)
         width, height = info.width * upscaler.scale, info.height * upscaler.scale
         layout = output_format(source.format, upscaler.size or (width, height))
@@ -73,7 +79,8 @@ def _unbuffered(stream: TextIO) -> BinaryIO:
 
 
 def _check_read(output: BinaryIO) -> None:
-    """Raise BrokenPipeError when whoever read the output has gone, which else the next frame would tell."""
+    """Raise BrokenPipeError when whoever read the output has gone, which else the next frame would
+    tell."""
     try:
         number = output.fileno()
     except OSError:  # not a file of the system's: a test's, or another program's

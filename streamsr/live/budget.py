@@ -1,8 +1,10 @@
-"""How much of a live frame the network may take, decided from ages and predicted costs. No clock, no pixels.
+"""How much of a live frame the network may take, decided from ages and predicted costs. No clock,
+no pixels.
 
-A frame is late when it leaves the upscaler older than the budget. What keeps it young is, from best to worst: compute
-all that is not yet at full quality; compute some of it and resize the rest; resize; drop. Quality falls at once and
-returns step by step, so that it does not flicker from frame to frame.
+A frame is late when it leaves the upscaler older than the budget. What keeps it young is, from best
+to worst: compute all that is not yet at full quality; compute some of it and resize the rest;
+resize; drop. Quality falls at once and returns step by step, so that it does not flicker from frame
+to frame.
 """
 
 import math
@@ -10,7 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 GROWTH_S = 0.25
-"""Time in which the network's allowance may grow e-fold: from a tenth back to all of a frame in 0.6 s."""
+"""Time in which the network's allowance may grow e-fold: from a tenth back to all of a frame in 0.6
+s."""
 
 MAX_GROWTH = 2.0
 """Growth from one frame to the next at most, at low frame rates."""
@@ -25,7 +28,8 @@ DECAY = 0.8
 """Weight of a cost measurement against the one after it: five frames decide."""
 
 DOUBT = 0.95
-"""Costs not measured at a frame are believed to have fallen to this: what was too slow is tried again in a second."""
+"""Costs not measured at a frame are believed to have fallen to this: what was too slow is tried
+again in a second."""
 
 CLOCK_S = 1e-7
 """What a clock may fail to see counts as this much."""
@@ -71,7 +75,8 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Network time the last two frames were allowed: one bad frame is a hiccup, two are a reason to go slowly."""
+    """Network time the last two frames were allowed: one bad frame is a hiccup, two are a reason to
+    go slowly."""
 
     last_s: float = math.inf
     before_s: float = math.inf
@@ -88,13 +93,15 @@ class Decision:
 def decide(now: Situation, before: Allowance, *, budget_s: float) -> tuple[Decision, Allowance]:
     """What to do with this frame, and what to remember for the next one."""
     left = budget_s - now.age_s - now.other_s
-    # A frame that takes longer than the source's interval makes another one drop. Keeping up is a matter of averages,
-    # so it needs no margin; keeping the age limit does.
+    # A frame that takes longer than the source's interval makes another one drop. Keeping up is a
+    # matter of averages, so it needs no margin; keeping the age limit does.
     room = min(left / now.margin, now.interval_s - now.other_s)
     growth = now.interval_s / GROWTH_S
     step = math.exp(growth) if growth < math.log(MAX_GROWTH) else MAX_GROWTH
     allowed = max(min(room, max(before.last_s, before.before_s, SEED_S) * step), 0.0)
-    after = Allowance(math.inf if allowed >= room > 0 and now.all_s <= room else allowed, before.last_s)
+    after = Allowance(
+        math.inf if allowed >= room > 0 and now.all_s <= room else allowed, before.last_s
+    )
     starved = now.silent_s + min(now.interval_s, STARVED_S) > STARVED_S
     if now.all_s <= allowed and left >= 0:
         return Decision(Take.ALL), after
@@ -110,14 +117,17 @@ def decide(now: Situation, before: Allowance, *, budget_s: float) -> tuple[Decis
 
 
 def too_late(age_s: float, silent_s: float, *, budget_s: float) -> bool:
-    """Whether a finished frame is to be dropped after all: it is older than the budget and the viewer can wait."""
+    """Whether a finished frame is to be dropped after all: it is older than the budget and the
+    viewer can wait."""
     return age_s > budget_s and silent_s <= STARVED_S
 
 
 class Costs:
-    """Learns what one kind of work costs on this machine now: seconds = fixed + rate x pixels. For one thread.
+    """Learns what one kind of work costs on this machine now: seconds = fixed + rate x pixels. For
+    one thread.
 
-    The recent measurements count most. Where all were of one size, the fixed part keeps its proportion.
+    The recent measurements count most. Where all were of one size, the fixed part keeps its
+    proportion.
     """
 
     def __init__(self) -> None:
@@ -127,7 +137,8 @@ class Costs:
         self._deviation = 0.1
 
     def predict(self, pixels: float) -> float:
-        """Seconds that work on this many pixels is expected to take; 0 for none, and before anything was measured."""
+        """Seconds that work on this many pixels is expected to take; 0 for none, and before
+        anything was measured."""
         return self._rate * (pixels + self._fixed_pixels) if pixels else 0.0
 
     @property
@@ -141,7 +152,9 @@ class Costs:
         seconds = max(seconds, CLOCK_S)
         if expected:
             seconds = min(seconds, expected * SURPRISE)
-            self._deviation += (1 - DECAY) * (min(abs(seconds / expected - 1), 1.0) - self._deviation)
+            self._deviation += (1 - DECAY) * (
+                min(abs(seconds / expected - 1), 1.0) - self._deviation
+            )
         self._n = self._n * DECAY + 1
         self._x = self._x * DECAY + pixels
         self._y = self._y * DECAY + seconds

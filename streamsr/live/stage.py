@@ -37,7 +37,8 @@ STALL_S = 1.0
 """Longer than this between two frames is a stall, not the source's rate."""
 
 RATE_WEIGHT = 0.1
-"""Of a new interval in the average: a camera that halves its rate in the dark is followed within a second."""
+"""Of a new interval in the average: a camera that halves its rate in the dark is followed within a
+second."""
 
 
 class _Last(NamedTuple):
@@ -52,19 +53,27 @@ class _Last(NamedTuple):
 class LiveStage:
     """Upscales the frames of a live source, each in the time it has left. For one thread.
 
-    budget_s  the age at which a frame must leave; older ones are dropped, or counted as late where the viewer would
-              otherwise see nothing
+    budget_s  the age at which a frame must leave; older ones are dropped, or counted as late where
+              the viewer would otherwise see nothing
     clock     ``time.monotonic``, what `Frame.arrival_s` was taken from; another one in tests
 
-    What it does to each frame is counted in the upscaler's record: its fate, the pixels by network, copied and resized,
-    its age at the start and the end. A part that was only resized is refined by network once there is time.
+    What it does to each frame is counted in the upscaler's record: its fate, the pixels by network,
+    copied and resized, its age at the start and the end. A part that was only resized is refined by
+    network once there is time.
     """
 
-    def __init__(self, upscaler: Upscaler, budget_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, upscaler: Upscaler, budget_s: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         if not budget_s > 0:
             raise ValueError(f"expected a budget above 0 seconds, got {budget_s}")
         self.budget_s = budget_s
-        self._upscaler, self._engine, self._record, self._clock = upscaler, upscaler.engine, upscaler.record, clock
+        self._upscaler, self._engine, self._record, self._clock = (
+            upscaler,
+            upscaler.engine,
+            upscaler.record,
+            clock,
+        )
         self._side = side_of(upscaler.engine)
         self._network, self._resize, self._other = Costs(), Costs(), Costs()
         self._allowance = Allowance()
@@ -78,20 +87,31 @@ class LiveStage:
         self._record.budget_s = budget_s
 
     def warm(self, info: StreamInfo) -> None:
-        """Compute pictures of the stream's size before it starts: costs are learned, memory touched, loops compiled."""
+        """Compute pictures of the stream's size before it starts: costs are learned, memory
+        touched, loops compiled."""
         if info.rate:
             self._interval_s = float(1 / info.rate)
         rng = np.random.default_rng(0)
         lr = rng.integers(0, 256, (info.height, info.width, 3), np.uint8)
-        whole, half = Region.of(info.width, info.height), Region.of(info.width, max(info.height // 2, 1))
+        whole, half = (
+            Region.of(info.width, info.height),
+            Region.of(info.width, max(info.height // 2, 1)),
+        )
         hr = self._pool.take((info.height * self._engine.scale, info.width * self._engine.scale, 3))
         cells = no_cells(info.width, info.height)
         cells[::2, ::2] = True
         if self._engine.sparse:
             tasks = [[Tile(lr, hr, half)], work_for(self._engine, lr, cells)]
         else:
-            parts = [Tile(lr, hr, part) for part in grid(tiles_with(cells, self._side), info.width, info.height)]
-            tasks = [parts[:1], parts[-1:], parts]  # one alone is cut for the workers, those at the edges are smaller
+            parts = [
+                Tile(lr, hr, part)
+                for part in grid(tiles_with(cells, self._side), info.width, info.height)
+            ]
+            tasks = [
+                parts[:1],
+                parts[-1:],
+                parts,
+            ]  # one alone is cut for the workers, those at the edges are smaller
         tasks.append([Tile(lr, hr, whole)])
         for tiles in tasks:
             self._engine.run([tile._replace(hr=hr) for tile in tiles])
@@ -116,7 +136,11 @@ class LiveStage:
         last = self._last if self._last is not None and self._last.lr.shape == lr.shape else None
         if not self._upscaler.reuse:
             last = None
-        changed = ~no_cells(width, height) if last is None else affected_cells(last.lr, lr, halo=self._engine.halo)
+        changed = (
+            ~no_cells(width, height)
+            if last is None
+            else affected_cells(last.lr, lr, halo=self._engine.halo)
+        )
         stale = changed.copy() if last is None else changed | last.stale
         everything = work_for(self._engine, lr, stale)
         self._wait_on(stale & ~changed)
@@ -211,10 +235,14 @@ class LiveStage:
         return no_cells(width, height), []
 
     def _wait_on(self, still: Cells) -> None:
-        """Count for how many frames each tile has had parts that stand still and were only resized."""
+        """Count for how many frames each tile has had parts that stand still and were only
+        resized."""
         tiles = tiles_with(still, self._side)
         if self._age.shape != tiles.shape:
-            self._age, self._taken = np.zeros(tiles.shape, np.int64), np.zeros(tiles.shape, np.bool_)
+            self._age, self._taken = (
+                np.zeros(tiles.shape, np.int64),
+                np.zeros(tiles.shape, np.bool_),
+            )
         self._age = np.where(tiles, self._age + 1, 0)
 
     def _run(self, hr: Image, tiles: Sequence[Tile]) -> None:
@@ -256,7 +284,9 @@ class LiveStage:
     def _count(self, by_network: Sequence[Tile], stale: Cells, width: int, height: int) -> None:
         network, poor = sum(map(wanted_pixels, by_network)), self._area(stale, width, height)
         reused = max(width * height - network - poor, 0)
-        self._record.pixels(total=width * height, reused=reused, resized=min(poor, width * height - network))
+        self._record.pixels(
+            total=width * height, reused=reused, resized=min(poor, width * height - network)
+        )
 
     def _count_fate(self, by_network: Sequence[Tile], stale: Cells, pixels: int) -> None:
         poor = bool(stale.any())

@@ -1,4 +1,5 @@
-"""Sound that no container here takes as it is, as in old phones' and cameras' files: decoded, and kept as samples."""
+"""Sound that no container here takes as it is, as in old phones' and cameras' files: decoded, and
+kept as samples."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,8 @@ CONTAINERS = frozenset({"matroska", "mp4", "mov"})
 """Which take plain samples of every kind below."""
 
 PCM = {"u8": "s16", "s16": "s16", "s32": "s32", "flt": "flt", "dbl": "flt"}
-"""The format that is written, by what the decoder gives; FFmpeg's names without the p of planar ones."""
+"""The format that is written, by what the decoder gives; FFmpeg's names without the p of planar
+ones."""
 
 CODECS = {"s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le"}
 
@@ -46,7 +48,9 @@ class SoundConverter:
         context = source.codec_context
         self._samples = Samples(source)
         self.codec = CODECS[self._samples.format]
-        self.stream: Any = output.add_stream(self.codec, rate=context.sample_rate, layout=context.layout.name)
+        self.stream: Any = output.add_stream(
+            self.codec, rate=context.sample_rate, layout=context.layout.name
+        )
 
     def converted(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
         for frame in self._samples.of(packet):
@@ -55,7 +59,15 @@ class SoundConverter:
 
 def can_be_samples(container: str, stream: Stream) -> bool:
     """Whether the stream is sound that this FFmpeg decodes and this container takes as samples."""
-    if container not in CONTAINERS or not isinstance(stream, AudioStream) or stream.codec_context is None:
+    if (
+        container not in CONTAINERS
+        or not isinstance(stream, AudioStream)
+        or stream.codec_context is None
+    ):
         return False
     kind = stream.codec_context.format
-    return kind is not None and kind.name.removesuffix("p") in PCM and stream.codec_context.sample_rate > 0
+    return (
+        kind is not None
+        and kind.name.removesuffix("p") in PCM
+        and stream.codec_context.sample_rate > 0
+    )

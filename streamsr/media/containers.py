@@ -17,9 +17,15 @@ from streamsr.media.input import main_video
 from streamsr.media.subtitles import OWN, TEXT
 
 FORMATS = {
-    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm",
-    ".ts": "mpegts", ".m2ts": "mpegts", ".avi": "avi",
-}  # fmt: skip
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".avi": "avi",
+}
 
 STYLED = frozenset({"ass", "ssa"})
 """Text subtitles that are more than words: places, colours, fonts."""
@@ -28,8 +34,32 @@ PLAIN = frozenset({"mpegts", "avi"})
 """Containers without chapters and without a turn of the picture."""
 
 IN_TRANSPORT_STREAMS = frozenset(
-    {"mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3"}
-    | {"dts", "truehd", "opus", "s302m", "pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "klv"}
+    {
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "h264",
+        "hevc",
+        "vvc",
+        "mp1",
+        "mp2",
+        "mp3",
+        "aac",
+        "aac_latm",
+        "ac3",
+        "eac3",
+    }
+    | {
+        "dts",
+        "truehd",
+        "opus",
+        "s302m",
+        "pcm_bluray",
+        "dvb_subtitle",
+        "dvb_teletext",
+        "hdmv_pgs_subtitle",
+        "klv",
+    }
     | {"timed_id3"}
 )
 """FFmpeg's muxer takes anything, but nobody can tell what the rest is."""
@@ -42,9 +72,12 @@ Unheld = dict[int | str, str]
 
 
 def check_output(path: Path, *, overwrite: bool) -> str:
-    """FFmpeg's name of the container for this output. Raises SinkError when the path cannot become one."""
+    """FFmpeg's name of the container for this output. Raises SinkError when the path cannot become
+    one."""
     if path.suffix.lower() not in FORMATS:
-        raise SinkError(f"{path}: unknown kind of video file {path.suffix!r}; known: {' '.join(FORMATS)}")
+        raise SinkError(
+            f"{path}: unknown kind of video file {path.suffix!r}; known: {' '.join(FORMATS)}"
+        )
     if path.is_dir():
         raise SinkError(f"{path}: is a directory")
     if os.path.lexists(path) and not overwrite:  # a link to nothing is somebody's too
@@ -57,14 +90,19 @@ def check_output(path: Path, *, overwrite: bool) -> str:
 
 
 def better_in_matroska(container: str, film: InputContainer, encoder: str) -> Unheld:
-    """What Matroska holds of the film and this container does not; nothing when Matroska would lose something instead.
+    """What Matroska holds of the film and this container does not; nothing when Matroska would lose
+    something instead.
 
     encoder  FFmpeg's name, of the new video
     """
     if container == "matroska":
         return {}
     here, there = unheld(container, film, encoder), unheld("matroska", film, encoder)
-    return {what: words for what, words in here.items() if what not in there} if there.keys() <= here.keys() else {}
+    return (
+        {what: words for what, words in here.items() if what not in there}
+        if there.keys() <= here.keys()
+        else {}
+    )
 
 
 def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
@@ -80,7 +118,10 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
     if not held:
         found["codec"] = f"{canonical_name(encoder)} video"
     if container == "avi" and film.format.name != "avi":
-        found["times"] = "the times of frames and sound"  # it has none: pictures come at one rate, sound from zero
+        found["times"] = (
+            # it has none: pictures come at one rate, sound from zero
+            "the times of frames and sound"
+        )
     if container in PLAIN and film.chapters():
         found["chapters"] = "chapters"
     for stream in film.streams:
@@ -98,7 +139,8 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
 def fits(container: str, stream: Stream) -> bool:
     """Whether the container has a place for a copy of the stream as it is.
 
-    Muxers say so only when the header is written, and then do not say which stream it was: so each one is tried alone.
+    Muxers say so only when the header is written, and then do not say which stream it was: so each
+    one is tried alone.
     """
     if isinstance(stream, AttachmentStream) or (is_cover(stream) and container == "matroska"):
         return container == "matroska"
@@ -127,8 +169,11 @@ def becomes_samples(container: str, stream: Stream) -> bool:
 
 
 def is_carried_otherwise(stream: Stream) -> bool:
-    """Whether what a data stream says is read as something else: chapters' titles, or a timecode, which is metadata."""
-    return stream.type == "data" and (stream.discard == Discard.all or "timecode" in stream.metadata)
+    """Whether what a data stream says is read as something else: chapters' titles, or a timecode,
+    which is metadata."""
+    return stream.type == "data" and (
+        stream.discard == Discard.all or "timecode" in stream.metadata
+    )
 
 
 def is_cover(stream: Stream) -> bool:
@@ -143,7 +188,8 @@ def codec_of(stream: Stream) -> str:
 
 
 def _has_webvtt(path: str) -> bool:
-    """Whether a Matroska file names WebVTT as mkvmerge does, which FFmpeg knows only by WebM's older name."""
+    """Whether a Matroska file names WebVTT as mkvmerge does, which FFmpeg knows only by WebM's
+    older name."""
     try:
         with open(path, "rb") as file:
             return b"S_TEXT/WEBVTT" in file.read(HEAD_BYTES)

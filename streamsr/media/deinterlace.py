@@ -1,4 +1,5 @@
-"""Interlaced films: two half pictures in each frame, taken at different times, made into one whole one."""
+"""Interlaced films: two half pictures in each frame, taken at different times, made into one whole
+one."""
 
 from collections.abc import Iterator
 
@@ -11,7 +12,8 @@ CHOICES = ("deinterlace", "keep", "error")
 
 
 class Deinterlacer:
-    """bwdif, one frame out for each frame in, with its time; frames that are not interlaced pass unchanged.
+    """bwdif, one frame out for each frame in, with its time; frames that are not interlaced pass
+    unchanged.
 
     It looks one frame ahead. Made for frames of one size and format; for one thread.
     """

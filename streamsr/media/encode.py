@@ -1,4 +1,5 @@
-"""How the new video is encoded: the same settings whether it goes into a file at once or in segments."""
+"""How the new video is encoded: the same settings whether it goes into a file at once or in
+segments."""
 
 import os
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ CODECS = {
     "av1": Codec("libsvtav1", dict.fromkeys(_ALL, "yuv420p"), 28, "10"),
     "ffv1": Codec("ffv1", _ALL, None, None, depths=(8, 10, 12, 16), alpha=True),
 }
-"""Defaults near visually lossless at each codec's fast end; `docs/benchmarks.md` has what they cost."""
+"""Defaults near visually lossless at each codec's fast end; `docs/benchmarks.md` has what they
+cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class Encoding:
     """What the user asked for.
 
     crf, preset  None for this codec's default
-    threads      of the encoder, None for as many as it likes. The bytes it writes depend on the number, so that it must
-                 be given where two machines, or two runs, are to agree.
+    threads      of the encoder, None for as many as it likes. The bytes it writes depend on the
+                 number, so that it must be given where two machines, or two runs, are to agree.
     """
 
     codec: str = "h264"
@@ -67,7 +69,8 @@ class Encoding:
         return CODECS[self.codec].encoder
 
     def pixel_format(self, info: StreamInfo) -> str:
-        """Of the encoder's frames: the source's chroma, depth and opacity as far as the codec can."""
+        """Of the encoder's frames: the source's chroma, depth and opacity as far as the codec
+        can."""
         codec = CODECS[self.codec]
         depth = depth_of(info.pixel_format)
         name = codec.chroma[chroma_of(info.pixel_format)]
@@ -84,13 +87,23 @@ class Encoding:
         codec, depth = CODECS[self.codec], depth_of(info.pixel_format)
         said = []
         if depth > codec.depths[-1]:
-            better = next((name for name, other in CODECS.items() if depth <= other.depths[-1]), "no codec here")
-            said.append(f"{self.codec} holds {codec.depths[-1]} of the picture's {depth} bits; {better} would hold all")
+            better = next(
+                (name for name, other in CODECS.items() if depth <= other.depths[-1]),
+                "no codec here",
+            )
+            said.append(
+                f"{self.codec} holds {codec.depths[-1]} of the picture's {depth} bits; {better} "
+                f"would hold all"
+            )
         if has_alpha(info.pixel_format) and not codec.alpha:
-            said.append(f"{self.codec} has no alpha: the picture's transparency is left out; ffv1 would keep it")
+            said.append(
+                f"{self.codec} has no alpha: the picture's transparency is left out; ffv1 would "
+                f"keep it"
+            )
         if info.hdr.dynamic:
             said.append(
-                f"the base layer is upscaled: {' and '.join(info.hdr.dynamic)} metadata fit only its own pixels"
+                f"the base layer is upscaled: {' and '.join(info.hdr.dynamic)} metadata fit only "
+                f"its own pixels"
             )
         return said
 
@@ -104,15 +117,20 @@ class Encoding:
         if preset is not None:
             options["preset"] = preset
         if self.encoder == "libx265":
-            # Without pools of a given size x265 counts the cores, and does without wavefronts on a single one.
-            # And its notes on itself in the stream name the processor's features.
-            fixed = "" if self.threads is None else f":info=0:pools={self.threads}:frame-threads={min(self.threads, 4)}"
+            # Without pools of a given size x265 counts the cores, and does without wavefronts on a
+            # single one. And its notes on itself in the stream name the processor's features.
+            fixed = (
+                ""
+                if self.threads is None
+                else f":info=0:pools={self.threads}:frame-threads={min(self.threads, 4)}"
+            )
             options["x265-params"] = f"log-level=error{fixed}{_x265(hdr)}"
         if self.encoder == "libx264":
             wanted = [_x264(hdr)]
             if self.threads is not None and has_avx512():
-                # With AVX-512 x264's macroblock tree gives other bytes from run to run, even on one thread (seen with
-                # x264 165, 192x144, 30 runs: 20 results; all the same with AVX2, as with SSE4.2).
+                # With AVX-512 x264's macroblock tree gives other bytes from run to run, even on one
+                # thread (seen with x264 165, 192x144, 30 runs: 20 results; all the same with AVX2,
+                # as with SSE4.2).
                 wanted.append("asm=avx2")
             if joined := ":".join(filter(None, wanted)):
                 options["x264-params"] = joined
@@ -123,10 +141,14 @@ class Encoding:
                 options["svtav1-params"] = parameters
         return options
 
-    def prepare(self, context: VideoCodecContext, info: StreamInfo, size: tuple[int, int]) -> FrameWriter:
-        """Set up an encoder that was made with ``options()``; returns what turns pictures into its frames."""
+    def prepare(
+        self, context: VideoCodecContext, info: StreamInfo, size: tuple[int, int]
+    ) -> FrameWriter:
+        """Set up an encoder that was made with ``options()``; returns what turns pictures into its
+        frames."""
         pixel_format = self.pixel_format(info)
-        # Encoders want whole chroma samples; the last line or column is repeated, nothing is cut off.
+        # Encoders want whole chroma samples; the last line or column is repeated, nothing is cut
+        # off.
         even_x, even_y = "420" in pixel_format or "422" in pixel_format, "420" in pixel_format
         width, height = size
         width, height = width + (width % 2 if even_x else 0), height + (height % 2 if even_y else 0)
@@ -160,7 +182,12 @@ def _x265(hdr: HdrMetadata) -> str:
 
 
 def _x264(hdr: HdrMetadata) -> str:
-    return _x265(hdr).replace("master-display", "mastering-display").replace("max-cll", "cll").strip(":")
+    return (
+        _x265(hdr)
+        .replace("master-display", "mastering-display")
+        .replace("max-cll", "cll")
+        .strip(":")
+    )
 
 
 def _svt(hdr: HdrMetadata) -> str:
@@ -169,7 +196,9 @@ def _svt(hdr: HdrMetadata) -> str:
     if hdr.mastering is not None:
         rx, ry, gx, gy, bx, by, wx, wy = (f"{n / CHROMATICITY:.5f}" for n in hdr.mastering[:8])
         low, high = (f"{n / LUMINANCE:.4f}" for n in hdr.mastering[8:])
-        said += f":mastering-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+        said += (
+            f":mastering-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+        )
     if hdr.light is not None:
         said += f":content-light={hdr.light[0]},{hdr.light[1]}"
     return said

@@ -1,4 +1,5 @@
-"""Between FFmpeg's frames and RGB pictures: which formats our converter takes, and FFmpeg's for the rest."""
+"""Between FFmpeg's frames and RGB pictures: which formats our converter takes, and FFmpeg's for the
+rest."""
 
 import re
 from typing import Any
@@ -16,7 +17,8 @@ _PLANAR_YUV = re.compile(r"yuva?j?(420|422|444)p(9|10|12|14|16)?(le)?")
 _GRAY = re.compile(r"gray(9|10|12|14|16)?(le)?")
 
 CENTRED_CHROMA = frozenset({"mjpeg", "mpeg1video"})
-"""Codecs whose chroma lies between the luma samples; MPEG-2 and later put it on the even ones unless they say so."""
+"""Codecs whose chroma lies between the luma samples; MPEG-2 and later put it on the even ones
+unless they say so."""
 
 
 def chroma_of(pixel_format: str) -> str:
@@ -32,7 +34,9 @@ def chroma_of(pixel_format: str) -> str:
 
 def depth_of(pixel_format: str) -> int:
     """Bits of one sample of the picture's colours."""
-    if match := _PLANAR_YUV.fullmatch(pixel_format) or _PLANAR_YUV.fullmatch(pixel_format.removesuffix("be")):
+    if match := _PLANAR_YUV.fullmatch(pixel_format) or _PLANAR_YUV.fullmatch(
+        pixel_format.removesuffix("be")
+    ):
         return int(match[2] or 8)
     if pixel_format == "pal8":
         return 8
@@ -65,7 +69,8 @@ class FrameReader:
         self._reformatter = VideoReformatter()
 
     def read(self, frame: VideoFrame, out: Plane) -> None:
-        """Fill ``out`` [H, W, 3], the size of the frame, uint8 or uint16, over the full range of its type."""
+        """Fill ``out`` [H, W, 3], the size of the frame, uint8 or uint16, over the full range of
+        its type."""
         name = frame.format.name
         for prefixes, planar in _REPACKED.items():
             if name.startswith(prefixes):
@@ -75,7 +80,8 @@ class FrameReader:
         match = _PLANAR_YUV.fullmatch(name)
         gray = _GRAY.fullmatch(name)
         if (match is None and gray is None) or any(plane.line_size < 0 for plane in frame.planes):
-            # RGB, palettes and rarities: no YUV of ours is involved, FFmpeg's own defaults are right.
+            # RGB, palettes and rarities: no YUV of ours is involved, FFmpeg's own defaults are
+            # right.
             kind = "rgb24" if out.dtype == np.uint8 else "rgb48le"
             rgb = self._reformatter.reformat(frame, format=kind)
             out[:] = _rows(rgb, 0, out.dtype)[:, : 3 * out.shape[1]].reshape(out.shape)
@@ -96,7 +102,8 @@ class FrameReader:
         self._converters[depth].to_rgb((y, u, v), out)
 
     def alpha(self, frame: VideoFrame) -> Plane:
-        """How opaque each pixel is, [H, W] uint8 or uint16 over the full range, for formats that `has_alpha`."""
+        """How opaque each pixel is, [H, W] uint8 or uint16 over the full range, for formats that
+        `has_alpha`."""
         match = _PLANAR_YUV.fullmatch(frame.format.name)
         if match is None:
             wide = depth_of(frame.format.name) > 8
@@ -104,7 +111,9 @@ class FrameReader:
             rows = _rows(rgba, 0, np.uint16 if wide else np.uint8)
             return rows[:, : 4 * frame.width].reshape(frame.height, frame.width, 4)[..., 3].copy()
         depth = int(match[2] or 8)
-        plane = _rows(frame, 3, np.uint8 if depth == 8 else np.uint16)[: frame.height, : frame.width]
+        plane = _rows(frame, 3, np.uint8 if depth == 8 else np.uint16)[
+            : frame.height, : frame.width
+        ]
         if depth == 8:
             return plane.copy()
         return (plane.astype(np.uint32) * 65535 // ((1 << depth) - 1)).astype(np.uint16)
@@ -124,8 +133,10 @@ _REPACKED = {
 class FrameWriter:
     """Turns RGB pictures into frames for an encoder. Keeps scratch memory; for one thread.
 
-    pixel_format  planar YUV of 8 to 16 bits, with or without alpha, or ``bgr0``, ``bgr24``, ``rgb24``
-    width, height of the frames; a picture may be smaller by a column or a line, which is then repeated
+    pixel_format  planar YUV of 8 to 16 bits, with or without alpha, or ``bgr0``, ``bgr24``,
+                  ``rgb24``
+    width, height of the frames; a picture may be smaller by a column or a line, which is then
+    repeated
     """
 
     def __init__(self, tags: ColorTags, pixel_format: str, width: int, height: int) -> None:
@@ -139,7 +150,9 @@ class FrameWriter:
 
     def of(self, picture: Frame) -> VideoFrame:
         """A new frame with the picture, at its full depth where the format has one; pts not set."""
-        frame = self.frame(picture.rgb if picture.deep is None or self._depth == 8 else picture.deep)
+        frame = self.frame(
+            picture.rgb if picture.deep is None or self._depth == 8 else picture.deep
+        )
         if self._format.startswith("yuva"):
             self._set_alpha(frame, picture.alpha)
         return frame
@@ -148,7 +161,9 @@ class FrameWriter:
         """A new frame with the picture [H, W, 3] uint8 or uint16, tagged; pts not set."""
         width, height = self._size
         if height - rgb.shape[0] not in (0, 1) or width - rgb.shape[1] not in (0, 1):
-            raise ValueError(f"expected a picture of {width}x{height}, got {rgb.shape[1]}x{rgb.shape[0]}")
+            raise ValueError(
+                f"expected a picture of {width}x{height}, got {rgb.shape[1]}x{rgb.shape[0]}"
+            )
         if _PLANAR_YUV.fullmatch(self._format) is None:
             frame = VideoFrame.from_ndarray(rgb, format="rgb24")
             return self._reformatter.reformat(frame, format=self._format)
@@ -188,4 +203,9 @@ def _keep(frame: VideoFrame) -> dict[str, Any]:
     matrix = int(frame.colorspace)
     matrix = matrix if matrix in (BT709, SMPTE170M) else SMPTE170M
     level = int(frame.color_range) or LIMITED
-    return {"src_colorspace": matrix, "dst_colorspace": matrix, "src_color_range": level, "dst_color_range": level}
+    return {
+        "src_colorspace": matrix,
+        "dst_colorspace": matrix,
+        "src_color_range": level,
+        "dst_color_range": level,
+    }

@@ -1,4 +1,5 @@
-"""Metadata of high dynamic range: what the screen was that a film was graded on, and how bright it gets."""
+"""Metadata of high dynamic range: what the screen was that a film was graded on, and how bright it
+gets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,21 +17,25 @@ _DROPPED = {
 
 
 def has_no_base_layer(frame: VideoFrame) -> bool:
-    """Whether this is Dolby Vision of profile 5, whose numbers are neither RGB nor YCbCr without its metadata.
+    """Whether this is Dolby Vision of profile 5, whose numbers are neither RGB nor YCbCr without
+    its metadata.
 
     As FFmpeg tells it (ff_dovi_guess_profile_hevc): RPU profile 0 with a base layer of full range.
     """
     container: Any = frame.side_data  # typed as a mapping of strings; it gives its entries
     for entry in container:
         if entry.type.name == "DOVI_METADATA":
-            data = bytes(entry)  # AVDOVIMetadata: the first field is where its AVDOVIRpuDataHeader begins
+            data = bytes(
+                entry
+            )  # AVDOVIMetadata: the first field is where its AVDOVIRpuDataHeader begins
             header = int.from_bytes(data[:8], "little")
             return data[header + 4] == 0 and data[header + 10] == 1
     return False
 
 
 def hdr_of(frame: VideoFrame) -> HdrMetadata:
-    """What a decoded frame says (libavutil/mastering_display_metadata.h, ten rationals and two flags)."""
+    """What a decoded frame says (libavutil/mastering_display_metadata.h, ten rationals and two
+    flags)."""
     container: Any = frame.side_data  # typed as a mapping of strings; it gives its entries
     found: Mapping[str, bytes] = {entry.type.name: bytes(entry) for entry in container}
     mastering = light = None
@@ -44,4 +49,6 @@ def hdr_of(frame: VideoFrame) -> HdrMetadata:
     if (data := found.get("CONTENT_LIGHT_LEVEL")) is not None:
         most, average = np.frombuffer(data, np.uint32)[:2]
         light = int(most), int(average)
-    return HdrMetadata(mastering, light, tuple(name for kind, name in _DROPPED.items() if kind in found))
+    return HdrMetadata(
+        mastering, light, tuple(name for kind, name in _DROPPED.items() if kind in found)
+    )

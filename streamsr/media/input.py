@@ -22,10 +22,19 @@ MAX_DURATION_S = 100 * 3600.0
 """A header may claim any length, and a frame any time; the longest recordings last for days."""
 
 MAX_STREAMS = 200
-"""Each one costs memory in the demuxer, in the copy and in the output; films with all languages have 80."""
+"""Each one costs memory in the demuxer, in the copy and in the output; films with all languages
+have 80."""
 
-NO_FILMS = {"tty": "text", "concat": "a play list", "hls": "a play list", "dash": "a play list", "imf": "a play list",
-            "sdp": "a session description", "lavfi": "a filter", "image2": "a picture"}  # fmt: skip
+NO_FILMS = {
+    "tty": "text",
+    "concat": "a play list",
+    "hls": "a play list",
+    "dash": "a play list",
+    "imf": "a play list",
+    "sdp": "a session description",
+    "lavfi": "a filter",
+    "image2": "a picture",
+}
 """Formats that are read as ANSI art, or that name other files to open."""
 
 
@@ -40,7 +49,8 @@ def source_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def watched(path: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
-    """Within it no output may take the place of this file; what it yields raises SourceError when it was changed."""
+    """Within it no output may take the place of this file; what it yields raises SourceError when
+    it was changed."""
     with contextlib.ExitStack() as stack:
         with source_errors(path):
             original = stack.enter_context(Input(path))
@@ -52,7 +62,9 @@ def watched(path: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
         yield unchanged
 
 
-def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None) -> InputContainer:
+def open_input(
+    path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None
+) -> InputContainer:
     """Open a local media file for reading. Raises SourceError with the reason in words.
 
     reader  what opens it instead, where this machine does not see the path
@@ -63,8 +75,12 @@ def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] |
             raise SourceError(f"{file}: is a directory")
         if reader is None:
             status = file.stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe: opening it would wait, and it cannot be read twice
-                raise SourceError(f"{file}: is not a file that can be read twice; save it to a disk first")
+            if not stat.S_ISREG(
+                status.st_mode
+            ):  # a pipe: opening it would wait, and it cannot be read twice
+                raise SourceError(
+                    f"{file}: is not a file that can be read twice; save it to a disk first"
+                )
             if status.st_size == 0:
                 raise SourceError(f"{file}: the file is empty")
         # A local file may not make FFmpeg fetch anything from elsewhere.
@@ -79,13 +95,18 @@ def open_input(path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] |
     kind, streams = container.format.name, len(container.streams)
     if kind in NO_FILMS or streams > MAX_STREAMS:
         container.close()
-        reason = f"not a video file ({NO_FILMS[kind]})" if kind in NO_FILMS else f"has {streams} streams"
-        raise SourceError(f"{file}: {reason}" + ("" if kind in NO_FILMS else f"; at most {MAX_STREAMS} are taken"))
+        reason = (
+            f"not a video file ({NO_FILMS[kind]})" if kind in NO_FILMS else f"has {streams} streams"
+        )
+        raise SourceError(
+            f"{file}: {reason}" + ("" if kind in NO_FILMS else f"; at most {MAX_STREAMS} are taken")
+        )
     return container
 
 
 def main_video(container: InputContainer) -> VideoStream | None:
-    """The stream a player would show, None when there is only sound (a cover picture is not a video)."""
+    """The stream a player would show, None when there is only sound (a cover picture is not a
+    video)."""
     films = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     best = container.streams.best("video")
     return best if best in films else (films[0] if films else None)

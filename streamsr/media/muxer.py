@@ -18,27 +18,55 @@ MOVIE_TIMESCALE_LIMIT = 1 << 31
 """MP4's movie ticks a second are a signed 32 bit number."""
 
 SAME_BYTES = {"fflags": "+bitexact"}
-"""No random identifiers: the same work gives the same file. The plus keeps FFmpeg's other flags, such as the one that
-lets it repack a stream for the container."""
+"""No random identifiers: the same work gives the same file. The plus keeps FFmpeg's other flags,
+such as the one that lets it repack a stream for the container."""
 
 _MP4_TAGS = frozenset(
-    {"title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description"}
-    | {"synopsis", "grouping", "lyrics", "show", "episode_id", "network", "keywords", "encoder", "track", "disc"}
+    {
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "comment",
+        "genre",
+        "copyright",
+        "description",
+    }
+    | {
+        "synopsis",
+        "grouping",
+        "lyrics",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "encoder",
+        "track",
+        "disc",
+    }
     | {"hd_video", "media_type"}
 )
 """What movenc.c writes where players look for it."""
 
 
-def muxer_options(container_format: str, time_base: Fraction, source: InputContainer | None) -> dict[str, str]:
-    """FFmpeg's options for an output of this format beside ``source``, whose streams will be copied.
+def muxer_options(
+    container_format: str, time_base: Fraction, source: InputContainer | None
+) -> dict[str, str]:
+    """FFmpeg's options for an output of this format beside ``source``, whose streams will be
+    copied.
 
-    Matroska: FFmpeg would move the whole film when something begins before zero, as the priming samples of AAC do
-    (by 23 ms at 44.1 kHz). Blocks may stand before zero, and are read back there exactly, so nothing is moved.
-    MP4: a track that begins late says so in ticks of the movie; a thousand a second would round it.
+    Matroska: FFmpeg would move the whole film when something begins before zero, as the priming
+    samples of AAC do (by 23 ms at 44.1 kHz). Blocks may stand before zero, and are read back there
+    exactly, so nothing is moved. MP4: a track that begins late says so in ticks of the movie; a
+    thousand a second would round it.
     """
     streams = [] if source is None else list(source.streams)
     if container_format in ("matroska", "webm"):
-        starts = [s.start_time * s.time_base for s in streams if s.start_time is not None and s.time_base]
+        starts = [
+            s.start_time * s.time_base for s in streams if s.start_time is not None and s.time_base
+        ]
         # Without "passthrough" the first stream of each kind would become a default one.
         options = {"default_mode": "passthrough", **SAME_BYTES}
         if min(starts, default=Fraction(0)) >= EARLIEST_S:
@@ -47,7 +75,10 @@ def muxer_options(container_format: str, time_base: Fraction, source: InputConta
     if container_format not in ("mp4", "mov"):
         return dict(SAME_BYTES)
     scale = 1
-    for ticks in [_mp4_ticks(time_base), *(_mp4_ticks(s.time_base, s) for s in streams if s.time_base is not None)]:
+    for ticks in [
+        _mp4_ticks(time_base),
+        *(_mp4_ticks(s.time_base, s) for s in streams if s.time_base is not None),
+    ]:
         both = lcm(scale, ticks)
         scale = both if both < MOVIE_TIMESCALE_LIMIT else scale
     options = {"movie_timescale": str(scale), **SAME_BYTES}
@@ -57,7 +88,8 @@ def muxer_options(container_format: str, time_base: Fraction, source: InputConta
 
 
 def _mp4_ticks(time_base: Fraction, stream: Stream | None = None) -> int:
-    """Ticks a second that movenc.c gives a track; the movie's must be a multiple for its start to be exact."""
+    """Ticks a second that movenc.c gives a track; the movie's must be a multiple for its start to
+    be exact."""
     if isinstance(stream, AudioStream):
         return stream.codec_context.sample_rate or 1
     ticks = time_base.denominator

@@ -38,12 +38,13 @@ COVERS = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "we
 class StreamCopy:
     """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
 
-    What the output's container cannot hold is left out and named in ``lost``; a text subtitle is rewritten in the
-    container's own format instead, sound as samples, and named in ``changed``. Unless ``quiet``, the log says so.
+    What the output's container cannot hold is left out and named in ``lost``; a text subtitle is
+    rewritten in the container's own format instead, sound as samples, and named in ``changed``.
+    Unless ``quiet``, the log says so.
 
     begin, end  span of the copied streams in seconds on the input's clock, None for open
-    zero        the time that becomes the output's zero: ``begin``, or the first frame's where that is negative, since
-                MP4 shows nothing before zero
+    zero        the time that becomes the output's zero: ``begin``, or the first frame's where that
+                is negative, since MP4 shows nothing before zero
     input       the opened file
     """
 
@@ -61,7 +62,12 @@ class StreamCopy:
         self._level = logging.DEBUG if quiet else logging.WARNING
         self._main = main_video(self.input)
         self.zero = Fraction(0) if begin is None else begin
-        if begin is None and self._main is not None and self._main.start_time is not None and self._main.time_base:
+        if (
+            begin is None
+            and self._main is not None
+            and self._main.start_time is not None
+            and self._main.time_base
+        ):
             self.zero = min(self._main.start_time * self._main.time_base, Fraction(0))
         self._packets: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
@@ -76,16 +82,22 @@ class StreamCopy:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.input.close()
 
     def prepare(self, output: OutputContainer, add_video: Callable[[], VideoStream]) -> VideoStream:
-        """Add all streams to ``output`` in the input's order, before its header is written; returns the new video."""
+        """Add all streams to ``output`` in the input's order, before its header is written; returns
+        the new video."""
         video: VideoStream | None = None
         container = output.format.name
         own = OF_MP4_ITSELF - {"creation_time"}
-        output.metadata.update({key: value for key, value in self.input.metadata.items() if key not in own})
+        output.metadata.update(
+            {key: value for key, value in self.input.metadata.items() if key not in own}
+        )
         for stream in self.input.streams:
             if self._main is not None and stream.index == self._main.index:
                 video = add_video()
@@ -97,7 +109,9 @@ class StreamCopy:
             if copied is not None:
                 _describe(copied, stream)
                 if "title" in stream.metadata and container in ("mp4", "mov"):
-                    copied.metadata["handler_name"] = stream.metadata["title"]  # all the title an MP4 track has
+                    copied.metadata["handler_name"] = stream.metadata[
+                        "title"
+                    ]  # all the title an MP4 track has
         chapters = self.input.chapters()
         if chapters and container in PLAIN:
             self._lose(f"{container} cannot hold chapters")
@@ -108,7 +122,8 @@ class StreamCopy:
         return video or add_video()
 
     def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
-        """The output's stream for this one; None when it is an attachment there, or has no place."""
+        """The output's stream for this one; None when it is an attachment there, or has no
+        place."""
         container = output.format.name
         cover = is_cover(stream)
         if not fits(container, stream):
@@ -120,7 +135,10 @@ class StreamCopy:
             converter = TextConverter(output, stream, codec_of(stream))
             self._converters[stream.index] = converter
             self._outputs[stream.index] = converter.stream
-            change = f"subtitle stream {stream.index} ({codec_of(stream)}) becomes {converter.codec} without its styles"
+            change = (
+                f"subtitle stream {stream.index} ({codec_of(stream)}) becomes {converter.codec} "
+                f"without its styles"
+            )
             self.changed.append(change)
             log.log(self._level, "%s: all that %s can hold", change, container)
             text: Stream = converter.stream
@@ -144,14 +162,18 @@ class StreamCopy:
     def _as_samples(self, output: OutputContainer, stream: Any) -> Stream:
         sound = self._sounds[stream.index] = SoundConverter(output, stream)
         self._outputs[stream.index] = sound.stream
-        change = f"audio stream {stream.index} ({codec_of(stream)}) becomes {sound.codec}, the same samples"
+        change = (
+            f"audio stream {stream.index} ({codec_of(stream)}) becomes {sound.codec}, the same "
+            f"samples"
+        )
         self.changed.append(change)
         log.log(self._level, "%s: all that %s can hold", change, output.format.name)
         made: Stream = sound.stream
         return made
 
     def _cover(self, stream: Stream) -> bytes:
-        """The one picture of a cover stream. Read apart: some containers give it only once, and first."""
+        """The one picture of a cover stream. Read apart: some containers give it only once, and
+        first."""
         with open_input(self._path) as again:
             return next((bytes(p) for p in again.demux(again.streams[stream.index]) if p.size), b"")
 
@@ -175,7 +197,11 @@ class StreamCopy:
                     packet = next(self._packets, None)
                 except FFmpegError as error:
                     reason = getattr(error, "strerror", None) or "damaged"
-                    log.warning("%s: the other streams end where the file is damaged: %s", self.input.name, reason)
+                    log.warning(
+                        "%s: the other streams end where the file is damaged: %s",
+                        self.input.name,
+                        reason,
+                    )
                     self._packets = iter(())
             if packet is None:
                 return
@@ -225,5 +251,11 @@ def _cut_chapters(chapters: list[Any], zero: Fraction, end: Fraction | None) -> 
         start, stop = chapter["start"] * base, chapter["end"] * base
         if stop > zero and (end is None or start < end):
             stop = stop if end is None else min(stop, end)
-            kept.append({**chapter, "start": round(max(start - zero, 0) / base), "end": round((stop - zero) / base)})
+            kept.append(
+                {
+                    **chapter,
+                    "start": round(max(start - zero, 0) / base),
+                    "end": round((stop - zero) / base),
+                }
+            )
     return kept

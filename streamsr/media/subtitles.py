@@ -1,4 +1,5 @@
-"""Text subtitles rewritten for a container that cannot hold them as they are: the words and times stay, styles go."""
+"""Text subtitles rewritten for a container that cannot hold them as they are: the words and times
+stay, styles go."""
 
 import re
 from typing import Any
@@ -20,8 +21,9 @@ ScriptType: v4.00+
 PlayResX: 384
 PlayResY: 288
 [V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
-StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, \
+Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, \
+Alignment, MarginL, MarginR, MarginV, Encoding
 Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -37,14 +39,20 @@ def words(codec: str, data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     if codec in ("ass", "ssa"):
         text = text.split(",", _ASS_FIELDS_BEFORE_TEXT)[-1]
-        text = re.sub(r"\{[^}]*\}", "", text).replace(r"\N", "\n").replace(r"\n", "\n").replace(r"\h", " ")
+        text = (
+            re.sub(r"\{[^}]*\}", "", text)
+            .replace(r"\N", "\n")
+            .replace(r"\n", "\n")
+            .replace(r"\h", " ")
+        )
     else:
         text = re.sub(r"</?[a-zA-Z][^>]*>", "", text)
     return text.replace("\r", "").strip("\n\0 ")
 
 
 class TextConverter:
-    """One subtitle stream of ``output`` that takes the packets of ``source``, of this codec of TEXT, converted."""
+    """One subtitle stream of ``output`` that takes the packets of ``source``, of this codec of
+    TEXT, converted."""
 
     def __init__(self, output: OutputContainer, source: Stream, codec: str) -> None:
         self._codec = codec

@@ -4,7 +4,14 @@ import re
 
 from av.error import ExitError, FFmpegError, ProtocolNotFoundError
 
-PUBLISHED_AS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts", "srt": "mpegts"}
+PUBLISHED_AS = {
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "rtsp": "rtsp",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "srt": "mpegts",
+}
 """How what is sent to an address is packed, by its scheme."""
 
 
@@ -22,7 +29,10 @@ def without_password(address: str) -> str:
 def reason(error: BaseException, address: str, timeout_s: float) -> str:
     """Why an address could not be opened, read or written, without the address."""
     if isinstance(error, ProtocolNotFoundError):
-        return f"this PyAV, like its wheel, is built without {scheme_of(address)}; one built from source may have it"
+        return (
+            f"this PyAV, like its wheel, is built without {scheme_of(address)}; one built from "
+            f"source may have it"
+        )
     if isinstance(error, ExitError):
         return f"nothing came for {timeout_s:g} s"
     assert isinstance(error, FFmpegError | OSError | ValueError)

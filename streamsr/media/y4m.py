@@ -1,4 +1,5 @@
-"""The layout of YUV4MPEG2 and raw video frames. Format: the yuv4mpeg(5) manual, FFmpeg's yuv4mpegdec.c."""
+"""The layout of YUV4MPEG2 and raw video frames. Format: the yuv4mpeg(5) manual, FFmpeg's
+yuv4mpegdec.c."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,17 +12,20 @@ from streamsr.errors import quoted
 from streamsr.media.input import MAX_PIXELS
 
 MAX_TERM = (1 << 31) - 1
-"""Of a ratio above or below the line: FFmpeg, which writes and reads most of these streams, keeps both in 32 bits."""
+"""Of a ratio above or below the line: FFmpeg, which writes and reads most of these streams, keeps
+both in 32 bits."""
 
 MAX_RATE = 1_000_000
-"""Frames a second. The fastest cameras stay below; files without a rate of their own may claim their clock's."""
+"""Frames a second. The fastest cameras stay below; files without a rate of their own may claim
+their clock's."""
 
 _RAW = re.compile(r"yuvj?(420|422|444)p(?:(9|10|12|14|16)(?:le)?)?|(gray|rgb24|bgr24)")
 
 
 @dataclass(frozen=True, slots=True)
 class Y4mFormat:
-    """How the bytes of a frame are laid out: planes one after the other, samples above 8 bits little-endian.
+    """How the bytes of a frame are laid out: planes one after the other, samples above 8 bits
+    little-endian.
 
     chroma   ``420``, ``422``, ``444``, ``mono``; ``rgb`` or ``bgr`` for raw packed pixels
     siting   of the chroma tag, such as ``mpeg2`` in ``C420mpeg2``
@@ -53,7 +57,10 @@ class Y4mFormat:
         sides = [re.fullmatch(r"[0-9]{1,10}", values.get(side, "")) for side in "WH"]
         if None in sides:
             raise ValueError("its header gives no width and height to work with")
-        match = re.fullmatch(r"(420|422|444|mono)(jpeg|mpeg2|paldv)?(?:p?(9|10|12|14|16))?", values.get("C", "420jpeg"))
+        match = re.fullmatch(
+            r"(420|422|444|mono)(jpeg|mpeg2|paldv)?(?:p?(9|10|12|14|16))?",
+            values.get("C", "420jpeg"),
+        )
         if match is None:
             raise ValueError(f"its pixel format {quoted('C' + values['C'])} is not supported")
         width, height = (int(side[0]) for side in sides if side is not None)
@@ -71,28 +78,40 @@ class Y4mFormat:
 
     @classmethod
     def raw(cls, size: tuple[int, int], pixel_format: str, rate: Fraction) -> "Y4mFormat":
-        """Of raw video with FFmpeg's name of its format. Raises ValueError for what is not supported."""
+        """Of raw video with FFmpeg's name of its format. Raises ValueError for what is not
+        supported."""
         match = _RAW.fullmatch(pixel_format)
         if match is None:
             raise ValueError(
-                f"expected a format such as yuv420p, yuv422p10le, gray, rgb24 or bgr24, got {quoted(pixel_format)}"
+                f"expected a format such as yuv420p, yuv422p10le, gray, rgb24 or bgr24, got "
+                f"{quoted(pixel_format)}"
             )
         chroma = match[1] or {"gray": "mono", "rgb24": "rgb", "bgr24": "bgr"}[match[3]]
         full = True if pixel_format.startswith("yuvj") else None
         return cls(
-            *size, rate, chroma=chroma, siting="mpeg2" if chroma == "420" else "", depth=int(match[2] or 8), full=full
+            *size,
+            rate,
+            chroma=chroma,
+            siting="mpeg2" if chroma == "420" else "",
+            depth=int(match[2] or 8),
+            full=full,
         )._checked()
 
     def _checked(self) -> "Y4mFormat":
         """Itself, unless a number that came from outside is none to work with: then ValueError."""
         if min(self.width, self.height) < 1 or self.width * self.height > MAX_PIXELS:
             size = f"{quoted(self.width)}x{quoted(self.height)}"
-            raise ValueError(f"a picture of {size} is outside what can be handled ({MAX_PIXELS} pixels)")
+            raise ValueError(
+                f"a picture of {size} is outside what can be handled ({MAX_PIXELS} pixels)"
+            )
         for name, ratio in (("rate", self.rate), ("pixel shape", self.sar)):
             if not 0 < ratio.numerator <= MAX_TERM or ratio.denominator > MAX_TERM:
                 raise ValueError(f"a {name} of {quoted(ratio)} is outside what can be handled")
         if self.rate > MAX_RATE:
-            raise ValueError(f"a rate of {quoted(self.rate)} is outside what can be handled ({MAX_RATE} a second)")
+            raise ValueError(
+                f"a rate of {quoted(self.rate)} is outside what can be handled ({MAX_RATE} a "
+                f"second)"
+            )
         return self
 
     @property
@@ -137,10 +156,11 @@ class Y4mFormat:
 
 
 def output_format(source: Y4mFormat, size: tuple[int, int]) -> Y4mFormat:
-    """How upscaled frames of ``source`` are written: 8 bits, in its chroma resolution, siting, range and matrix.
+    """How upscaled frames of ``source`` are written: 8 bits, in its chroma resolution, siting,
+    range and matrix.
 
-    The format cannot name a matrix, so the colours keep the one they came in: whoever knows it for the input knows it
-    for the output.
+    The format cannot name a matrix, so the colours keep the one they came in: whoever knows it for
+    the input knows it for the output.
     """
     chroma = "444" if source.chroma in ("rgb", "bgr") else source.chroma
     return replace(source, width=size[0], height=size[1], chroma=chroma, depth=8)

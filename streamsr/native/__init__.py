@@ -1,1 +1,2 @@
-"""Machine code made at run time from LLVM IR, without a C compiler, and kept in the user's cache."""
+"""Machine code made at run time from LLVM IR, without a C compiler, and kept in the user's
+cache."""

@@ -1,7 +1,8 @@
-"""Small files in the user's cache directory, that may vanish, be damaged or be written by two processes at once.
+"""Small files in the user's cache directory, that may vanish, be damaged or be written by two
+processes at once.
 
-What is read back is code that will run, or decides whether code is trusted. So this module is the one judge of whether
-another user could have written a file.
+What is read back is code that will run, or decides whether code is trusted. So this module is the
+one judge of whether another user could have written a file.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ MOST_LINKS = 40
 
 
 def folder() -> Path | None:
-    """Where the files are, whether or not it exists; None where this user has no place (no HOME, no passwd entry)."""
+    """Where the files are, whether or not it exists; None where this user has no place (no HOME, no
+    passwd entry)."""
     try:
         path = Path(platformdirs.user_cache_dir("streamsr"))
     except (RuntimeError, KeyError, OSError):
@@ -29,7 +31,8 @@ def folder() -> Path | None:
 
 
 def private_folder(name: str = "") -> Path | None:
-    """The folder, or one in it, made if it is missing; None where that fails or another user could write to it."""
+    """The folder, or one in it, made if it is missing; None where that fails or another user could
+    write to it."""
     top = folder()
     if top is None:
         return None
@@ -46,9 +49,10 @@ def private_folder(name: str = "") -> Path | None:
 def is_private(path: Path) -> bool:
     """Whether only this user, or root, could have written this file or folder.
 
-    As OpenSSH's StrictModes asks it: it belongs to them, and nobody else may write to it, nor to the folder it is in,
-    nor to any folder above or to any link on the way. A folder above may let all users make files if it is sticky, as
-    /tmp is: what is ours in it stays ours. Windows keeps the cache in the user's own profile.
+    As OpenSSH's StrictModes asks it: it belongs to them, and nobody else may write to it, nor to
+    the folder it is in, nor to any folder above or to any link on the way. A folder above may let
+    all users make files if it is sticky, as /tmp is: what is ours in it stays ours. Windows keeps
+    the cache in the user's own profile.
     """
     if not hasattr(os, "getuid"):
         return True
@@ -59,7 +63,11 @@ def is_private(path: Path) -> bool:
     for place, status in places:
         if status.st_uid not in (os.getuid(), 0):
             return False
-        sticky = place != places[-1][0] and stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        sticky = (
+            place != places[-1][0]
+            and stat.S_ISDIR(status.st_mode)
+            and status.st_mode & stat.S_ISVTX
+        )
         if not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o022 and not sticky:
             return False
     return True
@@ -68,7 +76,8 @@ def is_private(path: Path) -> bool:
 def is_private_tree(path: Path) -> bool:
     """Whether that holds for a folder and all that is in it, which has no links.
 
-    Files that their group could write to, as some umasks make them, count where nobody else can enter the folder.
+    Files that their group could write to, as some umasks make them, count where nobody else can
+    enter the folder.
     """
     if not is_private(path):
         return False
@@ -88,7 +97,8 @@ def is_private_tree(path: Path) -> bool:
 
 
 def load(name: str) -> bytes | None:
-    """What was stored under ``name``, None if that is missing, damaged or not surely this user's."""
+    """What was stored under ``name``, None if that is missing, damaged or not surely this
+    user's."""
     top = folder()
     if top is None or not is_private(top / name):
         return None
@@ -101,7 +111,8 @@ def load(name: str) -> bytes | None:
 
 
 def store(name: str, body: bytes) -> None:
-    """Keep ``body`` under ``name`` if that is possible: readers see the old file or the whole new one."""
+    """Keep ``body`` under ``name`` if that is possible: readers see the old file or the whole new
+    one."""
     place = private_folder()
     if place is None:
         return
@@ -113,7 +124,8 @@ def store(name: str, body: bytes) -> None:
 
 
 def _places(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every folder and link on the way to ``path``, as the system follows them, and at last the file itself."""
+    """Every folder and link on the way to ``path``, as the system follows them, and at last the
+    file itself."""
     links, here = 0, Path(path.anchor or "/")
     todo = list(path.absolute().parts[1:])
     yield here, here.lstat()

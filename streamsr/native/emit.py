@@ -1,6 +1,8 @@
-"""The loops over every pixel as LLVM IR: YUV to RGB and back, and which cells of two pictures differ.
+"""The loops over every pixel as LLVM IR: YUV to RGB and back, and which cells of two pictures
+differ.
 
-Plain scalar loops on pointers that are said not to overlap; LLVM vectorises them for the machine at hand.
+Plain scalar loops on pointers that are said not to overlap; LLVM vectorises them for the machine at
+hand.
 """
 
 import struct
@@ -9,31 +11,80 @@ from collections.abc import Sequence
 from streamsr.native.ir import Function
 
 CALL_TO_RGB = (
-    "y", "u", "v", "rgb", "scratch", "k",
-    "y_stride", "c_stride", "rgb_stride", "width", "height", "half", "rows", "sub_x", "sub_y",
-)  # fmt: skip
+    "y",
+    "u",
+    "v",
+    "rgb",
+    "scratch",
+    "k",
+    "y_stride",
+    "c_stride",
+    "rgb_stride",
+    "width",
+    "height",
+    "half",
+    "rows",
+    "sub_x",
+    "sub_y",
+)
 CALL_FROM_RGB = (
-    "rgb", "y", "u", "v", "scratch", "k",
-    "y_stride", "c_stride", "rgb_stride", "width", "height", "columns", "lines", "half", "rows", "sub_x", "sub_y",
-)  # fmt: skip
-"""int64 words of one call: addresses of the planes, of scratch rows and of the constants ``k``, then sizes in samples
-and strides in bytes; ``sub_x`` and ``sub_y`` are 1 where chroma has half the samples."""
+    "rgb",
+    "y",
+    "u",
+    "v",
+    "scratch",
+    "k",
+    "y_stride",
+    "c_stride",
+    "rgb_stride",
+    "width",
+    "height",
+    "columns",
+    "lines",
+    "half",
+    "rows",
+    "sub_x",
+    "sub_y",
+)
+"""int64 words of one call: addresses of the planes, of scratch rows and of the constants ``k``,
+then sizes in samples and strides in bytes; ``sub_x`` and ``sub_y`` are 1 where chroma has half the
+samples."""
 
 DECODE = ["ky", "rv", "gu", "gv", "bu", "y_zero", "c_zero", "top", "even", "odd"]
-ENCODE = ["yr", "yg", "yb", "ur", "ug", "ub", "vr", "vg", "vb", "y_zero", "c_zero", "top", "scale", "before", "middle"]
+ENCODE = [
+    "yr",
+    "yg",
+    "yb",
+    "ur",
+    "ug",
+    "ub",
+    "vr",
+    "vg",
+    "vb",
+    "y_zero",
+    "c_zero",
+    "top",
+    "scale",
+    "before",
+    "middle",
+]
 """float32 constants of a call, see `convert.Converter`; ``top`` is the highest level written."""
 
-LEFT, RIGHT, TOP, BOTTOM, TOP_LEFT, TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT = (1 << i for i in range(8))
-"""Where in a cell of 8 x 8 pixels two pictures differ: in the five columns, rows or corner nearest to that neighbour.
-Every pixel is in the left or the right five columns, so that 0 means no difference."""
+LEFT, RIGHT, TOP, BOTTOM, TOP_LEFT, TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT = (
+    1 << i for i in range(8)
+)
+"""Where in a cell of 8 x 8 pixels two pictures differ: in the five columns, rows or corner nearest
+to that neighbour. Every pixel is in the left or the right five columns, so that 0 means no
+difference."""
 
 
 LANES = 32
 """Pixels that one turn of packing takes."""
 
 _FAST = "nnan nsz"
-"""No NaN comes in and zeros have no sign that matters. Nothing that could change a result: every machine of a farm must
-give the same bytes, so multiplications do not fuse with additions where the processor could."""
+"""No NaN comes in and zeros have no sign that matters. Nothing that could change a result: every
+machine of a farm must give the same bytes, so multiplications do not fuse with additions where the
+processor could."""
 
 
 def module(name: str) -> str:
@@ -44,7 +95,13 @@ def module(name: str) -> str:
     if kind == "to_rgb":
         parts += [_widen(read), _mix(read, write), _shuffle("pack", write), _to_rgb(read, write)]
     elif kind == "from_rgb":
-        parts += [_shuffle("unpack", read), _weigh(read, write), _add(read), _subsample(write), _from_rgb(read, write)]
+        parts += [
+            _shuffle("unpack", read),
+            _weigh(read, write),
+            _add(read),
+            _subsample(write),
+            _from_rgb(read, write),
+        ]
     else:
         parts += [_compare()]
     return "\n".join(parts)
@@ -75,14 +132,18 @@ class _Loops(Function):
     def put_level(self, bits: int, value: str, top: str, row: str, x: str) -> None:
         """Cut ``value`` to a whole number between 0 and ``top`` and store it as sample ``x``."""
         whole = self(f"fptosi float {value} to i32")
-        whole = self(f"call i32 @llvm.smin.i32(i32 {whole}, i32 {self(f'fptosi float {top} to i32')})")
+        whole = self(
+            f"call i32 @llvm.smin.i32(i32 {whole}, i32 {self(f'fptosi float {top} to i32')})"
+        )
         whole = self(f"call i32 @llvm.smax.i32(i32 {whole}, i32 0)")
         self.store(f"i{bits}", self(f"trunc i32 {whole} to i{bits}"), row, self.mul(x, bits // 8))
 
     def words(self, names: Sequence[str]) -> dict[str, str]:
         found = {name: self.load("i64", "%call", 8 * i) for i, name in enumerate(names)}
         pointers = {"y", "u", "v", "rgb", "scratch", "k"}
-        return {name: self.pointer(word) if name in pointers else word for name, word in found.items()}
+        return {
+            name: self.pointer(word) if name in pointers else word for name, word in found.items()
+        }
 
     def clamp(self, value: str, high: str) -> str:
         value = self(f"call i64 @llvm.smin.i64(i64 {value}, i64 {high})")
@@ -102,8 +163,12 @@ def _number(value: float) -> str:
 
 
 def _widen(bits: int) -> str:
-    """One row of chroma at a luma row: three parts of the near row, one of the far one; then as wide as luma."""
-    params = "ptr noalias %near, ptr noalias %far, ptr noalias %row, ptr noalias %wide, i64 %half, i64 %sub, ptr %k"
+    """One row of chroma at a luma row: three parts of the near row, one of the far one; then as
+    wide as luma."""
+    params = (
+        "ptr noalias %near, ptr noalias %far, ptr noalias %row, ptr noalias %wide, i64 %half, i64 "
+        "%sub, ptr %k"
+    )
     f = _Loops(f"widen_{bits}", params)
     zero, even, odd = f.constants(DECODE, "c_zero", "even", "odd")
     with f.loop(0, "%half") as x:
@@ -127,7 +192,8 @@ def _widen(bits: int) -> str:
 def _mix(read: int, write: int) -> str:
     """One row of R, G or B from luma and the two widened rows of chroma."""
     params = (
-        "ptr noalias %y, ptr noalias %u, ptr noalias %v, ptr noalias %out, i64 %width, ptr %k, float %cu, float %cv"
+        "ptr noalias %y, ptr noalias %u, ptr noalias %v, ptr noalias %out, i64 %width, ptr %k, "
+        "float %cu, float %cv"
     )
     f = _Loops(f"mix_{read}_{write}", params)
     ky, zero, top = f.constants(DECODE, "ky", "y_zero", "top")
@@ -139,14 +205,21 @@ def _mix(read: int, write: int) -> str:
 
 
 def _shuffle(kind: str, bits: int) -> str:
-    """``pack`` a row of R, G and B into RGB pixels, or ``unpack`` it. LLVM leaves such loops scalar, 20x slower."""
-    f = _Loops(f"{kind}_{bits}", "ptr noalias %r, ptr noalias %g, ptr noalias %b, ptr noalias %rgb, i64 %width")
+    """``pack`` a row of R, G and B into RGB pixels, or ``unpack`` it. LLVM leaves such loops
+    scalar, 20x slower."""
+    f = _Loops(
+        f"{kind}_{bits}",
+        "ptr noalias %r, ptr noalias %g, ptr noalias %b, ptr noalias %rgb, i64 %width",
+    )
     size, one = bits // 8, f"i{bits}"
     planes = [f"%{plane}" for plane in "rgb"]
 
     def pick(lanes: int, a: str, b: str, picks: Sequence[int]) -> str:
         mask = ", ".join(f"i32 {i}" for i in picks)
-        return f(f"shufflevector <{lanes} x {one}> {a}, <{lanes} x {one}> {b}, <{len(picks)} x i32> <{mask}>")
+        return f(
+            f"shufflevector <{lanes} x {one}> {a}, <{lanes} x {one}> {b}, <{len(picks)} x i32> "
+            f"<{mask}>"
+        )
 
     n = LANES
     whole = f(f"and i64 %width, {-n}")
@@ -177,7 +250,11 @@ def _to_rgb(read: int, write: int) -> str:
     rv, gu, gv, bu = f.constants(DECODE, "rv", "gu", "gv", "bu")
     wide_u = f.at(w["scratch"], f.mul(f.add(w["half"], 2), 4))
     wide_v = f.at(wide_u, f.mul(w["half"], 8))
-    row_bytes, last, halved = f.mul(w["width"], write // 8), f.add(w["rows"], -1), f.nonzero(w["sub_y"])
+    row_bytes, last, halved = (
+        f.mul(w["width"], write // 8),
+        f.add(w["rows"], -1),
+        f.nonzero(w["sub_y"]),
+    )
     red = f.at(wide_v, f.mul(w["half"], 8))
     planes = [red, f.at(red, row_bytes), f.at(red, f.mul(row_bytes, 2))]
     with f.loop(0, w["height"]) as j:
@@ -187,10 +264,17 @@ def _to_rgb(read: int, write: int) -> str:
         far = f.choose(halved, f.clamp(far, last), near)
         near, far = f.mul(near, w["c_stride"]), f.mul(far, w["c_stride"])
         for chroma, wide in ((w["u"], wide_u), (w["v"], wide_v)):
-            rows = f"ptr {f.at(chroma, near)}, ptr {f.at(chroma, far)}, ptr {w['scratch']}, ptr {wide}"
+            rows = (
+                f"ptr {f.at(chroma, near)}, ptr {f.at(chroma, far)}, ptr {w['scratch']}, ptr {wide}"
+            )
             f.do(f"call void @widen_{read}({rows}, i64 {w['half']}, i64 {w['sub_x']}, ptr %k)")
-        luma, target = f.at(w["y"], f.mul(j, w["y_stride"])), f.at(w["rgb"], f.mul(j, w["rgb_stride"]))
-        for out, (cu, cv) in zip(planes, ((_number(0), rv), (gu, gv), (bu, _number(0))), strict=True):
+        luma, target = (
+            f.at(w["y"], f.mul(j, w["y_stride"])),
+            f.at(w["rgb"], f.mul(j, w["rgb_stride"])),
+        )
+        for out, (cu, cv) in zip(
+            planes, ((_number(0), rv), (gu, gv), (bu, _number(0))), strict=True
+        ):
             rows = f"ptr {luma}, ptr {wide_u}, ptr {wide_v}, ptr {out}, i64 {w['width']}"
             f.do(f"call void @mix_{read}_{write}({rows}, ptr %k, float {cu}, float {cv})")
         rows = ", ".join(f"ptr {row}" for row in (*planes, target))
@@ -209,7 +293,9 @@ def _weighted(f: _Loops, bits: int, start: str, x: str) -> str:
 
 def _weigh(read: int, write: int) -> str:
     """One row of luma; its last sample is repeated up to ``columns``."""
-    f = _Loops(f"weigh_{read}_{write}", f"{_RGB}, float %zero, float %top, ptr noalias %out, i64 %columns")
+    f = _Loops(
+        f"weigh_{read}_{write}", f"{_RGB}, float %zero, float %top, ptr noalias %out, i64 %columns"
+    )
     with f.loop(0, "%width") as x:
         f.put_level(write, _weighted(f, read, "%zero", x), "%top", "%out", x)
     size = write // 8
@@ -230,8 +316,12 @@ def _add(bits: int) -> str:
 
 def _subsample(bits: int) -> str:
     """One row of chroma from sums at luma's width."""
-    f = _Loops(f"subsample_{bits}", "ptr noalias %row, ptr noalias %out, i64 %half, i64 %sub, ptr %k")
-    zero, top, scale, before, middle = f.constants(ENCODE, "c_zero", "top", "scale", "before", "middle")
+    f = _Loops(
+        f"subsample_{bits}", "ptr noalias %row, ptr noalias %out, i64 %half, i64 %sub, ptr %k"
+    )
+    zero, top, scale, before, middle = f.constants(
+        ENCODE, "c_zero", "top", "scale", "before", "middle"
+    )
     halved = f.nonzero("%sub")
     with f.when(halved), f.loop(0, "%half") as x:
         at = f.at("%row", f.mul(x, 8))
@@ -250,7 +340,9 @@ def _from_rgb(read: int, write: int) -> str:
     last, together = f.add(w["height"], -1), f.add(w["sub_y"], 1)
     sums = [w["scratch"], f.at(w["scratch"], f.mul(f.add(w["columns"], 4), 4))]
     red, row_bytes = f.at(sums[1], f.mul(f.add(w["columns"], 4), 4)), f.mul(w["width"], read // 8)
-    planes = ", ".join(f"ptr {p}" for p in (red, f.at(red, row_bytes), f.at(red, f.mul(row_bytes, 2))))
+    planes = ", ".join(
+        f"ptr {p}" for p in (red, f.at(red, row_bytes), f.at(red, f.mul(row_bytes, 2)))
+    )
 
     def weights(output: str) -> str:
         return ", ".join(f"float {k[output + plane]}" for plane in "rgb")
@@ -267,14 +359,20 @@ def _from_rgb(read: int, write: int) -> str:
                 f.do(f"call void @weigh_{read}_{write}({call})")
             kept = f(f"uitofp i64 {n} to float")  # 0 for the first row, 1 for the second
             for name, row in zip("uv", sums, strict=True):
-                f.do(f"call void @add_{read}({planes}, i64 {w['width']}, {weights(name)}, float {kept}, ptr {row})")
+                f.do(
+                    f"call void @add_{read}({planes}, i64 {w['width']}, {weights(name)}, float "
+                    f"{kept}, ptr {row})"
+                )
         for name, row in zip("uv", sums, strict=True):
             f.put(f.real(row, 1), row, 0)
             end = f.real(row, w["width"])
             with f.loop(f.add(w["width"], 1), f.add(w["columns"], 3)) as x:
                 f.put(end, row, x)
             out = f.at(w[name], f.mul(c, w["c_stride"]))
-            f.do(f"call void @subsample_{write}(ptr {row}, ptr {out}, i64 {w['half']}, i64 {w['sub_x']}, ptr %k)")
+            f.do(
+                f"call void @subsample_{write}(ptr {row}, ptr {out}, i64 {w['half']}, i64 "
+                f"{w['sub_x']}, ptr %k)"
+            )
     return f.text()
 
 
@@ -308,11 +406,14 @@ def _compare() -> str:
                 f(f"xor i64 {f.load('i64', left, at)}, {f.load('i64', right, at)}")
                 for at in (f.add(f.mul(c, 24), 8 * i) for i in range(3))
             )
-            # Pixels 0 to 4 are bytes 0 to 14, pixels 3 to 7 bytes 9 to 23 (the first byte is the lowest).
+            # Pixels 0 to 4 are bytes 0 to 14, pixels 3 to 7 bytes 9 to 23 (the first byte is the
+            # lowest).
             leftmost = f(f"or i64 {first}, {f(f'and i64 {middle}, {(1 << 56) - 1}')}")
             rightmost = f(f"or i64 {last}, {f(f'and i64 {middle}, -256')}")
             here = f(f"select i1 {f.nonzero(leftmost)}, i8 {on_left}, i8 0")
-            mark(f(f"or i8 {here}, {f(f'select i1 {f.nonzero(rightmost)}, i8 {on_right}, i8 0')}"), c)
+            mark(
+                f(f"or i8 {here}, {f(f'select i1 {f.nonzero(rightmost)}, i8 {on_right}, i8 0')}"), c
+            )
         with f.loop(f.mul(whole, 24), row_bytes) as x:
             different = f(f"icmp ne i8 {f.load('i8', left, x)}, {f.load('i8', right, x)}")
             mark(f(f"select i1 {different}, i8 {on_both}, i8 0"), whole)

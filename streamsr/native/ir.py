@@ -1,6 +1,8 @@
-"""Writes LLVM IR as text: numbered values, counted loops and conditions. Pure strings; LLVM checks the result.
+"""Writes LLVM IR as text: numbered values, counted loops and conditions. Pure strings; LLVM checks
+the result.
 
-Text rather than a builder because vector code reads better that way, and the generator then needs no import.
+Text rather than a builder because vector code reads better that way, and the generator then needs
+no import.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +10,8 @@ from contextlib import contextmanager
 
 
 class Function:
-    """One function under construction: ``f(text)`` adds an instruction with a result and returns its name."""
+    """One function under construction: ``f(text)`` adds an instruction with a result and returns
+    its name."""
 
     def __init__(self, name: str, params: str, *, linkage: str = "internal") -> None:
         self._lines = [f"define {linkage} void @{name}({params}) nounwind {{", "entry:"]
@@ -64,12 +67,17 @@ class Function:
     def splat(self, lanes: int, kind: str, value: str) -> str:
         one = self(f"insertelement <{lanes} x {kind}> poison, {kind} {value}, i64 0")
         vector = f"<{lanes} x {kind}>"
-        return self(f"shufflevector {vector} {one}, {vector} poison, <{lanes} x i32> zeroinitializer")
+        return self(
+            f"shufflevector {vector} {one}, {vector} poison, <{lanes} x i32> zeroinitializer"
+        )
 
     def shuffle(self, lanes: int, a: str, b: str, mask: list[int]) -> str:
-        """Pick bytes from ``a`` (0..lanes-1) and ``b`` (lanes..2*lanes-1); both are ``<lanes x i8>``."""
+        """Pick bytes from ``a`` (0..lanes-1) and ``b`` (lanes..2*lanes-1); both are ``<lanes x
+        i8>``."""
         picks = ", ".join(f"i32 {m}" for m in mask)
-        return self(f"shufflevector <{lanes} x i8> {a}, <{lanes} x i8> {b}, <{len(mask)} x i32> <{picks}>")
+        return self(
+            f"shufflevector <{lanes} x i8> {a}, <{lanes} x i8> {b}, <{len(mask)} x i32> <{picks}>"
+        )
 
     @contextmanager
     def loop(self, start: str | int, end: str | int, step: int = 1) -> Iterator[str]:
@@ -79,12 +87,17 @@ class Function:
 
     @contextmanager
     def carry(
-        self, start: str | int, end: str | int, step: int, kinds: Sequence[str], values: Sequence[str]
+        self,
+        start: str | int,
+        end: str | int,
+        step: int,
+        kinds: Sequence[str],
+        values: Sequence[str],
     ) -> Iterator[tuple[str, list[str]]]:
         """The same with values carried from turn to turn, of the types ``kinds``.
 
-        Gives the index and the list of the carried names. The body replaces its items; after the loop the list names
-        the final values.
+        Gives the index and the list of the carried names. The body replaces its items; after the
+        loop the list names the final values.
         """
         head, body, done = self._label("head", "body", "done")
         before, index = self._block, f"%i{self._count}"
@@ -97,8 +110,13 @@ class Function:
         yield index, items
         self.do(f"{index}.next = add i64 {index}, {step}")
         self.do(f"br label %{head}")
-        phis = [("i64", index, str(start), f"{index}.next"), *zip(kinds, names, values, items, strict=True)]
-        self._lines[at:at] = [f"  {n} = phi {k} [{v}, %{before}], [{i}, %{self._block}]" for k, n, v, i in phis]
+        phis = [
+            ("i64", index, str(start), f"{index}.next"),
+            *zip(kinds, names, values, items, strict=True),
+        ]
+        self._lines[at:at] = [
+            f"  {n} = phi {k} [{v}, %{before}], [{i}, %{self._block}]" for k, n, v, i in phis
+        ]
         self._enter(done)
         items[:] = names
 

@@ -45,13 +45,17 @@ def vectorised(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
 
 
 class Library:
-    """Compiled code in memory; its functions are gone when it is closed. Compiles only what the cache lacks.
+    """Compiled code in memory; its functions are gone when it is closed. Compiles only what the
+    cache lacks.
 
     name    of the cached file, for people
-    passes  the optimisation; part of the key through ``name`` and ``ir`` only, so give each its own name
+    passes  the optimisation; part of the key through ``name`` and ``ir`` only, so give each its own
+            name
     """
 
-    def __init__(self, ir: str, machine: Machine, *, name: str, passes: Passes = vectorised) -> None:
+    def __init__(
+        self, ir: str, machine: Machine, *, name: str, passes: Passes = vectorised
+    ) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         # The IR stands for the generator: code made by another version of it has another key.
@@ -88,7 +92,9 @@ def assembly(ir: str, machine: Machine, passes: Passes = vectorised) -> str:
     return text
 
 
-def optimised(ir: str, machine: Machine, passes: Passes) -> "tuple[llvm.ModuleRef, llvm.TargetMachine]":
+def optimised(
+    ir: str, machine: Machine, passes: Passes
+) -> "tuple[llvm.ModuleRef, llvm.TargetMachine]":
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     target = machine.target()

@@ -1,6 +1,8 @@
-"""The loops over every pixel, compiled for this machine: YUV to RGB and back, and which cells of two pictures differ.
+"""The loops over every pixel, compiled for this machine: YUV to RGB and back, and which cells of
+two pictures differ.
 
-Compiled in a tenth of a second and cached, where numba needs 0.3 s to be imported and seconds to compile them.
+Compiled in a tenth of a second and cached, where numba needs 0.3 s to be imported and seconds to
+compile them.
 """
 
 import ctypes
@@ -27,7 +29,10 @@ def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
     height, width = rgb.shape[:2]
     _check(rgb, y, u, v)
     if u.shape[0] < -(-height // (1 + int(u.shape[0] < height))) or not rgb.flags.writeable:
-        raise ValueError(f"expected chroma for every row and a writable picture, got {u.shape} for {width}x{height}")
+        raise ValueError(
+            f"expected chroma for every row and a writable picture, got {u.shape} for "
+            f"{width}x{height}"
+        )
     _loop(f"to_rgb_{8 * y.itemsize}_{8 * rgb.itemsize}")(planes, rgb, k)
 
 
@@ -37,18 +42,34 @@ def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
     (lines, columns), (rows, half) = y.shape, u.shape
     sub_x, sub_y = int(half < columns), int(rows < lines)
     _check(rgb, y, u, v)
-    if (rows, half) != (-(-lines // (1 + sub_y)), -(-columns // (1 + sub_x))) or not y.flags.writeable:
-        raise ValueError(f"expected chroma of all or half of luma's {y.shape}, writable, got {u.shape}")
+    if (rows, half) != (
+        -(-lines // (1 + sub_y)),
+        -(-columns // (1 + sub_x)),
+    ) or not y.flags.writeable:
+        raise ValueError(
+            f"expected chroma of all or half of luma's {y.shape}, writable, got {u.shape}"
+        )
     _loop(f"from_rgb_{8 * rgb.itemsize}_{8 * y.itemsize}")(rgb, planes, k)
 
 
 def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
-    """Set the flags of `emit` for each cell of two dense pictures [H, W, 3]; flags that are set stay."""
+    """Set the flags of `emit` for each cell of two dense pictures [H, W, 3]; flags that are set
+    stay."""
     height, width = a.shape[:2]
-    if a.shape != b.shape or a.shape[2:] != (3,) or not (a.flags.c_contiguous and b.flags.c_contiguous):
+    if (
+        a.shape != b.shape
+        or a.shape[2:] != (3,)
+        or not (a.flags.c_contiguous and b.flags.c_contiguous)
+    ):
         raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
-    if cells.shape != (-(-height // 8), -(-width // 8)) or cells.dtype != np.uint8 or not cells.flags.c_contiguous:
-        raise ValueError(f"expected a byte for each cell of {width}x{height}, got {cells.shape} {cells.dtype}")
+    if (
+        cells.shape != (-(-height // 8), -(-width // 8))
+        or cells.dtype != np.uint8
+        or not cells.flags.c_contiguous
+    ):
+        raise ValueError(
+            f"expected a byte for each cell of {width}x{height}, got {cells.shape} {cells.dtype}"
+        )
     _loop("compare")(a, b, cells)
 
 
@@ -58,12 +79,17 @@ def _check(rgb: Rows, y: Rows, u: Rows, v: Rows) -> None:
     if rgb.shape != (height, width, 3) or rgb.strides[1:] != (3 * rgb.itemsize, rgb.itemsize):
         raise ValueError(f"expected a picture [H, W, 3] with dense rows, got {rgb.shape}")
     if min(height, width) < 1 or y.shape[0] < height or y.shape[1] < width or u.size == 0:
-        raise ValueError(f"expected luma of at least {width}x{height}, got {y.shape} and chroma {u.shape}")
+        raise ValueError(
+            f"expected luma of at least {width}x{height}, got {y.shape} and chroma {u.shape}"
+        )
     if u.shape != v.shape or u.strides != v.strides or not y.dtype == u.dtype == v.dtype:
         raise ValueError(f"expected U and V alike, got {u.shape} {u.dtype} and {v.shape} {v.dtype}")
     if any(plane.strides[1] != plane.itemsize for plane in (y, u, v)):
         raise ValueError("expected planes whose samples lie side by side")
-    if any(array.dtype not in (np.uint8, np.uint16) or array.strides[0] <= 0 for array in (rgb, y, u, v)):
+    if any(
+        array.dtype not in (np.uint8, np.uint16) or array.strides[0] <= 0
+        for array in (rgb, y, u, v)
+    ):
         raise ValueError("expected uint8 or uint16 samples, rows from top to bottom")
 
 
@@ -73,7 +99,8 @@ def _constants(names: Sequence[str], k: Mapping[str, float]) -> NDArray[np.float
 
 @functools.cache
 def _loop(name: str) -> Loop:
-    """The compiled loop where it gives the bytes of its twin in `reference`, else that, with a warning."""
+    """The compiled loop where it gives the bytes of its twin in `reference`, else that, with a
+    warning."""
     try:
         compiled = _compiled(name)
         wrong = differs(name, compiled)
@@ -81,7 +108,11 @@ def _loop(name: str) -> Loop:
         wrong = (str(error).strip().splitlines() or ["no reason given"])[0]
     if wrong is None:
         return compiled
-    log.warning("the compiled loop %s is not used, its self-test failed (%s); a slow one serves", name, wrong)
+    log.warning(
+        "the compiled loop %s is not used, its self-test failed (%s); a slow one serves",
+        name,
+        wrong,
+    )
     twin: Loop = getattr(reference, name.rsplit("_", 2)[0])
     return twin
 
@@ -89,11 +120,20 @@ def _loop(name: str) -> Loop:
 def _compiled(name: str) -> Loop:
     library = Library(module(name), Machine.host(), name=name)
     function = library.function(name, ctypes.c_void_p)
-    loops: Mapping[str, Callable[..., None]] = {"to_rgb": _to_rgb, "from_rgb": _from_rgb, "compare": _compare}
+    loops: Mapping[str, Callable[..., None]] = {
+        "to_rgb": _to_rgb,
+        "from_rgb": _from_rgb,
+        "compare": _compare,
+    }
 
-    def call(arrays: Sequence[NDArray[np.generic]], sizes: Sequence[int], _library: Library = library) -> None:
-        """``arrays`` are kept alive by the caller's frame until this returns, the library by this."""
-        words = np.array([*(array.__array_interface__["data"][0] for array in arrays), *sizes], np.int64)
+    def call(
+        arrays: Sequence[NDArray[np.generic]], sizes: Sequence[int], _library: Library = library
+    ) -> None:
+        """``arrays`` are kept alive by the caller's frame until this returns, the library by
+        this."""
+        words = np.array(
+            [*(array.__array_interface__["data"][0] for array in arrays), *sizes], np.int64
+        )
         function(words.__array_interface__["data"][0])
 
     return functools.partial(loops[name.rsplit("_", 2)[0]], call)
@@ -120,10 +160,24 @@ def _from_rgb(call: Call, rgb: Rows, planes: Sequence[Rows], k: Mapping[str, flo
     sub_x, sub_y = int(half < columns), int(rows < lines)
     # A row of sums is first multiplied by 0, which NaN would survive.
     scratch = np.zeros(2 * (columns + 4) + 3 * width, np.float32)
-    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, columns, lines, half, rows, sub_x, sub_y)
+    sizes = (
+        y.strides[0],
+        u.strides[0],
+        rgb.strides[0],
+        width,
+        height,
+        columns,
+        lines,
+        half,
+        rows,
+        sub_x,
+        sub_y,
+    )
     call((rgb, y, u, v, scratch, _constants(ENCODE, k)), sizes)
 
 
-def _compare(call: Call, a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
+def _compare(
+    call: Call, a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
+) -> None:
     height, width = a.shape[:2]
     call((a, b, cells), (height, 3 * width, cells.shape[1]))

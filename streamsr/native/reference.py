@@ -1,7 +1,8 @@
-"""What the compiled loops compute, in NumPy: the same float32 operations in the same order, so the same bytes.
+"""What the compiled loops compute, in NumPy: the same float32 operations in the same order, so the
+same bytes.
 
-A twin of each function of `emit`. It judges the compiled one when that is loaded, and serves in its place, some twenty
-times slower, where that differs or cannot be made.
+A twin of each function of `emit`. It judges the compiled one when that is loaded, and serves in its
+place, some twenty times slower, where that differs or cannot be made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,9 @@ def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
     height, width = rgb.shape[:2]
     sub_x, sub_y = int(u.shape[1] < width), int(u.shape[0] < height)
     half = (width + sub_x) >> sub_x
-    wide_u, wide_v = (_widened(plane[:, :half], height, sub_x, sub_y, c)[:, :width] for plane in (u, v))
+    wide_u, wide_v = (
+        _widened(plane[:, :half], height, sub_x, sub_y, c)[:, :width] for plane in (u, v)
+    )
     luma = np.float32(0.5) + (y[:height, :width].astype(np.float32) - c["y_zero"]) * c["ky"]
     zero = np.float32(0)
     for channel, (cu, cv) in enumerate(((zero, c["rv"]), (c["gu"], c["gv"]), (c["bu"], zero))):
@@ -77,10 +80,14 @@ def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
         for n in range(together):
             total = weighted(total * np.float32(n), name, source[n::together])
         # One more in front, and the last repeated behind.
-        padded = np.concatenate([total[:, :1], total, np.repeat(total[:, -1:], columns + 2 - width, 1)], 1)
+        padded = np.concatenate(
+            [total[:, :1], total, np.repeat(total[:, -1:], columns + 2 - width, 1)], 1
+        )
         if sub_x:
             at = 2 * np.arange(half)
-            total = (padded[:, at] * c["before"] + padded[:, at + 1] * c["middle"]) + padded[:, at + 2]
+            total = (padded[:, at] * c["before"] + padded[:, at + 1] * c["middle"]) + padded[
+                :, at + 2
+            ]
         else:
             total = padded[:, 1 : half + 1]
         out[:] = _levels(c["c_zero"] + total * c["scale"], c["top"], out.dtype)

@@ -1,7 +1,9 @@
-"""Compares a compiled loop with its NumPy twin when it is loaded: code from a cache and from a compiler is not trusted.
+"""Compares a compiled loop with its NumPy twin when it is loaded: code from a cache and from a
+compiler is not trusted.
 
-Pictures are small but reach every part of a loop: whole vectors, unrolled ones and tails of every kind, one pixel; each
-layout of chroma, each depth; samples over all their range, which leave the range of colours.
+Pictures are small but reach every part of a loop: whole vectors, unrolled ones and tails of every
+kind, one pixel; each layout of chroma, each depth; samples over all their range, which leave the
+range of colours.
 """
 
 import itertools
@@ -16,21 +18,28 @@ from streamsr.native.emit import DECODE, ENCODE
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
 Loop = Callable[[Any, Any, Any], None]
-"""Takes a picture, planes and constants, or two pictures and flags, in the order of that loop in `loops`."""
+"""Takes a picture, planes and constants, or two pictures and flags, in the order of that loop in
+`loops`."""
 
 Case = tuple[str, tuple[Any, Any, Any]]
 """Its name and the arguments of the call."""
 SIZES = (167, 5), (1, 1)
-"""Of the pictures: more than twice the 64 samples that AVX-512 code takes at once, and an odd rest."""
+"""Of the pictures: more than twice the 64 samples that AVX-512 code takes at once, and an odd
+rest."""
 
 LAYOUTS = ((0, 0), (1, 0), (1, 1), (0, 1))
 """Whether chroma has half of the columns, of the rows."""
 
 
 def differs(name: str, loop: Loop) -> str | None:
-    """How the loop of this name (see `emit.module`) differs from its twin; None where all bytes are the same."""
+    """How the loop of this name (see `emit.module`) differs from its twin; None where all bytes are
+    the same."""
     kind, *bits = name.rsplit("_", 2) if name != "compare" else (name,)
-    cases: dict[str, Callable[..., Iterator[Case]]] = {"to_rgb": _to_rgb, "from_rgb": _from_rgb, "compare": _compare}
+    cases: dict[str, Callable[..., Iterator[Case]]] = {
+        "to_rgb": _to_rgb,
+        "from_rgb": _from_rgb,
+        "compare": _compare,
+    }
     twin: Loop = getattr(reference, kind)
     for what, arguments in cases[kind](*map(int, bits)):
         results = []
@@ -58,7 +67,9 @@ def _bytes(argument: Any) -> bytes:
 def _layouts(bits: int) -> Iterator[tuple[int, int, int, int, int, bool]]:
     """Width, height, layout, depth and chroma's place of each case; the depths take turns."""
     depths = itertools.cycle((8,) if bits == 8 else (10, 16, 9, 12))
-    for (width, height), (sub_x, sub_y), centred in itertools.product(SIZES, LAYOUTS, (False, True)):
+    for (width, height), (sub_x, sub_y), centred in itertools.product(
+        SIZES, LAYOUTS, (False, True)
+    ):
         if sub_x or not centred:
             yield width, height, sub_x, sub_y, next(depths), centred
 
@@ -68,7 +79,9 @@ def _noise(shape: tuple[int, ...], depth: int, bits: int) -> Rows:
     return rng.integers(0, 1 << depth, shape, np.uint8 if bits == 8 else np.uint16)
 
 
-def _planes(columns: int, lines: int, sub_x: int, sub_y: int, depth: int, bits: int) -> tuple[Rows, Rows, Rows]:
+def _planes(
+    columns: int, lines: int, sub_x: int, sub_y: int, depth: int, bits: int
+) -> tuple[Rows, Rows, Rows]:
     chroma = -(-lines // (1 + sub_y)), -(-columns // (1 + sub_x))
     y, u, v = (_noise(shape, depth, bits) for shape in ((lines, columns), chroma, chroma))
     return y, u, v[::-1].copy()
@@ -78,9 +91,17 @@ def _to_rgb(read: int, write: int) -> Iterator[Case]:
     top = (1 << write) - 1
     for width, height, sub_x, sub_y, depth, centred in _layouts(read):
         unit = 2.0 ** (depth - 8)
-        wide = [factor * top / (224 * unit) for factor in (1.5748, -0.1873, -0.4681, 1.8556)]  # BT.709
+        wide = [
+            factor * top / (224 * unit) for factor in (1.5748, -0.1873, -0.4681, 1.8556)
+        ]  # BT.709
         places = (0.75, 0.75) if centred else (1.0, 0.5)
-        k = dict(zip(DECODE, (top / (219 * unit), *wide, 16 * unit, 128 * unit, top, *places), strict=True))
+        k = dict(
+            zip(
+                DECODE,
+                (top / (219 * unit), *wide, 16 * unit, 128 * unit, top, *places),
+                strict=True,
+            )
+        )
         planes = _planes(width, height, sub_x, sub_y, depth, read)
         rgb = np.zeros((height, width, 3), np.uint8 if write == 8 else np.uint16)
         yield f"{width}x{height}, {depth} bits, layout {sub_x}{sub_y}", (planes, rgb, k)
@@ -96,7 +117,13 @@ def _from_rgb(read: int, write: int) -> Iterator[Case]:
         before, middle = (0, 1) if centred else (1, 2)
         samples = (before + middle + 1 if sub_x else 1) * (1 + sub_y)
         zeros = 16 * unit + 0.5, 128 * unit + 0.5
-        k = dict(zip(ENCODE, (*luma, *chroma, *zeros, (1 << depth) - 1, 1 / samples, before, middle), strict=True))
+        k = dict(
+            zip(
+                ENCODE,
+                (*luma, *chroma, *zeros, (1 << depth) - 1, 1 / samples, before, middle),
+                strict=True,
+            )
+        )
         columns, lines = width + width % (1 + sub_x), height + height % (1 + sub_y)
         planes = _planes(columns, lines, sub_x, sub_y, depth, write)
         rgb = _noise((height, width, 3), read, read)
@@ -108,5 +135,7 @@ def _compare() -> Iterator[Case]:
         rng = np.random.default_rng(width)
         a = rng.integers(0, 256, (height, width, 3), np.uint8)
         b = np.where(rng.random(a.shape) < share, a ^ np.uint8(1), a)
-        cells = rng.integers(0, 2, (-(-height // 8), -(-width // 8)), np.uint8)  # flags that are set stay
+        cells = rng.integers(
+            0, 2, (-(-height // 8), -(-width // 8)), np.uint8
+        )  # flags that are set stay
         yield f"{width}x{height}", (a, b, cells)

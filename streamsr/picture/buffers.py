@@ -1,4 +1,5 @@
-"""Large arrays used again, because fresh memory costs more than the copy into it (3 ms of page faults at 1080p)."""
+"""Large arrays used again, because fresh memory costs more than the copy into it (3 ms of page
+faults at 1080p)."""
 
 import weakref
 from math import prod
@@ -10,7 +11,8 @@ from streamsr.frame import Image
 
 
 class BufferPool:
-    """Hands out [H, W, 3] uint8 arrays; one comes back by itself when its last view is gone. For one thread.
+    """Hands out [H, W, 3] uint8 arrays; one comes back by itself when its last view is gone. For
+    one thread.
 
     spare  arrays of one size that are kept for the next time
     """
@@ -28,7 +30,8 @@ class BufferPool:
             self._free = [spare for spare in self._free if spare.size == size]
         else:
             self._free = [spare for spare in self._free if spare is not memory]
-        # Every view's chain of bases ends at the array over this owner, so that the owner goes with the last of them.
+        # Every view's chain of bases ends at the array over this owner, so that the owner goes with
+        # the last of them.
         owner = _Owner(memory)
         weakref.finalize(owner, self._take_back, memory).atexit = False
         return np.asarray(owner).reshape(shape)

@@ -23,7 +23,8 @@ MAX_PIXELS = 1 << 26
 
 LARGEST_PIXEL = 16
 LARGEST_FILE = 1 << 26
-"""Bytes of a picture file: four channels of 32 bits a pixel, and 64 MiB for what stands beside them."""
+"""Bytes of a picture file: four channels of 32 bits a pixel, and 64 MiB for what stands beside
+them."""
 
 WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff"})
 
@@ -33,10 +34,11 @@ def is_image(path: Path) -> bool:
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Image | None]:
-    """RGB [H, W, 3] and alpha [H, W] uint8 (None where there is none), turned upright as its EXIF data say.
+    """RGB [H, W, 3] and alpha [H, W] uint8 (None where there is none), turned upright as its EXIF
+    data say.
 
-    Deeper pictures are rounded to 8 bits. Raises SourceError; for more than ``max_pixels`` before memory is asked for
-    them. The file is opened once.
+    Deeper pictures are rounded to 8 bits. Raises SourceError; for more than ``max_pixels`` before
+    memory is asked for them. The file is opened once.
     """
     import cv2  # 0.1 s, and system libraries that films can do without
 
@@ -48,7 +50,9 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Imag
             raise SourceError(f"{path}: not a picture, or damaged")
         height, width = image.shape[:2]
         if width * height > max_pixels:  # a header that OpenCV read otherwise
-            raise SourceError(f"{path}: {width}x{height} is larger than {max_pixels} pixels (--max-pixels)")
+            raise SourceError(
+                f"{path}: {width}x{height} is larger than {max_pixels} pixels (--max-pixels)"
+            )
         return _rgb_and_alpha(path, image)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
@@ -59,9 +63,12 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Imag
 
 
 def _content(path: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """The bytes of a picture file that claims no more than ``max_pixels``. Raises SourceError, OSError, MemoryError."""
+    """The bytes of a picture file that claims no more than ``max_pixels``. Raises SourceError,
+    OSError, MemoryError."""
     # A FIFO would wait for somebody who writes.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+    with open(
+        path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    ) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(f"{path}: is not a file with a picture")
@@ -69,12 +76,16 @@ def _content(path: Path, max_pixels: int) -> NDArray[np.uint8]:
             raise SourceError(f"{path}: the file is empty")
         largest = LARGEST_FILE + LARGEST_PIXEL * max_pixels
         if status.st_size > largest:
-            raise SourceError(f"{path}: {status.st_size} bytes are too many for a picture of {max_pixels} pixels")
+            raise SourceError(
+                f"{path}: {status.st_size} bytes are too many for a picture of {max_pixels} pixels"
+            )
         size = picture_size(file)
         if size is None or min(size) < 1:
             raise SourceError(f"{path}: not a picture, or damaged; known: {FORMATS}")
         if size[0] * size[1] > max_pixels:
-            raise SourceError(f"{path}: {size[0]}x{size[1]} is larger than {max_pixels} pixels (--max-pixels)")
+            raise SourceError(
+                f"{path}: {size[0]}x{size[1]} is larger than {max_pixels} pixels (--max-pixels)"
+            )
         file.seek(0)
         return np.frombuffer(file.read(largest), np.uint8)
 
@@ -99,16 +110,24 @@ def write_image(
     overwrite: bool,
     unchanged: Callable[[], None] | None = None,
 ) -> None:
-    """Write a picture in the format of its suffix; it appears when it is complete. Raises SinkError.
+    """Write a picture in the format of its suffix; it appears when it is complete. Raises
+    SinkError.
 
-    unchanged  called before it gets its name: raises when the picture it was made from is another by now
+    unchanged  called before it gets its name: raises when the picture it was made from is another
+               by now
     """
     import cv2  # as above
 
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise SinkError(f"{path}: unknown kind of picture {path.suffix!r}; known: {' '.join(sorted(SUFFIXES))}")
-    pixels = rgb[..., ::-1] if alpha is None or suffix not in WITH_ALPHA else np.dstack((rgb[..., ::-1], alpha))
+        raise SinkError(
+            f"{path}: unknown kind of picture {path.suffix!r}; known: {' '.join(sorted(SUFFIXES))}"
+        )
+    pixels = (
+        rgb[..., ::-1]
+        if alpha is None or suffix not in WITH_ALPHA
+        else np.dstack((rgb[..., ::-1], alpha))
+    )
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
     try:
         with Output(path, overwrite=overwrite) as output:
@@ -133,7 +152,8 @@ def upscale_image(
     overwrite: bool,
     unchanged: Callable[[], None] | None = None,
 ) -> None:
-    """Upscale what `read_image` gave into a file. Transparency is resized beside the colours. Raises SinkError."""
+    """Upscale what `read_image` gave into a file. Transparency is resized beside the colours.
+    Raises SinkError."""
     rgb, alpha = picture
     result = upscaler(rgb)
     if alpha is not None:

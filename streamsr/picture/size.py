@@ -1,4 +1,5 @@
-"""The size of a picture as its header has it, read before anything is decoded: memory is asked for what it claims.
+"""The size of a picture as its header has it, read before anything is decoded: memory is asked for
+what it claims.
 
 The formats are told by their first bytes, as OpenCV does, whatever the file is called.
 """
@@ -9,7 +10,8 @@ from typing import BinaryIO
 FORMATS = "PNG, JPEG, WebP, BMP and TIFF"
 
 MOST_STEPS = 1 << 16
-"""Segments, and bytes between them, before a JPEG's size is known; 255 hold the largest colour profile."""
+"""Segments, and bytes between them, before a JPEG's size is known; 255 hold the largest colour
+profile."""
 
 LARGE_TILE = 1 << 22
 """Pixels. Smaller tiles need no memory to speak of, however small the picture is."""
@@ -26,7 +28,8 @@ _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def picture_size(file: BinaryIO) -> tuple[int, int] | None:
-    """(width, height), the larger of each where a header has several; None for other kinds and damaged headers.
+    """(width, height), the larger of each where a header has several; None for other kinds and
+    damaged headers.
 
     Reads a few kilobytes, wherever they stand. Raises OSError.
     """
@@ -104,10 +107,13 @@ def _bmp(start: bytes) -> tuple[int, int] | None:
 
 
 def _tiff(file: BinaryIO, start: bytes) -> tuple[int, int] | None:
-    """Of the first picture, or of the large tiles it is cut into. TIFF 6.0; BigTIFF's numbers are longer."""
+    """Of the first picture, or of the large tiles it is cut into. TIFF 6.0; BigTIFF's numbers are
+    longer."""
     order = "<" if start[:1] == b"I" else ">"
     big = start[2:4] in (b"+\0", b"\0+")
-    (at,) = struct.unpack(f"{order}Q", start[8:16]) if big else struct.unpack(f"{order}I", start[4:8])
+    (at,) = (
+        struct.unpack(f"{order}Q", start[8:16]) if big else struct.unpack(f"{order}I", start[4:8])
+    )
     file.seek(at)
     (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", file.read(8 if big else 2))
     length = 20 if big else 12
@@ -116,7 +122,9 @@ def _tiff(file: BinaryIO, start: bytes) -> tuple[int, int] | None:
         entry = file.read(length)
         tag, kind = struct.unpack(f"{order}HH", entry[:4])
         if kind in _INTEGERS and tag not in values:  # the first of several counts, for libtiff too
-            (values[tag],) = struct.unpack_from(f"{order}{_INTEGERS[kind]}", entry, 12 if big else 8)
+            (values[tag],) = struct.unpack_from(
+                f"{order}{_INTEGERS[kind]}", entry, 12 if big else 8
+            )
     size, tile = (values.get(256, 0), values.get(257, 0)), (values.get(322, 0), values.get(323, 0))
     return tile if tile[0] * tile[1] > max(LARGE_TILE, size[0] * size[1]) else size
 

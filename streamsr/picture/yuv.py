@@ -1,8 +1,10 @@
-"""Between planar YUV and the RGB the network works on, with the matrix, range and chroma position that are meant.
+"""Between planar YUV and the RGB the network works on, with the matrix, range and chroma position
+that are meant.
 
-FFmpeg's converter takes 11 ms for a 1080p picture, guesses BT.601 and places chroma between the luma samples; this one
-takes a tenth and places it where MPEG video has it (H.264 figure E-1: horizontally on the even luma samples, vertically
-between the lines). Arithmetic is float32, rounded once at the end.
+FFmpeg's converter takes 11 ms for a 1080p picture, guesses BT.601 and places chroma between the
+luma samples; this one takes a tenth and places it where MPEG video has it (H.264 figure E-1:
+horizontally on the even luma samples, vertically between the lines). Arithmetic is float32, rounded
+once at the end.
 """
 
 import numpy as np
@@ -44,13 +46,15 @@ class Converter:
         self._top = 2**depth - 1
 
     def to_rgb(self, planes: tuple[Plane, Plane, Plane], out: Plane) -> None:
-        """Fill ``out`` [H, W, 3], over the full range of its type, from Y [H, >=W], U and V [H / sy, >=W / sx].
+        """Fill ``out`` [H, W, 3], over the full range of its type, from Y [H, >=W], U and V [H /
+        sy, >=W / sx].
 
-        Rows may be padded on the right. The subsampling is read off the shapes: U and V have exactly
-        ceil(H / sy) rows, and fewer columns than W when sx is 2.
+        Rows may be padded on the right. The subsampling is read off the shapes: U and V have
+        exactly ceil(H / sy) rows, and fewer columns than W when sx is 2.
         """
         top = np.iinfo(out.dtype).max
-        # Chroma between the luma samples is three parts of the near one; on the even ones, and half way on the odd.
+        # Chroma between the luma samples is three parts of the near one; on the even ones, and half
+        # way on the odd.
         even, odd = (0.75, 0.75) if self._centred else (1.0, 0.5)
         k = dict(zip(DECODE, (*self._decode * top, *self._zeros, top, even, odd), strict=True))
         to_rgb(planes, out, k)
@@ -58,12 +62,17 @@ class Converter:
     def from_rgb(self, rgb: Plane, planes: tuple[Plane, Plane, Plane]) -> None:
         """Fill Y, U and V planes from [H, W, 3]; the inverse of `to_rgb`.
 
-        The planes may be larger than the picture (an encoder wants even sizes): its last row and column are repeated.
+        The planes may be larger than the picture (an encoder wants even sizes): its last row and
+        column are repeated.
         """
         y, u, _ = planes
         weights = (self._encode / np.iinfo(rgb.dtype).max).ravel()
         before, middle = (0, 1) if self._centred else (1, 2)
-        samples = (before + middle + 1 if u.shape[1] < y.shape[1] else 1) * (2 if u.shape[0] < y.shape[0] else 1)
+        samples = (before + middle + 1 if u.shape[1] < y.shape[1] else 1) * (
+            2 if u.shape[0] < y.shape[0] else 1
+        )
         zeros = (zero + 0.5 for zero in self._zeros)
-        k = dict(zip(ENCODE, (*weights, *zeros, self._top, 1 / samples, before, middle), strict=True))
+        k = dict(
+            zip(ENCODE, (*weights, *zeros, self._top, 1 / samples, before, middle), strict=True)
+        )
         from_rgb(rgb, planes, k)

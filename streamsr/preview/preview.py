@@ -13,7 +13,8 @@ RECENT = 60
 
 
 class Preview(Sink, Protocol):
-    """A sink somebody looks at. ``idle`` is called while no frame comes; ``closed`` once nobody wants to look."""
+    """A sink somebody looks at. ``idle`` is called while no frame comes; ``closed`` once nobody
+    wants to look."""
 
     @property
     def closed(self) -> bool: ...
@@ -22,7 +23,8 @@ class Preview(Sink, Protocol):
 
 
 class Overlay:
-    """Lines about the run: rate, age against the budget, fates, and what the source says. For one thread.
+    """Lines about the run: rate, age against the budget, fates, and what the source says. For one
+    thread.
 
     state  of the source: ``live``, or why nothing comes
     """
@@ -39,17 +41,25 @@ class Overlay:
     def lines(self) -> list[str]:
         record = self._record
         frames = record.frames
-        rate = (len(self._times) - 1) / (self._times[-1] - self._times[0]) if len(self._times) > 1 else 0.0
+        rate = (
+            (len(self._times) - 1) / (self._times[-1] - self._times[0])
+            if len(self._times) > 1
+            else 0.0
+        )
         budget = f" of {record.budget_s * 1e3:.0f}" if record.budget_s else ""
         worst = f"{max(self._ages) * 1e3:.0f}{budget} ms" if self._ages else "-"
-        fates = "  ".join(f"{fate} {frames[fate]}" for fate in ("network", "reused", "partial", "resized", "dropped"))
+        fates = "  ".join(
+            f"{fate} {frames[fate]}"
+            for fate in ("network", "reused", "partial", "resized", "dropped")
+        )
         lines = [f"{rate:.1f} fps   latency {worst}   {record.engine}", fates]
         state = self._state()
         return lines if state == "live" else [state, *lines]
 
 
 def has_display() -> bool:
-    """Whether X11, which OpenCV's windows need, can be reached: Qt would end the process where it cannot."""
+    """Whether X11, which OpenCV's windows need, can be reached: Qt would end the process where it
+    cannot."""
     import re
     import socket
 

@@ -54,7 +54,8 @@ class View:
 
 
 def drawn(frame: Frame, view: View, lines: list[str]) -> Image:
-    """The picture to show, BGR: left of the divider bicubic, where the view is split; the lines over it all."""
+    """The picture to show, BGR: left of the divider bicubic, where the view is split; the lines
+    over it all."""
     height, width = frame.rgb.shape[:2]
     bgr: Image = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)  # type: ignore[assignment]  # uint8 stays uint8
     size = max(height / 720, 0.35)
@@ -75,7 +76,10 @@ def _write(bgr: Image, text: str, at: tuple[int, int], size: float) -> None:
     font, scale, thickness = cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, max(round(size), 1)
     (width, height), below = cv2.getTextSize(text, font, scale, thickness)
     (x, y), margin = at, round(6 * size)
-    strip = bgr[max(y - height - margin, 0) : y + below + margin, max(x - margin, 0) : max(x + width + margin, 0)]
+    strip = bgr[
+        max(y - height - margin, 0) : y + below + margin,
+        max(x - margin, 0) : max(x + width + margin, 0),
+    ]
     strip //= 3
     cv2.putText(bgr, text, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
 
@@ -89,13 +93,19 @@ def _visible() -> bool:
 
 
 class WindowSink:
-    """A `streamsr.preview.preview.Preview`, for the main thread. Entering raises SinkError without a display.
+    """A `streamsr.preview.preview.Preview`, for the main thread. Entering raises SinkError without
+    a display.
 
-    Keys: see KEYS; the divider follows the mouse while its button is held. A snapshot goes into ``folder``.
+    Keys: see KEYS; the divider follows the mouse while its button is held. A snapshot goes into
+    ``folder``.
     """
 
     def __init__(
-        self, record: Recorder, *, state: Callable[[], str] = lambda: "live", folder: Path | None = None
+        self,
+        record: Recorder,
+        *,
+        state: Callable[[], str] = lambda: "live",
+        folder: Path | None = None,
     ) -> None:
         self._overlay = Overlay(record, state)
         self._folder = folder or Path.cwd()
@@ -117,7 +127,10 @@ class WindowSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._open:
             self._open = False
@@ -143,7 +156,9 @@ class WindowSink:
         self._show(drawn(self._frame, self._view, self._overlay.lines()))
         if self._view.snapshot:
             self._view = replace(self._view, snapshot=False)
-            name = self._folder / f"streamsr-{time.strftime('%Y%m%d-%H%M%S')}-{self._frame.index}.png"
+            name = (
+                self._folder / f"streamsr-{time.strftime('%Y%m%d-%H%M%S')}-{self._frame.index}.png"
+            )
             try:
                 write_image(name, self._frame.rgb, None, overwrite=False)
             except SinkError as error:  # a full disk must not end what is shown and recorded
@@ -159,5 +174,7 @@ class WindowSink:
             self._view = replace(self._view, closed=True)
 
     def _moved(self, event: int, x: int, _y: int, flags: int, _param: object) -> None:
-        if self._frame is not None and (event == cv2.EVENT_LBUTTONDOWN or flags & cv2.EVENT_FLAG_LBUTTON):
+        if self._frame is not None and (
+            event == cv2.EVENT_LBUTTONDOWN or flags & cv2.EVENT_FLAG_LBUTTON
+        ):
             self._view = replace(self._view, divider=x / self._frame.rgb.shape[1])

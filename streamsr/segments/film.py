@@ -1,4 +1,5 @@
-"""A film made in segments, by whoever and in whatever order, and joined: what ``--resume`` and a cluster share."""
+"""A film made in segments, by whoever and in whatever order, and joined: what ``--resume`` and a
+cluster share."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,8 @@ from xlsr_model.files import Output, clear_dead
 from xlsr_model.inputs import Input
 
 ENCODER_THREADS = 4
-"""The encoder's bytes depend on their number, so it is not the machine's: the work may go on on another one."""
+"""The encoder's bytes depend on their number, so it is not the machine's: the work may go on on
+another one."""
 
 EXACT_ENGINES = frozenset({"litert", "fused"})
 """They give the same bytes, so that work begun with one may go on with the other."""
@@ -41,14 +43,16 @@ def engine_class(name: str) -> str:
 
 
 class SegmentedFilm:
-    """One film, its segments and its ledger. A context manager: within it the ledger is locked for this process.
+    """One film, its segments and its ledger. A context manager: within it the ledger is locked for
+    this process.
 
     info        of the source
     begin, end  its span on the file's clock, in seconds; None for open
-    spans       once entered: the segments. None are there, and nothing is left to do, when an earlier run published
-                the output and only missed clearing up.
+    spans       once entered: the segments. None are there, and nothing is left to do, when an
+                earlier run published the output and only missed clearing up.
 
-    Entering raises SinkError when the output cannot be made, or an earlier run had another input, model or setting.
+    Entering raises SinkError when the output cannot be made, or an earlier run had another input,
+    model or setting.
     """
 
     def __init__(
@@ -73,7 +77,12 @@ class SegmentedFilm:
         self.size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
         self.spans: list[Span] = []
         self.container = ""
-        self._seconds, self._overwrite, self._strict, self._record = seconds, overwrite, strict, record
+        self._seconds, self._overwrite, self._strict, self._record = (
+            seconds,
+            overwrite,
+            strict,
+            record,
+        )
         self._model, self._engine = upscaler.model.sha256, engine_class(upscaler.engine.name)
         self._stack = ExitStack()
 
@@ -92,7 +101,9 @@ class SegmentedFilm:
             try:
                 self.container = check_output(self.target, overwrite=self._overwrite)
                 self._output = stack.enter_context(self._claimed())
-                self.spans = plan(self.source, begin=self.begin, end=self.end, seconds=self._seconds)
+                self.spans = plan(
+                    self.source, begin=self.begin, end=self.end, seconds=self._seconds
+                )
                 with self._sink():
                     pass  # what the container cannot hold is said now, not after hours
             except SinkError:
@@ -121,12 +132,16 @@ class SegmentedFilm:
 
     @contextmanager
     def _claimed(self) -> Iterator[Output]:
-        """The output in the making, for as long as the work lasts: no other run may begin the same."""
+        """The output in the making, for as long as the work lasts: no other run may begin the
+        same."""
         with sink_errors(self.target), Output(self.target, overwrite=self._overwrite) as output:
             yield output
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
@@ -145,8 +160,11 @@ class SegmentedFilm:
         """As the container counts them; None when it does not tell."""
         return None if self.info.frames is None else max(self.info.frames - self.frames_done, 0)
 
-    def finished(self, number: int, *, frames: int, made: Path | None = None, blake2b: str | None = None) -> None:
-        """Record a finished segment, as `Ledger.finish` does. Raises SourceError when the input was changed."""
+    def finished(
+        self, number: int, *, frames: int, made: Path | None = None, blake2b: str | None = None
+    ) -> None:
+        """Record a finished segment, as `Ledger.finish` does. Raises SourceError when the input was
+        changed."""
         self._unchanged()
         self.ledger.finish(number, frames=frames, made=made, blake2b=blake2b)
 

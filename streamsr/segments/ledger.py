@@ -1,9 +1,11 @@
-"""What is finished of a long job, kept so that a kill or a power cut at any moment loses at most one segment.
+"""What is finished of a long job, kept so that a kill or a power cut at any moment loses at most
+one segment.
 
-A folder beside the output, ``NAME.resume``, holds one file for each finished segment and ``ledger.jsonl``: the first
-line says what the job is, each further line that a segment is finished. A line is appended, and fsynced, only after
-its segment is on the disk under its final name; a last line that was torn is dropped. The ledger itself appears with
-its first line whole, so that a folder without one is not ours, and nothing in it is touched.
+A folder beside the output, ``NAME.resume``, holds one file for each finished segment and
+``ledger.jsonl``: the first line says what the job is, each further line that a segment is finished.
+A line is appended, and fsynced, only after its segment is on the disk under its final name; a last
+line that was torn is dropped. The ledger itself appears with its first line whole, so that a folder
+without one is not ours, and nothing in it is touched.
 """
 
 import errno
@@ -42,7 +44,8 @@ def file_digest(path: Path) -> str:
 
 
 def input_identity(source: Input) -> Settings:
-    """What a file is, by its contents: its name and dates may change. Raises OSError, also when it changes just now."""
+    """What a file is, by its contents: its name and dates may change. Raises OSError, also when it
+    changes just now."""
     with open(source.fd, "rb", closefd=False) as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     source.check()
@@ -50,7 +53,8 @@ def input_identity(source: Input) -> Settings:
 
 
 _OURS = re.compile(r"\d{6,}\.segment|\d{6,}\.[0-9a-f]{32}\.made|here-[0-9a-f]{32}", re.ASCII)
-"""Names of finished segments, of segments that a cluster's worker brings, of the file by which it knows the folder."""
+"""Names of finished segments, of segments that a cluster's worker brings, of the file by which it
+knows the folder."""
 
 
 def is_ours(name: str) -> bool:
@@ -61,9 +65,11 @@ def is_ours(name: str) -> bool:
 class Ledger:
     """The ledger of one output. A context manager that holds a lock, so that two runs cannot mix.
 
-    settings  what the job is. Entering raises SinkError when a ledger with other settings is there already.
+    settings  what the job is. Entering raises SinkError when a ledger with other settings is there
+              already.
 
-    ``finished`` maps segment numbers to their records once it is entered. Errors of the disk are SinkErrors.
+    ``finished`` maps segment numbers to their records once it is entered. Errors of the disk are
+    SinkErrors.
     """
 
     def __init__(self, target: Path, settings: Settings) -> None:
@@ -102,7 +108,8 @@ class Ledger:
         return os.path.lexists(Ledger.folder_of(target) / LEDGER)
 
     def _opened(self) -> IO[bytes]:
-        """The ledger, made if there is none, and locked. Raises OSError, also for a folder that is not ours."""
+        """The ledger, made if there is none, and locked. Raises OSError, also for a folder that is
+        not ours."""
         made = True
         try:
             self.folder.mkdir()
@@ -115,7 +122,8 @@ class Ledger:
             if not os.path.lexists(path):
                 if others := [name for name in os.listdir(self.folder) if not is_ours(name)]:
                     raise FileExistsError(
-                        errno.EEXIST, f"holds files that are not of unfinished work ({min(others)}); {ELSEWHERE}"
+                        errno.EEXIST,
+                        f"holds files that are not of unfinished work ({min(others)}); {ELSEWHERE}",
                     )
                 try:
                     write_file(path, json.dumps(self._settings).encode() + b"\n")
@@ -130,7 +138,9 @@ class Ledger:
             file = open(fd, "r+b", buffering=0)  # noqa: SIM115 - it is kept
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise FileExistsError(errno.EEXIST, f"holds a {LEDGER} that is none; {ELSEWHERE}")
+                    raise FileExistsError(
+                        errno.EEXIST, f"holds a {LEDGER} that is none; {ELSEWHERE}"
+                    )
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -145,7 +155,10 @@ class Ledger:
             file.close()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
             self._file.close()
@@ -174,7 +187,8 @@ class Ledger:
                 self.finished[line["segment"]] = line
 
     def _is_sound(self, line: Mapping[str, Any]) -> bool:
-        """Whether a finished segment still is what it was: a power cut may have taken what the disk promised."""
+        """Whether a finished segment still is what it was: a power cut may have taken what the disk
+        promised."""
         path = self.path(line["segment"])
         try:
             status = os.lstat(path)
@@ -187,10 +201,13 @@ class Ledger:
         """Where a segment's file stands."""
         return self.folder / f"{segment:06d}.segment"
 
-    def finish(self, segment: int, *, frames: int, made: Path | None = None, blake2b: str | None = None) -> None:
+    def finish(
+        self, segment: int, *, frames: int, made: Path | None = None, blake2b: str | None = None
+    ) -> None:
         """Record a segment whose file is complete and synced.
 
-        made     where in the folder it is, when it has not its name yet: several may have been making it
+        made     where in the folder it is, when it has not its name yet: several may have been
+                 making it
         blake2b  what it must be; SinkError when it is not
         """
         path = self.path(segment)
@@ -227,7 +244,8 @@ class Ledger:
             return False
 
     def clear(self) -> None:
-        """Remove what is ours: the work is done. The ledger goes last, or what is left would look like new work."""
+        """Remove what is ours: the work is done. The ledger goes last, or what is left would look
+        like new work."""
         try:
             self.sweep(())
             (self.folder / LEDGER).unlink()
@@ -241,10 +259,13 @@ class Ledger:
             raise SinkError(f"{self.folder}: {error.strerror}") from error
 
     def sweep(self, kept: Container[Path]) -> None:
-        """Remove all files of ours but the ledger and those ``kept``: workers of an earlier run left them."""
+        """Remove all files of ours but the ledger and those ``kept``: workers of an earlier run
+        left them."""
         for path in self.folder.iterdir():
             if is_ours(path.name) and path not in kept:
-                with suppress(IsADirectoryError, PermissionError):  # a stranger's folder of such a name
+                with suppress(
+                    IsADirectoryError, PermissionError
+                ):  # a stranger's folder of such a name
                     path.unlink(missing_ok=True)
 
     def _append(self, line: Mapping[str, Any]) -> None:
@@ -263,15 +284,20 @@ class Ledger:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """A line of the ledger. Raises ValueError unless it is a JSON object whose known entries are of their kind."""
+    """A line of the ledger. Raises ValueError unless it is a JSON object whose known entries are of
+    their kind."""
     try:
         entry = json.loads(line)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     kinds = {"segment": int, "frames": int, "bytes": int, "blake2b": str, "joined": str}
-    if not isinstance(entry, dict) or not all(type(entry[k]) is kind for k, kind in kinds.items() if k in entry):
+    if not isinstance(entry, dict) or not all(
+        type(entry[k]) is kind for k, kind in kinds.items() if k in entry
+    ):
         raise ValueError(f"expected a JSON object with its entries, got {line[:40]!r}")
-    if "segment" in entry and not (entry.keys() >= {"frames", "bytes", "blake2b"} and entry["segment"] >= 0):
+    if "segment" in entry and not (
+        entry.keys() >= {"frames", "bytes", "blake2b"} and entry["segment"] >= 0
+    ):
         raise ValueError(f"expected a finished segment, got {line[:40]!r}")
     return entry
 

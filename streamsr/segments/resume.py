@@ -17,11 +17,14 @@ log = logging.getLogger("streamsr")
 Begun = Callable[[Upscaler, int | None], Callable[[Frame], None] | None]
 
 
-def upscale_resumable(film: SegmentedFilm, upscaler: Upscaler, *, record: Recorder, begun: Begun) -> None:
+def upscale_resumable(
+    film: SegmentedFilm, upscaler: Upscaler, *, record: Recorder, begun: Begun
+) -> None:
     """Upscale a film, going on where an earlier run with the same arguments was stopped.
 
-    Ctrl-C once finishes the segment that is being worked on and raises Cancelled; twice raises it at once. Whatever
-    is raised, finished segments are kept. Raises SinkError when the earlier run had another input, model or setting.
+    Ctrl-C once finishes the segment that is being worked on and raises Cancelled; twice raises it
+    at once. Whatever is raised, finished segments are kept. Raises SinkError when the earlier run
+    had another input, model or setting.
     """
     with film:
         finished = film.ledger.finished
@@ -32,7 +35,9 @@ def upscale_resumable(film: SegmentedFilm, upscaler: Upscaler, *, record: Record
                 progress = _saying(asked, begun(upscaler, film.frames_left) if film.spans else None)
                 for number in film.left:
                     if asked.is_set():
-                        raise Cancelled(f"stopped; {len(finished)} of {len(film.spans)} segments done, {KEPT}")
+                        raise Cancelled(
+                            f"stopped; {len(finished)} of {len(film.spans)} segments done, {KEPT}"
+                        )
                     frames = upscale_segment(
                         film.source,
                         film.spans[number],
@@ -54,7 +59,9 @@ def upscale_resumable(film: SegmentedFilm, upscaler: Upscaler, *, record: Record
             raise SinkError(f"{error}; {KEPT}") from error
 
 
-def _saying(asked: threading.Event, progress: Callable[[Frame], None] | None) -> Callable[[Frame], None]:
+def _saying(
+    asked: threading.Event, progress: Callable[[Frame], None] | None
+) -> Callable[[Frame], None]:
     """``progress``, and once a word to who pressed Ctrl-C."""
     said = False
 

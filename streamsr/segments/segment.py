@@ -1,7 +1,8 @@
-"""A film as a list of closed segments: each a pure function of (input, model, settings, span), joined by remuxing.
+"""A film as a list of closed segments: each a pure function of (input, model, settings, span),
+joined by remuxing.
 
-A segment is decoded from a key frame of its own, encoded by an encoder of its own and starts with a key frame, so that
-it does not matter who made it, when, or what was made before.
+A segment is decoded from a key frame of its own, encoded by an encoder of its own and starts with a
+key frame, so that it does not matter who made it, when, or what was made before.
 """
 
 import os
@@ -35,7 +36,8 @@ from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output
 
 SEGMENT_S = 10.0
-"""Work lost at most to a kill, in seconds of film; shorter ones cost compression, each begins with a key frame."""
+"""Work lost at most to a kill, in seconds of film; shorter ones cost compression, each begins with
+a key frame."""
 
 _GLOBAL_HEADER = 0x40
 """AVFMT_GLOBALHEADER: the container wants the encoder's headers once, in its own."""
@@ -46,12 +48,17 @@ _PACKET = struct.Struct("<qqBI")
 
 
 def plan(
-    path: Path, *, begin: Fraction | None = None, end: Fraction | None = None, seconds: float = SEGMENT_S
+    path: Path,
+    *,
+    begin: Fraction | None = None,
+    end: Fraction | None = None,
+    seconds: float = SEGMENT_S,
 ) -> list[Span]:
-    """Cut a film, or its part from ``begin`` to ``end``, at the first key frame after every ``seconds``.
+    """Cut a film, or its part from ``begin`` to ``end``, at the first key frame after every
+    ``seconds``.
 
-    Depends on the input alone. A film whose times do not run in order is one segment: there is no telling where its
-    frames belong. Raises SourceError when it cannot be read.
+    Depends on the input alone. A film whose times do not run in order is one segment: there is no
+    telling where its frames belong. Raises SourceError when it cannot be read.
     """
     with open_input(path) as container:
         stream = main_video(container)
@@ -69,30 +76,43 @@ def plan(
             break
         if key - last >= seconds:
             cuts.append(key)
-            seeks.append(before)  # one group of pictures earlier: a container's index may point a little late
+            seeks.append(
+                before
+            )  # one group of pictures earlier: a container's index may point a little late
             last = key
     begins, ends = [begin, *cuts], [*cuts, end]
-    first_seek = None if begin is None else max((k * base for k in keys if k * base <= begin), default=None)
+    first_seek = (
+        None if begin is None else max((k * base for k in keys if k * base <= begin), default=None)
+    )
     return [Span(b, e, s) for b, e, s in zip(begins, ends, [first_seek, *seeks], strict=True)]
 
 
 def _key_times(packets: "Iterator[Packet[Any]]") -> list[int]:
-    """pts of the key frames, in ticks; none when some picture's time is missing, twice there or out of order."""
+    """pts of the key frames, in ticks; none when some picture's time is missing, twice there or out
+    of order."""
     keys: list[int] = []
     highest: int | None = None
-    seen: set[int] = set()  # of the pictures since the key frame before the last: later ones may not be earlier
+    seen: set[int] = (
+        set()
+    )  # of the pictures since the key frame before the last: later ones may not be earlier
     try:
         for packet in packets:
             if packet.size == 0:
                 continue
-            if packet.pts is None or packet.pts in seen or (len(keys) > 1 and packet.pts < keys[-2]):
+            if (
+                packet.pts is None
+                or packet.pts in seen
+                or (len(keys) > 1 and packet.pts < keys[-2])
+            ):
                 return []
             seen.add(packet.pts)
             if packet.is_keyframe and (highest is None or packet.pts > highest):
                 keys.append(packet.pts)
                 seen = {pts for pts in seen if pts >= keys[max(len(keys) - 2, 0)]}
             highest = packet.pts if highest is None else max(highest, packet.pts)
-    except FFmpegError:  # a damaged end: what comes before it is read by the source, or not, all the same
+    except (
+        FFmpegError
+    ):  # a damaged end: what comes before it is read by the source, or not, all the same
         return []
     return keys
 
@@ -112,15 +132,23 @@ def upscale_segment(
     record: Recorder,
     progress: Callable[[Frame], None] | None = None,
 ) -> int:
-    """Upscale one segment into the file ``target``, which appears when it is complete; returns its number of frames.
+    """Upscale one segment into the file ``target``, which appears when it is complete; returns its
+    number of frames.
 
     info       of the whole film
     reader     what opens ``source``, where this machine does not see the path
-    container  FFmpeg's name of the format it will be joined into, which decides where the encoder puts its headers
+    container  FFmpeg's name of the format it will be joined into, which decides where the encoder
+               puts its headers
     """
     height, width = info.height * upscaler.scale, info.width * upscaler.scale
     film = FileSource(
-        source, span=span, info=info, interlaced=interlaced, max_pixels=max_pixels, reader=reader, record=record
+        source,
+        span=span,
+        info=info,
+        interlaced=interlaced,
+        max_pixels=max_pixels,
+        reader=reader,
+        record=record,
     )
     sink = SegmentSink(target, info, upscaler.size or (width, height), encoding, container)
     with sink, Pipeline(film, upscaler, record=record) as pipeline:
@@ -131,7 +159,14 @@ def upscale_segment(
 class SegmentSink:
     """Encodes frames into a segment file. See `streamsr.sinks.Sink` for the contract."""
 
-    def __init__(self, path: Path, info: StreamInfo, size: tuple[int, int], encoding: Encoding, container: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: StreamInfo,
+        size: tuple[int, int],
+        encoding: Encoding,
+        container: str,
+    ) -> None:
         self._path = path
         self._info, self._size, self._encoding = info, size, encoding
         self._headers = bool(av.format.ContainerFormat(container, "w").flags & _GLOBAL_HEADER)
@@ -159,7 +194,10 @@ class SegmentSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         with suppress(OSError):  # the disk is full: that was said already, and the file goes
             self._stack.__exit__(kind, error, trace)
@@ -189,10 +227,11 @@ class SegmentSink:
 
 
 def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> None:
-    """Write the packets of all segments, in order, into the entered ``sink``. The caller commits it.
+    """Write the packets of all segments, in order, into the entered ``sink``. The caller commits
+    it.
 
-    Decoding times are made anew for the whole film: each encoder counted them from its own start, and where frames come
-    at a variable rate those of two neighbours may overlap.
+    Decoding times are made anew for the whole film: each encoder counted them from its own start,
+    and where frames come at a variable rate those of two neighbours may overlap.
     """
     shown = array("q")
     delay = 0
@@ -201,7 +240,9 @@ def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> No
         shown.extend(pts for pts, *_ in _packets(path, contents=False))
         coded = shown[start:]
         shown[start:] = array("q", sorted(coded))
-        delay = max([delay, *(i - bisect_left(shown, pts, start) + start for i, pts in enumerate(coded))])
+        delay = max(
+            [delay, *(i - bisect_left(shown, pts, start) + start for i, pts in enumerate(coded))]
+        )
     step = shown[1] - shown[0] if len(shown) > 1 else 1
     if shown:
         sink.start_at(shown[0] * time_base)
@@ -213,7 +254,9 @@ def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> No
             packet.time_base = time_base
             packet.pts, packet.duration = pts - shift, duration
             early = delay - position
-            packet.dts = (shown[position - delay] if early <= 0 else shown[0] - early * step) - shift
+            packet.dts = (
+                shown[position - delay] if early <= 0 else shown[0] - early * step
+            ) - shift
             packet.is_keyframe = bool(key)
             sink.put(packet)
             position += 1
@@ -222,7 +265,8 @@ def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> No
 def _packets(
     path: Path, *, contents: bool = True, headers: bytes | None = None
 ) -> Iterator[tuple[int, int, int, bytes]]:
-    """(pts, duration, key, bytes) of a segment file's packets; without ``contents`` the bytes are empty."""
+    """(pts, duration, key, bytes) of a segment file's packets; without ``contents`` the bytes are
+    empty."""
     with open(path, "rb") as file:
         left = os.fstat(file.fileno()).st_size
 

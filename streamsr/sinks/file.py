@@ -29,24 +29,29 @@ from xlsr_model.files import Output
 log = logging.getLogger("streamsr")
 
 LEAST_BYTES = 4096
-"""Room on the disk without which nothing is begun: FFmpeg leaves a file open whose very header does not fit."""
+"""Room on the disk without which nothing is begun: FFmpeg leaves a file open whose very header does
+not fit."""
 
 
 class FileSink:
-    """Encodes frames into a new file that gets the name ``path``. See `streamsr.sinks.Sink` for the contract.
+    """Encodes frames into a new file that gets the name ``path``. See `streamsr.sinks.Sink` for the
+    contract.
 
     info       of the source; time base, pixel aspect, rotation and colours carry over
     size       (width, height) of the frames that will come
     copy_from  file whose other streams, chapters and metadata are carried over
-    begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero, also for the frames
-    unchanged  called now and then: raises when the input is not what it was, and nothing is published. By default
-               ``copy_from`` must stay as it is now
-    output     the file in the making, entered by the caller, who leaves it and publishes it after `finish`
+    begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero,
+    also for the frames
+    unchanged  called now and then: raises when the input is not what it was, and nothing is
+               published. By default ``copy_from`` must stay as it is now
+    output     the file in the making, entered by the caller, who leaves it and publishes it after
+               `finish`
     quiet      do not say again what the output cannot hold
     strict     refuse an output that cannot hold everything of ``copy_from`` as it is
     codec, crf, preset, encoder_threads  see `streamsr.media.encode.Encoding`
 
-    Constructing it checks what can be checked without writing; entering creates the unfinished file.
+    Constructing it checks what can be checked without writing; entering creates the unfinished
+    file.
     """
 
     def __init__(
@@ -101,7 +106,9 @@ class FileSink:
         if self._copy_from is not None:
             if self._unchanged is None:
                 self._unchanged = self._stack.enter_context(watched(self._copy_from))
-            self._copy = StreamCopy(self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet)
+            self._copy = StreamCopy(
+                self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet
+            )
             self._stack.enter_context(self._copy)
             self.zero = self._copy.zero
         source = self._copy.input if self._copy is not None else None
@@ -113,7 +120,9 @@ class FileSink:
         self._output = av.open(path, "w", format=self._container_format, container_options=options)
         self.lost = self._encoding.lost(self._info)
         if self._info.display_matrix is not None and self._container_format in PLAIN:
-            self.lost.append(f"{self._container_format} cannot say that the picture is to be turned")
+            self.lost.append(
+                f"{self._container_format} cannot say that the picture is to be turned"
+            )
         for line in self.lost if not self._quiet else ():
             log.warning("%s", line)
         if self._copy is not None:
@@ -135,7 +144,9 @@ class FileSink:
             stream = output.add_stream(name, rate=rate, options=self._encoding.options(info.hdr))
         except ValueError as error:
             kind = output.format.name
-            raise SinkError(f"{self.path}: {kind} cannot hold {canonical_name(name)} video; use .mkv") from error
+            raise SinkError(
+                f"{self.path}: {kind} cannot hold {canonical_name(name)} video; use .mkv"
+            ) from error
         assert isinstance(stream, VideoStream)
         self._writer = self._encoding.prepare(stream.codec_context, info, self._size)
         stream.time_base = info.time_base
@@ -148,7 +159,9 @@ class FileSink:
             self._unchanged()
         height, width = frame.rgb.shape[:2]
         if (width, height) != self._size:
-            raise ValueError(f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}")
+            raise ValueError(
+                f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}"
+            )
         if self.frames == 0:
             self.start_at(frame.pts * frame.time_base)
         with self._record.stage("convert"):
@@ -165,8 +178,8 @@ class FileSink:
     def start_at(self, time_s: Fraction) -> None:
         """The first frame's time on the input's clock, before anything is written.
 
-        A film that begins before zero is moved to zero, all of it alike: MP4 would hide its first frames, and Matroska
-        lose their times.
+        A film that begins before zero is moved to zero, all of it alike: MP4 would hide its first
+        frames, and Matroska lose their times.
         """
         if self._begin is None and time_s < self.zero:
             self.zero = time_s
@@ -198,7 +211,8 @@ class FileSink:
         return bytes(self._stream.codec_context.extradata or b"")
 
     def commit(self, *, whole: bool = True) -> None:
-        """Make the result final. Not ``whole``: what accompanies the picture ends with the last frame written."""
+        """Make the result final. Not ``whole``: what accompanies the picture ends with the last
+        frame written."""
         self.finish(whole=whole)
         with sink_errors(self.path):
             self._file.publish()
@@ -217,7 +231,10 @@ class FileSink:
             self._unchanged()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._close()
 
@@ -227,5 +244,7 @@ class FileSink:
             with contextlib.suppress(FFmpegError, OSError):  # the file goes anyway
                 output.close()
         self._copy = None
-        with contextlib.suppress(OSError):  # a disk that cannot even remove: another error is on its way
+        with contextlib.suppress(
+            OSError
+        ):  # a disk that cannot even remove: another error is on its way
             self._stack.close()

@@ -29,14 +29,16 @@ PATIENCE_S = 5.0
 
 
 class PublishSink:
-    """H.264 to an address. See `streamsr.sinks.Sink` for the contract, but for these: ``write`` does not wait for the
-    receiver of a live stream, and one that goes is connected to again, after growing waits, for as long as it takes.
+    """H.264 to an address. See `streamsr.sinks.Sink` for the contract, but for these: ``write``
+    does not wait for the receiver of a live stream, and one that goes is connected to again, after
+    growing waits, for as long as it takes.
 
     address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``
-    info     of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames that will come
+    info     of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames
+             that will come
 
-    Frames of a live source that come while nobody receives are left out. When the very first connection fails, that is
-    the caller's: ``write`` or ``commit`` raises SinkError.
+    Frames of a live source that come while nobody receives are left out. When the very first
+    connection fails, that is the caller's: ``write`` or ``commit`` raises SinkError.
     """
 
     def __init__(
@@ -80,7 +82,10 @@ class PublishSink:
         self._raise()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._end(PATIENCE_S)
 
@@ -160,7 +165,10 @@ class PublishSink:
                     self._connected()
                 self._process = None
         if stream.frames and (broken or status):
-            raise SinkError(f"{self.name}: {said.splitlines()[-1] if said else f'no answer for {TIMEOUT_S:g} s'}")
+            raise SinkError(
+                f"{self.name}: "
+                f"{said.splitlines()[-1] if said else f'no answer for {TIMEOUT_S:g} s'}"
+            )
 
     def _connected(self) -> None:
         self.connections += 1
@@ -171,8 +179,11 @@ class PublishSink:
 
 
 def _relay(address: str) -> "subprocess.Popen[bytes]":
-    """`streamsr.sinks.relay` for this address. Other users see a command's arguments, but not its environment."""
-    here = str(Path(__file__).parents[2])  # -P: no module of the working directory passes for one of ours
+    """`streamsr.sinks.relay` for this address. Other users see a command's arguments, but not its
+    environment."""
+    here = str(
+        Path(__file__).parents[2]
+    )  # -P: no module of the working directory passes for one of ours
     paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "streamsr.sinks.relay"],

@@ -21,7 +21,8 @@ from xlsr_model.files import Output
 FILES = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}
 
 OPTIONS = {
-    # What was written can be played, however it ended: clusters and fragments of a second, given to the system at once.
+    # What was written can be played, however it ended: clusters and fragments of a second, given to
+    # the system at once.
     "matroska": {"cluster_time_limit": "1000", "flush_packets": "1"},
     "mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
     "mpegts": {"flush_packets": "1"},
@@ -33,14 +34,17 @@ KEY_FRAME_S = 1
 
 
 class StreamSink:
-    """H.264 into a file. See `streamsr.sinks.Sink` for the contract, but for this: a recording stays.
+    """H.264 into a file. See `streamsr.sinks.Sink` for the contract, but for this: a recording
+    stays.
 
     target  a .mkv, .mp4 or .ts file; or a binary stream, which stays the caller's and gets NUT
-    info    of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames that will come
+    info    of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames
+            that will come
 
-    The encoder holds no frame back. A recording gets its name with its first frame, and is playable from then on at
-    every moment, also when this process is killed: live pictures do not come again. (A power cut may take what the
-    system had not yet written, half a minute usually.) Without a frame there is none, and an old one stays.
+    The encoder holds no frame back. A recording gets its name with its first frame, and is playable
+    from then on at every moment, also when this process is killed: live pictures do not come again.
+    (A power cut may take what the system had not yet written, half a minute usually.) Without a
+    frame there is none, and an old one stays.
     """
 
     def __init__(
@@ -76,7 +80,9 @@ class StreamSink:
             with sink_errors(self.name):
                 if self._making is not None:
                     self._target = str(self._making.__enter__().path)
-                self._output = av.open(self._target, "w", format=self._format, options=OPTIONS.get(self._format, {}))
+                self._output = av.open(
+                    self._target, "w", format=self._format, options=OPTIONS.get(self._format, {})
+                )
                 self._stream = self._add_video(self._output)
                 self._output.start_encoding()
         except BaseException:
@@ -108,7 +114,10 @@ class StreamSink:
             picture = self._writer.frame(frame.rgb)
         if self._begin is None:
             self._begin = frame.pts
-        picture.pts, picture.time_base = max(frame.pts - self._begin, self._last + 1), frame.time_base
+        picture.pts, picture.time_base = (
+            max(frame.pts - self._begin, self._last + 1),
+            frame.time_base,
+        )
         self._last = picture.pts
         with self._record.stage("encode"), sink_errors(self.name):
             self._output.mux(self._stream.encode(picture))
@@ -125,10 +134,15 @@ class StreamSink:
                 os.fsync(self._making.fd)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._output is not None:
-            with contextlib.suppress(FFmpegError, OSError):  # another error is on its way, or the viewer is gone
+            with contextlib.suppress(
+                FFmpegError, OSError
+            ):  # another error is on its way, or the viewer is gone
                 self._finish()
         self._close()
 
@@ -146,14 +160,18 @@ class StreamSink:
             with contextlib.suppress(FFmpegError, OSError):
                 output.close()
         if self._making is not None:
-            with contextlib.suppress(OSError):  # a disk that cannot even remove: another error is on its way
+            with contextlib.suppress(
+                OSError
+            ):  # a disk that cannot even remove: another error is on its way
                 self._making.__exit__(None, None, None)
 
 
 def _checked(path: Path, *, overwrite: bool) -> str:
     """The format of a recording. Raises SinkError when it cannot be made there."""
     if path.suffix.lower() not in FILES:
-        raise SinkError(f"{path}: unknown kind of recording {path.suffix!r}; known: {' '.join(FILES)}")
+        raise SinkError(
+            f"{path}: unknown kind of recording {path.suffix!r}; known: {' '.join(FILES)}"
+        )
     if os.path.lexists(path) and not overwrite:
         raise SinkError(f"{path}: exists already; --overwrite replaces it")
     if not path.parent.is_dir():

@@ -1,6 +1,8 @@
-"""A process of its own that passes a NUT stream from standard input on to an address, and says ``.`` once it is there.
+"""A process of its own that passes a NUT stream from standard input on to an address, and says
+``.`` once it is there.
 
-PyAV holds Python's lock while it connects: within the program, a server that does not answer would stop all of it.
+PyAV holds Python's lock while it connects: within the program, a server that does not answer would
+stop all of it.
 """
 
 import os
@@ -34,7 +36,8 @@ def relay(address: str) -> None:
     ):
 
         def watched() -> None:
-            """From now on, end the process if it hangs: nothing else interrupts a blocked connection."""
+            """From now on, end the process if it hangs: nothing else interrupts a blocked
+            connection."""
             dump_traceback_later(TIMEOUT_S, exit=True, file=nowhere)
 
         target = av.open(address, "w", format=packing, options=OUTPUT[packing])
@@ -45,7 +48,10 @@ def relay(address: str) -> None:
         print(".", end="", flush=True)
         for packet in source.demux():
             if packet.size:  # else it marks the end
-                packet.stream, packet.dts = stream, packet.pts  # the encoder reorders nothing; the first has no dts
+                packet.stream, packet.dts = (
+                    stream,
+                    packet.pts,
+                )  # the encoder reorders nothing; the first has no dts
                 watched()
                 target.mux(packet)
                 cancel_dump_traceback_later()

@@ -11,7 +11,8 @@ RATE = 30.0
 
 
 class VirtualCameraSink:
-    """Frames of ``size`` (width, height) to the first free virtual camera. See `streamsr.sinks.Sink`."""
+    """Frames of ``size`` (width, height) to the first free virtual camera. See
+    `streamsr.sinks.Sink`."""
 
     def __init__(self, info: StreamInfo, size: tuple[int, int]) -> None:
         self._rate, self._size = float(info.rate or RATE), size
@@ -21,7 +22,9 @@ class VirtualCameraSink:
         try:
             import pyvirtualcam
         except ModuleNotFoundError:
-            raise SinkError("a virtual camera needs pyvirtualcam: pip install pyvirtualcam") from None
+            raise SinkError(
+                "a virtual camera needs pyvirtualcam: pip install pyvirtualcam"
+            ) from None
         try:
             self._camera = pyvirtualcam.Camera(*self._size, self._rate)
         except RuntimeError as error:
@@ -29,7 +32,10 @@ class VirtualCameraSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         camera, self._camera = self._camera, None
         if camera is not None:

@@ -14,13 +14,17 @@ from streamsr.stats import Recorder
 
 
 class Y4mSink:
-    """Frames as 8-bit ``format`` into a binary stream, which stays the caller's. See `streamsr.sinks.Sink`.
+    """Frames as 8-bit ``format`` into a binary stream, which stays the caller's. See
+    `streamsr.sinks.Sink`.
 
-    Each frame is written out whole, so that the reader has it while the next is awaited. The stream may be unbuffered.
-    BrokenPipeError passes through: the reader has seen enough, which is no failure of ours.
+    Each frame is written out whole, so that the reader has it while the next is awaited. The stream
+    may be unbuffered. BrokenPipeError passes through: the reader has seen enough, which is no
+    failure of ours.
     """
 
-    def __init__(self, stream: BinaryIO, format: Y4mFormat, *, record: Recorder | None = None) -> None:
+    def __init__(
+        self, stream: BinaryIO, format: Y4mFormat, *, record: Recorder | None = None
+    ) -> None:
         if format.depth != 8 or format.chroma in ("rgb", "bgr"):
             raise ValueError(f"expected 8-bit YUV, got {format}")
         self._stream, self._format = stream, format
@@ -37,13 +41,19 @@ class Y4mSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
     def write(self, frame: Frame) -> None:
         height, width = frame.rgb.shape[:2]
         if (width, height) != (self._format.width, self._format.height):
-            raise ValueError(f"expected a frame of {self._format.width}x{self._format.height}, got {width}x{height}")
+            raise ValueError(
+                f"expected a frame of {self._format.width}x{self._format.height}, got "
+                f"{width}x{height}"
+            )
         y, u, v = self._planes
         with self._record.stage("convert"):
             self._converter.from_rgb(frame.rgb, (y, u, v))
@@ -54,7 +64,8 @@ class Y4mSink:
             self._stream.flush()
 
     def _put(self, content: bytes | memoryview) -> None:
-        """All of these bytes: a raw stream takes as many as it likes, none at all where it does not block."""
+        """All of these bytes: a raw stream takes as many as it likes, none at all where it does not
+        block."""
         at = 0
         try:
             while at < len(content):

@@ -12,7 +12,8 @@ CHUNK = 1 << 16
 """Bytes a pipe holds on Linux: one call takes all that is there."""
 
 LOOK_MS = 50
-"""A wait looks so often whether it is to stop; `stop` takes effect within this time. Costs nothing while bytes come."""
+"""A wait looks so often whether it is to stop; `stop` takes effect within this time. Costs nothing
+while bytes come."""
 
 
 class Stopped(Exception):  # noqa: N818 - a notice, not a failure
@@ -22,12 +23,13 @@ class Stopped(Exception):  # noqa: N818 - a notice, not a failure
 class ByteStream:
     """Reads ``stream``, which stays the caller's and which nobody else reads meanwhile.
 
-    A pipe, a socket, a terminal or a file of Python's own is read past Python's buffer, whose bytes come first, and
-    only once there is something: no lock of the stream is held while the sender pauses. Any other object (BytesIO,
-    gzip) is read through its own methods, and a wait inside of them ends with its bytes alone.
+    A pipe, a socket, a terminal or a file of Python's own is read past Python's buffer, whose bytes
+    come first, and only once there is something: no lock of the stream is held while the sender
+    pauses. Any other object (BytesIO, gzip) is read through its own methods, and a wait inside of
+    them ends with its bytes alone.
 
-    One thread reads. Reading raises OSError, Stopped after `stop`, and TimeoutError at ``end_s`` of time.monotonic();
-    what had come by then is kept for the next call of `line`.
+    One thread reads. Reading raises OSError, Stopped after `stop`, and TimeoutError at ``end_s`` of
+    time.monotonic(); what had come by then is kept for the next call of `line`.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -39,7 +41,8 @@ class ByteStream:
         self._begun = False
 
     def stop(self) -> None:
-        """End the wait of whoever reads, now and later. Called from any thread, more than once perhaps."""
+        """End the wait of whoever reads, now and later. Called from any thread, more than once
+        perhaps."""
         self._stopped = True
 
     @property
@@ -47,7 +50,8 @@ class ByteStream:
         return self._stopped
 
     def line(self, limit: int, *, end_s: float = math.inf) -> bytes:
-        """The next line with its end, or as much of it as there is: ``limit`` bytes, or what comes before the end."""
+        """The next line with its end, or as much of it as there is: ``limit`` bytes, or what comes
+        before the end."""
         self._begin()
         if self._number is None:
             self._go_on(end_s)
@@ -66,7 +70,8 @@ class ByteStream:
         return line
 
     def fill(self, view: memoryview) -> int:
-        """Read into ``view`` (bytes) until it is full or the stream ends; how many bytes it has now."""
+        """Read into ``view`` (bytes) until it is full or the stream ends; how many bytes it has
+        now."""
         self._begin()
         at = min(len(self._held), len(view))
         view[:at], self._held = self._held[:at], self._held[at:]
@@ -108,16 +113,19 @@ class ByteStream:
 
 
 def _descriptor(stream: BinaryIO) -> int | None:
-    """The number of a stream that is the system's own; None for others, whose bytes their methods alone can give.
+    """The number of a stream that is the system's own; None for others, whose bytes their methods
+    alone can give.
 
-    A gzip.GzipFile has a number too, of the file with the packed bytes: what counts is what stands behind.
+    A gzip.GzipFile has a number too, of the file with the packed bytes: what counts is what stands
+    behind.
     """
     raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
     return raw.fileno() if isinstance(raw, io.FileIO | socket.SocketIO) else None
 
 
 def _held_by_python(stream: BinaryIO, number: int) -> bytes:
-    """What the stream's own buffer has, because somebody read from it before; without waiting for more."""
+    """What the stream's own buffer has, because somebody read from it before; without waiting for
+    more."""
     if not isinstance(stream, io.BufferedReader):
         return b""
     blocking = os.get_blocking(number)

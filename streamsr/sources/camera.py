@@ -27,7 +27,8 @@ def camera(
     rate: float | None = None,
     record: Recorder | None = None,
 ) -> ReconnectingSource:
-    """The camera with this index or device path; ``size`` and ``rate`` are wishes, ``info`` has what it gives.
+    """The camera with this index or device path; ``size`` and ``rate`` are wishes, ``info`` has
+    what it gives.
 
     A frame's arrival is when the driver handed it over. A camera that vanishes is waited for.
     """
@@ -43,14 +44,17 @@ class _Camera:
         if not self._capture.isOpened():
             self._capture.release()
             raise SourceError(f"camera {spec}: cannot be opened; is it there, and free?")
-        # Compressed pictures: uncompressed ones of a USB camera come at a few frames a second in its larger sizes.
+        # Compressed pictures: uncompressed ones of a USB camera come at a few frames a second in
+        # its larger sizes.
         self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         if size is not None:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
         if rate is not None:
             self._capture.set(cv2.CAP_PROP_FPS, rate)
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not the oldest of a queue
+        self._capture.set(
+            cv2.CAP_PROP_BUFFERSIZE, 1
+        )  # the newest picture, not the oldest of a queue
         self._first = self._read()
         if self._first is None:
             self._capture.release()

@@ -19,10 +19,12 @@ TIME_BASE = Fraction(1, 90000)
 class FeedSource:
     """What `put` was given. See `streamsr.sources.Source` for the contract.
 
-    size       (width, height) of the pictures; without it, entering waits for the first one, which decides
+    size       (width, height) of the pictures; without it, entering waits for the first one, which
+               decides
     rate       pictures a second, as far as known
     time_base  of the ``pts``, seconds per tick
-    live       a picture that nobody has taken yet gives way to a newer one; otherwise ``put`` waits for its turn
+    live       a picture that nobody has taken yet gives way to a newer one; otherwise ``put`` waits
+               for its turn
     lossy      the pictures went through a lossy codec, see `StreamInfo`
 
     One thread puts, another iterates.
@@ -39,7 +41,13 @@ class FeedSource:
         live: bool = True,
         lossy: bool = False,
     ) -> None:
-        self._size, self._rate, self._time_base, self._live, self._lossy = size, rate, time_base, live, lossy
+        self._size, self._rate, self._time_base, self._live, self._lossy = (
+            size,
+            rate,
+            time_base,
+            live,
+            lossy,
+        )
         self._waits = size is None
         self._frames: Channel[Frame] = Channel(WAITING, newest=live)
         self._first: Frame | None = None
@@ -52,16 +60,21 @@ class FeedSource:
         return self._size
 
     def put(self, image: Image, pts: int | None = None) -> bool:
-        """Hand over an RGB picture [H, W, 3] uint8, which nobody writes to any more. Without ``pts`` its time is now.
+        """Hand over an RGB picture [H, W, 3] uint8, which nobody writes to any more. Without
+        ``pts`` its time is now.
 
         False when nobody takes pictures any more.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {image.shape} {image.dtype}")
+            raise ValueError(
+                f"expected an RGB picture [H, W, 3] uint8, got {image.shape} {image.dtype}"
+            )
         if self._size is None:
             self._size = image.shape[1], image.shape[0]
         if image.shape[1::-1] != self._size:
-            raise ValueError(f"expected {self._size[0]}x{self._size[1]}, got {image.shape[1]}x{image.shape[0]}")
+            raise ValueError(
+                f"expected {self._size[0]}x{self._size[1]}, got {image.shape[1]}x{image.shape[0]}"
+            )
         now = time.monotonic()
         if self._begin_s is None:
             self._begin_s = now
@@ -101,12 +114,20 @@ class FeedSource:
         self.wait()
         assert self._size is not None
         self.info = StreamInfo(
-            *self._size, self._time_base, rate=self._rate, pixel_format="rgb24", live=self._live, lossy=self._lossy
-        )  # fmt: skip
+            *self._size,
+            self._time_base,
+            rate=self._rate,
+            pixel_format="rgb24",
+            live=self._live,
+            lossy=self._lossy,
+        )
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._frames.leave()
 

@@ -29,15 +29,18 @@ class FileSource:
     """Decodes the main video stream of a file. See `streamsr.sources.Source` for the contract.
 
     start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
-    span, info           one segment of a film instead, and what is known of the whole film: so all segments agree
+    span, info           one segment of a film instead, and what is known of the whole film: so all
+                         segments agree
     max_pixels           of a picture; larger ones raise SourceError before memory is asked for them
-    max_duration_s       of the film or the span that is wanted; longer ones raise SourceError: on entering where the
-                         file says so, else at the first frame that comes later
-    interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with an interlaced film
-    begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for all
+    max_duration_s       of the film or the span that is wanted; longer ones raise SourceError: on
+                         entering where the file says so, else at the first frame that comes later
+    interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with
+                         an interlaced film
+    begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for
+                         all
     reader               what opens the file, where this machine does not see the path
-    record               where damaged frames are counted: a frame that cannot be decoded is left out; after
-                         DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
+    record               where damaged frames are counted: a frame that cannot be decoded is left
+                         out; after DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
     """
 
     def __init__(
@@ -55,9 +58,14 @@ class FileSource:
         record: Recorder | None = None,
     ) -> None:
         if start_s < 0 or (duration_s is not None and duration_s <= 0):
-            raise ValueError(f"expected a start of at least 0 and a duration above 0, got {start_s} and {duration_s}")
+            raise ValueError(
+                f"expected a start of at least 0 and a duration above 0, got {start_s} and "
+                f"{duration_s}"
+            )
         if interlaced not in CHOICES:
-            raise ValueError(f"expected interlaced to be one of {', '.join(CHOICES)}, got {interlaced!r}")
+            raise ValueError(
+                f"expected interlaced to be one of {', '.join(CHOICES)}, got {interlaced!r}"
+            )
         self.path = Path(path)
         self._opens = reader
         self._interlaced, self._max_pixels = interlaced, max_pixels
@@ -88,7 +96,9 @@ class FileSource:
         stream = main_video(container)
         if stream is None:
             kinds = sorted({s.type for s in container.streams})
-            raise SourceError(f"{self.path}: has no video stream (only {', '.join(kinds) or 'nothing'})")
+            raise SourceError(
+                f"{self.path}: has no video stream (only {', '.join(kinds) or 'nothing'})"
+            )
         codec = stream.codec_context
         if codec is None:
             raise SourceError(f"{self.path}: its video codec is unknown to this build of FFmpeg")
@@ -107,30 +117,48 @@ class FileSource:
             self.end = self.begin + Fraction(self._duration_s).limit_denominator(1_000_000)
         seek = self.begin if self._start_s > 0 else None
         if self._span is not None:
-            self.begin, self.end = first_s if self._span.begin is None else self._span.begin, self._span.end
+            self.begin, self.end = (
+                first_s if self._span.begin is None else self._span.begin,
+                self._span.end,
+            )
             seek = self._span.seek
         if seek is not None:
             container.seek(int(seek / stream.time_base), stream=stream)
-        # Tags, size and rotation are only certain on a decoded frame; and a file without one is refused here, before
-        # anybody has made an output.
+        # Tags, size and rotation are only certain on a decoded frame; and a file without one is
+        # refused here, before anybody has made an output.
         self._decoded = decoded(container, stream, self.path, self._record)
         first = next(self._decoded, None)
         if self._span is not None and seek is not None and not self._precedes(first):
-            # Seeking is only as good as the container's index. Without it the whole film is decoded up to the span.
+            # Seeking is only as good as the container's index. Without it the whole film is decoded
+            # up to the span.
             container.close()
             self._span = Span(self._span.begin, self._span.end)
             self._container = open_input(self.path, reader=self._opens)
             self._prepare(self._container)
             return
         if first is None:
-            raise SourceError(f"{self.path}: no frame could be decoded" + (" after the start" if self._start_s else ""))
+            raise SourceError(
+                f"{self.path}: no frame could be decoded"
+                + (" after the start" if self._start_s else "")
+            )
         self._first: VideoFrame | None = first
         self._check_size(first.width, first.height)
         if has_no_base_layer(first):
-            raise SourceError(f"{self.path}: Dolby Vision profile 5, which has no base layer whose colours can be read")
-        if seek is None and self._span is None and first.pts is not None and first.pts * stream.time_base < self.begin:
+            raise SourceError(
+                f"{self.path}: Dolby Vision profile 5, which has no base layer whose colours can "
+                f"be read"
+            )
+        if (
+            seek is None
+            and self._span is None
+            and first.pts is not None
+            and first.pts * stream.time_base < self.begin
+        ):
             moved = self.begin - first.pts * stream.time_base
-            self.begin, self.end = self.begin - moved, None if self.end is None else self.end - moved
+            self.begin, self.end = (
+                self.begin - moved,
+                None if self.end is None else self.end - moved,
+            )
         if self._known is not None:
             self._reader = FrameReader(self._known.color, codec=codec.name)
             self.info = self._known
@@ -144,7 +172,11 @@ class FileSource:
             frames = round(container.duration / av.time_base * stream.average_rate)
         if frames and stream.average_rate and (self._start_s or self._duration_s):
             left = max(frames - int(self._start_s * stream.average_rate), 0)
-            frames = left if self._duration_s is None else min(left, round(self._duration_s * stream.average_rate))
+            frames = (
+                left
+                if self._duration_s is None
+                else min(left, round(self._duration_s * stream.average_rate))
+            )
         self.info = StreamInfo(
             first.width,
             first.height,
@@ -160,7 +192,10 @@ class FileSource:
         )
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._container is not None:
             self._decoded.close()
@@ -186,7 +221,8 @@ class FileSource:
             if self.end is not None and when >= self.end:
                 break
             if last is not None and pts <= last:
-                # Two frames cannot be shown at once; broken files say so. The next tick keeps order and count.
+                # Two frames cannot be shown at once; broken files say so. The next tick keeps order
+                # and count.
                 pts = last + 1
             last = pts
             self._check_length(float(when - self.begin))
@@ -205,7 +241,16 @@ class FileSource:
                     self._reader.read(frame, deep)
                 if opacity and rgb.shape[:2] == (frame.height, frame.width):
                     alpha = self._reader.alpha(frame)
-            yield Frame(rgb, pts, self._time_base, frame.duration or 0, index, time.monotonic(), deep=deep, alpha=alpha)
+            yield Frame(
+                rgb,
+                pts,
+                self._time_base,
+                frame.duration or 0,
+                index,
+                time.monotonic(),
+                deep=deep,
+                alpha=alpha,
+            )
             index += 1
         if index == 0 and self._span is None:
             raise SourceError(f"{self.path}: has no frame in the span that was asked for")
@@ -214,16 +259,24 @@ class FileSource:
         """Before memory is asked for a picture of this size; 0 is not known yet."""
         if width < 0 or height < 0 or width * height > self._max_pixels:
             limit = f"{self._max_pixels} pixels"
-            raise SourceError(f"{self.path}: a picture of {width}x{height} is larger than {limit} (--max-pixels)")
+            raise SourceError(
+                f"{self.path}: a picture of {width}x{height} is larger than {limit} (--max-pixels)"
+            )
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self._max_duration_s:
             limit = clock(self._max_duration_s)
-            raise SourceError(f"{self.path}: is {clock(seconds)} long; at most {limit} is taken (--max-duration)")
+            raise SourceError(
+                f"{self.path}: is {clock(seconds)} long; at most {limit} is taken (--max-duration)"
+            )
 
     def _precedes(self, first: VideoFrame | None) -> bool:
         """Whether decoding began early enough to give every frame of the span."""
-        return first is not None and first.pts is not None and first.pts * self._time_base <= self.begin
+        return (
+            first is not None
+            and first.pts is not None
+            and first.pts * self._time_base <= self.begin
+        )
 
     def _from(self, first: VideoFrame | None) -> Iterator[VideoFrame]:
         if first is not None:

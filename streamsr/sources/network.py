@@ -34,8 +34,11 @@ def is_network(spec: str) -> bool:
     return scheme_of(spec) in SCHEMES
 
 
-def network(url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None = None) -> ReconnectingSource:
-    """The stream at this URL. It is connected to again whenever it breaks off, also when it falls silent.
+def network(
+    url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None = None
+) -> ReconnectingSource:
+    """The stream at this URL. It is connected to again whenever it breaks off, also when it falls
+    silent.
 
     A stream of known length, such as a film over HTTP, ends at its end.
     """
@@ -51,7 +54,9 @@ class _Stream:
         self._url, self._name, self._timeout_s, self._record = url, name, timeout_s, record
         options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
         try:
-            self._container = av.open(url, "r", options=options, timeout=timeout_s, metadata_errors="replace")
+            self._container = av.open(
+                url, "r", options=options, timeout=timeout_s, metadata_errors="replace"
+            )
         except (FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{name}: {reason(error, url, timeout_s)}") from error
         self._pool = BufferPool()
@@ -73,7 +78,9 @@ class _Stream:
         if first is None:
             raise SourceError(f"{self._name}: ended before the first picture")
         if first.width * first.height > MAX_PIXELS:
-            raise SourceError(f"{self._name}: a picture of {first.width}x{first.height} is too large")
+            raise SourceError(
+                f"{self._name}: a picture of {first.width}x{first.height} is too large"
+            )
         self._first: av.VideoFrame | None = first
         tags = tags_of(first).resolved(first.width, first.height)
         self._reader = FrameReader(tags, codec=codec.name)
@@ -102,7 +109,9 @@ class _Stream:
             try:
                 packet = next(packets, None)
             except FFmpegError as error:
-                raise SourceError(f"{self._name}: {reason(error, self._url, self._timeout_s)}") from error
+                raise SourceError(
+                    f"{self._name}: {reason(error, self._url, self._timeout_s)}"
+                ) from error
             if packet is None:
                 break
             try:
@@ -111,7 +120,9 @@ class _Stream:
                 self._record.count("damaged")
                 damaged += 1
                 if damaged >= DAMAGED_IN_A_ROW:
-                    raise SourceError(f"{self._name}: {damaged} frames in a row cannot be decoded") from error
+                    raise SourceError(
+                        f"{self._name}: {damaged} frames in a row cannot be decoded"
+                    ) from error
                 continue
             damaged = 0 if frames else damaged
             yield from frames

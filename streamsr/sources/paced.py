@@ -12,14 +12,20 @@ from streamsr.sources import Source
 
 
 class PacedSource:
-    """Frames of another source, each when its time has come. See `streamsr.sources.Source` for the contract.
+    """Frames of another source, each when its time has come. See `streamsr.sources.Source` for the
+    contract.
 
-    The first frame comes at once, the others as much later as their timestamps say; a frame that is decoded too late
-    comes as soon as it is there and delays no other. ``arrival_s`` is when it came.
+    The first frame comes at once, the others as much later as their timestamps say; a frame that is
+    decoded too late comes as soon as it is there and delays no other. ``arrival_s`` is when it
+    came.
     """
 
     def __init__(
-        self, source: Source, *, clock: Callable[[], float] = time.monotonic, pause: Waits | None = None
+        self,
+        source: Source,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Waits | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
@@ -34,7 +40,10 @@ class PacedSource:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._source.__exit__(kind, error, trace)
 

@@ -15,7 +15,8 @@ from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.interrupt import Pause, Waits
 
 COLUMNS, ROWS = 28, 2
-"""Of the black and white fields that hold the time, along the lower edge: 48 bits of it and 8 that check them."""
+"""Of the black and white fields that hold the time, along the lower edge: 48 bits of it and 8 that
+check them."""
 
 BAND = 1 / 8
 """Height of the fields together, as a share of the picture's."""
@@ -25,10 +26,11 @@ MIN_SIZE = 112, 64
 
 
 class PatternSource:
-    """``test:``, ``test:640x360`` or ``test:640x360@30``. See `streamsr.sources.Source` for the contract.
+    """``test:``, ``test:640x360`` or ``test:640x360@30``. See `streamsr.sources.Source` for the
+    contract.
 
-    A detailed background that stands still, a ball that moves, and the time of ``clock`` drawn in digits and in fields
-    that `read_time` reads back, also from an enlarged or encoded picture.
+    A detailed background that stands still, a ball that moves, and the time of ``clock`` drawn in
+    digits and in fields that `read_time` reads back, also from an enlarged or encoded picture.
     """
 
     def __init__(
@@ -40,15 +42,21 @@ class PatternSource:
     ) -> None:
         match = re.fullmatch(r"test:(?:(\d{1,4})x(\d{1,4}))?(?:@(\d{1,3}))?", spec)
         if match is None:
-            raise SourceError(f"{spec}: expected test:, test:WIDTHxHEIGHT or test:WIDTHxHEIGHT@RATE")
+            raise SourceError(
+                f"{spec}: expected test:, test:WIDTHxHEIGHT or test:WIDTHxHEIGHT@RATE"
+            )
         width, height, rate = (
-            int(value or default) for value, default in zip(match.groups(), (640, 360, 30), strict=True)
+            int(value or default)
+            for value, default in zip(match.groups(), (640, 360, 30), strict=True)
         )
         if width < MIN_SIZE[0] or height < MIN_SIZE[1] or rate < 1:
-            raise SourceError(f"{spec}: the test picture has at least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels, 1 a second")
+            raise SourceError(
+                f"{spec}: the test picture has at least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels, 1 a "
+                f"second"
+            )
         self.info = StreamInfo(
             width, height, Fraction(1, 90000), rate=Fraction(rate), pixel_format="rgb24", live=True
-        )  # fmt: skip
+        )
         self._clock, self._pause = clock, pause or Pause()
         self._background = _background(width, height)
 
@@ -56,7 +64,10 @@ class PatternSource:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
     def __iter__(self) -> Iterator[Frame]:
@@ -83,7 +94,14 @@ class PatternSource:
         words = f"{int(now) // 3600 % 24:02}:{int(now) // 60 % 60:02}:{now % 60:06.3f}"
         size = height / 360
         cv2.putText(
-            rgb, words, (width // 20, height * 3 // 4), cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 2, cv2.LINE_AA
+            rgb,
+            words,
+            (width // 20, height * 3 // 4),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            size,
+            (255, 255, 255),
+            2,
+            cv2.LINE_AA,
         )
         write_time(rgb, now)
         return rgb
@@ -99,14 +117,18 @@ def write_time(rgb: Image, seconds: float) -> None:
 
 
 def read_time(rgb: Image) -> float | None:
-    """The seconds that `write_time` drew, to the millisecond; None when the picture shows none, or damaged."""
+    """The seconds that `write_time` drew, to the millisecond; None when the picture shows none, or
+    damaged."""
     width, height = rgb.shape[1], rgb.shape[0]
     if width < MIN_SIZE[0] or height < MIN_SIZE[1]:
         return None
     bits = []
     for rows, columns in _fields(width, height):
         margin_y, margin_x = (rows.stop - rows.start) // 4, (columns.stop - columns.start) // 4
-        inner = rgb[rows.start + margin_y : rows.stop - margin_y, columns.start + margin_x : columns.stop - margin_x]
+        inner = rgb[
+            rows.start + margin_y : rows.stop - margin_y,
+            columns.start + margin_x : columns.stop - margin_x,
+        ]
         bits.append(int(inner.mean() > 127))
     value = sum(bit << i for i, bit in enumerate(bits[:48]))
     if _check(value) != sum(bit << i for i, bit in enumerate(bits[48:])):
@@ -116,7 +138,9 @@ def read_time(rgb: Image) -> float | None:
 
 def _check(value: int) -> int:
     """Eight bits that a picture without fields hardly has right: not even black does."""
-    return (sum(byte * (2 * i + 3) for i, byte in enumerate(value.to_bytes(6, "little"))) + 0x5A) % 256
+    return (
+        sum(byte * (2 * i + 3) for i, byte in enumerate(value.to_bytes(6, "little"))) + 0x5A
+    ) % 256
 
 
 def _fields(width: int, height: int) -> Iterator[tuple[slice, slice]]:
@@ -137,7 +161,9 @@ def _background(width: int, height: int) -> Image:
     y, x = np.mgrid[:height, :width].astype(np.float32)
     rings = 60 * np.sin(((x - width * 0.7) ** 2 + (y - height * 0.35) ** 2) / (width * 1.5))
     ramp = x * 90 / width
-    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 40, (height, width)).astype(np.float32), (0, 0), 0.8)
+    noise = cv2.GaussianBlur(
+        np.random.default_rng(0).normal(0, 40, (height, width)).astype(np.float32), (0, 0), 0.8
+    )
     grey = 90 + rings + noise
     rgb = np.stack((grey + ramp - 40, grey, grey - ramp + 30), axis=2)
     return np.ascontiguousarray(rgb.clip(0, 255), np.uint8)

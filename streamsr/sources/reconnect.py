@@ -20,8 +20,9 @@ TIME_BASE = Fraction(1, 90000)
 class Session(Protocol):
     """One connection, from its opening to its end or failure. Used by one thread at a time.
 
-    ``pictures`` gives [H, W, 3] uint8 RGB, each with its time on the stream's own clock in seconds, None when it has
-    none; raises SourceError when the connection breaks, and ends only when there is no more to come.
+    ``pictures`` gives [H, W, 3] uint8 RGB, each with its time on the stream's own clock in seconds,
+    None when it has none; raises SourceError when the connection breaks, and ends only when there
+    is no more to come.
     """
 
     @property
@@ -35,8 +36,8 @@ class Session(Protocol):
 class ReconnectingSource:
     """Frames of session after session. See `streamsr.sources.Source` for the contract.
 
-    open  connects, or raises SourceError. The first failure is the caller's; once frames have come, it is tried again
-          for as long as it takes, after growing waits.
+    open  connects, or raises SourceError. The first failure is the caller's; once frames have come,
+          it is tried again for as long as it takes, after growing waits.
 
     Time goes on while nothing comes. The size stays that of the first session.
     """
@@ -66,7 +67,10 @@ class ReconnectingSource:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._session is not None:
             self._session.close()

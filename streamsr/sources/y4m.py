@@ -1,4 +1,5 @@
-"""YUV4MPEG2 and raw video from a pipe. Format: the yuv4mpeg(5) manual of mjpegtools, and FFmpeg's yuv4mpegdec.c."""
+"""YUV4MPEG2 and raw video from a pipe. Format: the yuv4mpeg(5) manual of mjpegtools, and FFmpeg's
+yuv4mpegdec.c."""
 
 import math
 import time
@@ -22,7 +23,8 @@ Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
 class Y4mSource:
-    """Frames from a binary stream, which stays the caller's. See `streamsr.sources.Source` for the contract.
+    """Frames from a binary stream, which stays the caller's. See `streamsr.sources.Source` for the
+    contract.
 
     format  of raw video; without it the stream begins with its YUV4MPEG2 header
 
@@ -30,7 +32,12 @@ class Y4mSource:
     """
 
     def __init__(
-        self, stream: BinaryIO, *, format: Y4mFormat | None = None, live: bool = False, record: Recorder | None = None
+        self,
+        stream: BinaryIO,
+        *,
+        format: Y4mFormat | None = None,
+        live: bool = False,
+        record: Recorder | None = None,
     ) -> None:
         self._stream, self._raw = ByteStream(stream), format is not None
         self._format, self._live = format, live
@@ -47,7 +54,8 @@ class Y4mSource:
         self._stream.stop()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the header; False when it has not come in time. Raises SourceError when none will come."""
+        """Wait for the header; False when it has not come in time. Raises SourceError when none
+        will come."""
         if self._format is None:
             end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
             try:
@@ -69,13 +77,23 @@ class Y4mSource:
         f = self.format
         name = {"mono": "gray", "rgb": "rgb24", "bgr": "bgr24"}.get(f.chroma, f"yuv{f.chroma}p")
         self.info = StreamInfo(
-            f.width, f.height, 1 / f.rate, rate=f.rate, sar=f.sar, color=f.tags, pixel_format=name, live=self._live
+            f.width,
+            f.height,
+            1 / f.rate,
+            rate=f.rate,
+            sar=f.sar,
+            color=f.tags,
+            pixel_format=name,
+            live=self._live,
         )
         self._converter = Converter(f.tags, depth=f.depth, centred=f.centred)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
     def __iter__(self) -> Iterator[Frame]:
@@ -101,7 +119,9 @@ class Y4mSource:
         except Stopped:  # also in the middle of a frame
             return False
         except (OSError, EOFError) as error:  # the latter from gzip and its like
-            raise SourceError(f"standard input: {getattr(error, 'strerror', None) or error}") from error
+            raise SourceError(
+                f"standard input: {getattr(error, 'strerror', None) or error}"
+            ) from error
         if count == len(content):
             return True
         if self._raw and not count:
@@ -114,7 +134,9 @@ class Y4mSource:
         except TimeoutError:
             raise
         except (OSError, EOFError) as error:  # the latter from gzip and its like
-            raise SourceError(f"standard input: {getattr(error, 'strerror', None) or error}") from error
+            raise SourceError(
+                f"standard input: {getattr(error, 'strerror', None) or error}"
+            ) from error
         if line and not line.endswith(b"\n"):
             raise SourceError("standard input: not YUV4MPEG2")
         return line[:-1].decode("ascii", "replace") if line else None
@@ -124,7 +146,9 @@ class Y4mSource:
         planes: list[Plane] = []
         at = 0
         for rows, columns in f.shapes:
-            plane: Plane = np.frombuffer(content, f.dtype, rows * columns, at).reshape(rows, columns)  # type: ignore[assignment]  # of either type
+            plane: Plane = np.frombuffer(content, f.dtype, rows * columns, at).reshape(
+                rows, columns
+            )  # type: ignore[assignment]  # of either type
             planes.append(plane)
             at += rows * columns * f.dtype.itemsize
         if f.chroma in ("rgb", "bgr"):

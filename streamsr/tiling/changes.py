@@ -1,8 +1,8 @@
 """Which parts of a frame differ from the one before, as what an engine computes.
 
-Pictures are compared in cells of 8 x 8 pixels, the size of the blocks video codecs skip. A changed pixel changes the
-output as far away as the engine's halo says: in its own cell, and in the neighbours that it is near enough to.
-Everywhere else the output is exactly the previous output.
+Pictures are compared in cells of 8 x 8 pixels, the size of the blocks video codecs skip. A changed
+pixel changes the output as far away as the engine's halo says: in its own cell, and in the
+neighbours that it is near enough to. Everywhere else the output is exactly the previous output.
 """
 
 import numpy as np
@@ -14,24 +14,30 @@ from streamsr.native.loops import compare
 from streamsr.region import CELL, HALO, Cells, Region
 
 WHOLE_ABOVE = 0.8
-"""Share of affected cells above which the whole frame is computed: halos and copies would cost what is saved."""
+"""Share of affected cells above which the whole frame is computed: halos and copies would cost what
+is saved."""
 
 
 def affected_cells(previous: Image, current: Image, *, halo: int = HALO) -> Cells:
-    """The cells outside which the picture of ``current`` equals that of ``previous``, by an engine of this ``halo``.
+    """The cells outside which the picture of ``current`` equals that of ``previous``, by an engine
+    of this ``halo``.
 
     Both are [H, W, 3] uint8 of one size, C-contiguous.
     """
     flags = np.zeros(_cells_of(current.shape[1], current.shape[0]), np.uint8)
     compare(previous, current, flags)
     cells: Cells = flags != 0
-    if halo > HALO:  # further than the flags tell: all cells that a pixel anywhere in a changed one could reach
+    if (
+        halo > HALO
+    ):  # further than the flags tell: all cells that a pixel anywhere in a changed one could reach
         return _grown(cells, -(-halo // CELL))
     if cells.any():
         rows, columns = cells.shape
         for flag, dy, dx in _REACHES:
             here = flags[max(-dy, 0) : rows - max(dy, 0), max(-dx, 0) : columns - max(dx, 0)]
-            cells[max(dy, 0) : rows - max(-dy, 0), max(dx, 0) : columns - max(-dx, 0)] |= here & flag != 0
+            cells[max(dy, 0) : rows - max(-dy, 0), max(dx, 0) : columns - max(-dx, 0)] |= (
+                here & flag != 0
+            )
     return cells
 
 
@@ -64,7 +70,8 @@ def no_cells(width: int, height: int) -> Cells:
 
 
 def tiles_of(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
-    """What ``engine`` must run so that these cells of ``hr`` become right; one whole tile where nearly all are set."""
+    """What ``engine`` must run so that these cells of ``hr`` become right; one whole tile where
+    nearly all are set."""
     height, width = lr.shape[:2]
     if engine.sparse and 0 < np.count_nonzero(cells) < WHOLE_ABOVE * cells.size:
         return [Tile(lr, hr, Region.of(width, height), cells)]
@@ -72,18 +79,23 @@ def tiles_of(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
     return [Tile(lr, hr, region) for region in regions]
 
 
-def regions_of(cells: Cells, width: int, height: int, *, region_cost: int, halo: int = HALO) -> list[Region]:
-    """Disjoint regions that hold the true cells of a picture of this size, merged and split as costs least.
+def regions_of(
+    cells: Cells, width: int, height: int, *, region_cost: int, halo: int = HALO
+) -> list[Region]:
+    """Disjoint regions that hold the true cells of a picture of this size, merged and split as
+    costs least.
 
-    ``region_cost`` is what a region costs beside its area and halo, in pixels. No region where no cell is true, the
-    whole picture where nearly all are.
+    ``region_cost`` is what a region costs beside its area and halo, in pixels. No region where no
+    cell is true, the whole picture where nearly all are.
     """
     count = np.count_nonzero(cells)
     if count == 0:
         return []
     if count >= WHOLE_ABOVE * cells.size:
         return [Region.of(width, height)]
-    from streamsr.tiling.rectangles import rectangles  # numba, 0.3 s, only for engines that are not sparse
+    from streamsr.tiling.rectangles import (
+        rectangles,
+    )  # numba, 0.3 s, only for engines that are not sparse
 
     regions = []
     for x0, y0, x1, y1 in rectangles(cells, region_cost, CELL, halo).tolist():

@@ -1,7 +1,9 @@
-"""Loops compiled by numba, kept in the part of the user's cache that nobody else can write to, or nowhere.
+"""Loops compiled by numba, kept in the part of the user's cache that nobody else can write to, or
+nowhere.
 
-What numba keeps are pickles: whoever writes one runs code here. It would read them beside the package, in a folder that
-an environment variable names or under HOME, whoever owns that (`sudo` keeps HOME in places).
+What numba keeps are pickles: whoever writes one runs code here. It would read them beside the
+package, in a folder that an environment variable names or under HOME, whoever owns that (`sudo`
+keeps HOME in places).
 """
 
 from collections.abc import Callable
@@ -14,8 +16,11 @@ from numba.core import config
 from streamsr.native import cache
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # Any: numba's dispatchers
-    """``numba.njit(nogil=True, **options)`` that keeps its result where it can; else every process compiles anew."""
+def compiled(
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # Any: numba's dispatchers
+    """``numba.njit(nogil=True, **options)`` that keeps its result where it can; else every process
+    compiles anew."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         folder = cache.private_folder("numba")

@@ -14,19 +14,22 @@ from streamsr.tiling.changes import tiles_of
 from streamsr.tiling.numba_loops import compiled
 
 SMALL, LARGE = 4, 10
-"""Cells along each side of a tile. An engine that is sparse computes little more than what it is asked for, so 32 x 32
-pixels; another computes the halo too, 42 x 42, so 80 x 80. With it that is 90 x 90, within the 96 x 96 that LiteRT and
-OpenVINO round up to: nearly all tiles have one shape, and each new shape costs them a preparation as long as its work.
+"""Cells along each side of a tile. An engine that is sparse computes little more than what it is
+asked for, so 32 x 32 pixels; another computes the halo too, 42 x 42, so 80 x 80. With it that is 90
+x 90, within the 96 x 96 that LiteRT and OpenVINO round up to: nearly all tiles have one shape, and
+each new shape costs them a preparation as long as its work.
 """
 
 REFINED_SHARE = 0.125
-"""Of the tiles taken, those that go to parts which were resized earlier and have not changed since, oldest first.
+"""Of the tiles taken, those that go to parts which were resized earlier and have not changed since,
+oldest first.
 
 However busy the rest of the picture is, what stands still becomes sharp.
 """
 
 STICKY = 1.5
-"""How much more a tile counts that the network took in the last frame: quality should not jump between neighbours."""
+"""How much more a tile counts that the network took in the last frame: quality should not jump
+between neighbours."""
 
 CHANGE_UNIT = 8.0
 """Mean difference of 8 bits that makes a change count as much as the detail itself."""
@@ -40,7 +43,8 @@ class Tiles(NamedTuple):
 
     score    detail and change, see `scores`
     changed  whether something changed in it
-    age      for how many frames parts of it have stood still without being at full quality, 0 for none
+    age      for how many frames parts of it have stood still without being at full quality, 0 for
+             none
     taken    whether the network took it in the last frame
     """
 
@@ -51,7 +55,8 @@ class Tiles(NamedTuple):
 
 
 def choose(tiles: Tiles, count: int) -> Cells:
-    """The ``count`` tiles that deserve the network most, of those that changed or are not at full quality."""
+    """The ``count`` tiles that deserve the network most, of those that changed or are not at full
+    quality."""
     chosen = np.zeros(tiles.changed.shape, np.bool_)
     waiting = tiles.age > 0
     refined = math.ceil(count * REFINED_SHARE)
@@ -60,7 +65,9 @@ def choose(tiles: Tiles, count: int) -> Cells:
     merit = tiles.score * np.where(tiles.taken, STICKY, 1.0)
     _set_first(chosen, np.where(wanted, -merit, np.inf), count - int(chosen.sum()))
     left = waiting & ~chosen
-    _set_first(chosen, np.where(left, -tiles.age.astype(np.float64), np.inf), count - int(chosen.sum()))
+    _set_first(
+        chosen, np.where(left, -tiles.age.astype(np.float64), np.inf), count - int(chosen.sum())
+    )
     return chosen
 
 
@@ -82,7 +89,9 @@ def tiles_with(cells: Cells, side: int) -> Cells:
     """Which tiles of ``side`` cells hold a true cell."""
     rows, columns = cells.shape
     padded = np.pad(cells, ((0, -rows % side), (0, -columns % side)))
-    return np.asarray(padded.reshape(padded.shape[0] // side, side, -1, side).any(axis=(1, 3)), np.bool_)
+    return np.asarray(
+        padded.reshape(padded.shape[0] // side, side, -1, side).any(axis=(1, 3)), np.bool_
+    )
 
 
 def cells_of(tiles: Cells, side: int, like: Cells) -> Cells:
@@ -92,7 +101,8 @@ def cells_of(tiles: Cells, side: int, like: Cells) -> Cells:
 
 
 def cells_within(region: Region, width: int, height: int) -> tuple[slice, slice]:
-    """The cells that lie wholly inside a region; one cut off by the picture's edge counts as whole."""
+    """The cells that lie wholly inside a region; one cut off by the picture's edge counts as
+    whole."""
     right = -(-region.right // CELL) if region.right == width else region.right // CELL
     bottom = -(-region.bottom // CELL) if region.bottom == height else region.bottom // CELL
     return slice(-(-region.y // CELL), bottom), slice(-(-region.x // CELL), right)
@@ -116,7 +126,8 @@ def grid(tiles: Cells, width: int, height: int) -> Iterator[Region]:
 
 
 def pixels_of(engine: Engine, tiles: Sequence[Tile]) -> int:
-    """Pixels that the engine computes for these tiles, halos too, and its cost of each counted as pixels."""
+    """Pixels that the engine computes for these tiles, halos too, and its cost of each counted as
+    pixels."""
     halo, pixels = 2 * engine.halo, len(tiles) * engine.region_cost
     for tile in tiles:
         if tile.cells is None:
@@ -134,7 +145,8 @@ def wanted_pixels(tile: Tile) -> int:
 
 
 def scores(previous: Image, current: Image, side: int) -> Scores:
-    """Detail of each tile of ``side`` cells, the mean step between neighbouring pixels, weighed up by how it changed.
+    """Detail of each tile of ``side`` cells, the mean step between neighbouring pixels, weighed up
+    by how it changed.
 
     Resizing loses where there is detail; a loss is seen where something moves.
     """
@@ -148,7 +160,8 @@ def scores(previous: Image, current: Image, side: int) -> Scores:
 
 @compiled()
 def _measure(before, now, side, sums):  # type: ignore[no-untyped-def]  # numba infers
-    """Sums over each tile: steps to the right and down of green, differences of green, pixels; every other line."""
+    """Sums over each tile: steps to the right and down of green, differences of green, pixels;
+    every other line."""
     height, width = now.shape[:2]
     for y in range(0, height - 1, 2):
         row, below, old = now[y], now[y + 1], before[y]

@@ -1,4 +1,5 @@
-"""Cuts a mask of cells into the rectangles that cost least: for engines to which every region costs extra."""
+"""Cuts a mask of cells into the rectangles that cost least: for engines to which every region costs
+extra."""
 
 import numpy as np
 
@@ -17,7 +18,8 @@ def _cost(width, height, region_cost, cell, halo):  # type: ignore[no-untyped-de
 def rectangles(cells, region_cost, cell, halo):  # type: ignore[no-untyped-def]  # numba infers
     """Cut a mask into disjoint rectangles [n, 4] (x0, y0, x1, y1) that hold all true cells.
 
-    Starting from the whole, each rectangle is shrunk to what is set in it and cut in two wherever that saves most.
+    Starting from the whole, each rectangle is shrunk to what is set in it and cut in two wherever
+    that saves most.
     """
     rows, columns = cells.shape
     stack = np.empty((rows * columns + 1, 4), np.int64)
@@ -38,7 +40,11 @@ def rectangles(cells, region_cost, cell, halo):  # type: ignore[no-untyped-def] 
                     top, bottom = min(top, y), max(bottom, y + 1)
         if right <= left:
             continue
-        best, best_axis, best_cut = _cost(right - left, bottom - top, region_cost, cell, halo), -1, 0
+        best, best_axis, best_cut = (
+            _cost(right - left, bottom - top, region_cost, cell, halo),
+            -1,
+            0,
+        )
         for axis in range(2):
             # Extent across the axis of each line, then of all lines before and after a cut.
             begin, end = (left, right) if axis == 0 else (top, bottom)
@@ -60,22 +66,47 @@ def rectangles(cells, region_cost, cell, halo):  # type: ignore[no-untyped-def] 
                 after_low, after_high = min(after_low, first[cut]), max(after_high, last[cut])
                 if last[cut] > first[cut]:
                     after_begin = cut
-                cost = _cost(before[cut, 2], before[cut, 1] - before[cut, 0], region_cost, cell, halo) + _cost(
-                    end - after_begin, after_high - after_low, region_cost, cell, halo
-                )
+                cost = _cost(
+                    before[cut, 2], before[cut, 1] - before[cut, 0], region_cost, cell, halo
+                ) + _cost(end - after_begin, after_high - after_low, region_cost, cell, halo)
                 if cost < best:
                     best, best_axis, best_cut = cost, axis, cut
         if best_axis < 0:
-            found[count, 0], found[count, 1], found[count, 2], found[count, 3] = left, top, right, bottom
+            found[count, 0], found[count, 1], found[count, 2], found[count, 3] = (
+                left,
+                top,
+                right,
+                bottom,
+            )
             count += 1
         elif best_axis == 0:
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = left, top, best_cut, bottom
+            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
+                left,
+                top,
+                best_cut,
+                bottom,
+            )
             waiting += 1
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = best_cut, top, right, bottom
+            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
+                best_cut,
+                top,
+                right,
+                bottom,
+            )
             waiting += 1
         else:
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = left, top, right, best_cut
+            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
+                left,
+                top,
+                right,
+                best_cut,
+            )
             waiting += 1
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = left, best_cut, right, bottom
+            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
+                left,
+                best_cut,
+                right,
+                bottom,
+            )
             waiting += 1
     return found[:count]

@@ -16,10 +16,19 @@ from tests.support.processes import running
 from tests.support.until import until
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--remote-debugging-port=0", "--window-size=1300,1150",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--disable-dev-shm-usage",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+    "--window-size=1300,1150",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--disable-dev-shm-usage",
+)
 
 
 class Page:
@@ -45,12 +54,17 @@ class Page:
         return result
 
     def value(self, expression: str) -> Any:
-        return self.do("Runtime.evaluate", expression=expression, awaitPromise=True)["result"].get("value")
+        return self.do("Runtime.evaluate", expression=expression, awaitPromise=True)["result"].get(
+            "value"
+        )
 
     def until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true; the page gives no other sign."""
         says = "document.body.innerText"
-        until(lambda: self.value(expression), seen=lambda: f"not {expression}; the page says {self.value(says)!r}")
+        until(
+            lambda: self.value(expression),
+            seen=lambda: f"not {expression}; the page says {self.value(says)!r}",
+        )
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.do("Page.captureScreenshot", format="png")["data"]))

@@ -33,7 +33,9 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def streamsr(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+def streamsr(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
     """Run ``streamsr`` with these arguments, and on the exact engine where they name none."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -72,10 +74,15 @@ def command(*args: object, timeout: float = 120, **how: Any) -> "subprocess.Comp
 
 @contextmanager
 def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    """A disk of this size, in multiples of 4 KiB; `enlarge` gives it more. Skips the test where that is forbidden."""
+    """A disk of this size, in multiples of 4 KiB; `enlarge` gives it more. Skips the test where
+    that is forbidden."""
     folder.mkdir(exist_ok=True)
     try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder], check=True, capture_output=True)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder],
+            check=True,
+            capture_output=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("mounting a small disk needs root")
     try:

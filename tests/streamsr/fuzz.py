@@ -1,4 +1,5 @@
-"""Fuzzing guided by coverage, with libFuzzer's options after the parser's name; needs ``pip install atheris``.
+"""Fuzzing guided by coverage, with libFuzzer's options after the parser's name; needs ``pip install
+atheris``.
 
 python -m tests.streamsr.fuzz y4m -max_total_time=60
 """
@@ -7,7 +8,12 @@ import sys
 
 import atheris  # type: ignore[import-not-found]  # a tool, not a dependency
 
-OURS = ["streamsr.sources.y4m", "streamsr.segments.ledger", "streamsr.cli.pipeline_file", "streamsr.engines"]
+OURS = [
+    "streamsr.sources.y4m",
+    "streamsr.segments.ledger",
+    "streamsr.cli.pipeline_file",
+    "streamsr.engines",
+]
 with atheris.instrument_imports(include=OURS):
     from tests.streamsr.parsers import PARSERS
 

@@ -16,7 +16,9 @@ SIZE = 64, 48
 def picture(index: int, width: int = SIZE[0], height: int = SIZE[1]) -> NDArray[np.uint8]:
     """A smooth ramp with a bright square that moves, [H, W, 3]: every frame differs."""
     y, x = np.mgrid[:height, :width]
-    rgb = np.stack((x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1), np.full_like(x, 60)), axis=2)
+    rgb = np.stack(
+        (x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1), np.full_like(x, 60)), axis=2
+    )
     rgb[(index * 3) % height :, (index * 5) % width :][:8, :8] = 250
     return rgb.astype(np.uint8)
 
@@ -36,10 +38,11 @@ def make_video(
     subtitle: Path | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """A video with one frame at each of ``pts`` and an audio stream of noise for each codec in ``audio``.
+    """A video with one frame at each of ``pts`` and an audio stream of noise for each codec in
+    ``audio``.
 
-    ``prepare(container, video stream)`` may set what else there is before the header is written. ``subtitle`` is a
-    file whose subtitle stream is copied.
+    ``prepare(container, video stream)`` may set what else there is before the header is written.
+    ``subtitle`` is a file whose subtitle stream is copied.
     """
     with av.open(str(path), "w", container_options=container_options) as container:
         video = container.add_stream(codec, rate=Fraction(1) / time_base, options=options or {})
@@ -54,7 +57,9 @@ def make_video(
         prepare(container, video)
         container.start_encoding()
         for i, when in enumerate(pts):
-            frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24").reformat(format=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24").reformat(
+                format=pix_fmt
+            )
             frame.pts, frame.time_base = when, time_base
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -65,7 +70,11 @@ def make_video(
             for i in range(audio_frames):
                 wave = noise.uniform(-0.5, 0.5, (1, step)).astype(np.float32)
                 deep = {"s16": np.int16, "s32": np.int32}
-                samples = wave if kind.startswith("flt") else (wave * 2**15).astype(deep[kind.rstrip("p")])
+                samples = (
+                    wave
+                    if kind.startswith("flt")
+                    else (wave * 2**15).astype(deep[kind.rstrip("p")])
+                )
                 heard = av.AudioFrame.from_ndarray(samples, format=kind, layout="mono")
                 heard.sample_rate, heard.pts, heard.time_base = 48000, i * step, Fraction(1, 48000)
                 container.mux(sound.encode(heard))
@@ -98,8 +107,10 @@ def look(path: Path, *, keep_frames: bool = False) -> Seen:
     """Decode the video; list every other stream's packets."""
     seen = Seen()
     with av.open(str(path)) as container:
-        seen.kinds = [f"{s.type}:{s.codec_context.codec.canonical_name if s.codec_context else ''}"
-                      for s in container.streams]  # fmt: skip
+        seen.kinds = [
+            f"{s.type}:{s.codec_context.codec.canonical_name if s.codec_context else ''}"
+            for s in container.streams
+        ]
         seen.languages = [s.language for s in container.streams]
         others = [s for s in container.streams if s.type in ("audio", "subtitle")]
         for stream in others:

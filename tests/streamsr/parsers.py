@@ -1,6 +1,8 @@
-"""Our own parsers as functions of bytes, for fuzzing: each may end only in the errors its contract names.
+"""Our own parsers as functions of bytes, for fuzzing: each may end only in the errors its contract
+names.
 
-python -m tests.streamsr.parsers y4m -max_total_time=60     libFuzzer's options, with `pip install atheris`
+python -m tests.streamsr.parsers y4m -max_total_time=60     libFuzzer's options, with `pip install
+                                                            atheris`
 """
 
 import io
@@ -35,7 +37,9 @@ def raw(data: bytes) -> None:
     """The first byte chooses a format, the rest are its pixels."""
     formats = ("yuv420p", "yuv422p10le", "gray", "rgb24", "yuvj444p", "bgr24", "yuv444p16")
     name = formats[data[0] % len(formats)] if data else "gray"
-    _frames(Y4mSource(io.BytesIO(data[1:]), format=Y4mFormat.raw((5, 3), name, Fraction(25))), len(data))
+    _frames(
+        Y4mSource(io.BytesIO(data[1:]), format=Y4mFormat.raw((5, 3), name, Fraction(25))), len(data)
+    )
 
 
 def _frames(source: Y4mSource, size: int) -> None:
@@ -91,5 +95,9 @@ def model(data: bytes) -> None:
 
 
 PARSERS: dict[str, Callable[[bytes], None]] = {
-    "y4m": y4m, "raw": raw, "ledger": ledger, "pipeline": pipeline, "model": model,
-}  # fmt: skip
+    "y4m": y4m,
+    "raw": raw,
+    "ledger": ledger,
+    "pipeline": pipeline,
+    "model": model,
+}

@@ -1,7 +1,8 @@
-"""A Ray cluster of several nodes on this machine, in a process of its own: pytest makes errors of Ray's many warnings.
+"""A Ray cluster of several nodes on this machine, in a process of its own: pytest makes errors of
+Ray's many warnings.
 
-Says the address on standard error; then takes ``add`` or ``remove`` (a kill) of a node of one core on standard input, a
-line each, and answers with a line; stops at its end.
+Says the address on standard error; then takes ``add`` or ``remove`` (a kill) of a node of one core
+on standard input, a line each, and answers with a line; stops at its end.
 """
 
 import sys
@@ -14,7 +15,11 @@ STORE_BYTES = 80 << 20  # about the least that Ray takes
 def main() -> None:
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES},
+        head_node_args={
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "object_store_memory": STORE_BYTES,
+        },
     )
     nodes = []
     print("address", cluster.address, file=sys.stderr, flush=True)

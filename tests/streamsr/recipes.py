@@ -18,14 +18,24 @@ def commands(document: str) -> list[str]:
 
 def blocks(document: str, language: str) -> list[str]:
     """Those of any language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "docs" / document).read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```",
+        (ROOT / "docs" / document).read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
 
 
-def run(script: str, folder: Path, env: Mapping[str, str] = os.environ) -> "subprocess.CompletedProcess[str]":
-    """Run it in the folder, with the environment's commands first in the path, as in an activated one."""
+def run(
+    script: str, folder: Path, env: Mapping[str, str] = os.environ
+) -> "subprocess.CompletedProcess[str]":
+    """Run it in the folder, with the environment's commands first in the path, as in an activated
+    one."""
     path = f"{Path(sys.executable).parent}:{env['PATH']}"
     done: subprocess.CompletedProcess[str] = run_program(
-        ["bash", "-euo", "pipefail", "-c", script], tree=True, timeout_s=200,
-        cwd=folder, env={**env, "PATH": path, "VIRTUAL_ENV": sys.prefix},
-    )  # fmt: skip
+        ["bash", "-euo", "pipefail", "-c", script],
+        tree=True,
+        timeout_s=200,
+        cwd=folder,
+        env={**env, "PATH": path, "VIRTUAL_ENV": sys.prefix},
+    )
     return done

@@ -27,7 +27,9 @@ def needs_ffmpeg() -> str:
 @contextmanager
 def ffmpeg(*words: str) -> Iterator[Helper]:
     """Debian's ffmpeg with these arguments, killed at the end of the block."""
-    with running([needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", *words]) as process:
+    with running(
+        [needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", *words]
+    ) as process:
         try:
             yield process
         finally:
@@ -35,7 +37,8 @@ def ffmpeg(*words: str) -> Iterator[Helper]:
 
 
 def listening(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
-    """Whether a server has come up there: its port is taken. (One that takes a single viewer must not be tried.)"""
+    """Whether a server has come up there: its port is taken. (One that takes a single viewer must
+    not be tried.)"""
     with socket.socket(socket.AF_INET, kind) as probe:
         try:
             probe.bind(("127.0.0.1", port))
@@ -47,5 +50,16 @@ def listening(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
 PICTURES = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x96:rate=25")
 """A moving picture at its own rate, as input arguments."""
 
-H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "10", "-pix_fmt", "yuv420p")
+H264 = (
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-tune",
+    "zerolatency",
+    "-g",
+    "10",
+    "-pix_fmt",
+    "yuv420p",
+)
 """An encoder without delay that can be joined every 0.4 s."""

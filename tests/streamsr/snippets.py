@@ -23,7 +23,8 @@ class Snippet:
 
 
 def snippets(document: Path, root: Path) -> Iterator[Snippet]:
-    """All code blocks of a Markdown file. ``<!-- not run: REASON -->`` in the line before excuses one."""
+    """All code blocks of a Markdown file. ``<!-- not run: REASON -->`` in the line before excuses
+    one."""
     lines = iter(enumerate(document.read_text(encoding="utf-8").splitlines(), 1))
     excuse, before, in_list = None, "", False
     for number, line in lines:
@@ -38,7 +39,9 @@ def snippets(document: Path, root: Path) -> Iterator[Snippet]:
         elif line.startswith("    ") and not before and not in_list:
             yield Snippet(where, "indented", line.strip() + "\n", excuse)
         excuse = match[1] if (match := _EXCUSE.fullmatch(line)) else None
-        in_list = bool(re.match(r" *([-*]|\d+\.) ", line)) or (in_list and (not line or line.startswith(" ")))
+        in_list = bool(re.match(r" *([-*]|\d+\.) ", line)) or (
+            in_list and (not line or line.startswith(" "))
+        )
         before = line.strip()
 
 
@@ -48,7 +51,11 @@ def words_of(line: str, folder: Path) -> list[str] | None:
         return None
     words = []
     for word in shlex.split(line, comments=True):
-        words += sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else [word]
+        words += (
+            sorted(str(path.relative_to(folder)) for path in folder.glob(word))
+            if "*" in word
+            else [word]
+        )
     return words
 
 

@@ -1,4 +1,5 @@
-"""The audit finds what is lost, and nothing else. Outputs are remuxed copies with one thing wrong."""
+"""The audit finds what is lost, and nothing else. Outputs are remuxed copies with one thing
+wrong."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -31,7 +32,10 @@ def remux(
     prepare: Callable[[Any], None] = lambda _output: None,
 ) -> Path:
     """Copy ``source``; ``change(packet)`` may alter a packet or return None to drop it."""
-    with av.open(str(source)) as before, av.open(str(target), "w", container_options=options or {}) as after:
+    with (
+        av.open(str(source)) as before,
+        av.open(str(target), "w", container_options=options or {}) as after,
+    ):
         streams = {}
         for stream in before.streams:
             if stream.index not in skip:
@@ -61,7 +65,15 @@ def film(tmp_path: Path) -> Path:
     def prepare(container: Any, _video: Any) -> None:
         container.metadata["title"] = "A film"
         container.set_chapters(
-            [{"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}]
+            [
+                {
+                    "id": 1,
+                    "start": 0,
+                    "end": 400,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": "One"},
+                }
+            ]
         )
 
     return make_video(tmp_path / "film.mkv", pts=range(20), audio=["aac"], prepare=prepare)
@@ -79,7 +91,9 @@ def test_a_copy_in_another_container_loses_nothing(film: Path, tmp_path: Path) -
 
 
 def test_a_missing_stream_is_lost(film: Path, tmp_path: Path) -> None:
-    assert named(audit(film, remux(film, tmp_path / "out.mkv", skip=(1,))), "audio 1").verdict == LOST
+    assert (
+        named(audit(film, remux(film, tmp_path / "out.mkv", skip=(1,))), "audio 1").verdict == LOST
+    )
 
 
 def test_a_changed_byte_in_the_sound_is_lost(film: Path, tmp_path: Path) -> None:
@@ -126,7 +140,15 @@ def test_a_shift_of_the_whole_file_is_a_note(film: Path, tmp_path: Path) -> None
 
     def chapters(output: Any) -> None:
         output.set_chapters(
-            [{"id": 1, "start": 500, "end": 900, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}]
+            [
+                {
+                    "id": 1,
+                    "start": 500,
+                    "end": 900,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": "One"},
+                }
+            ]
         )
 
     checks = audit(film, remux(film, tmp_path / "out.mkv", later, prepare=chapters))
@@ -150,7 +172,12 @@ def test_missing_frames_are_lost(film: Path, tmp_path: Path) -> None:
         ("metadata", lambda output: output.metadata.clear()),
         ("audio 1 language", lambda output: output.streams[1].metadata.update(language="deu")),
         ("audio 1 flags", lambda output: setattr(output.streams[1], "disposition", 0x40)),
-        ("rotation", lambda output: output.streams[0].set_display_matrix((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))),
+        (
+            "rotation",
+            lambda output: output.streams[0].set_display_matrix(
+                (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+            ),
+        ),
     ],
 )
 def test_what_is_not_carried_over_is_lost(
@@ -168,7 +195,10 @@ def test_wrong_colours_are_lost(tmp_path: Path) -> None:
 
 
 def test_the_table_is_aligned() -> None:
-    assert list(table([Check("a", "kept", "x"), Check("longer", LOST, "y")])) == ["kept  a       x", "LOST  longer  y"]
+    assert list(table([Check("a", "kept", "x"), Check("longer", LOST, "y")])) == [
+        "kept  a       x",
+        "LOST  longer  y",
+    ]
 
 
 def test_a_file_that_cannot_be_read_is_an_error(film: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Whatever is wrong with the input, the output or the model: one clear line, the right status, nothing left behind."""
+"""Whatever is wrong with the input, the output or the model: one clear line, the right status,
+nothing left behind."""
 
 import json
 import os
@@ -34,7 +35,9 @@ def complains_in_one_line(result: Result, status: int = 1) -> bool:
 def _audio_only(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=48000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
         frame.sample_rate = 48000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -67,12 +70,16 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "truncated.mp4": _truncated_mp4,
     "text.mp4": lambda path: path.write_text("It was a dark and stormy night.\n" * 50),
     "text.txt": lambda path: path.write_text("It was a dark and stormy night.\n" * 50),
-    "list.m3u8": lambda path: path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n"),
+    "list.m3u8": lambda path: path.write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n"
+    ),
     "concat.ffconcat": lambda path: path.write_text("ffconcat version 1.0\nfile /etc/passwd\n"),
     "noise.mkv": lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)),
     "no-pixels.y4m": _no_pixels,
     "huge.y4m": _huge,
-    "noise.png": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + np.random.default_rng(0).bytes(500)),
+    "noise.png": lambda path: path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + np.random.default_rng(0).bytes(500)
+    ),
     "empty.png": lambda path: path.touch(),
     "missing.png": lambda _: None,
     "directory.png": lambda path: path.mkdir(),
@@ -102,11 +109,15 @@ def test_an_unusable_input(upscale: Command, tmp_path: Path, name: str) -> None:
 def test_a_broken_or_encrypted_file_from_the_wild(
     upscale: Command, shared_data: Path, tmp_path: Path, name: str
 ) -> None:
-    assert complains_in_one_line(upscale(shared_data / "video" / "odd" / name, tmp_path / "out.mkv"))
+    assert complains_in_one_line(
+        upscale(shared_data / "video" / "odd" / name, tmp_path / "out.mkv")
+    )
     assert not list(tmp_path.iterdir())
 
 
-def test_every_odd_file_is_upscaled_or_refused_in_words(upscale: Command, shared_data: Path, tmp_path: Path) -> None:
+def test_every_odd_file_is_upscaled_or_refused_in_words(
+    upscale: Command, shared_data: Path, tmp_path: Path
+) -> None:
     """The smallest ones; pictures above 240 lines would take minutes."""
     listed = json.loads((shared_data / "video" / "odd" / "manifest.json").read_text())
     small = [entry["name"] for entry in listed if (entry["h"] or 0) <= 240]
@@ -127,9 +138,13 @@ def test_a_truncated_stream_is_upscaled_as_far_as_it_goes(
 ) -> None:
     """Where the container's index does not stand at the end; of MP4 only the fast-start kind."""
     source = make_video(
-        tmp_path / f"in{suffix}", pts=range(60), options={"g": "10", "bf": "0"}, audio=audio, audio_frames=112,
+        tmp_path / f"in{suffix}",
+        pts=range(60),
+        options={"g": "10", "bf": "0"},
+        audio=audio,
+        audio_frames=112,
         container_options={"movflags": "faststart"} if suffix == ".mp4" else None,
-    )  # fmt: skip
+    )
     _cut(source, 0.6)
     result = upscale(source, tmp_path / f"out{suffix}")
     assert result.status == 0, result.err
@@ -148,7 +163,9 @@ def _damage(path: Path, broken: range) -> None:
     path.write_bytes(content)
 
 
-def test_a_frame_that_cannot_be_decoded_is_left_out_counted_and_reported(upscale: Command, tmp_path: Path) -> None:
+def test_a_frame_that_cannot_be_decoded_is_left_out_counted_and_reported(
+    upscale: Command, tmp_path: Path
+) -> None:
     source = make_video(tmp_path / "in.mkv", codec="mjpeg", pix_fmt="yuvj420p", pts=range(12))
     times = look(source).times
     _damage(source, range(4, 6))
@@ -168,8 +185,14 @@ def test_eight_in_a_row_end_the_run_and_leave_nothing(upscale: Command, tmp_path
 
 
 def test_eight_in_a_row_keep_what_was_done_when_asked_to(upscale: Command, tmp_path: Path) -> None:
-    source = make_video(tmp_path / "in.mkv", codec="mjpeg", pix_fmt="yuvj420p", pts=range(50), audio=["aac"],
-                        audio_frames=94)  # fmt: skip
+    source = make_video(
+        tmp_path / "in.mkv",
+        codec="mjpeg",
+        pix_fmt="yuvj420p",
+        pts=range(50),
+        audio=["aac"],
+        audio_frames=94,
+    )
     times = look(source).times
     _damage(source, range(20, 28))
     result = upscale(source, tmp_path / "out.mkv", "--keep-partial")
@@ -220,7 +243,9 @@ def _picture(path: Path) -> Path:
 def _noise(path: Path) -> Path:
     import cv2
 
-    assert cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))
+    assert cv2.imwrite(
+        str(path), np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    )
     return path
 
 
@@ -235,7 +260,9 @@ def test_an_impossible_output(upscale: Command, tmp_path: Path, target: str) -> 
     assert not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.parametrize("target", ["missing/out.png", "out.xyz", "out", "out.mp4", "/proc/out.png"])
+@pytest.mark.parametrize(
+    "target", ["missing/out.png", "out.xyz", "out", "out.mp4", "/proc/out.png"]
+)
 def test_an_impossible_output_for_a_picture(upscale: Command, tmp_path: Path, target: str) -> None:
     assert complains_in_one_line(upscale(_picture(tmp_path / "in.png"), tmp_path / target))
     assert not list(tmp_path.glob("out*"))
@@ -257,7 +284,9 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path, model: Path, name: str) ->
     if name == "out.png":
         source = _noise(tmp_path / "in.png")
     else:
-        source = make_video(tmp_path / f"in{name[3:]}", size=(160, 120), pts=range(60), audio=["aac"])
+        source = make_video(
+            tmp_path / f"in{name[3:]}", size=(160, 120), pts=range(60), audio=["aac"]
+        )
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -270,7 +299,8 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path, model: Path, name: str) ->
 
 
 def test_a_really_full_disk(tmp_path: Path, upscale: Command) -> None:
-    """Whatever of the output no longer fits: nothing is left, and what stood there before still does."""
+    """Whatever of the output no longer fits: nothing is left, and what stood there before still
+    does."""
     source = make_video(tmp_path / "in.mp4", pts=range(30), audio=["aac"])
     assert upscale(source, tmp_path / "whole.mp4").status == 0
     needed = (tmp_path / "whole.mp4").stat().st_size >> 10
@@ -368,14 +398,19 @@ def test_an_unknown_preset(upscale: Command, tmp_path: Path, codec: str, preset:
 
 def test_stats_that_cannot_be_written_are_said_and_fail(upscale: Command, tmp_path: Path) -> None:
     result = upscale(
-        make_video(tmp_path / "in.mp4", pts=range(2)), tmp_path / "out.mp4", "--stats-json", tmp_path / "no" / "s.json"
+        make_video(tmp_path / "in.mp4", pts=range(2)),
+        tmp_path / "out.mp4",
+        "--stats-json",
+        tmp_path / "no" / "s.json",
     )
     assert "cannot write" in result.err
     assert result.status == 1
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_the_run_with_130_and_nothing_left(tmp_path: Path, model: Path, how: str) -> None:
+def test_a_signal_ends_the_run_with_130_and_nothing_left(
+    tmp_path: Path, model: Path, how: str
+) -> None:
     source = make_video(tmp_path / "in.mp4", size=(320, 180), pts=range(400))
     with started("upscale", source, "-o", tmp_path / "out.mp4", "--model", model) as process:
         process.says(" -> ")  # the run has begun

@@ -36,14 +36,23 @@ def test_people_and_programs_read_the_same_numbers(report: bench.Report) -> None
     numbers = json.loads(report.json())
     lines = list(report.lines())
     assert numbers["source"] in lines[0]
-    assert f"{numbers['command']['frames']} frames in {numbers['command']['wall_s']:.2f} s" in lines[-2]
+    assert (
+        f"{numbers['command']['frames']} frames in {numbers['command']['wall_s']:.2f} s"
+        in lines[-2]
+    )
     assert "in real time at" in lines[-1]
 
 
-def test_each_engine_is_compared_with_litert_or_refused_with_its_reason(report: bench.Report) -> None:
+def test_each_engine_is_compared_with_litert_or_refused_with_its_reason(
+    report: bench.Report,
+) -> None:
     by_name = {compared.engine: compared for compared in report.engines}
     assert len(by_name) == 3
-    timed = {stage.name.split()[1].rstrip(",") for stage in report.stages if stage.name.startswith("network: ")}
+    timed = {
+        stage.name.split()[1].rstrip(",")
+        for stage in report.stages
+        if stage.name.startswith("network: ")
+    }
     assert timed == {name for name, compared in by_name.items() if compared.refused is None}
     assert by_name["litert"].different == 0
     lines = list(report.lines())
@@ -69,13 +78,19 @@ print(*report.lines(), sep="\\n")
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="pretends to be an x86 processor without VNNI")
+@pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="pretends to be an x86 processor without VNNI"
+)
 def test_an_engine_that_computes_wrongly_has_no_figure(tmp_path: Path) -> None:
     clip = make_video(tmp_path / "clip.mp4")
     done = subprocess.run(
-        [sys.executable, "-c", WRONG, clip], capture_output=True, text=True, check=False, timeout=200,
+        [sys.executable, "-c", WRONG, clip],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "none"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert "network: openvino" not in done.stdout
     assert "engine openvino is not used here: " in done.stdout

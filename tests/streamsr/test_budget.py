@@ -10,7 +10,14 @@ import pytest
 from streamsr.live.budget import STARVED_S, Allowance, Costs, Situation, Take, decide, too_late
 
 CALM = Situation(
-    age_s=0.002, waiting=0, silent_s=0.033, interval_s=0.033, all_s=0.02, least_s=0.001, resize_s=0.004, other_s=0.002
+    age_s=0.002,
+    waiting=0,
+    silent_s=0.033,
+    interval_s=0.033,
+    all_s=0.02,
+    least_s=0.001,
+    resize_s=0.004,
+    other_s=0.002,
 )
 BUDGET_S = 0.05
 
@@ -29,7 +36,10 @@ BUDGET_S = 0.05
         ({"all_s": 0.04, "least_s": 0.028}, Take.RESIZE),
         ({"age_s": 0.045}, Take.DROP),
         ({"age_s": 0.06}, Take.DROP),
-        ({"age_s": 0.06, "silent_s": 0.6}, Take.RESIZE),  # late, but the viewer has seen nothing for too long
+        (
+            {"age_s": 0.06, "silent_s": 0.6},
+            Take.RESIZE,
+        ),  # late, but the viewer has seen nothing for too long
         ({"age_s": 0.06, "all_s": 0.0}, Take.DROP),  # nothing to do, and still too old
         ({"age_s": 0.035, "waiting": 1}, Take.DROP),  # the newer one has time for all
         ({"waiting": 1}, Take.ALL),
@@ -68,7 +78,8 @@ def test_quality_returns_step_by_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_s", "silent_s", "dropped"), [(0.04, 0.0, False), (0.06, 0.03, True), (0.06, STARVED_S + 0.1, False)]
+    ("age_s", "silent_s", "dropped"),
+    [(0.04, 0.0, False), (0.06, 0.03, True), (0.06, STARVED_S + 0.1, False)],
 )
 def test_a_finished_frame_older_than_the_budget_is_dropped_unless_the_viewer_starves(
     age_s: float, silent_s: float, dropped: bool
@@ -141,7 +152,10 @@ class Scenario:
         begin = 2.0 + rng.random() * 2
 
         def spans(count: int, longest: float) -> list[tuple[float, float]]:
-            return [(t, t + rng.random() * longest) for t in begin + rng.random(rng.integers(0, count)) * 3]
+            return [
+                (t, t + rng.random() * longest)
+                for t in begin + rng.random(rng.integers(0, count)) * 3
+            ]
 
         return cls(
             rng,
@@ -247,19 +261,24 @@ def test_thousands_of_scenarios(block: int) -> None:
         what = f"seed {seed}: {s}"
         # Every frame has one fate.
         assert seen.fates.total() == seen.captured, what
-        # Nobody starves: while frames come and can be resized in time, one is shown at least so often.
+        # Nobody starves: while frames come and can be resized in time, one is shown at least so
+        # often.
         times = [t for t, _, _ in seen.shown]
         longest = max(np.diff(times))
         stall = max((end - begin for begin, end in s.stalls), default=0.0)
         slowest = max((factor for _, _, factor in s.spikes), default=1.0) * (1 + 5 * s.noise)
-        begun = (s.whole_s + s.call_s + 0.1 * s.interval_s) * slowest  # what has begun when a spike hits is finished
+        begun = (
+            s.whole_s + s.call_s + 0.1 * s.interval_s
+        ) * slowest  # what has begun when a spike hits is finished
         assert longest <= STARVED_S + stall + 2 * s.interval_s + begun, what
-        # Ages do not grow: once calm, no frame shown is older than the budget, or it was the starving viewer's.
+        # Ages do not grow: once calm, no frame shown is older than the budget, or it was the
+        # starving viewer's.
         late = [age for t, age, _ in seen.shown if t > CALM_AFTER_S and age > s.budget_s]
         assert len(late) <= END_S / STARVED_S, what
         calm = [(age, quality) for t, age, quality in seen.shown if t > CALM_AFTER_S]
         assert len(calm) > 0.7 * (END_S - CALM_AFTER_S) / s.interval_s, what
-        # Recovery: a machine that could do it all does it again within a second of the last disturbance.
+        # Recovery: a machine that could do it all does it again within a second of the last
+        # disturbance.
         roomy = (s.whole_s + s.call_s) * (1 + 4 * s.noise)
         if roomy < 0.6 * min(s.interval_s, s.budget_s):
             assert np.mean([quality for _, quality in calm]) > 0.99, what
@@ -269,7 +288,15 @@ def test_thousands_of_scenarios(block: int) -> None:
 
 
 def test_a_picture_that_stands_still_ends_at_full_quality_on_a_slow_machine() -> None:
-    s = replace(Scenario.of(1), whole_s=0.2, interval_s=1 / 30, budget_s=0.05, call_s=0.001, noise=0.05, stalls=[])
+    s = replace(
+        Scenario.of(1),
+        whole_s=0.2,
+        interval_s=1 / 30,
+        budget_s=0.05,
+        call_s=0.001,
+        noise=0.05,
+        stalls=[],
+    )
     seen = simulate(replace(s, spikes=[], static=[(6.0, END_S)]))
     last = [quality for t, _, quality in seen.shown if t > 7.0]
     assert min(last) == 1.0

@@ -15,7 +15,8 @@ from streamsr.native import cache
 from tests.conftest import ROOT
 
 root_only = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="becomes other users, which root alone may"
+    os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="becomes other users, which root alone may",
 )
 OWNER, VICTIM = 51234, 54321
 
@@ -40,7 +41,9 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("above", range(4))
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
-def test_a_folder_above_that_others_may_write_to_is_enough(kept: Path, above: int, mode: int) -> None:
+def test_a_folder_above_that_others_may_write_to_is_enough(
+    kept: Path, above: int, mode: int
+) -> None:
     target = [kept, *kept.parents][above]
     target.chmod(mode)
     assert cache.load("kept") is None
@@ -102,7 +105,9 @@ def test_a_generous_umask_costs_no_cache(tmp_path: Path, monkeypatch: pytest.Mon
         os.umask(before)
 
 
-def test_files_that_a_generous_umask_made_count_in_a_folder_nobody_can_enter(tmp_path: Path) -> None:
+def test_files_that_a_generous_umask_made_count_in_a_folder_nobody_can_enter(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o700)
     (folder / "file").touch()
@@ -117,21 +122,29 @@ def test_files_that_a_generous_umask_made_count_in_a_folder_nobody_can_enter(tmp
 
 
 def setpriv(user: int) -> list[str]:
-    """The words before a command that run it as this user, who may read all files: Python may lie in root's home."""
+    """The words before a command that run it as this user, who may read all files: Python may lie
+    in root's home."""
     may_read = "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"
     return ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups", *may_read]
 
 
-def as_user(user: int, home: Path | None, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+def as_user(
+    user: int, home: Path | None, *words: str, **variables: str
+) -> "subprocess.CompletedProcess[str]":
     dropped = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
     env = {name: value for name, value in os.environ.items() if name not in dropped}
     if home is not None:
         env["HOME"] = str(home)
     env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     return subprocess.run(
-        [*setpriv(user), sys.executable, *words], capture_output=True, text=True, check=False, timeout=200, cwd="/",
+        [*setpriv(user), sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        cwd="/",
         env=env,
-    )  # fmt: skip
+    )
 
 
 USES = """
@@ -143,7 +156,8 @@ from streamsr.color import ColorTags
 picture = np.zeros((40, 40, 3), np.uint8)
 assert scores(picture, picture, 4).shape == (2, 2)
 assert len(rectangles(np.ones((3, 3), bool), 100, 8, 5)) == 1
-out, y, c = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 235, np.uint8), np.full((1, 1), 128, np.uint8)
+out = np.zeros((2, 2, 3), np.uint8)
+y, c = np.full((2, 2), 235, np.uint8), np.full((1, 1), 128, np.uint8)
 Converter(ColorTags(1, 1, 1, 1)).to_rgb((y, c, c), out)
 assert (out == 255).all()
 print("done")
@@ -160,7 +174,8 @@ class Planted:
 
 @root_only
 def test_pickles_that_another_user_planted_are_not_run(place: Path) -> None:
-    """The home belongs to somebody who has put pickles wherever numba might look; we run in it, as with sudo."""
+    """The home belongs to somebody who has put pickles wherever numba might look; we run in it, as
+    with sudo."""
     home, mark = place / "home", place / "marks"
     home.mkdir()
     mark.mkdir(mode=0o777)
@@ -198,7 +213,9 @@ def test_loops_are_kept_in_ones_own_cache(place: Path) -> None:
 
 @root_only
 def test_a_user_without_home_or_name_has_no_cache_and_no_trouble() -> None:
-    done = as_user(VICTIM, None, "-c", "from streamsr.native import cache\nprint(cache.folder())\n" + USES)
+    done = as_user(
+        VICTIM, None, "-c", "from streamsr.native import cache\nprint(cache.folder())\n" + USES
+    )
     assert done.stdout == "None\ndone\n", done.stderr
     done = as_user(VICTIM, None, "-m", "streamsr", "info")
     assert done.returncode == 0, done.stderr

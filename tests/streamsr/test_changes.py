@@ -31,7 +31,9 @@ def with_spots(image: Image, count: int, seed: int) -> Image:
     changed = image.copy()
     for _ in range(count):
         y, x = rng.integers(0, image.shape[0]), rng.integers(0, image.shape[1])
-        changed[y : y + rng.integers(1, 12), x : x + rng.integers(1, 12)] ^= np.uint8(rng.integers(1, 256))
+        changed[y : y + rng.integers(1, 12), x : x + rng.integers(1, 12)] ^= np.uint8(
+            rng.integers(1, 256)
+        )
     return changed
 
 
@@ -44,13 +46,18 @@ def reached(before: Image, after: Image, covered: Image, halo: int = HALO) -> bo
 
 
 PICTURES = {
-    "height": st.integers(1, 70), "width": st.integers(1, 90), "spots": st.integers(0, 12), "seed": st.integers(0, 1000)
-}  # fmt: skip
+    "height": st.integers(1, 70),
+    "width": st.integers(1, 90),
+    "spots": st.integers(0, 12),
+    "seed": st.integers(0, 1000),
+}
 
 
 @settings(deadline=None, max_examples=150)
 @given(**PICTURES)
-def test_cells_cover_all_that_a_change_reaches(height: int, width: int, spots: int, seed: int) -> None:
+def test_cells_cover_all_that_a_change_reaches(
+    height: int, width: int, spots: int, seed: int
+) -> None:
     before = noise(height, width)
     after = with_spots(before, spots, seed)
     cells = affected_cells(before, after)
@@ -82,8 +89,12 @@ def test_an_entirely_new_picture_is_one_region() -> None:
     assert regions_of(cells, 50, 40, region_cost=200) == [Region.of(50, 40)]
 
 
-@pytest.mark.parametrize(("y", "x", "cells"), [(64, 64, 4), (67, 67, 9), (71, 64, 4), (67, 71, 6), (0, 0, 1)])
-def test_a_changed_pixel_affects_the_cells_within_its_reach_only(y: int, x: int, cells: int) -> None:
+@pytest.mark.parametrize(
+    ("y", "x", "cells"), [(64, 64, 4), (67, 67, 9), (71, 64, 4), (67, 71, 6), (0, 0, 1)]
+)
+def test_a_changed_pixel_affects_the_cells_within_its_reach_only(
+    y: int, x: int, cells: int
+) -> None:
     before = noise(128, 128)
     after = before.copy()
     after[y, x] ^= 1
@@ -97,7 +108,14 @@ def frames(images: list[Image]) -> list[Frame]:
 def film() -> list[Image]:
     """Static, slightly changed, scattered changes, a cut, another size, and back."""
     first = noise(48, 80)
-    images = [first, first.copy(), with_spots(first, 1, 1), with_spots(first, 5, 2), noise(48, 80, 3), noise(33, 41)]
+    images = [
+        first,
+        first.copy(),
+        with_spots(first, 1, 1),
+        with_spots(first, 5, 2),
+        noise(48, 80, 3),
+        noise(33, 41),
+    ]
     return [*images, first, with_spots(first, 2, 4)]
 
 
@@ -107,7 +125,9 @@ def test_reuse_gives_the_bytes_of_full_computation(model: str) -> None:
         Upscaler(model, engine=EXACT, threads=1) as reusing,
     ):
         for frame in frames(film()):
-            np.testing.assert_array_equal(reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb)
+            np.testing.assert_array_equal(
+                reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb
+            )
 
 
 def test_every_frame_has_one_fate_and_the_reused_share_is_counted(model: str) -> None:
@@ -126,11 +146,14 @@ def test_reuse_holds_at_a_resized_output_too(model: str) -> None:
         Upscaler(model, engine=EXACT, size=(200, 130), threads=1) as reusing,
     ):
         for frame in frames(film()[:5]):
-            np.testing.assert_array_equal(reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb)
+            np.testing.assert_array_equal(
+                reusing.frames([frame])[0].rgb, full.frames([frame])[0].rgb
+            )
 
 
 class Far:
-    """An engine whose output pixel is the sum of all input pixels up to ``halo`` away, times its place: 2x."""
+    """An engine whose output pixel is the sum of all input pixels up to ``halo`` away, times its
+    place: 2x."""
 
     name, scale, threads, batch, region_cost = "far", 2, 1, 1, 200
 
@@ -142,16 +165,22 @@ class Far:
             large = self.whole(lr)
             part = large[region.scaled(2).slices]
             if cells is not None:
-                wanted = cells.repeat(2 * CELL, 0).repeat(2 * CELL, 1)[: len(large), : large.shape[1], None]
+                wanted = cells.repeat(2 * CELL, 0).repeat(2 * CELL, 1)[
+                    : len(large), : large.shape[1], None
+                ]
                 part = np.where(wanted, large, hr)
             hr[region.scaled(2).slices] = part
 
     def whole(self, lr: Image) -> Image:
         sums = lr.astype(np.int64)
         for axis in (0, 1):
-            padded = np.pad(sums, [(self.halo + 1, self.halo) if i == axis else (0, 0) for i in range(3)]).cumsum(axis)
+            padded = np.pad(
+                sums, [(self.halo + 1, self.halo) if i == axis else (0, 0) for i in range(3)]
+            ).cumsum(axis)
             count, span = sums.shape[axis], 2 * self.halo + 1
-            sums = np.take(padded, range(span, span + count), axis) - np.take(padded, range(count), axis)
+            sums = np.take(padded, range(span, span + count), axis) - np.take(
+                padded, range(count), axis
+            )
         return (sums.repeat(2, 0).repeat(2, 1) * 37 % 251).astype(np.uint8)
 
     def close(self) -> None:
@@ -217,7 +246,8 @@ def test_cells_cover_what_a_change_reaches_at_any_halo(
 
 
 def test_verify_reuse_compares_with_litert(model: str) -> None:
-    """Also where the engine is consistent in what it does: only its own bound may be between the two."""
+    """Also where the engine is consistent in what it does: only its own bound may be between the
+    two."""
     with Upscaler(model, engine="litert", threads=1, verify_reuse=True) as upscaler:
         assert upscaler._judge is None
     if not WHY_NOT_FUSED:
@@ -232,7 +262,9 @@ def test_verify_reuse_compares_with_litert(model: str) -> None:
                     tile.hr[:] ^= 1
 
             upscaler.engine.run = wrong  # type: ignore[method-assign]  # an engine that went wrong after its test
-            with pytest.raises(ModelError, match=r"gave other pixels than LiteRT: up to 1 levels, .* allowed none"):
+            with pytest.raises(
+                ModelError, match=r"gave other pixels than LiteRT: up to 1 levels, .* allowed none"
+            ):
                 upscaler.frames(frames([noise(48, 80, 9)]))
 
 

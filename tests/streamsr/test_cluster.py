@@ -1,4 +1,5 @@
-"""Films upscaled on a Ray cluster: the bytes of one machine, whatever happens to the workers. Kills are real ones."""
+"""Films upscaled on a Ray cluster: the bytes of one machine, whatever happens to the workers. Kills
+are real ones."""
 
 import io
 import os
@@ -51,17 +52,37 @@ ELSEWHERE = "/proc/self/cwd"
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two films of four seconds, a key frame every ten frames, B-frames, sound in one."""
+    """A folder with two films of four seconds, a key frame every ten frames, B-frames, sound in
+    one."""
     folder = tmp_path_factory.mktemp("films")
     options = {"g": "10", "bf": "2", "preset": "ultrafast"}
     pts = [i * 512 + (i % 3) * 7 for i in range(100)]
-    make_video(folder / "a.mp4", size=(320, 180), pts=pts, time_base=Fraction(1, 12800), options=options, audio=["aac"])
+    make_video(
+        folder / "a.mp4",
+        size=(320, 180),
+        pts=pts,
+        time_base=Fraction(1, 12800),
+        options=options,
+        audio=["aac"],
+    )
     make_video(folder / "b.mkv", size=(240, 136), pts=range(60), options=options)
     return folder
 
 
 def words(source: Path | str, target: Path | str, model: Path, *more: object) -> list[str]:
-    given = ["upscale", source, "-o", target, "--segment", SEGMENT_S, "--model", model, "--preset", "superfast", *more]
+    given = [
+        "upscale",
+        source,
+        "-o",
+        target,
+        "--segment",
+        SEGMENT_S,
+        "--model",
+        model,
+        "--preset",
+        "superfast",
+        *more,
+    ]
     return [str(word) for word in given]
 
 
@@ -83,7 +104,9 @@ def segments_done(target: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def reference(films: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def reference(
+    films: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
     """What one machine makes of the films with ``--resume``."""
     folder = tmp_path_factory.mktemp("reference")
     for film in sorted(films.iterdir()):
@@ -129,7 +152,9 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     folder = tmp_path_factory.mktemp("nodes")
     words = [sys.executable, Path(__file__).with_name("ray_nodes.py")]
-    with running(words, tree=True, stdin=subprocess.PIPE, text=True, cwd=folder, env=ENVIRONMENT) as process:
+    with running(
+        words, tree=True, stdin=subprocess.PIPE, text=True, cwd=folder, env=ENVIRONMENT
+    ) as process:
         cluster = Nodes(process, folder)
         cluster.ask("add")
         cluster.ask("add")
@@ -139,7 +164,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 
 def disturbed(process: Helper, nodes: Nodes, *, kills: int, seed: int) -> int:
-    """Kill workers at random, and in the middle a node, which another replaces; returns the kills, once all is over."""
+    """Kill workers at random, and in the middle a node, which another replaces; returns the kills,
+    once all is over."""
     chance = random.Random(seed)
     done = 0
 
@@ -192,7 +218,10 @@ def test_killed_fifty_times_at_random_the_outputs_are_the_same(
                 given.append("--overwrite")
                 total += 1
         with start(given) as process:
-            kills, said = disturbed(process, nodes, kills=4, seed=chance.randrange(1 << 30)), process.said()
+            kills, said = (
+                disturbed(process, nodes, kills=4, seed=chance.randrange(1 << 30)),
+                process.said(),
+            )
         assert process.returncode == 0, said
         assert {path.name: path.read_bytes() for path in target.iterdir()} == reference, said
         total, outputs = total + kills, outputs + 1
@@ -211,7 +240,9 @@ def test_nodes_without_the_folder_read_and_write_through_ray(
     assert list(nodes.folder.iterdir()) == []
 
 
-def test_a_node_that_has_another_file_there_is_named(films: Path, model: Path, nodes: Nodes, tmp_path: Path) -> None:
+def test_a_node_that_has_another_file_there_is_named(
+    films: Path, model: Path, nodes: Nodes, tmp_path: Path
+) -> None:
     shutil.copy(films / "a.mp4", tmp_path / "film.mp4")
     other = nodes.folder / "film.mp4"
     shutil.copy(films / "b.mkv", other)
@@ -246,18 +277,23 @@ def test_ctrl_c_in_a_cluster_of_its_own_finishes_segments_and_one_machine_goes_o
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     target = tmp_path / "a.mp4"
     with start(words(films / "a.mp4", target, model, "--cluster", "auto")) as process:
-        # Something has been finished, which a later run is to go on from, and something is being made.
+        # Something has been finished, which a later run is to go on from, and something is being
+        # made.
         held = process.until(lambda: segments_done(target) and workers_of(process.pid))
         for worker in held:  # so that the work cannot be over before Ctrl-C is heard
             worker.suspend()
         begun = psutil.Process(process.pid).children(recursive=True)
-        process.send(signal.SIGINT)  # to all of them, as a terminal does: Ray's processes get it too
+        process.send(
+            signal.SIGINT
+        )  # to all of them, as a terminal does: Ray's processes get it too
         process.says("finishing the segments")
         for worker in held:
             worker.resume()
         assert process.ended() == 130, process.told()
         said = process.said()
-        assert [child for child in begun if child.is_running() and child.name().startswith("raylet")] == []
+        assert [
+            child for child in begun if child.is_running() and child.name().startswith("raylet")
+        ] == []
     assert "segments done" in said.splitlines()[-1]
     done = run(words(films / "a.mp4", target, model, "--resume"))
     assert done.returncode == 0, done.stderr
@@ -279,7 +315,9 @@ def test_an_address_without_a_cluster_is_an_error_at_once(
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     refused = upscale(films / "a.mp4", tmp_path / "out.mp4", "--cluster", address)
     assert refused.status == 1
-    assert refused.lines == [f"streamsr: --cluster {address}: {reason}" if reason[0] == "n" else refused.lines[0]]
+    assert refused.lines == [
+        f"streamsr: --cluster {address}: {reason}" if reason[0] == "n" else refused.lines[0]
+    ]
     assert reason in refused.err
     assert list(tmp_path.iterdir()) == []
 
@@ -289,10 +327,15 @@ def test_without_the_extra_the_command_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("streamsr.cluster.ray_client.find_spec", lambda _name: None)
     refused = upscale(films / "a.mp4", tmp_path / "out.mp4", "--cluster", "auto")
-    assert (refused.status, refused.err) == (1, "streamsr: --cluster needs Ray: pip install 'streamsr[cluster]'\n")
+    assert (refused.status, refused.err) == (
+        1,
+        "streamsr: --cluster needs Ray: pip install 'streamsr[cluster]'\n",
+    )
 
 
-def test_a_run_that_checks_only_starts_no_cluster(films: Path, tmp_path: Path, upscale: Command) -> None:
+def test_a_run_that_checks_only_starts_no_cluster(
+    films: Path, tmp_path: Path, upscale: Command
+) -> None:
     done = upscale(films / "a.mp4", tmp_path / "out.mp4", "--cluster", "127.0.0.1:1", "--dry-run")
     assert done.status == 0, done.err
 
@@ -302,12 +345,19 @@ def test_a_run_that_checks_only_starts_no_cluster(films: Path, tmp_path: Path, u
 
 def test_a_long_segment_begins_before_all_others() -> None:
     work = [Piece(0, 0, 250.0), Piece(0, 1, 260.0), Piece(1, 0, 9000.0), Piece(2, 0, 255.0)]
-    assert [(p.film, p.number) for p in sorted(work, key=urgency)] == [(1, 0), (0, 1), (0, 0), (2, 0)]
+    assert [(p.film, p.number) for p in sorted(work, key=urgency)] == [
+        (1, 0),
+        (0, 1),
+        (0, 0),
+        (2, 0),
+    ]
 
 
 def test_films_of_segments_alike_are_finished_one_after_the_other() -> None:
     chance = random.Random(1)
-    work = [Piece(film, number, chance.uniform(257, 511)) for film in range(5) for number in range(9)]
+    work = [
+        Piece(film, number, chance.uniform(257, 511)) for film in range(5) for number in range(9)
+    ]
     chance.shuffle(work)
     done = [(p.film, p.number) for p in sorted(work, key=urgency)]
     assert done == sorted(done)
@@ -323,9 +373,14 @@ def makespan(costs: list[float], workers: int) -> float:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_order_keeps_all_workers_busy_to_the_end(seed: int) -> None:
-    """Longest first is within 4/3 of the best; a factor of two between neighbours costs half a last segment more."""
+    """Longest first is within 4/3 of the best; a factor of two between neighbours costs half a last
+    segment more."""
     chance = random.Random(seed)
-    work = [Piece(f, n, chance.choice([10, 12, 15, 300]) * chance.uniform(1, 2)) for f in range(6) for n in range(9)]
+    work = [
+        Piece(f, n, chance.choice([10, 12, 15, 300]) * chance.uniform(1, 2))
+        for f in range(6)
+        for n in range(9)
+    ]
     costs = [p.cost for p in sorted(work, key=urgency)]
     workers = chance.randrange(2, 12)
     least = max(sum(costs) / workers, max(costs))
@@ -344,18 +399,30 @@ def test_pieces_share_out_the_cost_of_the_film() -> None:
 
 def test_a_node_takes_as_many_segments_as_its_cores_and_its_memory_hold() -> None:
     gib = float(1 << 30)
-    assert places([{"CPU": 8.0, "memory": 100 * gib}, {"CPU": 3.0, "memory": 100 * gib}], 1, 1 << 30) == 11
+    assert (
+        places([{"CPU": 8.0, "memory": 100 * gib}, {"CPU": 3.0, "memory": 100 * gib}], 1, 1 << 30)
+        == 11
+    )
     assert places([{"CPU": 8.0, "memory": 4 * gib}], 1, 1 << 30) == 4
     assert places([{"CPU": 8.0, "memory": 100 * gib}], 3, 1 << 30) == 2
-    assert places([{"CPU": 2.0, "memory": gib / 2}], 1, 1 << 30) == 1, "too large for any: it runs alone"
+    assert places([{"CPU": 2.0, "memory": gib / 2}], 1, 1 << 30) == 1, (
+        "too large for any: it runs alone"
+    )
     assert set(schedule.PICTURE_BYTES) == set(CODECS)
-    assert memory_bytes(3840, 2160, "h264") > memory_bytes(1920, 1080, "h264") > schedule.PROCESS_BYTES
+    assert (
+        memory_bytes(3840, 2160, "h264") > memory_bytes(1920, 1080, "h264") > schedule.PROCESS_BYTES
+    )
 
 
-def test_what_x265_writes_does_not_name_the_processor(films: Path, tmp_path: Path, upscale: Command) -> None:
-    """Its notes in the stream list the processor's features: segments of two kinds of machine would differ."""
+def test_what_x265_writes_does_not_name_the_processor(
+    films: Path, tmp_path: Path, upscale: Command
+) -> None:
+    """Its notes in the stream list the processor's features: segments of two kinds of machine would
+    differ."""
     for name, *more in (("plain.mkv",), ("segments.mkv", "--resume")):
-        done = upscale(films / "b.mkv", tmp_path / name, "--codec", "hevc", "--preset", "ultrafast", *more)
+        done = upscale(
+            films / "b.mkv", tmp_path / name, "--codec", "hevc", "--preset", "ultrafast", *more
+        )
         assert done.status == 0, done.err
     assert b"cpuid=" in (tmp_path / "plain.mkv").read_bytes()
     assert b"cpuid=" not in (tmp_path / "segments.mkv").read_bytes()
@@ -377,7 +444,11 @@ def test_a_distant_file_reads_like_the_file(tmp_path: Path) -> None:
     with open(path, "rb") as near, DistantFile(str(path), path.stat().st_size, fetch) as far:
         for _ in range(300):
             whence = chance.choice([io.SEEK_SET, io.SEEK_END])
-            offset = chance.randrange(4 * BLOCK) if whence == io.SEEK_SET else -chance.randrange(3 * BLOCK)
+            offset = (
+                chance.randrange(4 * BLOCK)
+                if whence == io.SEEK_SET
+                else -chance.randrange(3 * BLOCK)
+            )
             assert near.seek(offset, whence) == far.seek(offset, whence)
             length = chance.choice([0, 1, 5, 40_000, BLOCK + 7])
             wanted, found = near.read(length), b""
@@ -427,19 +498,30 @@ def test_the_manifest_runs_a_command_that_streamsr_takes_on_pods_that_see_the_fi
     assert name == "streamsr"
     asked = cli.commands[command].make_context(command, given).params
     cluster = job["spec"]["rayClusterSpec"]
-    assert asked["cluster"] == f"127.0.0.1:{cluster['headGroupSpec']['rayStartParams'].get('port', 6379)}"
+    assert (
+        asked["cluster"]
+        == f"127.0.0.1:{cluster['headGroupSpec']['rayStartParams'].get('port', 6379)}"
+    )
     assert asked["resume"], "a second attempt goes on"
     assert job["spec"]["backoffLimit"] > 0
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for pod in (group["template"]["spec"] for group in groups):
         claims = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
         (container,) = pod["containers"]
-        mounts = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims]
-        assert all(str(path).startswith(f"{mounts[0]}/") for path in (*asked["inputs"], asked["output"]))
+        mounts = [
+            mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims
+        ]
+        assert all(
+            str(path).startswith(f"{mounts[0]}/") for path in (*asked["inputs"], asked["output"])
+        )
         assert container["resources"]["limits"] == container["resources"]["requests"]
     assert groups[0]["rayStartParams"]["num-cpus"] == "0", "the head makes no segments"
-    assert {group["template"]["spec"]["containers"][0]["image"] for group in groups} == {"registry.example/streamsr:1"}
-    assert f"FROM rayproject/ray:{cluster['rayVersion']}-py311" in (ROOT / "docs/scaling.md").read_text("utf-8")
+    assert {group["template"]["spec"]["containers"][0]["image"] for group in groups} == {
+        "registry.example/streamsr:1"
+    }
+    assert f"FROM rayproject/ray:{cluster['rayVersion']}-py311" in (
+        ROOT / "docs/scaling.md"
+    ).read_text("utf-8")
 
 
 # A node that is not like the driver's machine
@@ -447,17 +529,22 @@ def test_the_manifest_runs_a_command_that_streamsr_takes_on_pods_that_see_the_fi
 
 @pytest.fixture
 def node(films: Path, model: Path, tmp_path: Path) -> Callable[..., Any]:
-    """Make the first segment as a node would, with changes to what the driver sent; returns what it made."""
+    """Make the first segment as a node would, with changes to what the driver sent; returns what it
+    made."""
 
     desk = SimpleNamespace(report=SimpleNamespace(remote=lambda _name, _frames: None))
 
-    def make(version: str | None = None, *, film: Path = films / "a.mp4", **changes: object) -> tuple[str, str, Any]:
+    def make(
+        version: str | None = None, *, film: Path = films / "a.mp4", **changes: object
+    ) -> tuple[str, str, Any]:
         with Job(Options(model=str(model), engine=EXACT, preset="ultrafast")) as job:
             segmented, upscaler = job.segmented(film, tmp_path / "out.mkv")
             with segmented:
                 work = film_work(segmented, upscaler, job.options, cores=1)
                 order = pickle.dumps(Order(segmented.spans[0], "attempt.made"))
-                return node_task()(version or __version__, pickle.dumps(replace(work, **changes)), order, desk)  # type: ignore[arg-type]
+                return node_task()(
+                    version or __version__, pickle.dumps(replace(work, **changes)), order, desk
+                )  # type: ignore[arg-type]
 
     return make
 
@@ -477,7 +564,9 @@ def test_a_node_like_the_driver_makes_the_segment(node: Callable[..., Any], film
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_node_that_differs_says_how(node: Callable[..., Any], changes: dict[str, Any], said: str) -> None:
+def test_a_node_that_differs_says_how(
+    node: Callable[..., Any], changes: dict[str, Any], said: str
+) -> None:
     outcome, name, what = node(**changes)
     assert (outcome, name) == ("failed", os.uname().nodename)
     assert said in what
@@ -502,11 +591,15 @@ def test_a_node_with_another_model_under_that_name_says_so(
 def test_a_model_file_that_a_node_lacks_comes_from_the_driver(
     node: Callable[..., Any], model: Path, tmp_path: Path
 ) -> None:
-    outcome, _, what = node(model=ModelFile("mine", tmp_path / "mine.tflite", model.read_bytes()), shipped=False)
+    outcome, _, what = node(
+        model=ModelFile("mine", tmp_path / "mine.tflite", model.read_bytes()), shipped=False
+    )
     assert outcome == "made", what
 
 
-def test_a_file_that_a_node_cannot_read_is_an_error(node: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_file_that_a_node_cannot_read_is_an_error(
+    node: Callable[..., Any], tmp_path: Path
+) -> None:
     loop = tmp_path / "loop.mp4"
     loop.symlink_to(loop)
     outcome, _, what = node(source=loop)

@@ -13,10 +13,24 @@ from streamsr.picture.yuv import Converter
 
 MATRICES = [BT709, FCC, SMPTE170M, SMPTE240M, BT2020_NCL]
 BARS = np.array(
-    [(255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255), (255, 0, 0), (0, 0, 255), (0, 0, 0),
-     (191, 191, 191), (191, 0, 191), (16, 16, 16), (235, 235, 235), (128, 64, 32), (1, 2, 3)],
+    [
+        (255, 255, 255),
+        (255, 255, 0),
+        (0, 255, 255),
+        (0, 255, 0),
+        (255, 0, 255),
+        (255, 0, 0),
+        (0, 0, 255),
+        (0, 0, 0),
+        (191, 191, 191),
+        (191, 0, 191),
+        (16, 16, 16),
+        (235, 235, 235),
+        (128, 64, 32),
+        (1, 2, 3),
+    ],
     np.uint8,
-)  # fmt: skip
+)
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -60,7 +74,8 @@ def test_colour_bars_come_back(matrix: int, level: int, sub_x: int, sub_y: int) 
     # The two columns beside an edge share chroma with the next bar.
     inner = (np.arange(bars.shape[1]) % 8 >= 2) & (np.arange(bars.shape[1]) % 8 < 6)
     difference = np.abs(back.astype(int) - bars.astype(int))[:, inner]
-    # One step of Y and half a step of U and V, rounded to 8 bits on the way, are up to two levels of blue.
+    # One step of Y and half a step of U and V, rounded to 8 bits on the way, are up to two levels
+    # of blue.
     assert difference.max() <= 2
     assert difference.mean() <= 0.6
 
@@ -83,7 +98,8 @@ def test_grey_stays_grey_exactly(matrix: int, level: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "red"), [(BT709, (63, 102, 240)), (SMPTE170M, (81, 90, 240)), (BT2020_NCL, (74, 97, 240))]
+    ("matrix", "red"),
+    [(BT709, (63, 102, 240)), (SMPTE170M, (81, 90, 240)), (BT2020_NCL, (74, 97, 240))],
 )
 def test_red_has_the_numbers_of_the_standard(matrix: int, red: tuple[int, int, int]) -> None:
     rgb = np.zeros((2, 2, 3), np.uint8)
@@ -94,7 +110,11 @@ def test_red_has_the_numbers_of_the_standard(matrix: int, red: tuple[int, int, i
 
 
 @settings(max_examples=40)
-@given(width=st.integers(1, 33), height=st.integers(1, 17), sub=st.sampled_from([(1, 1), (1, 0), (0, 0)]))
+@given(
+    width=st.integers(1, 33),
+    height=st.integers(1, 17),
+    sub=st.sampled_from([(1, 1), (1, 0), (0, 0)]),
+)
 def test_every_size_is_filled_to_its_edges(width: int, height: int, sub: tuple[int, int]) -> None:
     rgb = np.full((height, width, 3), (200, 100, 50), np.uint8)
     y, u, v = planes(width, height, *sub)
@@ -109,7 +129,8 @@ def test_every_size_is_filled_to_its_edges(width: int, height: int, sub: tuple[i
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize(("sub_x", "sub_y"), [(1, 1), (1, 0)], ids=["420", "422"])
 def test_a_smooth_ramp_does_not_move(centred: bool, sub_x: int, sub_y: int) -> None:
-    """A shift by a quarter of a pixel would change this ramp of 4 levels a pixel by one, on average."""
+    """A shift by a quarter of a pixel would change this ramp of 4 levels a pixel by one, on
+    average."""
     ramp = np.zeros((48, 56, 3), np.uint8)
     ramp[..., 0] = np.arange(56) * 4
     ramp[..., 2] = 255 - np.arange(48)[:, None] * 4
@@ -120,7 +141,8 @@ def test_a_smooth_ramp_does_not_move(centred: bool, sub_x: int, sub_y: int) -> N
 
 
 def test_chroma_left_of_the_pair_is_read_at_the_even_column() -> None:
-    """Left-sited chroma belongs to the even column itself; centred chroma to a point half way to the odd one."""
+    """Left-sited chroma belongs to the even column itself; centred chroma to a point half way to
+    the odd one."""
     y = np.full((2, 8), 128, np.uint8)
     u, v = np.full((1, 4), 128, np.uint8), np.array([[100, 110, 120, 130]], np.uint8)
     left, centred = (np.zeros((2, 8, 3), np.uint8) for _ in range(2))
@@ -163,16 +185,33 @@ def test_values_outside_the_range_are_clipped_not_wrapped(sub_y: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "matrix", "primaries"),
-    [((640, 360), 6, 1), ((720, 576), 6, 5), ((720, 480), 6, 6), ((1280, 720), 1, 1), ((1920, 1080), 1, 1),
-     ((1280, 4), 1, 1), ((4, 577), 1, 1), ((4, 576), 6, 5)],
-)  # fmt: skip
-def test_untagged_videos_are_read_as_players_do(size: tuple[int, int], matrix: int, primaries: int) -> None:
+    [
+        ((640, 360), 6, 1),
+        ((720, 576), 6, 5),
+        ((720, 480), 6, 6),
+        ((1280, 720), 1, 1),
+        ((1920, 1080), 1, 1),
+        ((1280, 4), 1, 1),
+        ((4, 577), 1, 1),
+        ((4, 576), 6, 5),
+    ],
+)
+def test_untagged_videos_are_read_as_players_do(
+    size: tuple[int, int], matrix: int, primaries: int
+) -> None:
     got = ColorTags().resolved(*size)
-    assert (got.matrix, got.primaries, got.transfer, got.range) == (matrix, primaries, BT709, LIMITED)
+    assert (got.matrix, got.primaries, got.transfer, got.range) == (
+        matrix,
+        primaries,
+        BT709,
+        LIMITED,
+    )
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20), st.integers(0, 3))
-def test_resolved_tags_are_whole_and_stay_as_they_are(matrix: int, primaries: int, transfer: int, level: int) -> None:
+def test_resolved_tags_are_whole_and_stay_as_they_are(
+    matrix: int, primaries: int, transfer: int, level: int
+) -> None:
     asked = ColorTags(matrix, primaries, transfer, level)
     got = asked.resolved(640, 360)
     assert got.resolved(1920, 1080) == got

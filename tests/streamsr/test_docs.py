@@ -1,4 +1,5 @@
-"""What the documents say is so: their commands and programs run, their site builds, their links lead somewhere."""
+"""What the documents say is so: their commands and programs run, their site builds, their links
+lead somewhere."""
 
 import ast
 import json
@@ -23,7 +24,11 @@ from tests.streamsr.snippets import Snippet, commands_of, snippets, words_of
 from tests.support.processes import run
 from xlsr_model.__main__ import app as trainer
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "samples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "samples" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 ELSEWHERE = {
     "docs/ffmpeg.md": "test_ffmpeg_recipes.py",
@@ -33,9 +38,14 @@ ELSEWHERE = {
 """Whose commands and programs a test of their own runs, with all they need."""
 
 SHOWN = {"text", "promql"}
-"""What programs print, drawings, Prometheus's expressions (test_metrics.py reads these): nothing to be run."""
+"""What programs print, drawings, Prometheus's expressions (test_metrics.py reads these): nothing to
+be run."""
 
-NEEDS = {"--metrics": ("prometheus_client", "metrics"), "web": ("uvicorn", "web"), "--cluster": ("ray", "cluster")}
+NEEDS = {
+    "--metrics": ("prometheus_client", "metrics"),
+    "web": ("uvicorn", "web"),
+    "--cluster": ("ray", "cluster"),
+}
 """What an option, or its value, needs that may not be installed."""
 
 TRAINER = ["python", "-m", "xlsr_model"]
@@ -59,7 +69,19 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
     for script in (ROOT / "samples").glob("*.py"):
         shutil.copy(script, folder / "samples")
-    ffmpeg("-f", "lavfi", "-i", FILM, "-f", "lavfi", "-i", SOUND, "-pix_fmt", "yuv420p", folder / "film.mkv")
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        FILM,
+        "-f",
+        "lavfi",
+        "-i",
+        SOUND,
+        "-pix_fmt",
+        "yuv420p",
+        folder / "film.mkv",
+    )
     ffmpeg("-i", folder / "film.mkv", "-frames:v", 1, folder / "photo.jpg")
     ffmpeg("-i", folder / "film.mkv", "-frames:v", 4, folder / "pictures" / "%03d.png")
     for name in ("film.mp4", "in.mp4", "old/a.mp4", "old/b.mp4", "samples/bbb_640x360.mp4"):
@@ -73,7 +95,11 @@ def ffmpeg(*words: object) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_snippet_runs(
-    document: Path, prepared: Path, streamsr: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    document: Path,
+    prepared: Path,
+    streamsr: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In order, in one folder, as someone who follows the page would."""
     folder = tmp_path / "here"
@@ -98,19 +124,26 @@ def test_every_snippet_runs(
         elif snippet.kind == "json":
             json.loads(snippet.text)
         else:
-            assert snippet.kind in SHOWN, f"{snippet.where}: what is a block of {snippet.kind or 'nothing'}?"
-            assert not re.search(r"^\s*(\$|streamsr|python|pip) ", snippet.text, re.M), f"{snippet.where}: is a command"
+            assert snippet.kind in SHOWN, (
+                f"{snippet.where}: what is a block of {snippet.kind or 'nothing'}?"
+            )
+            assert not re.search(r"^\s*(\$|streamsr|python|pip) ", snippet.text, re.M), (
+                f"{snippet.where}: is a command"
+            )
 
 
 def run_shell(snippet: Snippet, folder: Path, streamsr: Command) -> None:
-    """In this process where it is nothing but our own commands, which saves a second each, and TensorFlow's ten."""
+    """In this process where it is nothing but our own commands, which saves a second each, and
+    TensorFlow's ten."""
     parts = [words_of(line, folder) or [] for line in commands_of(snippet.text)]
     if all(words[:1] == ["streamsr"] or words[:3] == TRAINER for words in parts):
         for words in parts:
             if words[:1] == ["streamsr"]:
                 for option, (package, extra) in NEEDS.items():
                     if option in words:
-                        pytest.importorskip(package, reason=f"{snippet.where} needs the {extra} extra")
+                        pytest.importorskip(
+                            package, reason=f"{snippet.where} needs the {extra} extra"
+                        )
                 # A port of its own: the usual one may be taken here.
                 result = streamsr(*("0" if word == "9464" else word for word in words[1:]))
                 assert result.status == 0, f"{snippet.where}: {words}\n{result.err}"
@@ -119,7 +152,9 @@ def run_shell(snippet: Snippet, folder: Path, streamsr: Command) -> None:
                 trainer.main(words[3:], standalone_mode=False)
     else:
         done = run_script(snippet.text, folder)
-        assert done.returncode == 0, f"{snippet.where}: {snippet.text}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, (
+            f"{snippet.where}: {snippet.text}\n{done.stdout}\n{done.stderr}"
+        )
 
 
 def check_options(snippet: Snippet, folder: Path) -> None:
@@ -135,7 +170,9 @@ def check_pipeline(snippet: Snippet, folder: Path) -> None:
     assert "command" in tomllib.loads(snippet.text)
     path = folder / "snippet.toml"
     path.write_text(snippet.text)
-    command, words = read_pipeline(path, {name: cli.commands[name] for name in ("upscale", "live", "pipe")})
+    command, words = read_pipeline(
+        path, {name: cli.commands[name] for name in ("upscale", "live", "pipe")}
+    )
     with command.make_context("streamsr", [*words]):
         pass
 
@@ -144,7 +181,10 @@ def test_what_no_test_runs_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     found = [snippet for document in DOCUMENTS for snippet in snippets(document, ROOT)]
     excused = [snippet for snippet in found if snippet.excuse is not None]
     with capsys.disabled():
-        print(f"\n{len(found)} snippets in {len(DOCUMENTS)} documents, {len(excused)} of them not run:")
+        print(
+            f"\n{len(found)} snippets in {len(DOCUMENTS)} documents, {len(excused)} of them not "
+            f"run:"
+        )
         for snippet in excused:
             print(f"  {snippet.where}: {snippet.excuse}")
     assert len(excused) < len(found) / 4
@@ -153,8 +193,15 @@ def test_what_no_test_runs_says_why(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_option_in_the_text_exists(document: Path) -> None:
     commands = [*cli.commands.values(), *trainer.commands.values()]
-    known = {name for command in commands for param in command.params for name in (*param.opts, *param.secondary_opts)}
-    text = re.sub(r"^ *```.*?^ *```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    known = {
+        name
+        for command in commands
+        for param in command.params
+        for name in (*param.opts, *param.secondary_opts)
+    }
+    text = re.sub(
+        r"^ *```.*?^ *```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
     for span in re.findall(r"`((?:--|streamsr |python -m xlsr_model )[^`\n]+)`", text):
         named = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", span))
         assert named <= known | {"--help", "--version"}, span
@@ -197,23 +244,33 @@ def pages(site: Path) -> dict[Path, Links]:
 
 
 def test_every_page_is_in_the_site_and_its_menu(site: Path, pages: dict[Path, Links]) -> None:
-    menu = {(site / link).resolve() for link in pages[site / "index.html"].leads if not urlsplit(link).scheme}
+    menu = {
+        (site / link).resolve()
+        for link in pages[site / "index.html"].leads
+        if not urlsplit(link).scheme
+    }
     for document in (ROOT / "docs").rglob("*.md"):
         page = site / document.relative_to(ROOT / "docs").with_suffix(".html")
         assert page.resolve() in menu, f"{document} is not in the nav of mkdocs.yml"
 
 
-def test_links_and_anchors_inside_the_site_lead_somewhere(site: Path, pages: dict[Path, Links]) -> None:
+def test_links_and_anchors_inside_the_site_lead_somewhere(
+    site: Path, pages: dict[Path, Links]
+) -> None:
     for page, links in pages.items():
         for link in links.leads + links.fetches:
             parts = urlsplit(link)
-            if parts.scheme or parts.netloc or page.name == "404.html":  # that one is for a server's root
+            if (
+                parts.scheme or parts.netloc or page.name == "404.html"
+            ):  # that one is for a server's root
                 continue
             target = (page.parent / parts.path).resolve() if parts.path else page
             target = target / "index.html" if target.is_dir() else target
             assert target.is_file(), f"{page.relative_to(site)}: {link}"
             if parts.fragment and target in pages:
-                assert parts.fragment in pages[target].anchors | {"__top"}, f"{page.relative_to(site)}: {link}"
+                assert parts.fragment in pages[target].anchors | {"__top"}, (
+                    f"{page.relative_to(site)}: {link}"
+                )
 
 
 def test_the_site_fetches_nothing_from_elsewhere(site: Path, pages: dict[Path, Links]) -> None:
@@ -221,14 +278,18 @@ def test_the_site_fetches_nothing_from_elsewhere(site: Path, pages: dict[Path, L
         foreign = [link for link in links.fetches if urlsplit(link).netloc]
         assert not foreign, f"{page.relative_to(site)}: {foreign}"
     for style in site.rglob("*.css"):
-        assert not re.search(r"(url\(|@import )['\"]?(https?:)?//", style.read_text(encoding="utf-8")), style
+        assert not re.search(
+            r"(url\(|@import )['\"]?(https?:)?//", style.read_text(encoding="utf-8")
+        ), style
 
 
 def test_the_command_reference_has_every_option(site: Path) -> None:
     text = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     for name, command in cli.commands.items():
         assert f"streamsr {name}" in text
-        for option in (option for param in command.params for option in param.opts if option.startswith("--")):
+        for option in (
+            option for param in command.params for option in param.opts if option.startswith("--")
+        ):
             assert option in text
 
 
@@ -252,7 +313,11 @@ def test_the_budget_pictures_are_of_this_policy() -> None:
 def test_troubleshooting_has_the_messages_of_the_program() -> None:
     said = "\n".join(constants())
     text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    messages = [message for row in re.findall(r"^\| (`.*?`) \|", text, re.M) for message in re.findall(r"`(.+?)`", row)]
+    messages = [
+        message
+        for row in re.findall(r"^\| (`.*?`) \|", text, re.M)
+        for message in re.findall(r"`(.+?)`", row)
+    ]
     assert len(messages) > 30
     for message in messages:
         for part in message.split("..."):
@@ -264,8 +329,13 @@ def constants() -> Iterator[str]:
     for package in ("streamsr", "xlsr_model"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.JoinedStr):  # a gap for each value, so that no part joins across one
-                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                if isinstance(
+                    node, ast.JoinedStr
+                ):  # a gap for each value, so that no part joins across one
+                    yield "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else "\0"
+                        for part in node.values
+                    )
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     yield node.value
     yield from (os.strerror(number) for number in range(1, 130))

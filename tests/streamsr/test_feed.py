@@ -83,14 +83,18 @@ def test_a_feed_that_ends_before_its_first_picture_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
-def test_what_is_no_picture_is_refused(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
+def test_what_is_no_picture_is_refused(
+    image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+) -> None:
     with pytest.raises(ValueError, match="uint8"):
         FeedSource().put(image)
 
 
 def fed(count: int) -> FeedSource:
     feed = FeedSource(size=SIZE, live=False)
-    threading.Thread(target=lambda: [feed.put(picture(i), i) for i in range(count)] and feed.end()).start()
+    threading.Thread(
+        target=lambda: [feed.put(picture(i), i) for i in range(count)] and feed.end()
+    ).start()
     return feed
 
 
@@ -117,5 +121,7 @@ def test_a_cancelled_task_ends_the_pipeline(upscaler: Upscaler) -> None:
 
     asyncio.run(main())
     assert not [
-        thread.name for thread in threading.enumerate() if thread.name in ("streamsr-decode", "streamsr-upscale")
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name in ("streamsr-decode", "streamsr-upscale")
     ]

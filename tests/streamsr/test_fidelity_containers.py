@@ -1,4 +1,5 @@
-"""What a container cannot hold goes into Matroska, is named, or is refused: nothing is dropped in silence."""
+"""What a container cannot hold goes into Matroska, is named, or is refused: nothing is dropped in
+silence."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.streamsr.media import SRT, look, make_video
 
 ASS = (
     "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n"
-    "Format: Name, Fontname, Fontsize, PrimaryColour, Alignment\nStyle: Default,Arial,20,&H00FFFFFF,2\n\n"
+    "Format: Name, Fontname, Fontsize, PrimaryColour, Alignment\nStyle: "
+    "Default,Arial,20,&H00FFFFFF,2\n\n"
     "[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
     "Dialogue: 0,0:00:00.04,0:00:00.20,Default,,0,0,0,,{\\pos(10,10)}Sign\n"
 )
@@ -37,7 +39,9 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".ts", ".avi", ".webm"])
-def test_the_whole_goes_into_matroska_in_one_line(film: Path, tmp_path: Path, upscale: Command, suffix: str) -> None:
+def test_the_whole_goes_into_matroska_in_one_line(
+    film: Path, tmp_path: Path, upscale: Command, suffix: str
+) -> None:
     done = upscale(film, tmp_path / f"out{suffix}", "--audit")
     assert done.status == 0, done.out + done.err
     said = [line for line in done.lines if "cannot hold" in line]
@@ -50,7 +54,9 @@ def test_the_whole_goes_into_matroska_in_one_line(film: Path, tmp_path: Path, up
 
 
 @pytest.mark.parametrize("more", [(), ("--resume",)], ids=["plain", "resumable"])
-def test_strict_refuses_before_the_work(film: Path, tmp_path: Path, upscale: Command, more: tuple[str, ...]) -> None:
+def test_strict_refuses_before_the_work(
+    film: Path, tmp_path: Path, upscale: Command, more: tuple[str, ...]
+) -> None:
     refused = upscale(film, tmp_path / "out.mp4", "--strict", *more)
     assert refused.status == 1
     assert len(refused.lines) == 1
@@ -107,12 +113,16 @@ def test_a_codec_that_the_container_lacks(tmp_path: Path, upscale: Command) -> N
 def texts(path: Path, extension: str) -> Path:
     """A subtitle file of this kind."""
     path = path / f"s.{extension}"
-    path.write_text({"srt": SRT, "vtt": "WEBVTT\n\n00:00.040 --> 00:00.160\nHello\n", "ass": ASS}[extension])
+    path.write_text(
+        {"srt": SRT, "vtt": "WEBVTT\n\n00:00.040 --> 00:00.160\nHello\n", "ass": ASS}[extension]
+    )
     return path
 
 
 @pytest.mark.parametrize(("extension", "made"), [("srt", ".mp4"), ("vtt", ".mp4"), ("ass", ".mkv")])
-def test_plain_words_stay_and_styles_need_matroska(tmp_path: Path, upscale: Command, extension: str, made: str) -> None:
+def test_plain_words_stay_and_styles_need_matroska(
+    tmp_path: Path, upscale: Command, extension: str, made: str
+) -> None:
     film = make_video(tmp_path / "in.mkv", pts=range(8), subtitle=texts(tmp_path, extension))
     done = upscale(film, tmp_path / "out.mp4")
     assert done.status == 0, done.err
@@ -155,7 +165,9 @@ def test_what_matroska_lacks_too_is_no_reason_to_go_there(tmp_path: Path, upscal
 
 
 def chapters(container: Any, _video: Any) -> None:
-    container.set_chapters([{"id": 1, "start": 0, "end": 9, "time_base": 1, "metadata": {"title": "One"}}])
+    container.set_chapters(
+        [{"id": 1, "start": 0, "end": 9, "time_base": 1, "metadata": {"title": "One"}}]
+    )
 
 
 def turned(_container: Any, video: Any) -> None:
@@ -188,7 +200,11 @@ def test_a_turn_that_a_container_lacks_is_named(tmp_path: Path, upscale: Command
 
 @pytest.mark.parametrize(
     ("suffix", "codec", "becomes"),
-    [(".wmv", "wmav2", "pcm_f32le"), (".avi", "adpcm_ms", "pcm_s16le"), (".avi", "pcm_mulaw", "pcm_s16le")],
+    [
+        (".wmv", "wmav2", "pcm_f32le"),
+        (".avi", "adpcm_ms", "pcm_s16le"),
+        (".avi", "pcm_mulaw", "pcm_s16le"),
+    ],
 )
 @pytest.mark.parametrize("target", [".mkv", ".mp4"])
 def test_sound_of_old_cameras_is_kept_as_samples(
@@ -200,7 +216,9 @@ def test_sound_of_old_cameras_is_kept_as_samples(
         container.streams.audio[0].codec_context.bit_rate = 64000
 
     path = tmp_path / f"in{suffix}"
-    film = make_video(path, codec="mpeg4", pts=range(20), audio=[codec], audio_frames=30, prepare=prepare)
+    film = make_video(
+        path, codec="mpeg4", pts=range(20), audio=[codec], audio_frames=30, prepare=prepare
+    )
     done = upscale(film, tmp_path / f"out{target}", "--audit")
     assert done.status == 0, done.out + done.err
     assert f"audio stream 1 ({codec}) becomes {becomes}, the same samples" in done.err
@@ -217,7 +235,9 @@ def test_sound_of_old_cameras_is_kept_as_samples(
 
 def test_other_samples_are_a_loss(tmp_path: Path, upscale: Command) -> None:
     films = [
-        make_video(tmp_path / f"{n}.avi", codec="mpeg4", pts=range(20), audio=["adpcm_ms"], audio_frames=n)
+        make_video(
+            tmp_path / f"{n}.avi", codec="mpeg4", pts=range(20), audio=["adpcm_ms"], audio_frames=n
+        )
         for n in (20, 30)
     ]
     assert upscale(films[0], tmp_path / "out.mkv").status == 0
@@ -244,7 +264,8 @@ def test_webvtt_by_the_name_that_ffmpeg_does_not_know(
     film = make_video(tmp_path / "in.mkv", pts=range(8), subtitle=texts(tmp_path, "vtt"))
     content = film.read_bytes()
     assert content.count(b"D_WEBVTT/SUBTITLES") == 1
-    # A name of another length would move what follows: the rest of the element's place is filled with nothing.
+    # A name of another length would move what follows: the rest of the element's place is filled
+    # with nothing.
     content = content.replace(b"\x86\x92D_WEBVTT/SUBTITLES", b"\x86\x8dS_TEXT/WEBVTT\xec\x83\0\0\0")
     film.write_bytes(content)
     with av.open(str(film)) as made:

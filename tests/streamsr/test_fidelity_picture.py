@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsr.color import BT470BG, BT709, BT2020_NCL, FCC, FULL, LIMITED, SMPTE170M, SMPTE240M, ColorTags
+from streamsr.color import (
+    BT470BG,
+    BT709,
+    BT2020_NCL,
+    FCC,
+    FULL,
+    LIMITED,
+    SMPTE170M,
+    SMPTE240M,
+    ColorTags,
+)
 from streamsr.frame import HdrMetadata
 from streamsr.media.frames import FrameReader, FrameWriter, depth_of, has_alpha
 from streamsr.media.hdr import hdr_of
@@ -20,9 +30,12 @@ from tests.streamsr.conftest import Command
 from tests.streamsr.media import make_video, picture
 from tests.support.processes import run
 
-HDR10 = HdrMetadata((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 1, 10000000), (1000, 400))
+HDR10 = HdrMetadata(
+    (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 1, 10000000), (1000, 400)
+)
 AS_X265_SAYS_IT = (
-    ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    ":max-cll=1000,400"
 )
 
 
@@ -57,14 +70,18 @@ def plane(frame: Any, index: int = 0) -> NDArray[Any]:
         ("gbrp10le", "ffv1", "yuv444p10le"),
     ],
 )
-def test_depth_is_kept(tmp_path: Path, upscale: Command, pixel_format: str, codec: str, expected: str) -> None:
+def test_depth_is_kept(
+    tmp_path: Path, upscale: Command, pixel_format: str, codec: str, expected: str
+) -> None:
     film = make_video(tmp_path / "in.mkv", pts=range(3), codec="ffv1", pix_fmt=pixel_format)
     done = upscale(film, tmp_path / "out.mkv", "--codec", codec, "--audit")
     assert done.status == 0, done.out + done.err
     assert depth_of(first_frame(tmp_path / "out.mkv").format.name) == depth_of(expected)
 
 
-def test_depth_that_a_codec_lacks_is_said_and_refused_by_strict(tmp_path: Path, upscale: Command) -> None:
+def test_depth_that_a_codec_lacks_is_said_and_refused_by_strict(
+    tmp_path: Path, upscale: Command
+) -> None:
     film = make_video(tmp_path / "in.mkv", pts=range(3), codec="ffv1", pix_fmt="yuv420p12le")
     done = upscale(film, tmp_path / "out.mkv")
     assert done.status == 0
@@ -74,13 +91,16 @@ def test_depth_that_a_codec_lacks_is_said_and_refused_by_strict(tmp_path: Path, 
 
 
 def ramp(path: Path) -> Path:
-    """Lossless 10 bits: luma rises by one level every second pixel, a quarter of a level of 8 bits."""
+    """Lossless 10 bits: luma rises by one level every second pixel, a quarter of a level of 8
+    bits."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 256, 32, "yuv420p10le"
         frame = av.VideoFrame(256, 32, "yuv420p10le")
         for index, value in ((0, None), (1, 512), (2, 512)):
-            rows = np.frombuffer(frame.planes[index], np.uint16).reshape(frame.planes[index].height, -1)
+            rows = np.frombuffer(frame.planes[index], np.uint16).reshape(
+                frame.planes[index].height, -1
+            )
             rows[:] = value if value is not None else (400 + np.arange(rows.shape[1]) // 2)[None, :]
         frame.pts, frame.time_base = 0, Fraction(1, 25)
         container.mux(stream.encode(frame))
@@ -89,7 +109,9 @@ def ramp(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["clean", "video"])
-def test_a_smooth_gradient_of_10_bits_stays_without_bands(tmp_path: Path, upscale: Command, kind: str) -> None:
+def test_a_smooth_gradient_of_10_bits_stays_without_bands(
+    tmp_path: Path, upscale: Command, kind: str
+) -> None:
     film = ramp(tmp_path / "in.mkv")
     assert upscale(film, tmp_path / "out.mkv", "--codec", "ffv1", "--model", kind).status == 0
     luma = plane(first_frame(tmp_path / "out.mkv")).astype(int)[40:56, 30:-30]
@@ -119,25 +141,47 @@ def test_detail_of_the_network_reaches_the_deep_picture() -> None:
 def test_deepening_without_detail_is_the_bicubic_of_the_full_depth() -> None:
     import cv2
 
-    deep = (np.arange(64 * 48 * 3, dtype=np.uint32) * 7 % 65536).astype(np.uint16).reshape(48, 64, 3)
+    deep = (
+        (np.arange(64 * 48 * 3, dtype=np.uint32) * 7 % 65536).astype(np.uint16).reshape(48, 64, 3)
+    )
     smooth = cv2.GaussianBlur(deep, (0, 0), 4)
     lr = to_8_bits(np.asarray(smooth, np.uint16))
-    hr = to_8_bits(np.asarray(cv2.resize(lr.astype(np.uint16) * 257, (192, 144), interpolation=cv2.INTER_CUBIC)))
+    hr = to_8_bits(
+        np.asarray(
+            cv2.resize(lr.astype(np.uint16) * 257, (192, 144), interpolation=cv2.INTER_CUBIC)
+        )
+    )
     expected = cv2.resize(smooth, (192, 144), interpolation=cv2.INTER_CUBIC)
     assert np.array_equal(deepened(np.asarray(smooth, np.uint16), lr, hr), expected)
 
 
-@pytest.mark.parametrize(("codec", "name"), [("hevc", "mkv"), ("hevc", "mp4"), ("h264", "mkv"), ("av1", "mp4")])
-def test_hdr10_keeps_its_tags_and_metadata(tmp_path: Path, upscale: Command, codec: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("codec", "name"), [("hevc", "mkv"), ("hevc", "mp4"), ("h264", "mkv"), ("av1", "mp4")]
+)
+def test_hdr10_keeps_its_tags_and_metadata(
+    tmp_path: Path, upscale: Command, codec: str, name: str
+) -> None:
     def prepare(_container: Any, video: Any) -> None:
         video.color_primaries, video.color_trc, video.colorspace, video.color_range = 9, 16, 9, 1
 
     options = {"x265-params": "log-level=error:hdr10=1" + AS_X265_SAYS_IT}
     film = make_video(
-        tmp_path / "in.mkv", pts=range(5), codec="libx265", pix_fmt="yuv420p10le", options=options, prepare=prepare
+        tmp_path / "in.mkv",
+        pts=range(5),
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        options=options,
+        prepare=prepare,
     )
     assert hdr_of(first_frame(film)) == HDR10
-    done = upscale(film, tmp_path / f"out.{name}", "--codec", codec, "--preset", "10" if codec == "av1" else "fast")
+    done = upscale(
+        film,
+        tmp_path / f"out.{name}",
+        "--codec",
+        codec,
+        "--preset",
+        "10" if codec == "av1" else "fast",
+    )
     assert done.status == 0, done.err
     frame = first_frame(tmp_path / f"out.{name}")
     assert (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)) == (9, 16, 9)
@@ -146,28 +190,43 @@ def test_hdr10_keeps_its_tags_and_metadata(tmp_path: Path, upscale: Command, cod
     assert found is not None
     # AV1 stores these as binary fractions of 16 and 8 or 14 bits.
     assert HDR10.mastering is not None
-    assert all(abs(a - b) <= max(2, b // 10000, 40 * (b == 1)) for a, b in zip(found, HDR10.mastering, strict=True))
+    assert all(
+        abs(a - b) <= max(2, b // 10000, 40 * (b == 1))
+        for a, b in zip(found, HDR10.mastering, strict=True)
+    )
 
 
 MATRICES = (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL)
-FORMATS = [f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")]
+FORMATS = [
+    f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")
+]
 
 
-def round_trip(rgb: NDArray[np.uint8], matrix: int, full: int, pixel_format: str) -> NDArray[np.int64]:
+def round_trip(
+    rgb: NDArray[np.uint8], matrix: int, full: int, pixel_format: str
+) -> NDArray[np.int64]:
     """How far each sample is off once it was written and read again."""
     tags = ColorTags(matrix, 1, 1, full)
     back = np.empty_like(rgb)
-    FrameReader(tags).read(FrameWriter(tags, pixel_format, rgb.shape[1], rgb.shape[0]).frame(rgb), back)
+    FrameReader(tags).read(
+        FrameWriter(tags, pixel_format, rgb.shape[1], rgb.shape[0]).frame(rgb), back
+    )
     return np.abs(back.astype(np.int64) - rgb)
 
 
 @pytest.mark.parametrize("level", [255, 191], ids=["100 percent", "75 percent"])
 @pytest.mark.parametrize("full", [LIMITED, FULL], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_colour_bars_survive_a_round_trip_within_one_level(level: int, full: int, matrix: int) -> None:
+def test_colour_bars_survive_a_round_trip_within_one_level(
+    level: int, full: int, matrix: int
+) -> None:
     bars = np.zeros((32, 128, 3), np.uint8)
     for i in range(8):
-        bars[:, i * 16 : (i + 1) * 16] = [level * (i >> 2 & 1), level * (i >> 1 & 1), level * (i & 1)]
+        bars[:, i * 16 : (i + 1) * 16] = [
+            level * (i >> 2 & 1),
+            level * (i >> 1 & 1),
+            level * (i & 1),
+        ]
     inside = np.zeros(bars.shape[:2], bool)
     inside.reshape(32, 8, 16)[:, :, 3:-3] = True  # coarse chroma blurs where bars meet
     for pixel_format in FORMATS:
@@ -178,9 +237,12 @@ def test_colour_bars_survive_a_round_trip_within_one_level(level: int, full: int
 @pytest.mark.parametrize("full", [LIMITED, FULL], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_any_colour_survives_a_round_trip(full: int, matrix: int) -> None:
-    """Limited range in 8 bits has 219 levels for 255: a third of a per cent of the samples is off by two there."""
+    """Limited range in 8 bits has 219 levels for 255: a third of a per cent of the samples is off
+    by two there."""
     steps = np.arange(0, 256, 5, dtype=np.uint8)
-    colours = np.ascontiguousarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(52, -1, 3))
+    colours = np.ascontiguousarray(
+        np.stack(np.meshgrid(steps, steps, steps), -1).reshape(52, -1, 3)
+    )
     off = round_trip(colours, matrix, full, "yuv444p")
     assert off.max() <= (2 if full == LIMITED else 1)
     assert (off > 1).mean() < 0.005
@@ -188,7 +250,9 @@ def test_any_colour_survives_a_round_trip(full: int, matrix: int) -> None:
 
 
 @pytest.mark.parametrize("pixel_format", ["yuva420p", "bgra", "yuva444p10le"])
-def test_opacity_is_kept_by_a_codec_that_can(tmp_path: Path, upscale: Command, pixel_format: str) -> None:
+def test_opacity_is_kept_by_a_codec_that_can(
+    tmp_path: Path, upscale: Command, pixel_format: str
+) -> None:
     film = tmp_path / "in.mkv"
     with av.open(str(film), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
@@ -210,9 +274,22 @@ def test_opacity_is_kept_by_a_codec_that_can(tmp_path: Path, upscale: Command, p
 
 
 @pytest.mark.parametrize(
-    "pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv411p", "yuv410p", "gray", "bgr0", "gbrp10le", "yuv422p16le"]
+    "pixel_format",
+    [
+        "yuv420p",
+        "yuv422p",
+        "yuv444p",
+        "yuv411p",
+        "yuv410p",
+        "gray",
+        "bgr0",
+        "gbrp10le",
+        "yuv422p16le",
+    ],
 )
-def test_every_pixel_format_keeps_its_colours(tmp_path: Path, upscale: Command, pixel_format: str) -> None:
+def test_every_pixel_format_keeps_its_colours(
+    tmp_path: Path, upscale: Command, pixel_format: str
+) -> None:
     film = make_video(tmp_path / "in.mkv", pts=range(2), codec="ffv1", pix_fmt=pixel_format)
     done = upscale(film, tmp_path / "out.mkv", "--codec", "ffv1", "--audit")
     assert done.status == 0, done.out + done.err
@@ -220,13 +297,20 @@ def test_every_pixel_format_keeps_its_colours(tmp_path: Path, upscale: Command, 
 
 def test_plain_rgb_keeps_its_colours(tmp_path: Path, upscale: Command) -> None:
     for codec, pixel_format in (("png", "rgb24"), ("qtrle", "rgb24")):
-        film = make_video(tmp_path / f"{codec}-{pixel_format}.mov", pts=range(2), codec=codec, pix_fmt=pixel_format)
+        film = make_video(
+            tmp_path / f"{codec}-{pixel_format}.mov",
+            pts=range(2),
+            codec=codec,
+            pix_fmt=pixel_format,
+        )
         done = upscale(film, tmp_path / f"out-{codec}-{pixel_format}.mp4", "--audit")
         assert done.status == 0, done.out + done.err
 
 
 @pytest.mark.parametrize("size", [(17, 33), (63, 47), (2, 2), (640, 8)])
-def test_odd_sizes_keep_their_shape(tmp_path: Path, upscale: Command, size: tuple[int, int]) -> None:
+def test_odd_sizes_keep_their_shape(
+    tmp_path: Path, upscale: Command, size: tuple[int, int]
+) -> None:
     film = make_video(tmp_path / "in.mkv", size=size, pts=range(2), codec="ffv1", pix_fmt="yuv420p")
     done = upscale(film, tmp_path / "out.mkv", "--codec", "ffv1")
     assert done.status == 0, done.err
@@ -239,7 +323,9 @@ def interlaced(tmp_path: Path) -> Path:
     """A bar that moves 8 pixels from one half picture to the next."""
     film = tmp_path / "interlaced.mp4"
     with av.open(str(film), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"x264-params": "tff=1", "crf": "1"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"x264-params": "tff=1", "crf": "1"}
+        )
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for i in range(6):
             rgb = np.full((64, 96, 3), 40, np.uint8)
@@ -254,7 +340,8 @@ def interlaced(tmp_path: Path) -> Path:
 
 
 def combs(path: Path) -> float:
-    """How much neighbouring lines of the third frame differ, which a moving edge in half pictures makes large."""
+    """How much neighbouring lines of the third frame differ, which a moving edge in half pictures
+    makes large."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     luma = frames[2].to_ndarray(format="gray").astype(float)[::3]
@@ -276,23 +363,43 @@ def test_an_interlaced_film_is_deinterlaced_unless_kept_or_refused(
     assert not (tmp_path / "refused.mkv").exists()
 
 
-def test_an_interlaced_film_resumes_by_segments(tmp_path: Path, upscale: Command, interlaced: Path) -> None:
+def test_an_interlaced_film_resumes_by_segments(
+    tmp_path: Path, upscale: Command, interlaced: Path
+) -> None:
     done = upscale(interlaced, tmp_path / "out.mkv", "--resume", "--segment", "0.1", "--audit")
     assert done.status == 0, done.out + done.err
 
 
-@pytest.mark.parametrize(("name", "depth"), [("yuv420p", 8), ("p010le", 10), ("gbrp12le", 12), ("rgb48le", 16)])
+@pytest.mark.parametrize(
+    ("name", "depth"), [("yuv420p", 8), ("p010le", 10), ("gbrp12le", 12), ("rgb48le", 16)]
+)
 def test_depth_of_a_format(name: str, depth: int) -> None:
     assert depth_of(name) == depth
 
 
 @pytest.mark.parametrize(("codec", "decoder"), [("libvpx", "vp8"), ("libvpx-vp9", "vp9")])
-def test_opacity_of_webm_is_kept_or_named(tmp_path: Path, upscale: Command, codec: str, decoder: str) -> None:
+def test_opacity_of_webm_is_kept_or_named(
+    tmp_path: Path, upscale: Command, codec: str, decoder: str
+) -> None:
     """It is a second picture in each packet, which FFmpeg's own decoders pass over."""
     film, ramp = tmp_path / "in.webm", np.broadcast_to(np.arange(64, dtype=np.uint8) * 4, (48, 64))
     raw = tmp_path / "raw.rgba"
     raw.write_bytes(b"".join(np.dstack((picture(i), ramp)).tobytes() for i in range(3)))
-    words = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgba", "-s", "64x48", "-r", "25", "-i", raw]
+    words = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgba",
+        "-s",
+        "64x48",
+        "-r",
+        "25",
+        "-i",
+        raw,
+    ]
     made = ["-c:v", codec, "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-b:v", "2M", film]
     if shutil.which("ffmpeg") is None or run([*words, *made]).returncode:
         pytest.skip(f"no ffmpeg that encodes {decoder} with opacity")
@@ -308,11 +415,15 @@ def test_opacity_of_webm_is_kept_or_named(tmp_path: Path, upscale: Command, code
     assert upscale(film, tmp_path / "strict.mkv", "--strict").status == 1
 
 
-def test_dolby_vision_without_a_base_layer_is_refused(tmp_path: Path, upscale: Command, shared_data: Path) -> None:
+def test_dolby_vision_without_a_base_layer_is_refused(
+    tmp_path: Path, upscale: Command, shared_data: Path
+) -> None:
     odd = shared_data / "video" / "odd"
     refused = upscale(odd / "media-b6b2-dvhe_05_05.mkv", tmp_path / "out.mkv")
     assert refused.status == 1
-    assert refused.lines[0].endswith("Dolby Vision profile 5, which has no base layer whose colours can be read")
+    assert refused.lines[0].endswith(
+        "Dolby Vision profile 5, which has no base layer whose colours can be read"
+    )
     assert not list(tmp_path.iterdir())
     with FileSource(odd / "fate-suite-5bde-dovi-p81.mp4") as source:
         assert source.info.hdr.dynamic == ("Dolby Vision",)

@@ -1,4 +1,5 @@
-"""What stands beside the main video, and every time, from MP4 and Matroska into MP4 and Matroska."""
+"""What stands beside the main video, and every time, from MP4 and Matroska into MP4 and
+Matroska."""
 
 import io
 import struct
@@ -23,13 +24,20 @@ CONTAINERS = ("mp4", "mkv")
 
 def chapters(*starts: int) -> list[Any]:
     return [
-        {"id": i, "start": s, "end": s + 300, "time_base": Fraction(1, 1000), "metadata": {"title": f"Chapter {i}"}}
+        {
+            "id": i,
+            "start": s,
+            "end": s + 300,
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": f"Chapter {i}"},
+        }
         for i, s in enumerate(starts)
     ]
 
 
 def rich(path: Path, extension: str) -> Path:
-    """Two videos, two sounds in two languages, text subtitles, chapters, metadata; in Matroska a font as well."""
+    """Two videos, two sounds in two languages, text subtitles, chapters, metadata; in Matroska a
+    font as well."""
     main = make_video(path / "main.mp4", pts=range(25), audio=["aac", "ac3"], audio_frames=40)
     extra = make_video(path / "extra.mp4", size=(32, 32), pts=range(10))
     (path / "s.srt").write_text(SRT)
@@ -62,8 +70,10 @@ def rich(path: Path, extension: str) -> Path:
     return target
 
 
-@pytest.mark.parametrize(("source", "target", "made"), [("mp4", "mp4", "mp4"), ("mp4", "mkv", "mkv"),
-                                                        ("mkv", "mkv", "mkv"), ("mkv", "mp4", "mkv")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "target", "made"),
+    [("mp4", "mp4", "mp4"), ("mp4", "mkv", "mkv"), ("mkv", "mkv", "mkv"), ("mkv", "mp4", "mkv")],
+)
 def test_everything_beside_the_picture_is_kept(
     tmp_path: Path, upscale: Command, source: str, target: str, made: str
 ) -> None:
@@ -93,8 +103,11 @@ def test_a_cover_is_kept(tmp_path: Path, upscale: Command, source: str, target: 
     film = make_video(tmp_path / "film.mp4", pts=range(5), audio=["aac"])
     jpeg = cv2.imencode(".jpg", picture(3))[1].tobytes()
     covered = tmp_path / f"covered.{source}"
-    with av.open(str(film)) as before, av.open(io.BytesIO(jpeg), format="jpeg_pipe") as cover, \
-            av.open(str(covered), "w") as out:  # fmt: skip
+    with (
+        av.open(str(film)) as before,
+        av.open(io.BytesIO(jpeg), format="jpeg_pipe") as cover,
+        av.open(str(covered), "w") as out,
+    ):
         made = [out.add_stream_from_template(s) for s in before.streams]
         if source == "mkv":
             out.add_attachment("cover.jpg", "image/jpeg", jpeg)
@@ -139,7 +152,9 @@ def test_every_time_comes_out_as_it_went_in(
     tmp_path: Path, upscale: Command, source: str, target: str, pts: list[int], time_base: Fraction
 ) -> None:
     options = {"bf": "2", "g": "6", "preset": "ultrafast"}
-    film = make_video(tmp_path / f"film.{source}", pts=pts, time_base=time_base, options=options, audio=["aac"])
+    film = make_video(
+        tmp_path / f"film.{source}", pts=pts, time_base=time_base, options=options, audio=["aac"]
+    )
     out = tmp_path / f"out.{target}"
     assert upscale(film, out).status == 0
     tick = Fraction(1, 1000) if target == "mkv" else Fraction(0)
@@ -149,7 +164,9 @@ def test_every_time_comes_out_as_it_went_in(
     assert lost(audit(film, out)) == []
 
 
-def test_sound_that_begins_before_or_after_the_picture_stays_there(tmp_path: Path, upscale: Command) -> None:
+def test_sound_that_begins_before_or_after_the_picture_stays_there(
+    tmp_path: Path, upscale: Command
+) -> None:
     film = make_video(tmp_path / "film.mp4", pts=range(20), audio=["aac"])
     for late_ms in (-1000, 250):
         moved = tmp_path / f"moved{late_ms}.mkv"
@@ -157,7 +174,10 @@ def test_sound_that_begins_before_or_after_the_picture_stays_there(tmp_path: Pat
             made = [after.add_stream_from_template(s) for s in before.streams]
             for packet in before.demux():
                 if packet.size:
-                    ticks = round(Fraction(late_ms if packet.stream_index == 1 else 2000, 1000) / packet.time_base)
+                    ticks = round(
+                        Fraction(late_ms if packet.stream_index == 1 else 2000, 1000)
+                        / packet.time_base
+                    )
                     packet.pts, packet.dts = packet.pts + ticks + 0, packet.dts + ticks
                     packet.stream = made[packet.stream_index]
                     after.mux(packet)
@@ -172,13 +192,24 @@ def test_an_mpeg_ts_whose_clock_wraps_keeps_its_times(tmp_path: Path, upscale: C
     start = (1 << 33) - 90000
     pts = [start + i * 3600 for i in range(50)]
     times = [i * 40 for i in range(50)]
-    film = make_video(tmp_path / "film.mkv", pts=times, time_base=Fraction(1, 1000), options={"bf": "0"})
+    film = make_video(
+        tmp_path / "film.mkv", pts=times, time_base=Fraction(1, 1000), options={"bf": "0"}
+    )
     wrapped = tmp_path / "film.ts"
-    with av.open(str(film)) as before, av.open(str(wrapped), "w", format="mpegts",
-                                               container_options={"mpegts_copyts": "1"}) as after:  # fmt: skip
+    with (
+        av.open(str(film)) as before,
+        av.open(
+            str(wrapped), "w", format="mpegts", container_options={"mpegts_copyts": "1"}
+        ) as after,
+    ):
         made = after.add_stream_from_template(before.streams[0])
         for i, packet in enumerate(p for p in before.demux() if p.size):
-            packet.pts, packet.dts, packet.time_base, packet.stream = pts[i], pts[i] - 3600, Fraction(1, 90000), made
+            packet.pts, packet.dts, packet.time_base, packet.stream = (
+                pts[i],
+                pts[i] - 3600,
+                Fraction(1, 90000),
+                made,
+            )
             after.mux(packet)
     seen = look(wrapped).times
     assert seen == sorted(seen)
@@ -193,10 +224,15 @@ def test_an_mpeg_ts_whose_clock_wraps_keeps_its_times(tmp_path: Path, upscale: C
 def test_frames_that_an_edit_list_hides_stay_hidden(
     tmp_path: Path, upscale: Command, target: str, more: tuple[str, ...]
 ) -> None:
-    """A cut without re-encoding: the file begins with seven frames that only serve to decode the eighth."""
-    film = make_video(tmp_path / "film.mp4", pts=range(50), options={"g": "25", "bf": "2"}, audio=["aac"])
+    """A cut without re-encoding: the file begins with seven frames that only serve to decode the
+    eighth."""
+    film = make_video(
+        tmp_path / "film.mp4", pts=range(50), options={"g": "25", "bf": "2"}, audio=["aac"]
+    )
     content = bytearray(film.read_bytes())
-    place = content.find(b"elst") + 12  # after version and count: duration, then the first tick shown
+    place = (
+        content.find(b"elst") + 12
+    )  # after version and count: duration, then the first tick shown
     duration, first = struct.unpack_from(">Ii", content, place)
     struct.pack_into(">Ii", content, place, duration, first + 7 * 512)
     film.write_bytes(content)
@@ -207,15 +243,20 @@ def test_frames_that_an_edit_list_hides_stay_hidden(
 
 @pytest.mark.parametrize("target", CONTAINERS)
 def test_a_transport_stream_is_repacked(tmp_path: Path, upscale: Command, target: str) -> None:
-    """Its AAC has a header before each packet, its H.264 start codes, which other containers do not want."""
-    film = make_video(tmp_path / "film.ts", pts=range(20), audio=["aac"], audio_frames=40, options={"bf": "2"})
+    """Its AAC has a header before each packet, its H.264 start codes, which other containers do not
+    want."""
+    film = make_video(
+        tmp_path / "film.ts", pts=range(20), audio=["aac"], audio_frames=40, options={"bf": "2"}
+    )
     done = upscale(film, tmp_path / f"out.{target}", "--audit")
     assert done.status == 0, done.out + done.err
     assert look(tmp_path / f"out.{target}").kinds == ["video:h264", "audio:aac"]
 
 
 def test_frames_that_all_claim_one_time_are_kept(tmp_path: Path, upscale: Command) -> None:
-    film = make_video(tmp_path / "film.mkv", pts=[0, 1, 2, 3], time_base=Fraction(1, 90000), options={"bf": "0"})
+    film = make_video(
+        tmp_path / "film.mkv", pts=[0, 1, 2, 3], time_base=Fraction(1, 90000), options={"bf": "0"}
+    )
     done = upscale(film, tmp_path / "out.mkv", "--audit")
     assert done.status == 0, done.out + done.err
     assert "4 in, 4 out" in done.out
@@ -223,7 +264,9 @@ def test_frames_that_all_claim_one_time_are_kept(tmp_path: Path, upscale: Comman
 
 @pytest.mark.parametrize("first", [-5, -2000])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".ts"])
-def test_a_film_that_begins_before_zero_is_moved_as_a_whole(tmp_path: Path, suffix: str, first: int) -> None:
+def test_a_film_that_begins_before_zero_is_moved_as_a_whole(
+    tmp_path: Path, suffix: str, first: int
+) -> None:
     """Through the library, where frames may have any time; the sound moves with the picture."""
     tick = Fraction(1, 25)
     info = StreamInfo(*SIZE, tick, rate=Fraction(25), color=ColorTags().resolved(*SIZE))
@@ -240,9 +283,14 @@ def test_a_film_that_begins_before_zero_is_moved_as_a_whole(tmp_path: Path, suff
     assert abs((said - shift) - (heard - first * tick)) <= Fraction(1, 1000)
 
 
-@pytest.mark.parametrize(("source", "target", "verdict"), [("mov", "mp4", ""), ("mov", "mkv", "note  timecode")])
-def test_a_timecode_is_kept(tmp_path: Path, upscale: Command, source: str, target: str, verdict: str) -> None:
-    """MOV and MP4 have a track for it, which FFmpeg makes of the metadata; Matroska has the metadata."""
+@pytest.mark.parametrize(
+    ("source", "target", "verdict"), [("mov", "mp4", ""), ("mov", "mkv", "note  timecode")]
+)
+def test_a_timecode_is_kept(
+    tmp_path: Path, upscale: Command, source: str, target: str, verdict: str
+) -> None:
+    """MOV and MP4 have a track for it, which FFmpeg makes of the metadata; Matroska has the
+    metadata."""
 
     def prepare(container: Any, _video: Any) -> None:
         container.metadata["timecode"] = "01:02:03:04"
@@ -255,7 +303,9 @@ def test_a_timecode_is_kept(tmp_path: Path, upscale: Command, source: str, targe
     assert "left out" not in done.err
     assert verdict in done.out
     with av.open(str(tmp_path / f"out.{target}")) as out:
-        assert "01:02:03:04" in [s.metadata.get("timecode") or s.metadata.get("TIMECODE") for s in out.streams]
+        assert "01:02:03:04" in [
+            s.metadata.get("timecode") or s.metadata.get("TIMECODE") for s in out.streams
+        ]
 
 
 def test_chapters_that_are_a_track_are_copied_as_chapters(tmp_path: Path, upscale: Command) -> None:

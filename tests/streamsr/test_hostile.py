@@ -1,4 +1,5 @@
-"""Files made to break a video tool, and files broken on purpose: right, or one line and status 1; nothing else."""
+"""Files made to break a video tool, and files broken on purpose: right, or one line and status 1;
+nothing else."""
 
 import json
 import struct
@@ -41,15 +42,29 @@ KNOWN_LOSSES = ("software", "location")
 """Entries of an AVI's or MP4's metadata that the muxer writes itself or has no place for."""
 
 
-def upscaled(source: Path, target: Path, model: Path, *more: str) -> "subprocess.CompletedProcess[str]":
-    words = ["upscale", source, "-o", target, "--model", model, "--preset", "ultrafast", "--audit", *more]
+def upscaled(
+    source: Path, target: Path, model: Path, *more: str
+) -> "subprocess.CompletedProcess[str]":
+    words = [
+        "upscale",
+        source,
+        "-o",
+        target,
+        "--model",
+        model,
+        "--preset",
+        "ultrafast",
+        "--audit",
+        *more,
+    ]
     line = limited(streamsr(*words), memory_bytes=MEMORY_BYTES)
     done: subprocess.CompletedProcess[str] = run(line, timeout_s=SECONDS)
     return done
 
 
 def check_odd(source: Path, folder: Path, model: Path, *more: str) -> None:
-    """Into Matroska, which holds the most; then by the audit, or with one line and nothing left behind."""
+    """Into Matroska, which holds the most; then by the audit, or with one line and nothing left
+    behind."""
     target = folder / f"{source.stem}.mkv"
     done = upscaled(source, target, model, *more)
     said = done.stderr.strip().splitlines()
@@ -61,7 +76,8 @@ def check_odd(source: Path, folder: Path, model: Path, *more: str) -> None:
     assert said[-1].startswith("streamsr: ")
     if not target.exists():
         return
-    # It was made, and the audit says what is missing: that must have been said before, or be a matter of the model.
+    # It was made, and the audit says what is missing: that must have been said before, or be a
+    # matter of the model.
     for line in done.stdout.splitlines():
         if line.startswith("LOST"):
             what = line.split()[1]
@@ -70,7 +86,9 @@ def check_odd(source: Path, folder: Path, model: Path, *more: str) -> None:
 
 
 @pytest.mark.parametrize("name", ODD_IN_CI)
-def test_an_odd_file_comes_out_right_or_is_refused(name: str, shared_data: Path, model: Path, tmp_path: Path) -> None:
+def test_an_odd_file_comes_out_right_or_is_refused(
+    name: str, shared_data: Path, model: Path, tmp_path: Path
+) -> None:
     check_odd(shared_data / "video" / "odd" / name, tmp_path, model, "--duration", "0.5")
 
 
@@ -86,7 +104,10 @@ def test_every_odd_file_comes_out_right_or_is_refused(
     name: str, shared_data: Path, model: Path, tmp_path: Path
 ) -> None:
     odd = shared_data / "video" / "odd"
-    readable = {entry["name"]: entry["readable"] for entry in json.loads((odd / "manifest.json").read_text())}
+    readable = {
+        entry["name"]: entry["readable"]
+        for entry in json.loads((odd / "manifest.json").read_text())
+    }
     check_odd(odd / name, tmp_path, model)
     if readable.get(name) and ".mp4" in name:
         with FileSource(odd / name) as source:
@@ -103,14 +124,19 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         subtitle = folder / "s.srt" if extension == "mkv" else None
         sounds = ["aac"] if extension != "avi" else []
         path = make_video(
-            folder / f"film.{extension}", pts=range(12), audio=sounds, subtitle=subtitle, options={"bf": "0"}
+            folder / f"film.{extension}",
+            pts=range(12),
+            audio=sounds,
+            subtitle=subtitle,
+            options={"bf": "0"},
         )
         made[extension] = path.read_bytes()
     return made
 
 
 def frames_of(path: Path) -> int:
-    """How many frames a file gives before it ends or breaks off; only a SourceError may come out of it."""
+    """How many frames a file gives before it ends or breaks off; only a SourceError may come out of
+    it."""
     count = 0
     try:
         with FileSource(path, max_pixels=1 << 20) as source:
@@ -138,7 +164,11 @@ def test_cut_off_at_every_kilobyte(films: dict[str, bytes], tmp_path: Path, exte
 @pytest.mark.parametrize("extension", ["mp4", "mkv", "ts", "avi"])
 @seed(20261123)
 @settings(max_examples=60)
-@given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=12))
+@given(
+    changes=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=12
+    )
+)
 def test_flipped_bits(
     films: dict[str, bytes],
     tmp_path_factory: pytest.TempPathFactory,
@@ -178,8 +208,15 @@ def test_spans_replaced(
         ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{other}\n#EXT-X-ENDLIST\n"),
         ("list.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{other}\n#EXT-X-ENDLIST\n"),
         ("list.ffconcat", "ffconcat version 1.0\nfile {other}\n"),
-        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n"),
-        ("film.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n"),
+        (
+            "list.m3u8",
+            "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:9/x.ts\n"
+            "#EXT-X-ENDLIST\n",
+        ),
+        (
+            "film.sdp",
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+        ),
     ],
 )
 def test_a_file_that_names_others_is_not_followed(tmp_path: Path, name: str, text: str) -> None:
@@ -190,7 +227,9 @@ def test_a_file_that_names_others_is_not_followed(tmp_path: Path, name: str, tex
         open_input(path)
 
 
-def test_a_picture_larger_than_allowed_is_refused_before_the_work(tmp_path: Path, upscale: Command) -> None:
+def test_a_picture_larger_than_allowed_is_refused_before_the_work(
+    tmp_path: Path, upscale: Command
+) -> None:
     film = make_video(tmp_path / "in.mp4", size=(128, 96))
     refused = upscale(film, tmp_path / "out.mp4", "--max-pixels", "12000")
     assert refused.status == 1
@@ -199,7 +238,9 @@ def test_a_picture_larger_than_allowed_is_refused_before_the_work(tmp_path: Path
 
 
 def test_too_many_streams_are_refused(tmp_path: Path) -> None:
-    film = make_video(tmp_path / "in.mkv", pts=range(2), audio=["ac3"] * (MAX_STREAMS + 1), audio_frames=1)
+    film = make_video(
+        tmp_path / "in.mkv", pts=range(2), audio=["ac3"] * (MAX_STREAMS + 1), audio_frames=1
+    )
     with pytest.raises(SourceError, match=f"has {MAX_STREAMS + 2} streams; at most {MAX_STREAMS}"):
         open_input(film)
 
@@ -211,7 +252,10 @@ def test_a_first_frame_that_says_it_comes_later_is_put_first(tmp_path: Path) -> 
     whole = make_video(tmp_path / "whole.mkv", pts=range(10), options={"bf": "0"})
     import av
 
-    with av.open(str(whole)) as before, av.open(str(film), "w", container_options={"mpegts_copyts": "1"}) as after:
+    with (
+        av.open(str(whole)) as before,
+        av.open(str(film), "w", container_options={"mpegts_copyts": "1"}) as after,
+    ):
         made = after.add_stream_from_template(before.streams[0])
         for i, packet in enumerate(p for p in before.demux() if p.size):
             packet.pts, packet.dts = pts[i], 3600 * i
@@ -223,7 +267,9 @@ def test_a_first_frame_that_says_it_comes_later_is_put_first(tmp_path: Path) -> 
     assert all(0.03 < b - a < 0.05 for a, b in pairwise(times)), times
 
 
-def test_dry_run_checks_everything_and_writes_nothing(tmp_path: Path, upscale: Command, streamsr: Command) -> None:
+def test_dry_run_checks_everything_and_writes_nothing(
+    tmp_path: Path, upscale: Command, streamsr: Command
+) -> None:
     film = make_video(tmp_path / "in.mp4")
     assert upscale(film, tmp_path / "out.mp4", "--dry-run").status == 0
     refused = upscale(film, tmp_path / "out.webm", "--dry-run", "--strict")
@@ -264,17 +310,28 @@ def test_a_film_that_claims_to_be_too_long_is_refused_before_the_work(
     film = claiming(tmp_path / "in.mkv", 400 * 3600)
     refused = upscale(film, tmp_path / "out.mkv", *more)
     assert refused.status == 1
-    assert refused.lines == [f"streamsr: {film}: is 400:00:00 long; at most 100:00:00 is taken (--max-duration)"]
+    assert refused.lines == [
+        f"streamsr: {film}: is 400:00:00 long; at most 100:00:00 is taken (--max-duration)"
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
     assert upscale(film, tmp_path / "out.mkv", "--max-duration", "400:00:00", *more).status == 0
-    assert upscale(film, tmp_path / "part.mkv", "--duration", "0.2", *more).status == 0, "a part may be taken"
+    assert upscale(film, tmp_path / "part.mkv", "--duration", "0.2", *more).status == 0, (
+        "a part may be taken"
+    )
 
 
 def test_a_film_whose_frames_come_too_late_is_broken_off(tmp_path: Path, upscale: Command) -> None:
-    film = make_video(tmp_path / "film.mkv", pts=[0, 40, 80, 30_000], time_base=Fraction(1, 1000), options={"bf": "0"})
+    film = make_video(
+        tmp_path / "film.mkv",
+        pts=[0, 40, 80, 30_000],
+        time_base=Fraction(1, 1000),
+        options={"bf": "0"},
+    )
     content = film.read_bytes()
     at = content.index(b"\x44\x89\x88") + 3
-    film.write_bytes(content[:at] + struct.pack(">d", 120.0) + content[at + 8 :])  # it claims three frames' length
+    film.write_bytes(
+        content[:at] + struct.pack(">d", 120.0) + content[at + 8 :]
+    )  # it claims three frames' length
     refused = upscale(film, tmp_path / "out.mkv", "--max-duration", "20")
     assert refused.status == 1
     assert refused.lines[-1].endswith("is 0:00:30 long; at most 0:00:20 is taken (--max-duration)")

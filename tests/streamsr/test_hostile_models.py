@@ -1,4 +1,5 @@
-"""Model files are untrusted: a broken one is an error in words or works, and never takes the process with it."""
+"""Model files are untrusted: a broken one is an error in words or works, and never takes the
+process with it."""
 
 import json
 import resource
@@ -37,7 +38,8 @@ from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 from streamsr.region import Region
 
-good, count, chance = Path(sys.argv[1]).read_bytes(), int(sys.argv[2]), random.Random(int(sys.argv[3]))
+good, count = Path(sys.argv[1]).read_bytes(), int(sys.argv[2])
+chance = random.Random(int(sys.argv[3]))
 ended = {"works": 0, "refused": 0}
 lr = np.random.default_rng(0).integers(0, 256, (31, 47, 3), np.uint8)
 for i in range(count):
@@ -99,18 +101,25 @@ def deadly(model: Path) -> bytes:
 
 def test_a_model_that_litert_dies_of_is_refused_in_words(model: Path) -> None:
     with pytest.raises(ModelError, match=r"bad\.tflite: damaged: LiteRT dies of it"):
-        open_engine(ModelFile("bad", Path("bad.tflite"), deadly(model)), EngineChoice("litert", threads=1))
+        open_engine(
+            ModelFile("bad", Path("bad.tflite"), deadly(model)), EngineChoice("litert", threads=1)
+        )
 
 
-def test_a_model_that_takes_too_long_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_takes_too_long_is_refused(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trial, "SECONDS", 0.001)
     other = model.read_bytes() + b"slow"
     with pytest.raises(ModelError, match=r"more than 0\.001 s"):
-        open_engine(ModelFile("slow", Path("slow.tflite"), other), EngineChoice("litert", threads=1))
+        open_engine(
+            ModelFile("slow", Path("slow.tflite"), other), EngineChoice("litert", threads=1)
+        )
 
 
 def flatbuffer(operations: int, operand_vector: int, shared: bool) -> bytes:
-    """A .tflite file of so many operations, whose inputs are one shared vector, or one of each, of so many numbers."""
+    """A .tflite file of so many operations, whose inputs are one shared vector, or one of each, of
+    so many numbers."""
     builder = flatbuffers.Builder(1 << 20)
 
     def ints(count: int) -> int:
@@ -150,7 +159,12 @@ def flatbuffer(operations: int, operand_vector: int, shared: bool) -> bytes:
 HUGE = {
     "500,000 operations": (500_000, 1, True, "expected at most 64 operations, got 500000"),
     "65 operations": (65, 1, True, "expected at most 64 operations, got 65"),
-    "one vector of a million shared by 20": (20, 1_000_000, True, "1000000 elements where at most 64"),
+    "one vector of a million shared by 20": (
+        20,
+        1_000_000,
+        True,
+        "1000000 elements where at most 64",
+    ),
     "vectors of 65": (20, 65, False, "65 elements where at most 64"),
 }
 
@@ -180,7 +194,9 @@ def test_a_huge_graph_is_refused_before_it_is_read(kind: str) -> None:
 def test_no_engine_reads_a_huge_graph(engine: str) -> None:
     content = flatbuffer(500_000, 1, True)
     with pytest.raises(ModelError, match="at most 1024 operations") as raised:
-        open_engine(ModelFile("huge", Path("huge.tflite"), content), EngineChoice(engine, threads=1))
+        open_engine(
+            ModelFile("huge", Path("huge.tflite"), content), EngineChoice(engine, threads=1)
+        )
     assert "\n" not in str(raised.value)
 
 
@@ -218,10 +234,13 @@ def test_a_dilated_model_has_no_seams(options: dict[str, int], halo: int) -> Non
     np.testing.assert_array_equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("options", [{"strideW": 2}, {"strideH": 2}, {"strideW": 0}, {"dilationWFactor": 0}])
+@pytest.mark.parametrize(
+    "options", [{"strideW": 2}, {"strideH": 2}, {"strideW": 0}, {"dilationWFactor": 0}]
+)
 def test_a_model_whose_reach_is_unknown_is_refused_in_one_line(options: dict[str, int]) -> None:
     with pytest.raises(
-        ModelError, match=r"own\.tflite: not a super-resolution model that can be computed in parts: "
+        ModelError,
+        match=r"own\.tflite: not a super-resolution model that can be computed in parts: ",
     ) as raised:
         LiteRTEngine(with_options(**options), threads=1)
     assert "\n" not in str(raised.value)
@@ -238,7 +257,9 @@ def test_the_trial_finds_a_reach_that_is_too_small(dilation: int, too_small: int
             trial_child.check_parts(engine)
 
 
-def test_what_passed_is_not_tried_again_and_another_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_passed_is_not_tried_again_and_another_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = with_options(dilationWFactor=2)
     trial.check(model)

@@ -21,7 +21,9 @@ from tests.streamsr.media import picture
 from tests.support.engine import EXACT
 
 
-def test_a_png_becomes_the_networks_picture_exactly(upscale: Command, tmp_path: Path, model: Path) -> None:
+def test_a_png_becomes_the_networks_picture_exactly(
+    upscale: Command, tmp_path: Path, model: Path
+) -> None:
     rgb = picture(3, 33, 21)
     cv2.imwrite(str(tmp_path / "in.png"), rgb[..., ::-1])
     result = upscale(tmp_path / "in.png", tmp_path / "out.png")
@@ -57,8 +59,16 @@ def test_other_kinds_of_png(upscale: Command, tmp_path: Path, kind: str) -> None
     assert cv2.imread(str(tmp_path / "out.png")).shape == (144, 192, 3)
 
 
-@pytest.mark.parametrize(("source", "target"), [("in.jpg", "out.jpg"), ("in.webp", "out.webp"), ("in.jpg", "out.png"),
-                                                ("in.bmp", "out.JPEG"), ("in.PNG", "out.webp")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("in.jpg", "out.jpg"),
+        ("in.webp", "out.webp"),
+        ("in.jpg", "out.png"),
+        ("in.bmp", "out.JPEG"),
+        ("in.PNG", "out.webp"),
+    ],
+)
 def test_formats_may_change(upscale: Command, tmp_path: Path, source: str, target: str) -> None:
     cv2.imwrite(str(tmp_path / source), picture(0)[..., ::-1])
     assert upscale(tmp_path / source, tmp_path / target).status == 0
@@ -74,7 +84,9 @@ def test_a_picture_at_a_given_size(upscale: Command, tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "out.png")).shape == (100, 150, 3)
 
 
-def test_an_existing_picture_is_refused_and_replaced_when_asked_to(upscale: Command, tmp_path: Path) -> None:
+def test_an_existing_picture_is_refused_and_replaced_when_asked_to(
+    upscale: Command, tmp_path: Path
+) -> None:
     cv2.imwrite(str(tmp_path / "in.png"), picture(0))
     (tmp_path / "out.png").write_text("precious")
     assert upscale(tmp_path / "in.png", tmp_path / "out.png").status == 1
@@ -88,7 +100,9 @@ def test_pictures_and_films_mix_in_one_run(streamsr: Command, tmp_path: Path, mo
     cv2.imwrite(str(tmp_path / "a.png"), picture(0))
     make_video(tmp_path / "b.mp4", pts=range(2))
     (tmp_path / "out").mkdir()
-    result = streamsr("upscale", tmp_path / "a.png", tmp_path / "b.mp4", "-o", tmp_path / "out", "--model", model)
+    result = streamsr(
+        "upscale", tmp_path / "a.png", tmp_path / "b.mp4", "-o", tmp_path / "out", "--model", model
+    )
     assert result.status == 0, result.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.mp4"]
 
@@ -120,7 +134,9 @@ def test_the_size_is_read_from_the_header(tmp_path: Path, name: str, channels: i
     assert read_image(tmp_path / name, max_pixels=51 * 33)[0].shape == (33, 51, 3)
 
 
-def test_fill_bytes_and_rubbish_before_a_jpegs_size_are_passed_as_libjpeg_does(tmp_path: Path) -> None:
+def test_fill_bytes_and_rubbish_before_a_jpegs_size_are_passed_as_libjpeg_does(
+    tmp_path: Path,
+) -> None:
     content = cv2.imencode(".jpg", picture(0, 51, 33))[1].tobytes()
     odd = content[:2] + b"\xff\xff\xff\xfe\x00\x04ab" + b"rubbish" + content[2:]
     assert picture_size(io.BytesIO(odd)) == (51, 33)
@@ -148,7 +164,9 @@ def gray_png(width: int, height: int) -> bytes:
     """A black picture; a few kilobytes, whatever its size."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
@@ -159,7 +177,8 @@ def gray_png(width: int, height: int) -> bytes:
 def test_no_memory_is_asked_for_what_a_header_claims(tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(gray_png(12_000, 12_000))
     script = (
-        "import cv2, resource, sys; from pathlib import Path; from streamsr.picture.files import read_image\n"
+        "import cv2, resource, sys; from pathlib import Path; from streamsr.picture.files import "
+        "read_image\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "try: read_image(Path(sys.argv[1]))\n"
@@ -167,7 +186,11 @@ def test_no_memory_is_asked_for_what_a_header_claims(tmp_path: Path) -> None:
         "print(peak() - before)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "in.png"], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", script, tmp_path / "in.png"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     said, kib = done.stdout.splitlines()
     assert "12000x12000 is larger than" in said
@@ -178,7 +201,10 @@ def test_a_picture_obeys_max_pixels(upscale: Command, tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(gray_png(64, 64))
     result = upscale(tmp_path / "in.png", tmp_path / "out.png", "--max-pixels", 100)
     assert result.status == 1
-    assert result.err == f"streamsr: {tmp_path / 'in.png'}: 64x64 is larger than 100 pixels (--max-pixels)\n"
+    assert (
+        result.err
+        == f"streamsr: {tmp_path / 'in.png'}: 64x64 is larger than 100 pixels (--max-pixels)\n"
+    )
 
 
 def test_a_file_too_large_for_its_picture_is_not_read(upscale: Command, tmp_path: Path) -> None:
@@ -197,7 +223,9 @@ def test_a_fifo_is_no_picture(upscale: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_a_damaged_picture_is_one_line_or_a_picture(upscale: Command, tmp_path: Path, name: str) -> None:
+def test_a_damaged_picture_is_one_line_or_a_picture(
+    upscale: Command, tmp_path: Path, name: str
+) -> None:
     suffix, options = WRITTEN[name]
     content = bytearray(cv2.imencode(suffix, picture(0, 51, 33), options)[1].tobytes())
     random = np.random.default_rng(0)
@@ -206,6 +234,13 @@ def test_a_damaged_picture_is_one_line_or_a_picture(upscale: Command, tmp_path: 
         for at in random.integers(0, len(content), 6):
             damaged[at] = random.integers(256)
         (tmp_path / name).write_bytes(damaged)
-        result = upscale(tmp_path / name, tmp_path / "out.png", "--overwrite", "--dry-run", "--max-pixels", 1 << 20)
+        result = upscale(
+            tmp_path / name,
+            tmp_path / "out.png",
+            "--overwrite",
+            "--dry-run",
+            "--max-pixels",
+            1 << 20,
+        )
         assert result.status in (0, 1)
         assert len(result.lines) == 1, result.err

@@ -1,4 +1,5 @@
-"""The live stage: what it does with the pixels, on a fake engine and a virtual clock; and the same bytes as a file."""
+"""The live stage: what it does with the pixels, on a fake engine and a virtual clock; and the same
+bytes as a file."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,9 @@ class FakeEngine:
 class Bench:
     """A stage on a fake engine, fed at 30 frames a second."""
 
-    def __init__(self, *, whole_s: float, budget_s: float = 0.05, region_cost: int = 0, reuse: bool = True) -> None:
+    def __init__(
+        self, *, whole_s: float, budget_s: float = 0.05, region_cost: int = 0, reuse: bool = True
+    ) -> None:
         self.clock = Clock()
         self.engine = FakeEngine(self.clock, whole_s=whole_s, region_cost=region_cost)
         self.record = Recorder()
@@ -82,7 +85,8 @@ class Bench:
         self.clock.now = max(self.clock.now, arrival_s) + late_s
         self.record.count("in")
         frame = self.stage.frame(
-            Frame(lr, self.index, Fraction(1, 30), index=self.index, arrival_s=arrival_s), waiting=waiting
+            Frame(lr, self.index, Fraction(1, 30), index=self.index, arrival_s=arrival_s),
+            waiting=waiting,
         )
         self.index += 1
         return None if frame is None else frame.rgb
@@ -136,7 +140,9 @@ def test_a_slow_engine_computes_a_part_and_keeps_the_budget(region_cost: int) ->
 
 
 @pytest.mark.parametrize(("whole_s", "region_cost"), [(0.15, 0), (0.07, 200)])
-def test_a_picture_that_stands_still_becomes_sharp_and_stays_so(whole_s: float, region_cost: int) -> None:
+def test_a_picture_that_stands_still_becomes_sharp_and_stays_so(
+    whole_s: float, region_cost: int
+) -> None:
     bench = Bench(whole_s=whole_s, region_cost=region_cost)
     for seed in range(5):
         bench.show(noise(seed))
@@ -159,7 +165,8 @@ def test_what_stands_still_becomes_sharp_beside_what_always_moves() -> None:
 
 
 def test_an_engine_that_prepares_each_shape_is_asked_for_few() -> None:
-    """Parts that come and go all over the picture are of one size, but for the last column and row."""
+    """Parts that come and go all over the picture are of one size, but for the last column and
+    row."""
     bench = Bench(whole_s=0.05, region_cost=200)
     seen = set()
     run = bench.engine.run
@@ -210,7 +217,11 @@ def test_every_frame_has_one_fate_through_spikes_and_stalls() -> None:
                 y, x = rng.integers(0, 80), rng.integers(0, 130)
                 image = image.copy()
                 image[y : y + 20, x : x + 40] = rng.integers(0, 100)
-            bench.show(image, late_s=float(rng.choice([0, 0, 0, 0.02, 0.2])), waiting=int(rng.random() < 0.1))
+            bench.show(
+                image,
+                late_s=float(rng.choice([0, 0, 0, 0.02, 0.2])),
+                waiting=int(rng.random() < 0.1),
+            )
         frames = bench.record.frames
         assert sum(frames[fate] for fate in FATES) == frames["in"] == 60
         share = bench.record.snapshot().live.pixel_share  # type: ignore[union-attr]  # it is live
@@ -221,7 +232,12 @@ def test_every_frame_has_one_fate_through_spikes_and_stalls() -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_a_picture_interpolated_in_parts_is_the_picture_interpolated(scale: int) -> None:
     lr = noise(4)
-    parts = [Region(0, 0, 40, 96), Region(40, 0, 120, 8), Region(40, 8, 8, 88), Region(48, 8, 112, 88)]
+    parts = [
+        Region(0, 0, 40, 96),
+        Region(40, 0, 120, 8),
+        Region(40, 8, 8, 88),
+        Region(48, 8, 112, 88),
+    ]
     hr = np.zeros((HEIGHT * scale, WIDTH * scale, 3), np.uint8)
     interpolate(lr, hr, parts)
     np.testing.assert_array_equal(hr, resized(lr, (WIDTH * scale, HEIGHT * scale)))
@@ -266,7 +282,9 @@ class Frames:
 
 
 @pytest.mark.parametrize("engine", EXACT_ENGINES)
-def test_parts_computed_here_and_there_have_the_bytes_of_full_computation(model: str, engine: str) -> None:
+def test_parts_computed_here_and_there_have_the_bytes_of_full_computation(
+    model: str, engine: str
+) -> None:
     """The clock runs as the work does, with a budget that only parts fit; changes come and go."""
     rng = np.random.default_rng(0)
     with Upscaler(model, engine=engine, threads=1) as upscaler:
@@ -305,7 +323,8 @@ def test_a_live_pipeline_left_early_accounts_for_every_frame(model: str) -> None
 
 
 def test_a_live_film_of_more_than_8_bits_is_written_at_its_size(model: str, tmp_path: Path) -> None:
-    """One frame, since a live pipeline may drop others; a picture of the wrong size would be repeated at its edges."""
+    """One frame, since a live pipeline may drop others; a picture of the wrong size would be
+    repeated at its edges."""
     film = make_video(tmp_path / "film.mkv", codec="ffv1", pix_fmt="yuv420p10le", pts=[0])
     written = tmp_path / "live.mkv"
     with Upscaler(model, engine="litert", threads=1) as upscaler, FileSource(film) as source:

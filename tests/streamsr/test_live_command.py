@@ -1,4 +1,5 @@
-"""``streamsr live`` from end to end: test pattern, films at their own rate, recordings, publishing."""
+"""``streamsr live`` from end to end: test pattern, films at their own rate, recordings,
+publishing."""
 
 import itertools
 import json
@@ -41,9 +42,22 @@ def numbers(path: Path) -> dict[str, dict[str, int]]:
     return stats
 
 
-def test_a_pattern_is_upscaled_recorded_and_accounted_for(streamsr: Command, tmp_path: Path, model: Path) -> None:
+def test_a_pattern_is_upscaled_recorded_and_accounted_for(
+    streamsr: Command, tmp_path: Path, model: Path
+) -> None:
     film, stats = tmp_path / "out.mkv", tmp_path / "stats.json"
-    result = streamsr("live", PATTERN, "--duration", 1.5, "--record", film, "--stats-json", stats, "--model", model)
+    result = streamsr(
+        "live",
+        PATTERN,
+        "--duration",
+        1.5,
+        "--record",
+        film,
+        "--stats-json",
+        stats,
+        "--model",
+        model,
+    )
     assert result.status == 0, result.err
     seen = look(film, keep_frames=True)
     frames = numbers(stats)["frames"]
@@ -65,7 +79,9 @@ def test_a_film_at_its_own_rate_is_live(streamsr: Command, tmp_path: Path, model
     assert frames["in"] == 12 == sum(frames[fate] for fate in FATES)
 
 
-def test_a_film_without_realtime_loses_no_frame(streamsr: Command, tmp_path: Path, model: Path) -> None:
+def test_a_film_without_realtime_loses_no_frame(
+    streamsr: Command, tmp_path: Path, model: Path
+) -> None:
     film, out = make_video(tmp_path / "in.mp4", pts=range(12)), tmp_path / "out.mp4"
     assert streamsr("live", film, "--record", out, "--model", model).status == 0
     assert len(look(out).times) == 12
@@ -75,7 +91,8 @@ def test_a_film_without_realtime_loses_no_frame(streamsr: Command, tmp_path: Pat
 def test_parts_that_stand_still_are_taken_over_if_wanted(
     streamsr: Command, tmp_path: Path, model: Path, reuse: str
 ) -> None:
-    """Of a film, which no machine is too slow for, and without losses, so that what stands still does."""
+    """Of a film, which no machine is too slow for, and without losses, so that what stands still
+    does."""
     film = make_video(tmp_path / "in.mkv", codec="ffv1", pix_fmt="yuv444p", pts=range(6))
     stats = tmp_path / "stats.json"
     assert streamsr("live", film, reuse, "--stats-json", stats, "--model", model).status == 0
@@ -104,9 +121,13 @@ def test_a_film_can_be_verified(streamsr: Command, tmp_path: Path, model: Path) 
         ([PATTERN, "--verify-reuse"], "no time"),
     ],
 )
-def test_what_cannot_work_is_one_clear_line(streamsr: Command, model: Path, args: list[str], reason: str) -> None:
+def test_what_cannot_work_is_one_clear_line(
+    streamsr: Command, model: Path, args: list[str], reason: str
+) -> None:
     args = [str(model) if arg == "MODEL" else arg for arg in args]
-    result = streamsr("live", *args, *([] if "--model" in args else ["--model", model]), "--duration", 1)
+    result = streamsr(
+        "live", *args, *([] if "--model" in args else ["--model", model]), "--duration", 1
+    )
     assert result.status == 1
     assert reason in result.err
     assert "Traceback" not in result.err
@@ -115,7 +136,9 @@ def test_what_cannot_work_is_one_clear_line(streamsr: Command, model: Path, args
 def test_an_existing_recording_is_kept(streamsr: Command, tmp_path: Path, model: Path) -> None:
     film = tmp_path / "a.mkv"
     film.write_text("precious")
-    assert streamsr("live", PATTERN, "--record", film, "--duration", 1, "--model", model).status == 1
+    assert (
+        streamsr("live", PATTERN, "--record", film, "--duration", 1, "--model", model).status == 1
+    )
     assert film.read_text() == "precious"
 
 
@@ -125,7 +148,10 @@ def size_of(path: Path) -> int:
 
 
 def until_larger(process: Helper, path: Path, size: int) -> None:
-    process.until(lambda: size_of(path) > size, seen=lambda: f"{path.name} has {size_of(path)} of {size} bytes")
+    process.until(
+        lambda: size_of(path) > size,
+        seen=lambda: f"{path.name} has {size_of(path)} of {size} bytes",
+    )
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
@@ -194,7 +220,8 @@ def receiver(url: str, got: Path) -> AbstractContextManager[Helper]:
 
 
 def publish_until(sink: PublishSink, condition: Callable[[], object]) -> None:
-    """Write moving pictures, no faster than a slow machine keeps up with, until something has happened."""
+    """Write moving pictures, no faster than a slow machine keeps up with, until something has
+    happened."""
     numbers = itertools.count()
 
     def after_another() -> object:
@@ -244,7 +271,10 @@ def test_every_picture_published_is_received(tmp_path: Path) -> None:
         process.ended()
     seen = look(got, keep_frames=True)
     assert len(seen.frames) == 5
-    assert max(abs(a.astype(int) - b.rgb).mean() for a, b in zip(seen.frames, pictures, strict=True)) < 12
+    assert (
+        max(abs(a.astype(int) - b.rgb).mean() for a, b in zip(seen.frames, pictures, strict=True))
+        < 12
+    )
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "rtmp"])
@@ -316,7 +346,18 @@ def test_nobody_there_is_the_callers_error() -> None:
 
 def test_the_recording_goes_on_while_the_receiver_is_away(tmp_path: Path, model: Path) -> None:
     url, film, stats = f"tcp://127.0.0.1:{free_port()}", tmp_path / "a.mkv", tmp_path / "stats.json"
-    options = ("--publish", url, "--record", film, "--stats-json", stats, "--model", model, "--threads", 1)
+    options = (
+        "--publish",
+        url,
+        "--record",
+        film,
+        "--stats-json",
+        stats,
+        "--model",
+        model,
+        "--threads",
+        1,
+    )
     with ExitStack() as run:
         with receiver(url, tmp_path / "0.mkv") as first:
             until_listening(first, url)

@@ -96,7 +96,8 @@ def test_a_live_stream_is_received(kind: Callable[[], tuple[str, Server]]) -> No
 
 @contextmanager
 def rtsp_server(folder: Path) -> Iterator[str]:
-    """One camera for one viewer: answers RTSP and passes on RTP from ffmpeg within the same connection (RFC 2326)."""
+    """One camera for one viewer: answers RTSP and passes on RTP from ffmpeg within the same
+    connection (RFC 2326)."""
     description = folder / "camera.sdp"
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets,
@@ -108,7 +109,9 @@ def rtsp_server(folder: Path) -> Iterator[str]:
         with ffmpeg(*PICTURES, *H264, "-f", "rtp", "-sdp_file", str(description), address):
             packets.settimeout(PATIENCE_S)
             packets.recv(65536)  # it has begun, and written its description
-            thread = threading.Thread(target=rtsp_answers, args=(server, packets, description.read_text()))
+            thread = threading.Thread(
+                target=rtsp_answers, args=(server, packets, description.read_text())
+            )
             thread.start()
             try:
                 yield url
@@ -123,11 +126,14 @@ def rtsp_answers(server: socket.socket, packets: socket.socket, description: str
         link, _ = server.accept()
         with link, link.makefile("rb") as lines:
             while request := lines.readline().decode().split():
-                headers = dict(line.decode().split(": ", 1) for line in iter(lines.readline, b"\r\n"))
+                headers = dict(
+                    line.decode().split(": ", 1) for line in iter(lines.readline, b"\r\n")
+                )
                 answer, body = [f"CSeq: {headers['CSeq'].strip()}", "Session: 1"], ""
                 if request[0] == "DESCRIBE":
                     body = (
-                        re.sub(r"m=video \d+", "m=video 0", description.removeprefix("SDP:\n")) + "a=control:track0\r\n"
+                        re.sub(r"m=video \d+", "m=video 0", description.removeprefix("SDP:\n"))
+                        + "a=control:track0\r\n"
                     )
                     answer += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
                 if request[0] == "SETUP":
@@ -150,7 +156,9 @@ def web_server(folder: Path) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+    ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -183,13 +191,22 @@ def test_a_play_list_cannot_reach_local_files(tmp_path: Path) -> None:
     secret = make_video(tmp_path / "secret.ts", pts=range(10))
     served = tmp_path / "served"
     served.mkdir()
-    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:1,", f"file://{secret}", "#EXT-X-ENDLIST", ""]
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-TARGETDURATION:1",
+        "#EXTINF:1,",
+        f"file://{secret}",
+        "#EXT-X-ENDLIST",
+        "",
+    ]
     (served / "a.m3u8").write_text("\n".join(lines))
     with web_server(served) as url, pytest.raises(SourceError):
         network(f"{url}/a.m3u8", timeout_s=3).__enter__()
 
 
-def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(reconnect, "wait_before", lambda _attempt: 0.025)
     url, server = tcp()
     with ExitStack() as stack:
@@ -215,7 +232,10 @@ def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times(monkeypatch
 
 def test_a_server_that_falls_silent_is_noticed() -> None:
     needs_ffmpeg()
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(SourceError, match=r"nothing came for 0\.5 s"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(SourceError, match=r"nothing came for 0\.5 s"),
+    ):
         network(f"tcp://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5).__enter__()
 
 

@@ -49,7 +49,9 @@ class Time:
 class Film:
     """A source with frames at these seconds."""
 
-    def __init__(self, *times: float, slow: dict[int, float] | None = None, clock: Time | None = None) -> None:
+    def __init__(
+        self, *times: float, slow: dict[int, float] | None = None, clock: Time | None = None
+    ) -> None:
         self.info = StreamInfo(4, 4, Fraction(1, 1000))
         self.times, self.slow, self.clock = times, slow or {}, clock
         self.open = 0
@@ -65,7 +67,9 @@ class Film:
         for i, when in enumerate(self.times):
             if self.clock is not None:
                 self.clock.now += self.slow.get(i, 0.0)
-            yield Frame(np.zeros((4, 4, 3), np.uint8), round(when * 1000), Fraction(1, 1000), index=i)
+            yield Frame(
+                np.zeros((4, 4, 3), np.uint8), round(when * 1000), Fraction(1, 1000), index=i
+            )
 
 
 def test_a_paced_film_keeps_its_own_times() -> None:
@@ -97,14 +101,23 @@ def test_the_time_in_the_picture_is_read_back_also_when_enlarged(size: tuple[int
         rgb = picture(1, *size)
         write_time(rgb, seconds)
         assert read_time(rgb) == pytest.approx(seconds, abs=1e-3)
-        assert read_time(resized(rgb, (size[0] * 3, size[1] * 3))) == pytest.approx(seconds, abs=1e-3)
+        assert read_time(resized(rgb, (size[0] * 3, size[1] * 3))) == pytest.approx(
+            seconds, abs=1e-3
+        )
 
 
 def test_pictures_without_a_time_have_none() -> None:
     rng = np.random.default_rng(1)
-    for image in (np.zeros((90, 160, 3), np.uint8), np.full((90, 160, 3), 255, np.uint8), picture(1, 160, 90)):
+    for image in (
+        np.zeros((90, 160, 3), np.uint8),
+        np.full((90, 160, 3), 255, np.uint8),
+        picture(1, 160, 90),
+    ):
         assert read_time(image) is None
-    assert sum(read_time(rng.integers(0, 256, (90, 160, 3), np.uint8)) is not None for _ in range(50)) < 5
+    assert (
+        sum(read_time(rng.integers(0, 256, (90, 160, 3), np.uint8)) is not None for _ in range(50))
+        < 5
+    )
 
 
 def test_the_pattern_comes_at_its_rate_and_skips_what_it_is_late_for() -> None:
@@ -131,14 +144,19 @@ def test_an_unknown_pattern_is_refused(spec: str) -> None:
 class Line:
     """A session of so many pictures that then breaks, or ends."""
 
-    def __init__(self, count: int, *, size: int = 8, ends: bool = False, step_s: float | None = None) -> None:
+    def __init__(
+        self, count: int, *, size: int = 8, ends: bool = False, step_s: float | None = None
+    ) -> None:
         self.info = StreamInfo(size, size, Fraction(1, 1000))
         self.count, self.size, self.ends, self.step_s = count, size, ends, step_s
         self.closed = 0
 
     def pictures(self) -> Iterator[tuple[Image, float | None]]:
         for i in range(self.count):
-            yield np.zeros((self.size, self.size, 3), np.uint8), None if self.step_s is None else 7 + i * self.step_s
+            yield (
+                np.zeros((self.size, self.size, 3), np.uint8),
+                None if self.step_s is None else 7 + i * self.step_s,
+            )
         if not self.ends:
             raise SourceError("line: broke off")
 
@@ -148,7 +166,12 @@ class Line:
 
 def test_a_source_that_breaks_is_connected_to_again_and_again() -> None:
     time = Time()
-    lines: list[Line | SourceError] = [Line(2), *[SourceError("nobody there")] * 8, Line(3, size=9), Line(1, ends=True)]
+    lines: list[Line | SourceError] = [
+        Line(2),
+        *[SourceError("nobody there")] * 8,
+        Line(3, size=9),
+        Line(1, ends=True),
+    ]
     opened = iter(list(lines))
 
     def connect() -> Line:
@@ -197,8 +220,12 @@ def test_a_lost_source_says_so_and_stops_when_told() -> None:
 
 def test_a_streams_own_clock_is_kept_within_a_connection() -> None:
     time = Time()
-    with ReconnectingSource("line", lambda: Line(4, step_s=0.04, ends=True), clock=time, pause=time) as source:
-        assert [frame.time_s for frame in source] == pytest.approx([0.0, 0.04, 0.08, 0.12], abs=1e-4)
+    with ReconnectingSource(
+        "line", lambda: Line(4, step_s=0.04, ends=True), clock=time, pause=time
+    ) as source:
+        assert [frame.time_s for frame in source] == pytest.approx(
+            [0.0, 0.04, 0.08, 0.12], abs=1e-4
+        )
 
 
 def test_waits_grow_to_a_limit() -> None:
@@ -228,8 +255,17 @@ def test_a_camera_that_is_not_there_is_one_clear_error() -> None:
 
 
 def test_what_is_a_camera_and_what_an_address() -> None:
-    assert [is_camera(s) for s in ("0", "/dev/video2", "film.mp4", "100")] == [True, True, False, False]
-    assert [is_network(s) for s in ("rtsp://a/b", "file:///etc/passwd", "a.mp4")] == [True, False, False]
+    assert [is_camera(s) for s in ("0", "/dev/video2", "film.mp4", "100")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [is_network(s) for s in ("rtsp://a/b", "file:///etc/passwd", "a.mp4")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def y4m(frames: int, line: str = "YUV4MPEG2 W6 H4 F30000:1001 Ip A1:1 C420mpeg2") -> bytes:
@@ -242,11 +278,15 @@ def test_y4m_frames_come_with_exact_times() -> None:
     with Y4mSource(io.BytesIO(y4m(3))) as source:
         frames = list(source)
         assert source.info.rate == Fraction(30000, 1001)
-    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(1001 * i, 30000) for i in range(3)]
+    assert [frame.pts * frame.time_base for frame in frames] == [
+        Fraction(1001 * i, 30000) for i in range(3)
+    ]
     assert frames[0].rgb.shape == (4, 6, 3)
 
 
-@pytest.mark.parametrize("chroma", ["420", "420jpeg", "420mpeg2", "420paldv", "422", "444", "mono", "422p10", "444p12"])
+@pytest.mark.parametrize(
+    "chroma", ["420", "420jpeg", "420mpeg2", "420paldv", "422", "444", "mono", "422p10", "444p12"]
+)
 @pytest.mark.parametrize("full", ["", " XCOLORRANGE=FULL", " XCOLORRANGE=LIMITED"])
 def test_y4m_headers_are_written_as_they_were_read(chroma: str, full: str) -> None:
     line = f"YUV4MPEG2 W7 H5 F25:1 Ip A1:1 C{chroma}{full}"

@@ -12,15 +12,19 @@ from tests.streamsr.media import make_video
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 GROWTH_ALLOWED_MIB = 150
-"""From two minutes to two hours, sixty times as long, 515,000 packets: FFmpeg keeps the index of an MP4 in memory,
-about 24 bytes a packet in each of the readers, the writer and the audit's two. Measured: 91 MiB, resumable
-101. Frames held would be gigabytes."""
+"""From two minutes to two hours, sixty times as long, 515,000 packets: FFmpeg keeps the index of an
+MP4 in memory, about 24 bytes a packet in each of the readers, the writer and the audit's two.
+Measured: 91 MiB, resumable 101. Frames held would be gigabytes."""
 
 
 def looped(film: Path, target: Path, seconds: int) -> Path:
     """The packets of a film again and again, with sound, until it is so long."""
     with av.open(str(film)) as first:
-        packets = [(p.stream_index, bytes(p), p.pts, p.dts, p.duration, p.is_keyframe) for p in first.demux() if p.size]
+        packets = [
+            (p.stream_index, bytes(p), p.pts, p.dts, p.duration, p.is_keyframe)
+            for p in first.demux()
+            if p.size
+        ]
         bases = [stream.time_base for stream in first.streams]
         length = 2  # seconds of it
         with av.open(str(target), "w") as out:
@@ -38,15 +42,30 @@ def looped(film: Path, target: Path, seconds: int) -> Path:
 
 
 @pytest.mark.parametrize("more", [(), ("--resume", "--segment", "120")], ids=["plain", "resumable"])
-def test_two_hours_take_the_memory_of_two_minutes(tmp_path: Path, model: Path, more: tuple[str, ...]) -> None:
+def test_two_hours_take_the_memory_of_two_minutes(
+    tmp_path: Path, model: Path, more: tuple[str, ...]
+) -> None:
     film = make_video(
-        tmp_path / "film.mp4", pts=range(50), audio=["aac"], audio_frames=93, options={"bf": "0", "g": "25"}
+        tmp_path / "film.mp4",
+        pts=range(50),
+        audio=["aac"],
+        audio_frames=93,
+        options={"bf": "0", "g": "25"},
     )
     peaks = []
     for seconds in (120, 7200):
         long = looped(film, tmp_path / f"{seconds}.mp4", seconds)
         stats = tmp_path / f"{seconds}.json"
-        words = ["upscale", long, "-o", tmp_path / f"out{seconds}.mp4", "--model", model, "--preset", "ultrafast"]
+        words = [
+            "upscale",
+            long,
+            "-o",
+            tmp_path / f"out{seconds}.mp4",
+            "--model",
+            model,
+            "--preset",
+            "ultrafast",
+        ]
         done = command(*words, "--stats-json", stats, "--audit", *more, timeout=1700)
         assert "LOST" not in done.stdout.replace("LOST  colour", ""), done.stdout
         assert f"{25 * seconds} in, {25 * seconds} out" in done.stdout, done.stderr

@@ -1,4 +1,5 @@
-"""The compiled loops give the bytes of their NumPy twins, and where they do not, the twins serve."""
+"""The compiled loops give the bytes of their NumPy twins, and where they do not, the twins
+serve."""
 
 import os
 import subprocess
@@ -14,13 +15,18 @@ from streamsr.color import BT709, FULL, LIMITED, ColorTags
 from streamsr.native import emit, loops, reference, selftest
 from streamsr.picture.yuv import Converter
 
-NAMES = ["compare", *(f"{kind}_{a}_{b}" for kind in ("to_rgb", "from_rgb") for a in (8, 16) for b in (8, 16))]
+NAMES = [
+    "compare",
+    *(f"{kind}_{a}_{b}" for kind in ("to_rgb", "from_rgb") for a in (8, 16) for b in (8, 16)),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_loop_is_compiled_here_and_gives_the_bytes_of_its_twin(name: str) -> None:
     assert selftest.differs(name, loops._compiled(name)) is None
-    assert not hasattr(reference, getattr(loops._loop(name), "__name__", "")), "the compiled one serves"
+    assert not hasattr(reference, getattr(loops._loop(name), "__name__", "")), (
+        "the compiled one serves"
+    )
 
 
 @settings(max_examples=60)
@@ -36,9 +42,16 @@ def test_every_loop_is_compiled_here_and_gives_the_bytes_of_its_twin(name: str) 
     seed=st.integers(0, 99),
 )
 def test_colours_equal_numpy_at_any_size(
-    width: int, height: int, layout: tuple[int, int], depth: int, deep_rgb: bool, centred: bool, level: int,
-    wider: int, seed: int,
-) -> None:  # fmt: skip
+    width: int,
+    height: int,
+    layout: tuple[int, int],
+    depth: int,
+    deep_rgb: bool,
+    centred: bool,
+    level: int,
+    wider: int,
+    seed: int,
+) -> None:
     sub_x, sub_y = layout
     rng = np.random.default_rng(seed)
     sample, pixel = (np.uint8 if depth == 8 else np.uint16), (np.uint16 if deep_rgb else np.uint8)
@@ -62,8 +75,15 @@ def test_colours_equal_numpy_at_any_size(
 
 
 @settings(max_examples=60)
-@given(width=st.integers(1, 90), height=st.integers(1, 40), share=st.floats(0, 0.2), seed=st.integers(0, 99))
-def test_comparing_equals_numpy_at_any_size(width: int, height: int, share: float, seed: int) -> None:
+@given(
+    width=st.integers(1, 90),
+    height=st.integers(1, 40),
+    share=st.floats(0, 0.2),
+    seed=st.integers(0, 99),
+)
+def test_comparing_equals_numpy_at_any_size(
+    width: int, height: int, share: float, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     a = rng.integers(0, 256, (height, width, 3), np.uint8)
     b = np.where(rng.random(a.shape) < share, a ^ np.uint8(seed + 1), a)
@@ -122,11 +142,17 @@ print("right")
 
 
 @pytest.mark.parametrize("how", ["as it is", "another rounding", "no compiler"])
-def test_a_loop_that_computes_wrongly_or_cannot_be_made_gives_way_with_one_warning(how: str, tmp_path: Path) -> None:
+def test_a_loop_that_computes_wrongly_or_cannot_be_made_gives_way_with_one_warning(
+    how: str, tmp_path: Path
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CONVERTS, how], capture_output=True, text=True, check=False, timeout=100,
+        [sys.executable, "-c", CONVERTS, how],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     *warnings, last = done.stdout.splitlines()
     assert last == "right"

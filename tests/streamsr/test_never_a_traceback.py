@@ -1,4 +1,5 @@
-"""Whatever is typed, whatever the environment: a known exit status, a few lines, nothing that only we understand."""
+"""Whatever is typed, whatever the environment: a known exit status, a few lines, nothing that only
+we understand."""
 
 import contextlib
 import logging
@@ -32,7 +33,19 @@ numbers = st.one_of(
     st.integers(1, 6000).map(lambda digits: "9" * digits),
     st.floats().map(str),
     st.text("0123456789.:-+eE_x/ ٣１", max_size=20),
-    st.sampled_from(["nan", "inf", "-inf", "1e400", "1e999999999", "1/0", "1_000", "1" * 400 + ":00", "9" * 25 + "x1"]),
+    st.sampled_from(
+        [
+            "nan",
+            "inf",
+            "-inf",
+            "1e400",
+            "1e999999999",
+            "1/0",
+            "1_000",
+            "1" * 400 + ":00",
+            "9" * 25 + "x1",
+        ]
+    ),
 )
 hosts = st.one_of(
     st.text("a.é-[]:%1", max_size=90),
@@ -55,18 +68,34 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(tmp_path_factory.mktemp("films") / "in.mkv", pts=range(3))
 
 
-UPSCALE = ["--start", "--duration", "--segment", "--crf", "--max-duration", "--max-pixels", "--threads", "--batch",
-           "--to", "--preset", "--scale"]  # fmt: skip
+UPSCALE = [
+    "--start",
+    "--duration",
+    "--segment",
+    "--crf",
+    "--max-duration",
+    "--max-pixels",
+    "--threads",
+    "--batch",
+    "--to",
+    "--preset",
+    "--scale",
+]
 
 
 @given(name=st.sampled_from(UPSCALE), value=numbers)
 @settings(max_examples=150)
 def test_any_number_for_upscale(streamsr: Command, film: Path, name: str, value: str) -> None:
-    assert short_and_known(streamsr("upscale", film, "-o", film.with_name("out.mkv"), "--dry-run", f"{name}={value}"))
+    assert short_and_known(
+        streamsr("upscale", film, "-o", film.with_name("out.mkv"), "--dry-run", f"{name}={value}")
+    )
     assert not film.with_name("out.mkv").exists()
 
 
-@given(name=st.sampled_from(["--budget-ms", "--rate", "--size", "--to", "--port", "--duration"]), value=numbers)
+@given(
+    name=st.sampled_from(["--budget-ms", "--rate", "--size", "--to", "--port", "--duration"]),
+    value=numbers,
+)
 @settings(max_examples=100)
 def test_any_number_for_live(streamsr: Command, name: str, value: str) -> None:
     """Without a source: all options are looked at before it."""
@@ -86,14 +115,20 @@ def test_any_number_for_pipe(streamsr: Command, name: str, value: str) -> None:
 @settings(max_examples=100)
 def test_any_address(streamsr: Command, film: Path, address: str) -> None:
     given = ["upscale", film, "-o", film.with_name("out.mkv"), *FAST]
-    if not address.isascii() or ":" not in address or len(address) > 70:  # others could be a server's
+    if (
+        not address.isascii() or ":" not in address or len(address) > 70
+    ):  # others could be a server's
         pytest.importorskip("prometheus_client", reason="the extra [metrics] is not installed")
         assert short_and_known(streamsr(*given, "--dry-run", f"--metrics={address}"))
         if "." not in address:
-            assert short_and_known(streamsr("live", "nowhere.mkv", f"--host={address}", *FAST), (1, 2))
+            assert short_and_known(
+                streamsr("live", "nowhere.mkv", f"--host={address}", *FAST), (1, 2)
+            )
 
 
-@pytest.mark.parametrize("address", ["a" * 70 + ":80", "é" * 70 + ":80", "a..b:80", "[:80", "1:" + "9" * 5000])
+@pytest.mark.parametrize(
+    "address", ["a" * 70 + ":80", "é" * 70 + ":80", "a..b:80", "[:80", "1:" + "9" * 5000]
+)
 def test_an_address_that_is_none(streamsr: Command, film: Path, address: str) -> None:
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
     given = ["upscale", film, "-o", film.with_name("out.mkv"), *FAST]
@@ -103,8 +138,12 @@ def test_an_address_that_is_none(streamsr: Command, film: Path, address: str) ->
 
 
 @pytest.mark.parametrize("option", ["--start", "--duration", "--segment", "--max-duration"])
-@pytest.mark.parametrize("value", ["99999999999999999999", "9" * 400, "9" * 400 + ":00:00", "nan", "1e400"])
-def test_a_time_beyond_all_films_is_wrong_usage(streamsr: Command, film: Path, option: str, value: str) -> None:
+@pytest.mark.parametrize(
+    "value", ["99999999999999999999", "9" * 400, "9" * 400 + ":00:00", "nan", "1e400"]
+)
+def test_a_time_beyond_all_films_is_wrong_usage(
+    streamsr: Command, film: Path, option: str, value: str
+) -> None:
     assert short_and_known(streamsr("upscale", film, "-o", "out.mkv", option, value), (2,))
 
 
@@ -117,12 +156,26 @@ def test_a_budget_is_a_finite_number(streamsr: Command, film: Path, value: str) 
 
 toml = st.recursive(
     st.one_of(
-        numbers.map(repr), st.integers().map(str), st.integers(3000, 6000).map(lambda digits: "0x" + "f" * digits),
-        st.sampled_from(["nan", "inf", "-inf", "true", "1979-05-27", '"\\u0000"', '"\\ud800"', "{a = 1}", "9" * 5000]),
+        numbers.map(repr),
+        st.integers().map(str),
+        st.integers(3000, 6000).map(lambda digits: "0x" + "f" * digits),
+        st.sampled_from(
+            [
+                "nan",
+                "inf",
+                "-inf",
+                "true",
+                "1979-05-27",
+                '"\\u0000"',
+                '"\\ud800"',
+                "{a = 1}",
+                "9" * 5000,
+            ]
+        ),
     ),
     lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
     max_leaves=4,
-)  # fmt: skip
+)
 
 
 @given(key=st.sampled_from([name.lstrip("-") for name in UPSCALE]), value=toml)
@@ -131,9 +184,14 @@ def test_any_value_in_a_pipeline_file(streamsr: Command, film: Path, key: str, v
     from streamsr.cli.pipeline_file import table_of
 
     file, target = film.with_name("odd.toml"), film.with_name("out.mkv")
-    fixed = {"source": f'input = "{film}"\n', "sink": f'output = "{target}"\ndry-run = true\n', "upscale": ""}
+    fixed = {
+        "source": f'input = "{film}"\n',
+        "sink": f'output = "{target}"\ndry-run = true\n',
+        "upscale": "",
+    }
     tables = [
-        f"[{table}]\n{fixed[table]}" + (f"{key} = {value}\n" if table_of(key) == table else "") for table in fixed
+        f"[{table}]\n{fixed[table]}" + (f"{key} = {value}\n" if table_of(key) == table else "")
+        for table in fixed
     ]
     file.write_text('command = "upscale"\n' + "\n".join(tables), encoding="utf-8")
     assert short_and_known(streamsr("run", file))
@@ -141,10 +199,15 @@ def test_any_value_in_a_pipeline_file(streamsr: Command, film: Path, key: str, v
 
 @pytest.mark.parametrize(
     "content",
-    ["a = " + "[" * 100_000, "a = " + "9" * 5000, 'command = "upscale"\n[source]\ninput = "a\\u0000b"', "#" * (2 << 20),
-     'command = "' + "x" * 100_000 + '"'],
+    [
+        "a = " + "[" * 100_000,
+        "a = " + "9" * 5000,
+        'command = "upscale"\n[source]\ninput = "a\\u0000b"',
+        "#" * (2 << 20),
+        'command = "' + "x" * 100_000 + '"',
+    ],
     ids=["brackets", "digits", "zero", "long", "command"],
-)  # fmt: skip
+)
 def test_a_pipeline_file_that_is_none(streamsr: Command, tmp_path: Path, content: str) -> None:
     file = tmp_path / "odd.toml"
     file.write_text(content)
@@ -165,7 +228,9 @@ def test_a_name_that_is_no_text_is_worked_on_and_shown_in_one_line(
     assert len(result.lines) == 2
     assert "\x1b" not in result.err
     assert short_and_known(streamsr("upscale", tmp_path / name, "-o", tmp_path / name, *FAST), (1,))
-    assert short_and_known(streamsr("upscale", tmp_path / name, "-o", "out.mkv", "--print-pipeline"), (2,))
+    assert short_and_known(
+        streamsr("upscale", tmp_path / name, "-o", "out.mkv", "--print-pipeline"), (2,)
+    )
 
 
 # What nobody expected
@@ -196,8 +261,16 @@ def raises(error: BaseException) -> Callable[[], object]:
         (UnicodeError("label too long"), 1, "internal error: UnicodeError: label too long"),
         (AssertionError(), 1, "internal error: AssertionError ("),
         (MemoryError(), 1, "streamsr: not enough memory"),
-        (OSError(28, "No space left on device", "/tmp/x"), 1, "streamsr: /tmp/x: No space left on device"),
-        (ExceptionGroup("several", [SourceError("a: no film"), ValueError("b")]), 1, "streamsr: a: no film"),
+        (
+            OSError(28, "No space left on device", "/tmp/x"),
+            1,
+            "streamsr: /tmp/x: No space left on device",
+        ),
+        (
+            ExceptionGroup("several", [SourceError("a: no film"), ValueError("b")]),
+            1,
+            "streamsr: a: no film",
+        ),
         (BaseExceptionGroup("several", [KeyboardInterrupt()]), 130, "streamsr: stopped"),
         (KeyboardInterrupt(), 130, "streamsr: stopped"),
         (Cancelled("stopped; 3 segments are kept"), 130, "streamsr: stopped; 3 segments are kept"),
@@ -236,7 +309,9 @@ def test_what_others_warn_of_is_not_shown() -> None:
         "sys.argv = ['streamsr', 'odd']\n"
         "cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0
     assert done.stderr.startswith("streamsr: internal error: ZeroDivisionError")
     assert done.stderr.count("\n") == 1, done.stderr
@@ -254,16 +329,27 @@ def test_a_crash_of_native_code_says_where() -> None:
     )
     for more in ({}, {"PYTHONFAULTHANDLER": "1"}):
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False,
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
             env={**os.environ, **more},
-        )  # fmt: skip
+        )
         assert done.returncode == -signal.SIGSEGV
         assert "Segmentation fault" in done.stderr
         assert "in crashing" in done.stderr
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(36, "File name too long"), Odd("x"), MemoryError(), RecursionError(), SourceError("no film")]
+    "error",
+    [
+        OSError(36, "File name too long"),
+        Odd("x"),
+        MemoryError(),
+        RecursionError(),
+        SourceError("no film"),
+    ],
 )
 def test_one_bad_input_ends_no_batch(
     streamsr: Command, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -280,14 +366,18 @@ def test_one_bad_input_ends_no_batch(
         return run(self, source, *args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Job, "run", failing)
-    result = streamsr("upscale", *(tmp_path / name for name in names), "-o", tmp_path / "out", *FAST)
+    result = streamsr(
+        "upscale", *(tmp_path / name for name in names), "-o", tmp_path / "out", *FAST
+    )
     assert result.status == 1
     assert result.lines[-1] == "2 of 3 files upscaled"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mkv", "c.mkv"]
     assert sum(line.startswith("streamsr: ") for line in result.lines) == 1
 
 
-def test_ctrl_c_ends_a_batch(streamsr: Command, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_a_batch(
+    streamsr: Command, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copy(film, tmp_path / "b.mkv")
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(Job, "run", lambda *_, **__: signal.raise_signal(signal.SIGINT))
@@ -302,9 +392,13 @@ def test_ctrl_c_ends_a_batch(streamsr: Command, film: Path, tmp_path: Path, monk
 
 def shell(line: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        ["bash", "-c", line], capture_output=True, text=True, timeout=120, check=False,
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**os.environ, "S": " ".join(STREAMSR), "FAST": " ".join(FAST), **environment},
-    )  # fmt: skip
+    )
 
 
 STREAMS = {
@@ -332,8 +426,11 @@ def test_lost_messages_end_no_recording(film: Path, tmp_path: Path, streams: str
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full"])
 def test_messages_without_a_place_never_go_into_the_video(tmp_path: Path, streams: str) -> None:
-    """Python prints to standard output when it has no standard error, and the system gives the number to a file."""
-    (tmp_path / "in.y4m").write_bytes(b"YUV4MPEG2 W64 H48 F25:1 Cmono\n" + (b"FRAME\n" + bytes(64 * 48)) * 2)
+    """Python prints to standard output when it has no standard error, and the system gives the
+    number to a file."""
+    (tmp_path / "in.y4m").write_bytes(
+        b"YUV4MPEG2 W64 H48 F25:1 Cmono\n" + (b"FRAME\n" + bytes(64 * 48)) * 2
+    )
     done = shell(f"$S pipe $FAST < '{tmp_path}/in.y4m' > '{tmp_path}/out.y4m' {streams}")
     assert done.returncode == 0
     line, _, rest = (tmp_path / "out.y4m").read_bytes().partition(b"\n")
@@ -347,7 +444,10 @@ def test_messages_without_a_place_never_go_into_the_video(tmp_path: Path, stream
         ("$S pipe $FAST <&-", "standard input: is closed"),
         ("$S live - $FAST <&-", "standard input: is closed"),
         ("$S pipe $FAST </dev/null >&-", "standard output: is closed"),
-        ("printf 'YUV4MPEG2 W4 H4 F1:1\n' | $S pipe $FAST >/dev/full", "standard output: No space left on device"),
+        (
+            "printf 'YUV4MPEG2 W4 H4 F1:1\n' | $S pipe $FAST >/dev/full",
+            "standard output: No space left on device",
+        ),
         ("$S info >/dev/full", "No space left on device"),
     ],
 )
@@ -355,10 +455,14 @@ def test_a_stream_that_the_work_needs_is_missed_in_one_line(line: str, said: str
     done = shell(line)
     assert done.returncode == 1
     assert said in done.stderr
-    assert all(each.startswith("streamsr: ") or "frames in" in each for each in done.stderr.splitlines())
+    assert all(
+        each.startswith("streamsr: ") or "frames in" in each for each in done.stderr.splitlines()
+    )
 
 
-def test_an_audit_that_cannot_be_told_is_an_error_and_the_film_stays(film: Path, tmp_path: Path) -> None:
+def test_an_audit_that_cannot_be_told_is_an_error_and_the_film_stays(
+    film: Path, tmp_path: Path
+) -> None:
     done = shell(f"$S upscale '{film}' -o '{tmp_path}/out.mkv' $FAST --audit >/dev/full")
     assert done.returncode == 1
     assert "is complete, but not its audit" in done.stderr
@@ -379,8 +483,11 @@ main()
 
 
 def test_the_exit_status_is_ours_though_native_code_was_interrupted() -> None:
-    """Python would end by SIGINT once a Ctrl-C has struck what a native module runs while it is loaded."""
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    """Python would end by SIGINT once a Ctrl-C has struck what a native module runs while it is
+    loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
@@ -394,22 +501,38 @@ NO_NAME = 54321
 """A user that no system knows."""
 
 
-@pytest.mark.parametrize("words", [["info"], ["upscale"], ["upscale", "--engine", "openvino"], ["live"], ["audit"]])
+@pytest.mark.parametrize(
+    "words", [["info"], ["upscale"], ["upscale", "--engine", "openvino"], ["live"], ["audit"]]
+)
 def test_a_process_without_home_and_name(film: Path, tmp_path: Path, words: list[str]) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    # Python may lie in root's own folder: the user may read everything, and write nothing but its own.
+    # Python may lie in root's own folder: the user may read everything, and write nothing but its
+    # own.
     who = [
-        "setpriv", f"--reuid={NO_NAME}", f"--regid={NO_NAME}", "--clear-groups",
-        "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
-    ]  # fmt: skip
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        "setpriv",
+        f"--reuid={NO_NAME}",
+        f"--regid={NO_NAME}",
+        "--clear-groups",
+        "--inh-caps=+dac_read_search",
+        "--ambient-caps=+dac_read_search",
+    ]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
     def as_nobody(*args: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [*who, sys.executable, "-m", "streamsr", *map(str, args)],
-            capture_output=True, text=True, check=False, timeout=120, cwd="/", env=environment,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd="/",
+            env=environment,
+        )
 
     if shutil.which("setpriv") is None or as_nobody("--version").returncode:
         pytest.skip("no user can be made who reads this installation")
@@ -440,8 +563,9 @@ def test_a_working_directory_that_is_gone(film: Path, tmp_path: Path) -> None:
     done = shell(
         f"cd '{gone}' && rmdir '{gone}' && $S upscale '{film}' -o '{tmp_path}/out.mkv' $FAST && "
         "! $S upscale a.mkv -o b.mkv && ! $S run a.toml",
-        PYTHONPATH=str(ROOT), TMPDIR="/nonexistent",
-    )  # fmt: skip
+        PYTHONPATH=str(ROOT),
+        TMPDIR="/nonexistent",
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "internal error" not in done.stderr
@@ -491,6 +615,8 @@ main()
 
 
 def test_a_ctrl_c_that_is_lost_is_heard_all_the_same() -> None:
-    with running([sys.executable, "-c", LOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
+    with running(
+        [sys.executable, "-c", LOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as helper:
         assert helper.ended(timeout_s=60) == 130, helper.told()
         assert "stopped" in helper.said()

@@ -22,14 +22,22 @@ from tests.support.processes import Helper, running
 
 
 def pipe(content: bytes, *args: object) -> "subprocess.CompletedProcess[bytes]":
-    done: subprocess.CompletedProcess[bytes] = run("pipe", *args, input=content, text=False, timeout_s=120)
+    done: subprocess.CompletedProcess[bytes] = run(
+        "pipe", *args, input=content, text=False, timeout_s=120
+    )
     return done
 
 
 def one_frame(layout: Y4mFormat, index: int = 0) -> bytes:
     planes = [np.empty(shape, np.uint8) for shape in layout.shapes]
-    y, u, v = planes if len(planes) == 3 else (planes[0], np.empty_like(planes[0]), np.empty_like(planes[0]))
-    Converter(layout.tags, centred=layout.centred).from_rgb(picture(index, layout.width, layout.height), (y, u, v))
+    y, u, v = (
+        planes
+        if len(planes) == 3
+        else (planes[0], np.empty_like(planes[0]), np.empty_like(planes[0]))
+    )
+    Converter(layout.tags, centred=layout.centred).from_rgb(
+        picture(index, layout.width, layout.height), (y, u, v)
+    )
     return b"FRAME\n" + b"".join(plane.tobytes() for plane in planes)
 
 
@@ -44,8 +52,11 @@ def test_the_format_is_kept_and_the_colours_with_it(model: Path, chroma: str, fu
     result = Y4mFormat.parse(line.decode())
     assert (result.width, result.height) == (195, 141)
     assert (result.rate, result.chroma, result.siting, result.full) == (
-        layout.rate, layout.chroma, layout.siting, layout.full,
-    )  # fmt: skip
+        layout.rate,
+        layout.chroma,
+        layout.siting,
+        layout.full,
+    )
     assert len(rest) == 2 * (6 + result.frame_bytes)
     luma = np.frombuffer(rest, np.uint8, 195 * 141, 6).reshape(141, 195)
     before = np.frombuffer(one_frame(layout), np.uint8, 65 * 47, 6).reshape(47, 65)
@@ -67,9 +78,14 @@ def ffmpeg_pipes(source: list[str], target: list[str], model: Path, *args: str) 
                 assert ended == [0, 0, 0], middle.told()
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le"])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuv420p10le"]
+)
 def test_between_two_ffmpegs(tmp_path: Path, model: Path, pixel_format: str) -> None:
-    film, out = make_video(tmp_path / "in.mkv", codec="ffv1", pts=range(6), pix_fmt="yuv444p"), tmp_path / "out.mkv"
+    film, out = (
+        make_video(tmp_path / "in.mkv", codec="ffv1", pts=range(6), pix_fmt="yuv444p"),
+        tmp_path / "out.mkv",
+    )
     ffmpeg_pipes(
         ["-i", str(film), "-pix_fmt", pixel_format, "-strict", "-1", "-f", "yuv4mpegpipe", "-"],
         ["-f", "yuv4mpegpipe", "-i", "-", "-c:v", "ffv1", str(out)],
@@ -86,7 +102,10 @@ def test_between_two_ffmpegs(tmp_path: Path, model: Path, pixel_format: str) -> 
 
 
 def test_raw_video_between_two_ffmpegs(tmp_path: Path, model: Path) -> None:
-    film, out = make_video(tmp_path / "in.mkv", codec="ffv1", pts=range(4), pix_fmt="yuv444p"), tmp_path / "out.mkv"
+    film, out = (
+        make_video(tmp_path / "in.mkv", codec="ffv1", pts=range(4), pix_fmt="yuv444p"),
+        tmp_path / "out.mkv",
+    )
     ffmpeg_pipes(
         ["-i", str(film), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"],
         ["-f", "yuv4mpegpipe", "-i", "-", "-c:v", "ffv1", str(out)],
@@ -103,7 +122,10 @@ def test_a_reader_that_leaves_is_a_clean_end(model: Path, tmp_path: Path) -> Non
     film = tmp_path / "in.y4m"
     film.write_bytes(f"{layout}\n".encode() + one_frame(layout) * 200)
     words = ["pipe", "--model", model, "--engine", "litert", "--threads", 1]
-    with film.open("rb") as content, started(*words, stdin=content, stdout=subprocess.PIPE) as process:
+    with (
+        film.open("rb") as content,
+        started(*words, stdin=content, stdout=subprocess.PIPE) as process,
+    ):
         assert process.stdout is not None
         process.stdout.read(100)
         process.stdout.close()
@@ -174,7 +196,8 @@ def test_one_signal_ends_a_run_whose_sender_pauses(
 def test_a_signal_ends_a_run_that_is_starting(
     model: Path, tmp_path: Path, after_s: float, command: str, status: int
 ) -> None:
-    """Modules are loaded, threads begin: whenever it comes, it is heard once, and nothing is left waiting."""
+    """Modules are loaded, threads begin: whenever it comes, it is heard once, and nothing is left
+    waiting."""
     more = ["-", "--record", tmp_path / "out.mkv"] if command == "live" else []
     words = [*STREAMSR, command, *more, "--model", model, "--engine", "litert", "--threads", "1"]
     with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as helper:
@@ -191,9 +214,13 @@ def test_a_signal_ends_a_run_that_is_starting(
 
 
 @pytest.mark.parametrize("content", [b"", *PAUSES.values()], ids=["before", *PAUSES])
-def test_a_duration_ends_a_run_whose_sender_pauses(model: Path, tmp_path: Path, content: bytes) -> None:
+def test_a_duration_ends_a_run_whose_sender_pauses(
+    model: Path, tmp_path: Path, content: bytes
+) -> None:
     out = tmp_path / "out.mkv"
-    with paused("live", content, "-", "--record", out, "--duration", 0.5, "--model", model) as helper:
+    with paused(
+        "live", content, "-", "--record", out, "--duration", 0.5, "--model", model
+    ) as helper:
         assert helper.ended() == 0, helper.told()
         assert "Traceback" not in helper.said()
     if content.count(b"FRAME"):
@@ -221,9 +248,21 @@ def test_the_last_frame_does_not_wait_for_the_next(model: Path) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["F9999999999:1", "F1:9999999999", "A9999999999:1", "F1:86400", "F1000000:1", "F0:1", "F1:0", "F\u0663:1",
-     "W99999 H99999", "W9999999999999999999999 H1", "W6_4", "F" + "9" * 900 + ":1"],
-)  # fmt: skip
+    [
+        "F9999999999:1",
+        "F1:9999999999",
+        "A9999999999:1",
+        "F1:86400",
+        "F1000000:1",
+        "F0:1",
+        "F1:0",
+        "F\u0663:1",
+        "W99999 H99999",
+        "W9999999999999999999999 H1",
+        "W6_4",
+        "F" + "9" * 900 + ":1",
+    ],
+)
 def test_a_header_out_of_range_is_one_line(model: Path, tmp_path: Path, header: str) -> None:
     """Or a film of such a rate; in a recording too."""
     content = f"YUV4MPEG2 W64 H48 {header} Cmono\n".encode() + 2 * FRAME
@@ -237,9 +276,18 @@ def test_a_header_out_of_range_is_one_line(model: Path, tmp_path: Path, header: 
 
 
 @pytest.mark.parametrize(
-    "args", [["--size", "99999x99999"], ["--rate", "1e400"], ["--rate", "1/0"], ["--rate", "1e999999999"],
-             ["--rate", "9" * 5000], ["--rate", "\u0663"], ["--rate", "nan"], ["--size", "9" * 400 + "x1"]]
-)  # fmt: skip
+    "args",
+    [
+        ["--size", "99999x99999"],
+        ["--rate", "1e400"],
+        ["--rate", "1/0"],
+        ["--rate", "1e999999999"],
+        ["--rate", "9" * 5000],
+        ["--rate", "\u0663"],
+        ["--rate", "nan"],
+        ["--size", "9" * 400 + "x1"],
+    ],
+)
 def test_raw_video_out_of_range_is_wrong_usage(args: list[str]) -> None:
     done = pipe(b"", *(args if "--size" in args else ["--size", "64x48", *args]))
     assert done.returncode == 2

@@ -1,4 +1,5 @@
-"""The pipeline with fakes: whatever fails, wherever: the right exception, no thread left, no output left."""
+"""The pipeline with fakes: whatever fails, wherever: the right exception, no thread left, no output
+left."""
 
 import gc
 import random
@@ -34,7 +35,9 @@ class Failing:
 class FakeSource:
     """Frames out of nothing; may fail on entry, on the way or at the end."""
 
-    def __init__(self, frames: int = 20, *, enter: Failing | None = None, read: Failing | None = None) -> None:
+    def __init__(
+        self, frames: int = 20, *, enter: Failing | None = None, read: Failing | None = None
+    ) -> None:
         self._frames, self._enter, self._read = frames, enter or Failing(), read or Failing()
         self.entered = 0
         self.info = StreamInfo(4, 4, TICK)
@@ -45,7 +48,10 @@ class FakeSource:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.entered -= 1
 
@@ -73,7 +79,9 @@ class FakeUpscaler:
 class FakeSink:
     """Writes ``path`` + ``.part`` and renames it on commit."""
 
-    def __init__(self, path: Path, *, write: Failing | None = None, commit: Failing | None = None) -> None:
+    def __init__(
+        self, path: Path, *, write: Failing | None = None, commit: Failing | None = None
+    ) -> None:
         self._path, self._write, self._commit = path, write or Failing(), commit or Failing()
         self._part = path.with_name(path.name + ".part")
 
@@ -82,7 +90,10 @@ class FakeSink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._part.unlink(missing_ok=True)
 
@@ -195,13 +206,23 @@ def test_a_pipeline_runs_once() -> None:
 
 def test_an_error_of_the_caller_is_the_callers() -> None:
     error = ZeroDivisionError("mine")
-    with pytest.raises(ZeroDivisionError) as raised, pipeline(FakeSource(1000), FakeUpscaler()) as line:  # noqa: PT012
+    line = pipeline(FakeSource(1000), FakeUpscaler())
+    with pytest.raises(ZeroDivisionError) as raised, line:  # noqa: PT012 - its loop raises
         for _ in line:
             raise error
     assert raised.value is error
 
 
-ERRORS = [SourceError, SinkError, ModelError, OSError, ValueError, KeyboardInterrupt, Cancelled, MemoryError]
+ERRORS = [
+    SourceError,
+    SinkError,
+    ModelError,
+    OSError,
+    ValueError,
+    KeyboardInterrupt,
+    Cancelled,
+    MemoryError,
+]
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -221,7 +242,9 @@ def test_a_failure_anywhere_surfaces_itself_and_leaves_nothing(seed: int, tmp_pa
     raised: BaseException | None = None
     try:
         with (
-            FakeSink(tmp_path / "out", write=failing.get("write"), commit=failing.get("commit")) as sink,
+            FakeSink(
+                tmp_path / "out", write=failing.get("write"), commit=failing.get("commit")
+            ) as sink,
             pipeline(source, upscaler) as line,
         ):
             line.run(sink, progress=lambda _: told.call())

@@ -1,4 +1,5 @@
-"""Pipelines as files: the shipped ones run, mistakes are named, and every command prints its own."""
+"""Pipelines as files: the shipped ones run, mistakes are named, and every command prints its
+own."""
 
 import socket
 import threading
@@ -53,11 +54,19 @@ def test_the_camera_pipeline_previews(streamsr: Command, tmp_path: Path, model: 
     assert "frames in" in result.err
 
 
-def test_the_restreaming_pipeline_publishes_and_records(streamsr: Command, tmp_path: Path, model: Path) -> None:
+def test_the_restreaming_pipeline_publishes_and_records(
+    streamsr: Command, tmp_path: Path, model: Path
+) -> None:
     got, kept = tmp_path / "got.ts", tmp_path / "kept.mkv"
     with socket.create_server(("127.0.0.1", 0)) as receiver:
         url = f"tcp://127.0.0.1:{receiver.getsockname()[1]}"
-        path = changed("restream.toml", tmp_path, input='"test:160x96@20"', publish=f'"{url}"', record=f'"{kept}"')
+        path = changed(
+            "restream.toml",
+            tmp_path,
+            input='"test:160x96@20"',
+            publish=f'"{url}"',
+            record=f'"{kept}"',
+        )
         thread = threading.Thread(target=receive, args=(receiver, got))
         thread.start()
         assert streamsr("run", path, "--model", model, "--duration", 1).status == 0
@@ -87,7 +96,10 @@ def test_the_pipe_pipeline_is_a_stage(model: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("command = 'live'\n[source]\ninptu = '0'", "unknown key inptu in [source]; did you mean input?"),
+        (
+            "command = 'live'\n[source]\ninptu = '0'",
+            "unknown key inptu in [source]; did you mean input?",
+        ),
         ("command = 'live'\n[upscale]\nbudget_ms = 5", "did you mean budget-ms?"),
         ("command = 'live'\n[sink]\ninput = '0'", "unknown key input in [sink]"),
         ("command = 'pipe'\n[sink]\nrecord = 'a.mkv'", "unknown key record in [sink]"),
@@ -96,7 +108,10 @@ def test_the_pipe_pipeline_is_a_stage(model: Path) -> None:
         ("[source]", "expected command"),
         ("command = 'live'\nsource = 3", "source is not a table"),
         ("command = 'live'\n[source]\ninput = '0'\nrealtime = 3", "realtime is true or false"),
-        ("command = 'live'\n[source]\ninput = '0'\n[upscale]\nbudget-ms = 'soon'", "'soon' is not a valid float"),
+        (
+            "command = 'live'\n[source]\ninput = '0'\n[upscale]\nbudget-ms = 'soon'",
+            "'soon' is not a valid float",
+        ),
         ("command = ", "not TOML"),
     ],
 )
@@ -117,13 +132,50 @@ def test_a_missing_file_is_named(streamsr: Command) -> None:
 @pytest.mark.parametrize(
     "args",
     [
-        ["upscale", "a.mp4", "b.mp4", "-o", "out", "--to", "1080p", "--no-reuse", "--start", "1:30", "--crf", "20"],
-        ["live", "0", "--size", "640x360", "--rate", "30", "--budget-ms", "50", "--preview", "web", "--realtime"],
-        ["pipe", "--size", "64x48", "--format", "rgb24", "--delegate", "x.so", "--delegate-option", "a=b"],
+        [
+            "upscale",
+            "a.mp4",
+            "b.mp4",
+            "-o",
+            "out",
+            "--to",
+            "1080p",
+            "--no-reuse",
+            "--start",
+            "1:30",
+            "--crf",
+            "20",
+        ],
+        [
+            "live",
+            "0",
+            "--size",
+            "640x360",
+            "--rate",
+            "30",
+            "--budget-ms",
+            "50",
+            "--preview",
+            "web",
+            "--realtime",
+        ],
+        [
+            "pipe",
+            "--size",
+            "64x48",
+            "--format",
+            "rgb24",
+            "--delegate",
+            "x.so",
+            "--delegate-option",
+            "a=b",
+        ],
         ["live", "test:"],
     ],
 )
-def test_a_printed_pipeline_means_the_same_command(streamsr: Command, tmp_path: Path, args: list[str]) -> None:
+def test_a_printed_pipeline_means_the_same_command(
+    streamsr: Command, tmp_path: Path, args: list[str]
+) -> None:
     result = streamsr(*args, "--print-pipeline")
     assert result.status == 0, result.err
     path = tmp_path / "a.toml"
@@ -137,7 +189,9 @@ def test_a_printed_pipeline_means_the_same_command(streamsr: Command, tmp_path: 
 
 
 def test_every_key_of_the_tables_is_an_option_of_some_command() -> None:
-    known = {name.lstrip("-") for command in COMMANDS.values() for p in command.params for name in p.opts} | {"input"}
+    known = {
+        name.lstrip("-") for command in COMMANDS.values() for p in command.params for name in p.opts
+    } | {"input"}
     for keys in TABLES.values():
         assert keys <= known
     assert table_of("model") == "upscale"

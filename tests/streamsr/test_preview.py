@@ -83,7 +83,8 @@ def screen() -> Iterator[str]:
     server = shutil.which("Xvfb")
     if server is None:
         pytest.skip("Xvfb is not installed")
-    # Of a number of this process's own: two servers that look for a free one at once may both take it.
+    # Of a number of this process's own: two servers that look for a free one at once may both take
+    # it.
     display = f":{1000 + os.getpid() % 50_000}"
     words = [server, display, "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
     with running(words) as process:
@@ -93,7 +94,8 @@ def screen() -> Iterator[str]:
 
 @pytest.fixture
 def desktop(screen: str) -> Iterator[str]:
-    """The display with a window manager, as people have: without one, Qt at times misses that its window is shown."""
+    """The display with a window manager, as people have: without one, Qt at times misses that its
+    window is shown."""
     manager = shutil.which("openbox")
     if manager is None or shutil.which("xdotool") is None:
         pytest.skip("openbox or xdotool is not installed")
@@ -111,7 +113,19 @@ def reached(display: str) -> bool:
 
 
 def seen(display: str, path: Path) -> Image:
-    words = ["-y", "-loglevel", "error", "-f", "x11grab", "-draw_mouse", "0", "-video_size", "800x600", "-i", display]
+    words = [
+        "-y",
+        "-loglevel",
+        "error",
+        "-f",
+        "x11grab",
+        "-draw_mouse",
+        "0",
+        "-video_size",
+        "800x600",
+        "-i",
+        display,
+    ]
     run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
     return read_image(path)[0]
 
@@ -135,7 +149,10 @@ class Window:
 
     def size(self) -> list[int]:
         """Width and height of the window's inside."""
-        found = dict(line.split("=") for line in self.do("getwindowgeometry", "--shell", self.number()).splitlines())
+        found = dict(
+            line.split("=")
+            for line in self.do("getwindowgeometry", "--shell", self.number()).splitlines()
+        )
         return [int(found["WIDTH"]), int(found["HEIGHT"])]
 
     def number(self) -> str:
@@ -144,7 +161,9 @@ class Window:
     def point(self, x: int, y: int) -> tuple[int, int]:
         """Move the mouse to this place of the picture; returns where on the screen that is."""
         self.do("mousemove", "--window", self.number(), "--", str(x), str(y))
-        found = dict(line.split("=") for line in self.do("getmouselocation", "--shell").splitlines())
+        found = dict(
+            line.split("=") for line in self.do("getmouselocation", "--shell").splitlines()
+        )
         return int(found["X"]), int(found["Y"])
 
     def seen(self) -> Image:
@@ -162,14 +181,29 @@ class Window:
 @contextmanager
 def window(screen: str, folder: Path, model: Path, *options: str) -> Iterator[Window]:
     """Once it shows the picture."""
-    words = ["live", "test:160x96@10", "--preview", "window", *options, "--model", model, "--threads", "1"]
+    words = [
+        "live",
+        "test:160x96@10",
+        "--preview",
+        "window",
+        *options,
+        "--model",
+        model,
+        "--threads",
+        "1",
+    ]
     with started(*words, env=os.environ | {"DISPLAY": screen}, cwd=folder) as process:
         shown = Window(process, screen, folder)
-        shown.until(lambda: shown.seen().std() > 30, lambda: f"a screen with a spread of {shown.seen().std():.1f}")
+        shown.until(
+            lambda: shown.seen().std() > 30,
+            lambda: f"a screen with a spread of {shown.seen().std():.1f}",
+        )
         yield shown
 
 
-def test_a_window_shows_the_picture_and_closes_on_q(desktop: str, tmp_path: Path, model: Path) -> None:
+def test_a_window_shows_the_picture_and_closes_on_q(
+    desktop: str, tmp_path: Path, model: Path
+) -> None:
     with window(desktop, tmp_path, model) as shown:
 
         def snapshot() -> bool:

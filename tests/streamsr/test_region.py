@@ -14,7 +14,11 @@ def inside(draw: st.DrawFn) -> tuple[Region, int, int]:
     """A region and a picture that holds it."""
     width, height = draw(SIDES), draw(SIDES)
     x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
-    return Region(x, y, draw(st.integers(1, width - x)), draw(st.integers(1, height - y))), width, height
+    return (
+        Region(x, y, draw(st.integers(1, width - x)), draw(st.integers(1, height - y))),
+        width,
+        height,
+    )
 
 
 @given(inside(), st.integers(1, 300))
@@ -31,12 +35,17 @@ def test_strips_are_the_region_cut_once_each(case: tuple[Region, int, int], coun
 
 
 @given(inside(), st.integers(0, 20))
-def test_growing_stays_in_the_picture_and_holds_the_region(case: tuple[Region, int, int], margin: int) -> None:
+def test_growing_stays_in_the_picture_and_holds_the_region(
+    case: tuple[Region, int, int], margin: int
+) -> None:
     region, width, height = case
     grown = region.grown(margin, width, height)
     assert grown.within(width, height)
     assert (grown.x, grown.y) == (max(region.x - margin, 0), max(region.y - margin, 0))
-    assert (grown.right, grown.bottom) == (min(region.right + margin, width), min(region.bottom + margin, height))
+    assert (grown.right, grown.bottom) == (
+        min(region.right + margin, width),
+        min(region.bottom + margin, height),
+    )
 
 
 @given(inside(), st.integers(2, 4))

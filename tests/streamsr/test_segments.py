@@ -44,7 +44,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pts = [i * 512 + (i % 3) * 7 for i in range(75)]
     options = {"g": "8", "bf": "2", "preset": "ultrafast"}
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    return make_video(path, pts=pts, time_base=Fraction(1, 12800), options=options, audio=["aac"], audio_frames=140)
+    return make_video(
+        path,
+        pts=pts,
+        time_base=Fraction(1, 12800),
+        options=options,
+        audio=["aac"],
+        audio_frames=140,
+    )
 
 
 def arguments(film: Path, target: Path, model: Path, *more: object) -> list[str]:
@@ -53,22 +60,34 @@ def arguments(film: Path, target: Path, model: Path, *more: object) -> list[str]
 
 
 def acting(what: str, folder: Path, words: list[str], **how: Any) -> AbstractContextManager[Helper]:
-    """The command, which counts its lasting acts in the folder, dies or waits at some: see `tests.support.acts`."""
-    return running([sys.executable, "-m", "tests.support.acts", folder, what, *with_engine(words)], cwd=ROOT, **how)
+    """The command, which counts its lasting acts in the folder, dies or waits at some: see
+    `tests.support.acts`."""
+    return running(
+        [sys.executable, "-m", "tests.support.acts", folder, what, *with_engine(words)],
+        cwd=ROOT,
+        **how,
+    )
 
 
 def counted(folder: Path, words: list[str]) -> list[str]:
     """The acts of a run that nobody disturbs."""
-    with tempfile.TemporaryFile("w+") as file, acting("count", folder, words, stdout=file) as process:
+    with (
+        tempfile.TemporaryFile("w+") as file,
+        acting("count", folder, words, stdout=file) as process,
+    ):
         assert process.ended(timeout_s=120) == 0, process.told()
         file.seek(0)
-        return [line for line in file.read().splitlines() if line.startswith(("open ", "os.", "fsync "))]
+        return [
+            line for line in file.read().splitlines() if line.startswith(("open ", "os.", "fsync "))
+        ]
 
 
 def dies(before: int, folder: Path, words: list[str]) -> None:
     """Run the command and let it die just before its so-many-th act in the folder."""
     with acting(f"die:{before}", folder, words) as process:
-        assert process.ended(timeout_s=120) == STATUS, f"it did not die before act {before}; {process.told()}"
+        assert process.ended(timeout_s=120) == STATUS, (
+            f"it did not die before act {before}; {process.told()}"
+        )
 
 
 def shown(folder: Path) -> list[str]:
@@ -77,7 +96,8 @@ def shown(folder: Path) -> list[str]:
 
 
 def over(target: Path) -> bool:
-    """Whether nothing is left to do: the output has its name, and the ledger, which goes last, has gone."""
+    """Whether nothing is left to do: the output has its name, and the ledger, which goes last, has
+    gone."""
     return target.exists() and not (Ledger.folder_of(target) / LEDGER).exists()
 
 
@@ -86,7 +106,9 @@ def reference(film: Path, model: Path, tmp_path_factory: pytest.TempPathFactory)
     """The output of a run that nobody disturbed."""
     target = tmp_path_factory.mktemp("reference") / "out.mkv"
     run(*arguments(film, target, model), check=True)
-    assert [path.name for path in target.parent.iterdir()] == ["out.mkv"], "the ledger is cleared away"
+    assert [path.name for path in target.parent.iterdir()] == ["out.mkv"], (
+        "the ledger is cleared away"
+    )
     return target.read_bytes()
 
 
@@ -124,7 +146,9 @@ def test_segments_hold_each_frame_once(film: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1"])
-def test_a_segment_is_the_same_whoever_makes_it_when(film: Path, model: Path, tmp_path: Path, codec: str) -> None:
+def test_a_segment_is_the_same_whoever_makes_it_when(
+    film: Path, model: Path, tmp_path: Path, codec: str
+) -> None:
     with FileSource(film) as source:
         info = source.info
     spans = plan(film, seconds=1.0)
@@ -148,28 +172,48 @@ def test_a_segment_is_the_same_whoever_makes_it_when(film: Path, model: Path, tm
 
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
-def test_joined_film_keeps_times_and_sound(film: Path, tmp_path: Path, upscale: Command, name: str) -> None:
+def test_joined_film_keeps_times_and_sound(
+    film: Path, tmp_path: Path, upscale: Command, name: str
+) -> None:
     done = upscale(
-        film, tmp_path / name, "--resume", "--segment", SEGMENT_S, *(["--audit"] if name != "out.ts" else [])
+        film,
+        tmp_path / name,
+        "--resume",
+        "--segment",
+        SEGMENT_S,
+        *(["--audit"] if name != "out.ts" else []),
     )
     assert done.status == 0, done.out + done.err
     before, after = look(film), look(tmp_path / name)
     assert len(after.times) == len(before.times)
     gaps = [b - a for a, b in zip(before.times, after.times, strict=True)]
-    tick = {"out.mkv": Fraction(1, 1000), "out.mp4": Fraction(0), "out.ts": Fraction(1, 90000)}[name]
+    tick = {"out.mkv": Fraction(1, 1000), "out.mp4": Fraction(0), "out.ts": Fraction(1, 90000)}[
+        name
+    ]
     assert max(gaps) - min(gaps) <= tick
     assert [data for _, data in next(iter(after.packets.values()))] or name == "out.ts"
 
 
 def test_a_part_of_a_film_resumes_too(film: Path, tmp_path: Path, upscale: Command) -> None:
     done = upscale(
-        film, tmp_path / "o.mkv", "--resume", "--segment", "0.5", "--start", "1", "--duration", "1", "--audit"
+        film,
+        tmp_path / "o.mkv",
+        "--resume",
+        "--segment",
+        "0.5",
+        "--start",
+        "1",
+        "--duration",
+        "1",
+        "--audit",
     )
     assert done.status == 0, done.out + done.err
 
 
 @pytest.fixture(scope="module")
-def acts(film: Path, model: Path, reference: bytes, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def acts(
+    film: Path, model: Path, reference: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
     """All that a run does to last, in its order, which is always the same."""
     folder = tmp_path_factory.mktemp("acts")
     found = counted(folder, arguments(film, folder / "out.mkv", model))
@@ -190,11 +234,14 @@ def test_dying_before_anything_is_made_to_last_changes_nothing(
     assert target.read_bytes() == reference
     left = Ledger.folder_of(target)
     assert shown(tmp_path) == ["out.mkv", *([left.name] if left.exists() else [])]
-    assert not left.exists() or list(left.iterdir()) == [], "killed between the ledger and its folder"
+    assert not left.exists() or list(left.iterdir()) == [], (
+        "killed between the ledger and its folder"
+    )
 
 
 def killed_until_done(words: list[str], target: Path, delays: Iterator[float], kills: int) -> int:
-    """Kill the command after each of the delays, at most ``kills`` times, then let it finish; returns the kills."""
+    """Kill the command after each of the delays, at most ``kills`` times, then let it finish;
+    returns the kills."""
     done = 0
     while done < kills:
         with started(*words) as process:
@@ -211,17 +258,22 @@ def killed_until_done(words: list[str], target: Path, delays: Iterator[float], k
 
 
 def kill(film: Path, model: Path, reference: bytes, folder: Path, kills: int, *, seed: int) -> int:
-    """Kill the command so many times at random moments, over as many outputs as that takes; returns the outputs."""
+    """Kill the command so many times at random moments, over as many outputs as that takes; returns
+    the outputs."""
     chance = random.Random(seed)
     done = outputs = 0
     begun = time.monotonic()
     run(*arguments(film, folder / "timed.mkv", model), check=True)
-    longest = time.monotonic() - begun  # so that the kills fall on the work, however busy the machine is
+    longest = (
+        time.monotonic() - begun
+    )  # so that the kills fall on the work, however busy the machine is
     while done < kills:
         delays = iter([chance.uniform(0.2, longest) for _ in range(2 * kills)])
         target = folder / f"{outputs}.mkv"
         killed = killed_until_done(arguments(film, target, model), target, delays, kills - done)
-        assert target.read_bytes() == reference, f"output {outputs} differs after {done + killed} kills"
+        assert target.read_bytes() == reference, (
+            f"output {outputs} differs after {done + killed} kills"
+        )
         if killed == 0:
             longest *= 0.8  # the machine is quicker than thought
         assert outputs < 5 * kills, f"only {done} kills of {kills} met a run at work"
@@ -229,7 +281,9 @@ def kill(film: Path, model: Path, reference: bytes, folder: Path, kills: int, *,
     return outputs
 
 
-def test_killed_at_random_the_output_is_the_same(film: Path, model: Path, reference: bytes, tmp_path: Path) -> None:
+def test_killed_at_random_the_output_is_the_same(
+    film: Path, model: Path, reference: bytes, tmp_path: Path
+) -> None:
     assert kill(film, model, reference, tmp_path, 3, seed=5) >= 1
 
 
@@ -238,12 +292,15 @@ def test_killed_at_random_the_output_is_the_same(film: Path, model: Path, refere
 def test_killed_a_hundred_times_at_random_the_output_is_the_same(
     film: Path, model: Path, reference: bytes, tmp_path: Path
 ) -> None:
-    outputs = kill(film, model, reference, tmp_path, 120, seed=int(os.environ.get("STREAMSR_TEST_SEED", "1")))
+    outputs = kill(
+        film, model, reference, tmp_path, 120, seed=int(os.environ.get("STREAMSR_TEST_SEED", "1"))
+    )
     print(f"120 kills, {outputs} outputs, none differs")
 
 
 def middle(acts: list[str]) -> int:
-    """The number of the act that begins a segment in the middle: frames follow it, and other segments."""
+    """The number of the act that begins a segment in the middle: frames follow it, and other
+    segments."""
     begun = [number for number, act in enumerate(acts, 1) if act.startswith("open ")]
     return begun[len(begun) // 2]
 
@@ -308,7 +365,9 @@ def test_changed_settings_are_named_and_refused(film: Path, model: Path, unfinis
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_a_changed_input_is_refused(film: Path, model: Path, unfinished: Path, tmp_path: Path) -> None:
+def test_a_changed_input_is_refused(
+    film: Path, model: Path, unfinished: Path, tmp_path: Path
+) -> None:
     changed = tmp_path / "changed.mp4"
     shutil.copy(film, changed)
     with open(changed, "r+b") as file:
@@ -319,7 +378,9 @@ def test_a_changed_input_is_refused(film: Path, model: Path, unfinished: Path, t
     assert "cannot go on: the input has changed" in refused.stderr
 
 
-def test_a_renamed_input_goes_on(film: Path, model: Path, unfinished: Path, reference: bytes, tmp_path: Path) -> None:
+def test_a_renamed_input_goes_on(
+    film: Path, model: Path, unfinished: Path, reference: bytes, tmp_path: Path
+) -> None:
     renamed = tmp_path / "renamed.mp4"
     shutil.copy(film, renamed)
     done = run(*arguments(renamed, unfinished, model))
@@ -342,8 +403,11 @@ def test_a_torn_line_and_a_damaged_segment_are_made_again(
     assert unfinished.read_bytes() == reference
 
 
-def test_a_full_disk_is_an_error_that_can_be_resumed(film: Path, model: Path, reference: bytes, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: the segments fit, the joined film does not."""
+def test_a_full_disk_is_an_error_that_can_be_resumed(
+    film: Path, model: Path, reference: bytes, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for the disk: the segments fit, the joined film does
+    not."""
     target = tmp_path / "out.mkv"
     words = arguments(film, target, model)
     limit = len(reference) // 2
@@ -380,7 +444,9 @@ def test_a_really_full_disk_costs_nothing_that_was_done(
         assert [path.name for path in disk.iterdir()] == ["out.mkv"]
 
 
-def test_a_disk_without_room_for_anything_is_an_error_at_once(film: Path, model: Path, tmp_path: Path) -> None:
+def test_a_disk_without_room_for_anything_is_an_error_at_once(
+    film: Path, model: Path, tmp_path: Path
+) -> None:
     with small_disk(tmp_path / "disk", 4) as disk:
         full = run(*arguments(film, disk / "out.mkv", model))
         assert full.returncode == 1
@@ -429,7 +495,12 @@ def test_ledger_names_every_difference(tmp_path: Path) -> None:
     now = {"input": {"bytes": 2}, "model": "y", "size": (1, 3), "versions": {"av": "19"}}
     with pytest.raises(SinkError) as refused, Ledger(tmp_path / "out.mkv", now):
         pass
-    for words in ("the input has changed", "the model is another", "size was [1, 2], now [1, 3]", "versions av was 18"):
+    for words in (
+        "the input has changed",
+        "the model is another",
+        "size was [1, 2], now [1, 3]",
+        "versions av was 18",
+    ):
         assert words in str(refused.value)
 
 
@@ -460,7 +531,9 @@ def test_an_existing_output_is_refused(film: Path, tmp_path: Path, upscale: Comm
 def test_the_ledger_is_readable(unfinished: Path) -> None:
     lines = (Ledger.folder_of(unfinished) / LEDGER).read_text().splitlines()
     assert {"input", "model", "codec", "versions", "encoder threads"} <= set(json.loads(lines[0]))
-    assert all({"segment", "frames", "bytes", "blake2b"} == set(json.loads(line)) for line in lines[1:])
+    assert all(
+        {"segment", "frames", "bytes", "blake2b"} == set(json.loads(line)) for line in lines[1:]
+    )
 
 
 def with_a_font(path: Path) -> Path:
@@ -477,7 +550,9 @@ def test_what_the_container_cannot_hold_is_said_once(tmp_path: Path, upscale: Co
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "out.mkv"}
 
 
-def test_an_output_that_went_into_matroska_is_resumed_by_the_same_command(tmp_path: Path, model: Path) -> None:
+def test_an_output_that_went_into_matroska_is_resumed_by_the_same_command(
+    tmp_path: Path, model: Path
+) -> None:
     film = with_a_font(tmp_path / "in.mkv")
     run(*arguments(film, tmp_path / "whole.mp4", model), check=True)
     words = arguments(film, tmp_path / "out.mp4", model)
@@ -488,7 +563,9 @@ def test_an_output_that_went_into_matroska_is_resumed_by_the_same_command(tmp_pa
     shutil.copytree(tmp_path / "out.mkv.resume", tmp_path / "counted" / "out.mkv.resume")
     (tmp_path / "counted" / "out.mkv").unlink()
     rest = counted(tmp_path / "counted", arguments(film, tmp_path / "counted" / "out.mp4", model))
-    published = max(i for i, act in enumerate(rest, 1) if not act.startswith(("os.remove", "os.rmdir")))
+    published = max(
+        i for i, act in enumerate(rest, 1) if not act.startswith(("os.remove", "os.rmdir"))
+    )
     dies(published, tmp_path, words)  # all is made, and nothing cleared away
     assert (tmp_path / "out.mkv.resume" / LEDGER).exists()
     shutil.rmtree(tmp_path / "counted")

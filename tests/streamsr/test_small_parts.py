@@ -58,7 +58,11 @@ def test_a_buffer_lives_as_long_as_anything_that_looks_at_it() -> None:
     array = pool.take((4, 5, 3))
     address = array.ctypes.data
     array[:] = 7
-    holders = [array[1:][..., ::-1], memoryview(array), np.frombuffer(memoryview(array), np.uint8)[3:]]
+    holders = [
+        array[1:][..., ::-1],
+        memoryview(array),
+        np.frombuffer(memoryview(array), np.uint8)[3:],
+    ]
     del array
     while holders:
         pool.take((4, 5, 3))[:] = 1
@@ -109,7 +113,9 @@ def test_the_default_model_upscales_by_three() -> None:
         ("video", 2, False, "xlsr-video_x2_u8"),
     ],
 )
-def test_auto_is_by_what_the_pictures_went_through(asked: str, scale: int | None, lossy: bool, found: str) -> None:
+def test_auto_is_by_what_the_pictures_went_through(
+    asked: str, scale: int | None, lossy: bool, found: str
+) -> None:
     assert find_model(asked, scale=scale, lossy=lossy).name == found
 
 
@@ -177,7 +183,15 @@ def test_a_target_keeps_the_shape_of_the_picture(width: int, height: int, to: st
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0", 0), ("90", 90), ("1.5", 1.5), ("1:30", 90), ("0:01:30.5", 90.5), ("2:00:00", 7200), ("1:2:3", 3723)],
+    [
+        ("0", 0),
+        ("90", 90),
+        ("1.5", 1.5),
+        ("1:30", 90),
+        ("0:01:30.5", 90.5),
+        ("2:00:00", 7200),
+        ("1:2:3", 3723),
+    ],
 )
 def test_times(text: str, seconds: float) -> None:
     assert Seconds().convert(text, None, None) == seconds
@@ -203,12 +217,17 @@ def test_times_that_are_none(text: str) -> None:
 def test_what_is_no_picture_is_refused_by_the_upscaler(model: Path, image: np.ndarray) -> None:
     from streamsr import Upscaler
 
-    with Upscaler(model, engine=EXACT, threads=1) as upscaler, pytest.raises(ValueError, match="expected"):
+    with (
+        Upscaler(model, engine=EXACT, threads=1) as upscaler,
+        pytest.raises(ValueError, match="expected"),
+    ):
         upscaler(image)
 
 
 @pytest.mark.parametrize("reuse", [True, False])
-def test_every_pixel_is_counted_however_it_was_made(model: Path, tmp_path: Path, reuse: bool) -> None:
+def test_every_pixel_is_counted_however_it_was_made(
+    model: Path, tmp_path: Path, reuse: bool
+) -> None:
 
     frames = [Frame(np.full((8, 16, 3), i, np.uint8), i, Fraction(1, 25)) for i in range(3)]
     with Upscaler(model, engine="litert", threads=1, reuse=reuse) as upscaler:
@@ -218,5 +237,7 @@ def test_every_pixel_is_counted_however_it_was_made(model: Path, tmp_path: Path,
         assert upscaler.record.pixel_counts["network"] == (3 if reuse else 4) * 8 * 16
         before = upscaler.record.pixel_counts["network"]
         write_image(tmp_path / "in.png", frames[0].rgb, None, overwrite=False)
-        upscale_image(read_image(tmp_path / "in.png"), tmp_path / "out.png", upscaler, overwrite=False)
+        upscale_image(
+            read_image(tmp_path / "in.png"), tmp_path / "out.png", upscaler, overwrite=False
+        )
         assert upscaler.record.pixel_counts["network"] - before == 8 * 16

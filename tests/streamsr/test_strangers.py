@@ -1,7 +1,9 @@
-"""Whatever stands where a run works, and whatever happens meanwhile: every byte that was not ours is as it was.
+"""Whatever stands where a run works, and whatever happens meanwhile: every byte that was not ours
+is as it was.
 
-The world is a folder with an input and with strangers' files, links, pipes and folders under every name that a run
-might use, and a folder elsewhere that the links lead to. What is right is computed here from names and kinds alone.
+The world is a folder with an input and with strangers' files, links, pipes and folders under every
+name that a run might use, and a folder elsewhere that the links lead to. What is right is computed
+here from names and kinds alone.
 """
 
 import errno
@@ -32,9 +34,17 @@ from tests.support.processes import run, running
 OUT = "out.mkv"
 
 NAMES = (
-    OUT, f"{OUT}.part", f".{OUT}.part", f"{OUT}.resume", f"{OUT}.lock", f"{OUT}.tmp", f"{OUT}~", f"{OUT}.resume.part",
-    "stats.json", "stats.json.part",
-)  # fmt: skip
+    OUT,
+    f"{OUT}.part",
+    f".{OUT}.part",
+    f"{OUT}.resume",
+    f"{OUT}.lock",
+    f"{OUT}.tmp",
+    f"{OUT}~",
+    f"{OUT}.resume.part",
+    "stats.json",
+    "stats.json.part",
+)
 
 
 def a_file(path: Path, _elsewhere: Path) -> None:
@@ -95,10 +105,20 @@ def a_folder_with_a_linked_ledger(path: Path, elsewhere: Path) -> None:
 
 
 KINDS = (
-    a_file, an_empty_file, a_link_to_a_file, a_link_to_a_folder, a_link_to_nothing, a_link_to_the_input,
-    a_second_name_of_the_input, a_second_name_of_a_file, a_pipe, an_empty_folder, a_folder,
-    a_folder_with_somebodys_ledger, a_folder_with_a_linked_ledger,
-)  # fmt: skip
+    a_file,
+    an_empty_file,
+    a_link_to_a_file,
+    a_link_to_a_folder,
+    a_link_to_nothing,
+    a_link_to_the_input,
+    a_second_name_of_the_input,
+    a_second_name_of_a_file,
+    a_pipe,
+    an_empty_folder,
+    a_folder,
+    a_folder_with_somebodys_ledger,
+    a_folder_with_a_linked_ledger,
+)
 
 State = dict[Path, tuple[object, ...]]
 
@@ -118,7 +138,8 @@ def state(*folders: Path) -> State:
 
 
 def may_be_replaced(out: Path, source: Path) -> set[Path]:
-    """What a run with leave to overwrite ``out`` may change: a file that is not the input, also behind a link."""
+    """What a run with leave to overwrite ``out`` may change: a file that is not the input, also
+    behind a link."""
     real = Path(os.path.realpath(out))
     if real.is_file() and not real.samefile(source):
         return {real}
@@ -136,15 +157,24 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COMMANDS: dict[str, Callable[[Path], list[object]]] = {
     "plain": lambda w: ["upscale", w / "in.mkv", "-o", w / OUT, "--preset", "ultrafast"],
     "resume": lambda w: [*COMMANDS["plain"](w), "--resume", "--segment", "0.04"],
-    "into a folder": lambda w: ["upscale", w / "in.mkv", "-o", w / "a folder", "--preset", "ultrafast"],
+    "into a folder": lambda w: [
+        "upscale",
+        w / "in.mkv",
+        "-o",
+        w / "a folder",
+        "--preset",
+        "ultrafast",
+    ],
     "record": lambda w: ["live", w / "in.mkv", "--record", w / OUT],
     "picture": lambda w: ["upscale", w / "in.png", "-o", w / "out.png"],
-}  # fmt: skip
+}
 
 FAULTS = ("fsync", "link", "replace", "write", "unlink", "mkdir", "fchmod")
 
 
-def failing(real: Callable[..., object], at: int, error: type[BaseException]) -> Callable[..., object]:
+def failing(
+    real: Callable[..., object], at: int, error: type[BaseException]
+) -> Callable[..., object]:
     """Its first calls work, and from number ``at`` on none does; a Ctrl-C comes once."""
     count = itertools.count()
 
@@ -166,7 +196,9 @@ def failing(real: Callable[..., object], at: int, error: type[BaseException]) ->
     overwrite=st.booleans(),
     stats=st.booleans(),
     fault=st.none()
-    | st.tuples(st.sampled_from(FAULTS), st.integers(0, 12), st.sampled_from((OSError, KeyboardInterrupt))),
+    | st.tuples(
+        st.sampled_from(FAULTS), st.integers(0, 12), st.sampled_from((OSError, KeyboardInterrupt))
+    ),
 )
 def test_what_is_not_ours_stays(
     strangers: dict[str, Callable[[Path, Path], None]],
@@ -212,15 +244,24 @@ def test_what_is_not_ours_stays(
     empty_stats = world / "stats.json"
     if before.get(empty_stats, (0,))[-1] == b"" and stats:
         changeable.add(empty_stats)  # an empty file may become one of numbers
-    gone_or_changed = {path for path in before if path not in changeable and after.get(path) != before[path]}
-    empty = {path for path in gone_or_changed if path.name == f"{out.name}.resume" and before[path][0] == stat.S_IFDIR}
+    gone_or_changed = {
+        path for path in before if path not in changeable and after.get(path) != before[path]
+    }
+    empty = {
+        path
+        for path in gone_or_changed
+        if path.name == f"{out.name}.resume" and before[path][0] == stat.S_IFDIR
+    }
     assert not gone_or_changed - empty, (result, gone_or_changed)
     assert result.status in (0, 1, 130), result
     new = {path for path in after if path not in before}
     ours = {out, world / "stats.json", Path(os.path.realpath(out))}
     resume = out.with_name(out.name + ".resume")
     if fault is None or fault[0] != "unlink":  # who cannot remove anything leaves what it has made
-        assert all(path in ours or (command == "resume" and (path == resume or resume in path.parents)) for path in new)
+        assert all(
+            path in ours or (command == "resume" and (path == resume or resume in path.parents))
+            for path in new
+        )
     if result.status == 0:
         assert out.stat().st_size > 0
     if fault is None and result.status == 0:
@@ -239,7 +280,15 @@ def test_killed_at_any_moment_nothing_of_a_stranger_is_lost(
     for name in (f"{OUT}.part", f".{OUT}.part", f"{OUT}.lock"):
         a_file(world / name, elsewhere)
     before = state(world, elsewhere)
-    words = [*map(str, COMMANDS[command](world)), "--model", str(model), "--engine", "litert", "--threads", "1"]
+    words = [
+        *map(str, COMMANDS[command](world)),
+        "--model",
+        str(model),
+        "--engine",
+        "litert",
+        "--threads",
+        "1",
+    ]
     killed = 0
     for at in range(1, 12):
         done = run([sys.executable, "-c", KILLED, at, *words])
@@ -289,7 +338,9 @@ def test_the_name_of_an_unfinished_download_is_a_name_like_any_other(
     assert sorted(path.name for path in tmp_path.iterdir()) == [OUT, source.name]
 
 
-@pytest.mark.parametrize("name", ["2024-05-01T10:30:00.mkv", "漢" * 83 + ".mkv", "a b%20c?d#e.mkv", "file:x.mkv"])
+@pytest.mark.parametrize(
+    "name", ["2024-05-01T10:30:00.mkv", "漢" * 83 + ".mkv", "a b%20c?d#e.mkv", "file:x.mkv"]
+)
 @pytest.mark.parametrize("command", ["upscale", "resume", "live"])
 def test_a_name_is_only_a_name(
     name: str,
@@ -325,7 +376,9 @@ def test_a_recording_does_not_take_its_source(
         target = tmp_path / "other.mkv"
         (target.symlink_to if way == "a link" else target.hardlink_to)(source)
     before = state(tmp_path)
-    done = streamsr("live", source, "--record", target, "--overwrite", "--model", model, "--engine", "litert")
+    done = streamsr(
+        "live", source, "--record", target, "--overwrite", "--model", model, "--engine", "litert"
+    )
     assert (done.status, done.err.splitlines()[-1]) == (
         1,
         f"streamsr: {target}: is the input",
@@ -338,12 +391,25 @@ def test_an_old_recording_stays_until_there_is_a_new_one(
 ) -> None:
     target = tmp_path / OUT
     target.write_bytes(b"an old recording")
-    for words in (["--preview", "web", "--port", "1", "--host", "203.0.113.1"], ["--publish", "nonsense://x"]):
-        done = streamsr("live", sources / "in.mkv", "--record", target, "--overwrite", "--model", model, *words)
+    for words in (
+        ["--preview", "web", "--port", "1", "--host", "203.0.113.1"],
+        ["--publish", "nonsense://x"],
+    ):
+        done = streamsr(
+            "live", sources / "in.mkv", "--record", target, "--overwrite", "--model", model, *words
+        )
         assert done.status in (1, 2), done
         assert target.read_bytes() == b"an old recording"
     done = streamsr(
-        "live", sources / "in.mkv", "--record", target, "--overwrite", "--model", model, "--engine", "litert"
+        "live",
+        sources / "in.mkv",
+        "--record",
+        target,
+        "--overwrite",
+        "--model",
+        model,
+        "--engine",
+        "litert",
     )
     assert done.status == 0, done.err
     assert target.stat().st_size > 100
@@ -358,7 +424,12 @@ def test_an_input_that_changes_ends_the_run(
     """The film is exchanged after the first frame, by a source that says so."""
     source, target = tmp_path / "in.mkv", tmp_path / OUT
     shutil.copy(sources / "in.mkv", source)
-    words = [*map(str, ["upscale", source, "-o", target, "--preset", "ultrafast", "--model", model, *resume])]
+    words = [
+        *map(
+            str,
+            ["upscale", source, "-o", target, "--preset", "ultrafast", "--model", model, *resume],
+        )
+    ]
     done = run([sys.executable, "-c", CHANGES, change, source, *words, "--engine", "litert"])
     assert done.returncode == 1, done.stderr
     assert "while it was read" in done.stderr.splitlines()[-1]
@@ -410,7 +481,9 @@ def test_a_film_cannot_be_written_over_another_input_of_the_run(
     assert (folder / "b.mkv").exists()
 
 
-def test_statistics_replace_only_statistics(sources: Path, tmp_path: Path, streamsr: Command, model: Path) -> None:
+def test_statistics_replace_only_statistics(
+    sources: Path, tmp_path: Path, streamsr: Command, model: Path
+) -> None:
     numbers = tmp_path / "stats.json"
     words = ["--model", model, "--engine", "litert", "--preset", "ultrafast", "--stats-json"]
     numbers.write_text('{"name": "somebody\'s", "versions": {"1.0": {}}}')
@@ -422,10 +495,20 @@ def test_statistics_replace_only_statistics(sources: Path, tmp_path: Path, strea
     assert not (tmp_path / OUT).exists(), "said before the work"
     numbers.write_bytes(b"")
     for frames in (6, 6):
-        done = streamsr("upscale", sources / "in.mkv", "-o", tmp_path / OUT, "--overwrite", *words, numbers)
+        done = streamsr(
+            "upscale", sources / "in.mkv", "-o", tmp_path / OUT, "--overwrite", *words, numbers
+        )
         assert done.status == 0, done.err
         assert json.loads(numbers.read_bytes())["frames"]["out"] == frames
-    done = streamsr("upscale", sources / "in.mkv", "-o", tmp_path / OUT, "--overwrite", *words, sources / "in.mkv")
+    done = streamsr(
+        "upscale",
+        sources / "in.mkv",
+        "-o",
+        tmp_path / OUT,
+        "--overwrite",
+        *words,
+        sources / "in.mkv",
+    )
     assert done.status == 1
     assert "in.mkv: " in done.err
 
@@ -433,7 +516,12 @@ def test_statistics_replace_only_statistics(sources: Path, tmp_path: Path, strea
 @pytest.mark.parametrize("first", [[], ["--resume"]], ids=["plain", "resume"])
 @pytest.mark.parametrize("second", [[], ["--resume"]], ids=["plain", "resume"])
 def test_a_second_run_into_one_output_is_refused_at_once(
-    first: list[str], second: list[str], sources: Path, tmp_path: Path, streamsr: Command, model: Path
+    first: list[str],
+    second: list[str],
+    sources: Path,
+    tmp_path: Path,
+    streamsr: Command,
+    model: Path,
 ) -> None:
     target = tmp_path / OUT
     words = [
@@ -463,9 +551,22 @@ def test_a_second_recording_into_one_file_is_refused(
 ) -> None:
     """It has its name since its first frame, and is still written."""
     target = tmp_path / OUT
-    words = ["live", sources / "in.mkv", "--record", target, "--overwrite", "--model", model, "--engine", "litert"]
+    words = [
+        "live",
+        sources / "in.mkv",
+        "--record",
+        target,
+        "--overwrite",
+        "--model",
+        model,
+        "--engine",
+        "litert",
+    ]
     with held(words, frame=3) as go_on:
-        for more in (words, ["upscale", sources / "in.mkv", "-o", target, "--overwrite", "--model", model]):
+        for more in (
+            words,
+            ["upscale", sources / "in.mkv", "-o", target, "--overwrite", "--model", model],
+        ):
             done = streamsr(*more)
             assert done.status == 1
             assert "another run is working on it" in done.err
@@ -476,7 +577,8 @@ def test_a_second_recording_into_one_file_is_refused(
 
 @contextmanager
 def held(words: list[object], *, frame: int) -> Iterator[Callable[[], int]]:
-    """The command, which waits before it upscales this frame until it is told to go on; that gives its exit status."""
+    """The command, which waits before it upscales this frame until it is told to go on; that gives
+    its exit status."""
     command = [sys.executable, "-c", HELD, frame, *words]
     with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as helper:
         stdin, stdout = helper.process.stdin, helper.process.stdout

@@ -14,11 +14,21 @@ from tests.support.until import until
 def test_a_terminal_shows_a_progress_bar_with_the_rate(tmp_path: Path, model: Path) -> None:
     source = make_video(tmp_path / "in.mp4", pts=range(60))
     ours, theirs = pty.openpty()
-    words = ["upscale", source, "-o", tmp_path / "out.mp4", "--model", model, "--preset", "ultrafast"]
+    words = [
+        "upscale",
+        source,
+        "-o",
+        tmp_path / "out.mp4",
+        "--model",
+        model,
+        "--preset",
+        "ultrafast",
+    ]
     shown = bytearray()
 
     def at_its_end() -> bool:
-        """Takes what has come; the end is an error in Linux, once the other side has been closed."""
+        """Takes what has come; the end is an error in Linux, once the other side has been
+        closed."""
         while select.select([ours], [], [], 0)[0]:
             try:
                 shown.extend(os.read(ours, 4096))
@@ -28,7 +38,9 @@ def test_a_terminal_shows_a_progress_bar_with_the_rate(tmp_path: Path, model: Pa
 
     # Its standard error is the terminal too, behind the file that a helper has for it.
     at_a_terminal = ["bash", "-c", 'exec "$@" 2>&1', "bash", *streamsr(*words)]
-    with running(at_a_terminal, stdout=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "200"}) as process:
+    with running(
+        at_a_terminal, stdout=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    ) as process:
         os.close(theirs)
         until(at_its_end, seen=lambda: bytes(shown))
         assert process.ended() == 0, shown.decode()

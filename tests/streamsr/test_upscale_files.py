@@ -1,4 +1,5 @@
-"""Files through the command line, end to end: the input's times and everything beside the picture come out."""
+"""Files through the command line, end to end: the input's times and everything beside the picture
+come out."""
 
 import json
 from fractions import Fraction
@@ -33,7 +34,9 @@ def test_frames_are_three_times_as_large_and_all_there(upscale: Command, tmp_pat
         pytest.param(range(7, 17), {"bf": "0"}, id="late-start"),
         pytest.param([0, 1, 2, 5, 6, 11, 12, 13, 20, 24], {"bf": "0"}, id="variable"),
         pytest.param(range(12), {"bf": "2", "b_strategy": "0", "sc_threshold": "0"}, id="b-frames"),
-        pytest.param([3, 4, 9, 10, 11, 12, 20, 22], {"bf": "2", "b_strategy": "0"}, id="variable-b-frames"),
+        pytest.param(
+            [3, 4, 9, 10, 11, 12, 20, 22], {"bf": "2", "b_strategy": "0"}, id="variable-b-frames"
+        ),
     ],
 )
 def test_every_frame_keeps_its_time(
@@ -47,7 +50,9 @@ def test_every_frame_keeps_its_time(
 
 @pytest.mark.parametrize("time_base", [Fraction(1, 90000), Fraction(1001, 30000)])
 @pytest.mark.parametrize("first", [0, 5])
-def test_times_are_exact_to_the_tick(upscale: Command, tmp_path: Path, time_base: Fraction, first: int) -> None:
+def test_times_are_exact_to_the_tick(
+    upscale: Command, tmp_path: Path, time_base: Fraction, first: int
+) -> None:
     pts = [first, 3003, 6007, 9009, 12345] if time_base.numerator == 1 else range(first, first + 5)
     source = make_video(tmp_path / "in.mp4", pts=pts, time_base=time_base, options={"bf": "0"})
     assert upscale(source, tmp_path / "out.mp4").status == 0
@@ -55,15 +60,31 @@ def test_times_are_exact_to_the_tick(upscale: Command, tmp_path: Path, time_base
 
 
 @pytest.mark.parametrize("frames", ["0", "2"])
-def test_avi_frames_come_at_the_ticks_of_their_packets(upscale: Command, tmp_path: Path, frames: str) -> None:
-    source = make_video(tmp_path / "in.avi", pts=range(12), options={"bf": frames, "b_strategy": "0"})
+def test_avi_frames_come_at_the_ticks_of_their_packets(
+    upscale: Command, tmp_path: Path, frames: str
+) -> None:
+    source = make_video(
+        tmp_path / "in.avi", pts=range(12), options={"bf": frames, "b_strategy": "0"}
+    )
     assert upscale(source, tmp_path / "out.mp4").status == 0
     assert look(tmp_path / "out.mp4").times == [Fraction(i, 25) for i in range(12)]
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("mp3", ".mp4"), ("aac", ".mkv"), ("libopus", ".mkv"),
-                                               ("flac", ".mkv"), ("pcm_s16le", ".mkv"), ("ac3", ".ts"), ("mp3", ".avi"),
-                                               ("mp2", ".mkv"), ("mp2", ".ts")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("aac", ".mp4"),
+        ("mp3", ".mp4"),
+        ("aac", ".mkv"),
+        ("libopus", ".mkv"),
+        ("flac", ".mkv"),
+        ("pcm_s16le", ".mkv"),
+        ("ac3", ".ts"),
+        ("mp3", ".avi"),
+        ("mp2", ".mkv"),
+        ("mp2", ".ts"),
+    ],
+)
 def test_sound_is_copied_byte_for_byte_with_its_times(
     upscale: Command, tmp_path: Path, codec: str, suffix: str
 ) -> None:
@@ -76,7 +97,9 @@ def test_sound_is_copied_byte_for_byte_with_its_times(
     assert after.packets == before.packets
 
 
-def test_several_sounds_keep_their_languages_and_which_is_the_default(upscale: Command, tmp_path: Path) -> None:
+def test_several_sounds_keep_their_languages_and_which_is_the_default(
+    upscale: Command, tmp_path: Path
+) -> None:
     def prepare(container: av.container.OutputContainer, _video: object) -> None:
         for stream, language in zip(container.streams.audio, ("deu", "fra"), strict=True):
             stream.metadata["language"] = language
@@ -92,7 +115,9 @@ def test_several_sounds_keep_their_languages_and_which_is_the_default(upscale: C
         assert [s.disposition for s in b.streams] == [s.disposition for s in a.streams]
 
 
-def test_subtitles_chapters_attachments_and_titles_survive(upscale: Command, tmp_path: Path) -> None:
+def test_subtitles_chapters_attachments_and_titles_survive(
+    upscale: Command, tmp_path: Path
+) -> None:
     (tmp_path / "text.srt").write_text(SRT)
 
     def prepare(container: av.container.OutputContainer, video: av.VideoStream) -> None:
@@ -106,7 +131,9 @@ def test_subtitles_chapters_attachments_and_titles_survive(upscale: Command, tmp
             ]
         )
 
-    source = make_video(tmp_path / "in.mkv", audio=["aac"], subtitle=tmp_path / "text.srt", prepare=prepare)
+    source = make_video(
+        tmp_path / "in.mkv", audio=["aac"], subtitle=tmp_path / "text.srt", prepare=prepare
+    )
     result = upscale(source, tmp_path / "out.mkv")
     assert result.status == 0, result.err
     before, after = look(source), look(tmp_path / "out.mkv")
@@ -116,14 +143,20 @@ def test_subtitles_chapters_attachments_and_titles_survive(upscale: Command, tmp
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
         assert b.metadata["title"] == "A film"
         assert b.streams.video[0].metadata["title"] == "The picture"
-        assert [(c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]) for c in b.chapters()] == [
-            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]) for c in a.chapters()
+        assert [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"])
+            for c in b.chapters()
+        ] == [
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"])
+            for c in a.chapters()
         ]
         assert [s.data for s in b.streams.attachments] == [b"not really a font"]
         assert b.streams.attachments[0].metadata["filename"] == "font.ttf"
 
 
-def test_text_the_container_cannot_hold_as_it_is_becomes_its_own_kind(upscale: Command, tmp_path: Path) -> None:
+def test_text_the_container_cannot_hold_as_it_is_becomes_its_own_kind(
+    upscale: Command, tmp_path: Path
+) -> None:
     (tmp_path / "text.srt").write_text(SRT)
     source = make_video(tmp_path / "in.mkv", subtitle=tmp_path / "text.srt")
     result = upscale(source, tmp_path / "out.mp4")
@@ -145,7 +178,9 @@ def test_pixel_shape_survives(upscale: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_rotation_survives(upscale: Command, tmp_path: Path, suffix: str) -> None:
     turn = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
-    source = make_video(tmp_path / f"in{suffix}", prepare=lambda _container, video: video.set_display_matrix(turn))
+    source = make_video(
+        tmp_path / f"in{suffix}", prepare=lambda _container, video: video.set_display_matrix(turn)
+    )
     assert upscale(source, tmp_path / f"out{suffix}").status == 0
 
     def rotation(path: Path) -> int:
@@ -167,7 +202,11 @@ def test_rotation_survives(upscale: Command, tmp_path: Path, suffix: str) -> Non
     ],
 )
 def test_colours_are_tagged_as_the_input_is_meant(
-    upscale: Command, tmp_path: Path, size: tuple[int, int], tags: dict[str, int], expected: tuple[int, int]
+    upscale: Command,
+    tmp_path: Path,
+    size: tuple[int, int],
+    tags: dict[str, int],
+    expected: tuple[int, int],
 ) -> None:
     def prepare(_container: object, video: av.VideoStream) -> None:
         for name, value in tags.items():
@@ -192,12 +231,17 @@ def test_full_range_source_keeps_its_range(upscale: Command, tmp_path: Path) -> 
 def test_odd_and_tiny_sizes_are_upscaled_to_the_next_even_size(
     upscale: Command, tmp_path: Path, size: tuple[int, int], pix_fmt: str
 ) -> None:
-    source = make_video(tmp_path / "in.nut", size=size, codec="rawvideo", pix_fmt=pix_fmt, pts=range(2))
+    source = make_video(
+        tmp_path / "in.nut", size=size, codec="rawvideo", pix_fmt=pix_fmt, pts=range(2)
+    )
     result = upscale(source, tmp_path / "out.mkv")
     assert result.status == 0, result.err
     width, height = (3 * side for side in size)
     even_x, even_y = pix_fmt != "yuv444p", pix_fmt == "yuv420p"
-    assert look(tmp_path / "out.mkv").size == (width + width % 2 * even_x, height + height % 2 * even_y)
+    assert look(tmp_path / "out.mkv").size == (
+        width + width % 2 * even_x,
+        height + height % 2 * even_y,
+    )
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv422p"])
@@ -211,7 +255,10 @@ def test_finer_chroma_is_kept(upscale: Command, tmp_path: Path, pix_fmt: str) ->
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "suffix"),
     [
-        *(("ffv1", pix_fmt, ".mkv") for pix_fmt in ("yuv420p10le", "gray", "gray10le", "bgr0", "yuva420p")),
+        *(
+            ("ffv1", pix_fmt, ".mkv")
+            for pix_fmt in ("yuv420p10le", "gray", "gray10le", "bgr0", "yuva420p")
+        ),
         *(("ffv1", pix_fmt, ".mkv") for pix_fmt in ("yuv410p", "yuv411p", "yuv440p")),
         ("rawvideo", "yuyv422", ".avi"),
         ("rawvideo", "nv12", ".nut"),
@@ -224,7 +271,9 @@ def test_finer_chroma_is_kept(upscale: Command, tmp_path: Path, pix_fmt: str) ->
 def test_the_picture_looks_the_same_from_every_pixel_format(
     upscale: Command, tmp_path: Path, model: Path, codec: str, pix_fmt: str, suffix: str
 ) -> None:
-    source = make_video(tmp_path / f"in{suffix}", codec=codec, pix_fmt=pix_fmt, options=BEST.get(codec))
+    source = make_video(
+        tmp_path / f"in{suffix}", codec=codec, pix_fmt=pix_fmt, options=BEST.get(codec)
+    )
     result = upscale(source, tmp_path / "out.mkv", "--codec", "ffv1")
     assert result.status == 0, result.err
     got = look(tmp_path / "out.mkv", keep_frames=True).frames[0].astype(float)
@@ -237,9 +286,13 @@ def test_the_picture_looks_the_same_from_every_pixel_format(
     assert np.abs(difference.mean(axis=(0, 1))).max() < COARSE.get(pix_fmt, 3), "shifted as a whole"
 
 
-BEST = {"mpeg2video": {"qmin": "1", "qmax": "2", "b": "8M"}, "mjpeg": {"qmin": "1", "qmax": "2", "b": "8M"}}
+BEST = {
+    "mpeg2video": {"qmin": "1", "qmax": "2", "b": "8M"},
+    "mjpeg": {"qmin": "1", "qmax": "2", "b": "8M"},
+}
 COARSE = {"rgb8": 40, "yuv410p": 8, "gray": 12, "gray10le": 12}
-"""Formats that lose much by themselves; untagged grey is full range to FFmpeg, which writes it, and limited to us."""
+"""Formats that lose much by themselves; untagged grey is full range to FFmpeg, which writes it, and
+limited to us."""
 
 
 @pytest.mark.parametrize(("codec", "name"), [("hevc", "hevc"), ("av1", "av1"), ("ffv1", "ffv1")])
@@ -254,14 +307,20 @@ def test_other_codecs(upscale: Command, tmp_path: Path, codec: str, name: str) -
 
 
 def test_start_and_duration_cut_picture_and_sound(upscale: Command, tmp_path: Path) -> None:
-    source = make_video(tmp_path / "in.mp4", pts=range(50), audio=["aac"], audio_frames=94, options={"g": "10"})
+    source = make_video(
+        tmp_path / "in.mp4", pts=range(50), audio=["aac"], audio_frames=94, options={"g": "10"}
+    )
     result = upscale(source, tmp_path / "out.mp4", "--start", "0.52", "--duration", "0.8")
     assert result.status == 0, result.err
     before, after = look(source), look(tmp_path / "out.mp4")
     assert after.times == [Fraction(i, 25) for i in range(20)]
-    kept = [data for when, data in before.packets[1] if Fraction(52, 100) <= when < Fraction(132, 100)]
+    kept = [
+        data for when, data in before.packets[1] if Fraction(52, 100) <= when < Fraction(132, 100)
+    ]
     assert [data for _, data in after.packets[1]] == kept
-    first = next(when for when, _ in before.packets[1] if when >= Fraction(52, 100)) - Fraction(52, 100)
+    first = next(when for when, _ in before.packets[1] if when >= Fraction(52, 100)) - Fraction(
+        52, 100
+    )
     assert abs(after.packets[1][0][0] - first) <= Fraction(1, 48000)
 
 
@@ -277,7 +336,9 @@ def test_start_moves_chapters_to_the_new_zero(upscale: Command, tmp_path: Path) 
     source = make_video(tmp_path / "in.mkv", pts=range(25), prepare=prepare)
     assert upscale(source, tmp_path / "out.mkv", "--start", "0.6").status == 0
     with av.open(str(tmp_path / "out.mkv")) as container:
-        assert [(c["start"] * c["time_base"], c["metadata"]["title"]) for c in container.chapters()] == [(0, "Two")]
+        assert [
+            (c["start"] * c["time_base"], c["metadata"]["title"]) for c in container.chapters()
+        ] == [(0, "Two")]
 
 
 def test_a_start_beyond_the_end_is_an_error(upscale: Command, tmp_path: Path) -> None:
@@ -303,26 +364,42 @@ def test_several_inputs_go_into_a_directory(streamsr: Command, tmp_path: Path, m
     for name in ("a.mp4", "b.mkv"):
         make_video(tmp_path / name, pts=range(3))
     (tmp_path / "out").mkdir()
-    result = streamsr("upscale", tmp_path / "a.mp4", tmp_path / "b.mkv", "-o", tmp_path / "out", "--model", model)
+    result = streamsr(
+        "upscale", tmp_path / "a.mp4", tmp_path / "b.mkv", "-o", tmp_path / "out", "--model", model
+    )
     assert result.status == 0, result.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mkv"]
     assert "2 of 2 files upscaled" in result.err
 
 
-def test_inputs_of_kinds_that_are_not_made_become_matroska(streamsr: Command, tmp_path: Path, model: Path) -> None:
+def test_inputs_of_kinds_that_are_not_made_become_matroska(
+    streamsr: Command, tmp_path: Path, model: Path
+) -> None:
     make_video(tmp_path / "a.flv", codec="flv1", pts=range(3))
     make_video(tmp_path / "b.mp4", pts=range(3)).rename(tmp_path / "b")
     (tmp_path / "out").mkdir()
-    result = streamsr("upscale", tmp_path / "a.flv", tmp_path / "b", "-o", tmp_path / "out", "--model", model)
+    result = streamsr(
+        "upscale", tmp_path / "a.flv", tmp_path / "b", "-o", tmp_path / "out", "--model", model
+    )
     assert result.status == 0, result.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mkv", "b.mkv"]
 
 
-def test_one_bad_input_of_several_does_not_stop_the_others(streamsr: Command, tmp_path: Path, model: Path) -> None:
+def test_one_bad_input_of_several_does_not_stop_the_others(
+    streamsr: Command, tmp_path: Path, model: Path
+) -> None:
     make_video(tmp_path / "a.mp4", pts=range(3))
     (tmp_path / "bad.mp4").write_text("no video")
     (tmp_path / "out").mkdir()
-    result = streamsr("upscale", tmp_path / "bad.mp4", tmp_path / "a.mp4", "-o", tmp_path / "out", "--model", model)
+    result = streamsr(
+        "upscale",
+        tmp_path / "bad.mp4",
+        tmp_path / "a.mp4",
+        "-o",
+        tmp_path / "out",
+        "--model",
+        model,
+    )
     assert result.status == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
     assert "1 of 2 files upscaled" in result.err
@@ -330,12 +407,26 @@ def test_one_bad_input_of_several_does_not_stop_the_others(streamsr: Command, tm
 
 def test_stats_say_what_happened(upscale: Command, tmp_path: Path) -> None:
     stats = tmp_path / "stats.json"
-    assert upscale(make_video(tmp_path / "in.mp4"), tmp_path / "out.mp4", "--stats-json", stats).status == 0
+    assert (
+        upscale(make_video(tmp_path / "in.mp4"), tmp_path / "out.mp4", "--stats-json", stats).status
+        == 0
+    )
     seen = json.loads(stats.read_text())
     frames = seen["frames"]
-    assert set(frames) >= {"in", "out", "network", "reused", "partial", "resized", "dropped", "damaged"}
+    assert set(frames) >= {
+        "in",
+        "out",
+        "network",
+        "reused",
+        "partial",
+        "resized",
+        "dropped",
+        "damaged",
+    }
     assert frames["in"] == frames["out"] == 10
-    assert frames["in"] == sum(frames[fate] for fate in ("network", "reused", "partial", "resized", "dropped"))
+    assert frames["in"] == sum(
+        frames[fate] for fate in ("network", "reused", "partial", "resized", "dropped")
+    )
     assert set(seen["latency_ms"]) == {"p50", "p95", "p99", "max"}
     assert {"wall", "decode", "network", "convert", "encode"} <= set(seen["seconds"])
     assert seen["fps"] > 0

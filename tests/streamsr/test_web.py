@@ -47,12 +47,16 @@ def sink() -> Iterator[WebSink]:
 
 
 def frame(index: int = 0) -> Frame:
-    return Frame(picture(index, 192, 144), index, Fraction(1, 25), index=index, lr=picture(index, 64, 48))
+    return Frame(
+        picture(index, 192, 144), index, Fraction(1, 25), index=index, lr=picture(index, 64, 48)
+    )
 
 
 def status(url: str, **headers: str) -> int:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=30
+        ) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
@@ -61,7 +65,9 @@ def status(url: str, **headers: str) -> int:
 
 def link(sink: WebSink, path: str = "view", **how: Any) -> Any:
     base, _, query = sink.url.partition("?")
-    return client.connect(base.replace("http", "ws") + path + (f"?{query}" if query else ""), max_size=None, **how)
+    return client.connect(
+        base.replace("http", "ws") + path + (f"?{query}" if query else ""), max_size=None, **how
+    )
 
 
 def until_told(view: Any, words: str) -> None:
@@ -129,7 +135,10 @@ def test_other_sites_and_other_names_are_refused(sink: WebSink) -> None:
     ],
 )
 def test_names_that_are_none_are_refused_quietly(
-    host: str, headers: dict[str, str], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    host: str,
+    headers: dict[str, str],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with WebSink(Recorder(), host=host, port=0) as sink:
         base, _, query = sink.url.partition("?")
@@ -203,7 +212,10 @@ def test_a_viewer_that_reads_nothing_holds_nobody_up(sink: WebSink) -> None:
 def test_a_viewer_may_stop_and_start(sink: WebSink) -> None:
     with link(sink) as view:
         view.send("stop")
-        until(lambda: not any(viewer.wants for viewer in sink.app.viewers), seen=lambda: sink.app.viewers)
+        until(
+            lambda: not any(viewer.wants for viewer in sink.app.viewers),
+            seen=lambda: sink.app.viewers,
+        )
         sink.write(frame(1))
         for _ in range(3):
             assert isinstance(view.recv(timeout=30), str)
@@ -215,7 +227,10 @@ def test_too_many_viewers_are_refused(sink: WebSink) -> None:
     with ExitStack() as links:
         for _ in range(MAX_VIEWERS):
             links.enter_context(link(sink))
-        until(lambda: len(sink.app.viewers) == MAX_VIEWERS, seen=lambda: f"{len(sink.app.viewers)} viewers")
+        until(
+            lambda: len(sink.app.viewers) == MAX_VIEWERS,
+            seen=lambda: f"{len(sink.app.viewers)} viewers",
+        )
         with pytest.raises(InvalidStatus), link(sink):
             pass
 
@@ -313,7 +328,8 @@ def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
             page.until(f"{drawn} > 5")
             assert page.value("document.getElementById('state').textContent") == "live"
             assert page.value("picture.width % 3 === 0 && picture.width > 400")
-            # The divider: all the way left shows the network's picture alone, all the way right the other.
+            # The divider: all the way left shows the network's picture alone, all the way right the
+            # other.
             whole = "picture.toDataURL()"
             page.value("document.getElementById('run').click()")
             page.until("document.getElementById('run').textContent === 'Start'")
@@ -322,30 +338,47 @@ def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
             assert len(set(sides)) == 3
             page.value("document.getElementById('run').click()")
             page.until(f"{drawn} > {seen} + 3")
-            page.until("[...document.querySelectorAll('#counts td:last-child')].some(c => Number(c.textContent) > 3)")
+            page.until(
+                "[...document.querySelectorAll('#counts td:last-child')].some(c => "
+                "Number(c.textContent) > 3)"
+            )
             page.screenshot(tmp_path / "page.png")
         process.send(signal.SIGINT)
         ends_well(process)
 
 
 def test_a_browsers_camera_is_what_is_upscaled(tmp_path: Path, model: Path) -> None:
-    """Chromium's camera is a file here, red on the left and blue on the right; so must be what the page shows."""
+    """Chromium's camera is a file here, red on the left and blue on the right; so must be what the
+    page shows."""
     halves = np.zeros((180, 320, 3), np.uint8)
     halves[:, :160, 0] = halves[:, 160:, 2] = 220
     film = tmp_path / "camera.y4m"
-    with film.open("wb") as file, Y4mSink(file, Y4mFormat(320, 180, Fraction(10), siting="jpeg")) as camera:
+    with (
+        film.open("wb") as file,
+        Y4mSink(file, Y4mFormat(320, 180, Fraction(10), siting="jpeg")) as camera,
+    ):
         for i in range(10):
             camera.write(Frame(halves, i, Fraction(1, 10)))
-    with served("browser:", "--model", model, "--threads", "1", "--budget-ms", "500") as (process, url):
-        with chromium(tmp_path / "profile", url, f"--use-file-for-fake-video-capture={film}") as page:
+    with served("browser:", "--model", model, "--threads", "1", "--budget-ms", "500") as (
+        process,
+        url,
+    ):
+        with chromium(
+            tmp_path / "profile", url, f"--use-file-for-fake-video-capture={film}"
+        ) as page:
             page.until("Number(document.body.dataset.drawn || 0) > 2")
             page.value("divider.value = 0; draw()")  # the network's picture alone
             for at, color in ((0.25, (220, 0, 0)), (0.75, (0, 0, 220))):
-                shown = f"paper.getImageData({at} * picture.width, picture.height / 2, 1, 1).data.join()"
+                shown = (
+                    f"paper.getImageData({at} * picture.width, picture.height / 2, 1, "
+                    f"1).data.join()"
+                )
                 seen = [int(value) for value in page.value(shown).split(",")[:3]]
                 assert np.abs(np.subtract(seen, color)).max() < 30, (at, seen)
         assert process.running  # a browser that closes ends nothing: the next may come
-        with chromium(tmp_path / "another", url, f"--use-file-for-fake-video-capture={film}") as page:
+        with chromium(
+            tmp_path / "another", url, f"--use-file-for-fake-video-capture={film}"
+        ) as page:
             page.until("Number(document.body.dataset.drawn || 0) > 2")
         process.send(signal.SIGINT)
         ends_well(process)

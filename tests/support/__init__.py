@@ -1,1 +1,2 @@
-"""What tests share that is no test: other programs and how they end, waiting, the command, the engine by name."""
+"""What tests share that is no test: other programs and how they end, waiting, the command, the
+engine by name."""

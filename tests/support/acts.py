@@ -1,11 +1,13 @@
 """``streamsr``, which dies or waits at its Nth act that makes something last in a folder: a script.
 
-``python -m tests.support.acts FOLDER WHAT COMMAND ...``. An act opens a file for writing, syncs, renames, links or
-removes one, or makes or removes a folder. WHAT is
+``python -m tests.support.acts FOLDER WHAT COMMAND ...``. An act opens a file for writing, syncs,
+renames, links or removes one, or makes or removes a folder. WHAT is
 
     count     every act is told on standard output, a line each
-    die:N     exit with 9 just before the Nth act, as by a kill: nothing is flushed, closed or removed
-    hold:N,M  say "holding N" on standard error before the Nth act, and go on after a byte on standard input
+    die:N     exit with 9 just before the Nth act, as by a kill: nothing is flushed, closed or
+              removed
+    hold:N,M  say "holding N" on standard error before the Nth act, and go on after a byte on
+              standard input
 """
 
 import os
@@ -15,8 +17,16 @@ from pathlib import Path
 STATUS = 9
 """Of a command that has died."""
 
-PATHS = {"open": 1, "os.mkdir": 1, "os.rmdir": 1, "os.remove": 1, "os.truncate": 1, "os.rename": 2, "os.link": 2,
-         "os.symlink": 2}  # fmt: skip
+PATHS = {
+    "open": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.remove": 1,
+    "os.truncate": 1,
+    "os.rename": 2,
+    "os.link": 2,
+    "os.symlink": 2,
+}
 """How many paths come first among the arguments of each of Python's audit events."""
 
 
@@ -63,11 +73,16 @@ def _writes(flags: object) -> bool:
 
 
 def _path(path: object, directories: list[object]) -> str:
-    """In full; of a descriptor, that of its file. A relative one may belong to the last of the ``directories``."""
+    """In full; of a descriptor, that of its file. A relative one may belong to the last of the
+    ``directories``."""
     if isinstance(path, int):
         return _of_descriptor(path)
     name = os.fsdecode(path)  # type: ignore[arg-type]  # a path, as the event says
-    base = directories[-1] if directories and isinstance(directories[-1], int) and directories[-1] >= 0 else None
+    base = (
+        directories[-1]
+        if directories and isinstance(directories[-1], int) and directories[-1] >= 0
+        else None
+    )
     return os.path.join(_of_descriptor(base) if base is not None else os.getcwd(), name)
 
 

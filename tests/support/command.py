@@ -16,9 +16,14 @@ _OTHERWISE = {"--engine", "--delegate", "--print-pipeline", "--help"}
 
 
 def with_engine(words: Sequence[object]) -> list[str]:
-    """These arguments with the engine named, so that no verdict hangs on what ``auto`` finds on this machine."""
+    """These arguments with the engine named, so that no verdict hangs on what ``auto`` finds on
+    this machine."""
     given = [str(word) for word in words]
-    if not given or given[0] not in _UPSCALING or {word.split("=")[0] for word in given} & _OTHERWISE:
+    if (
+        not given
+        or given[0] not in _UPSCALING
+        or {word.split("=")[0] for word in given} & _OTHERWISE
+    ):
         return given
     return [*given, "--engine", EXACT]
 

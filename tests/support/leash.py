@@ -1,8 +1,10 @@
-"""Run a command so that everything that comes of it ends with it, and with whoever started this: a script.
+"""Run a command so that everything that comes of it ends with it, and with whoever started this: a
+script.
 
-``python leash.py COMMAND ...``. A process whose parent has ended becomes our child, as we are a subreaper (Linux), so
-that none gets away, whatever it forked. SIGINT goes to it and all of its group, as from a terminal; SIGTERM ends
-it and all the others at once, and comes by itself when our parent dies.
+``python leash.py COMMAND ...``. A process whose parent has ended becomes our child, as we are a
+subreaper (Linux), so that none gets away, whatever it forked. SIGINT goes to it and all of its
+group, as from a terminal; SIGTERM ends it and all the others at once, and comes by itself when our
+parent dies.
 """
 
 import contextlib

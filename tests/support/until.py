@@ -1,4 +1,5 @@
-"""Waiting for what another process or thread does: always with an end, and with what was seen until then."""
+"""Waiting for what another process or thread does: always with an end, and with what was seen until
+then."""
 
 import time
 from collections.abc import Callable
@@ -13,16 +14,21 @@ PAUSE_S = 0.02
 
 
 def until(
-    condition: Callable[[], Value], *, timeout_s: float = PATIENCE_S, seen: Callable[[], object] | None = None
+    condition: Callable[[], Value],
+    *,
+    timeout_s: float = PATIENCE_S,
+    seen: Callable[[], object] | None = None,
 ) -> Value:
     """What ``condition`` gives as soon as that is true.
 
-    For what gives no sign that could be waited for. Raises AssertionError after ``timeout_s``, with what ``seen``
-    tells then, or with what the condition gave last.
+    For what gives no sign that could be waited for. Raises AssertionError after ``timeout_s``, with
+    what ``seen`` tells then, or with what the condition gave last.
     """
     end = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout_s:g} s in vain; seen last: {seen() if seen else repr(value)}")
+            raise AssertionError(
+                f"waited {timeout_s:g} s in vain; seen last: {seen() if seen else repr(value)}"
+            )
         time.sleep(PAUSE_S)
     return value

@@ -1,4 +1,5 @@
-"""The fast CPU engine: the uint8 XLSR network as compiled integer kernels, with LiteRT's exact bytes."""
+"""The fast CPU engine: the uint8 XLSR network as compiled integer kernels, with LiteRT's exact
+bytes."""
 
 from streamsr.engines.fused.engine import FusedEngine
 

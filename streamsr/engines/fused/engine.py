@@ -1,4 +1,5 @@
-"""The fused engine: the whole network in one pass of integer kernels over rows that never leave the cache."""
+"""The fused engine: the whole network in one pass of integer kernels over rows that never leave the
+cache."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,12 +28,14 @@ WORTH_SHARING = 4096
 
 
 class FusedEngine:
-    """Runs a uint8 XLSR file several times as fast as LiteRT, with the same bytes. See `streamsr.engines.Engine`.
+    """Runs a uint8 XLSR file several times as fast as LiteRT, with the same bytes. See
+    `streamsr.engines.Engine`.
 
     threads  cores that work in parallel, default all usable ones
 
-    Raises ModelError when the file is not the network this code knows, the processor lacks the instructions, or the
-    conformity test finds any difference from LiteRT; LiteRTEngine then is the engine to use.
+    Raises ModelError when the file is not the network this code knows, the processor lacks the
+    instructions, or the conformity test finds any difference from LiteRT; LiteRTEngine then is the
+    engine to use.
     """
 
     name = "fused"
@@ -40,7 +43,9 @@ class FusedEngine:
     batch = 1
     sparse = True
     bound = EXACT
-    region_cost = 900  # a 32x32 region takes as long as 1,900 pixels of a whole frame: its halo, and 20 us for the call
+    # a 32x32 region takes as long as 1,900 pixels of a whole frame: its halo, and 20 us for the
+    # call
+    region_cost = 900
 
     def __init__(self, model: ModelFile, *, threads: int | None = None) -> None:
         self.threads = usable_cores() if threads is None else threads
@@ -64,7 +69,9 @@ class FusedEngine:
             self.difference = conformity.check(self, model)
         except WrongResults as error:
             self.close()
-            raise WrongResults(f"{model.path}: the fused engine {error} (code {self._library.key[:12]})") from None
+            raise WrongResults(
+                f"{model.path}: the fused engine {error} (code {self._library.key[:12]})"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -76,7 +83,9 @@ class FusedEngine:
         work = deque(pieces(tiles, self.threads, self._isa))
         others = []
         if self._pool is not None:
-            others = [self._pool.submit(_drain, work, runner) for runner in self._runners[1 : len(work)]]
+            others = [
+                self._pool.submit(_drain, work, runner) for runner in self._runners[1 : len(work)]
+            ]
         try:
             _drain(work, self._runners[0])
         finally:
@@ -95,19 +104,25 @@ class FusedEngine:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
 
 Piece = tuple[Tile, NDArray[np.uint8] | None]
-"""What a worker takes: a strip, and which cells of the picture are wanted in it, see `strip.wanted_cells`."""
+"""What a worker takes: a strip, and which cells of the picture are wanted in it, see
+`strip.wanted_cells`."""
 
 
 def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
-    """Cut tiles so that ``threads`` workers finish together, with as few rows computed twice as possible."""
+    """Cut tiles so that ``threads`` workers finish together, with as few rows computed twice as
+    possible."""
     total = sum(tile.region.area for tile in tiles)
-    # Several tiles are shared out as workers come free, so that more pieces even out what is uneven.
+    # Several tiles are shared out as workers come free, so that more pieces even out what is
+    # uneven.
     share = max(WORTH_SHARING, total / (threads if len(tiles) == 1 else 2 * threads))
     for tile in tiles:
         lr, hr, region, cells = tile
@@ -121,7 +136,8 @@ def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
 
 
 def _bands(tile: Tile, cells: Cells, threads: int) -> Iterator[Piece]:
-    """Bands of rows of cells that hold about the same number of wanted ones; none for rows that hold none."""
+    """Bands of rows of cells that hold about the same number of wanted ones; none for rows that
+    hold none."""
     lr, hr, region, _ = tile
     first, last = region.y // CELL, -(-region.bottom // CELL)
     counts = cells[first:last].sum(axis=1)

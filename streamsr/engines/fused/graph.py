@@ -1,7 +1,8 @@
-"""Reads a .tflite file and checks that it is the uint8 XLSR network, in every detail the kernels rely on.
+"""Reads a .tflite file and checks that it is the uint8 XLSR network, in every detail the kernels
+rely on.
 
-The files hold int8 activations between two QUANTIZE operations; here all are uint8, 128 more, as the dot-product
-instructions want them.
+The files hold int8 activations between two QUANTIZE operations; here all are uint8, 128 more, as
+the dot-product instructions want them.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.engines.flatbuffer import Damaged
-from streamsr.engines.tflite import CONCATENATION, CONV, DEPTH_TO_SPACE, NAMES, QUANTIZE, Op, read_graph
+from streamsr.engines.tflite import (
+    CONCATENATION,
+    CONV,
+    DEPTH_TO_SPACE,
+    NAMES,
+    QUANTIZE,
+    Op,
+    read_graph,
+)
 from streamsr.errors import ModelError
 
 _INT32, _UINT8, _INT8 = 2, 3, 9
@@ -36,8 +45,8 @@ MOST_SCALES = 64
 class Conv:
     """A convolution, stride 1, padded with the input's zero point.
 
-    ``weights`` [O, kh, kw, I] int8, I being the inputs of one group; ``bias`` [O] int64; ``scale`` [O] float32 turns
-    sums into output steps. Zero points are of uint8 activations.
+    ``weights`` [O, kh, kw, I] int8, I being the inputs of one group; ``bias`` [O] int64; ``scale``
+    [O] float32 turns sums into output steps. Zero points are of uint8 activations.
     """
 
     weights: NDArray[np.int8]
@@ -50,7 +59,8 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """XLSR: stem and point, three root blocks, joined with the side branch from the input, head, depth to space."""
+    """XLSR: stem and point, three root blocks, joined with the side branch from the input, head,
+    depth to space."""
 
     scale: int
     stem: Conv
@@ -62,7 +72,8 @@ class Network:
 
 
 def read_network(data: bytes) -> Network:
-    """Raises ModelError, with what differs, for anything but the uint8 XLSR network for one of SCALES."""
+    """Raises ModelError, with what differs, for anything but the uint8 XLSR network for one of
+    SCALES."""
     try:
         return _Graph(data).network()
     except Damaged as error:
@@ -79,7 +90,8 @@ class _Tensor:
 
 
 class _Graph:
-    """The operations by the tensor they make, so that the network is followed from its output to its input."""
+    """The operations by the tensor they make, so that the network is followed from its output to
+    its input."""
 
     def __init__(self, data: bytes) -> None:
         self._graph = read_graph(data, most_operations=MOST_OPERATIONS)
@@ -127,13 +139,17 @@ class _Graph:
                 raise ModelError("expected uint8 pixels in and out")
         return Network(scale, stem, point, tuple(blocks[::-1]), side, join, head)
 
-    def _conv(self, output: int, out: int, size: int, inputs: int, activation: int) -> tuple[Conv, int]:
+    def _conv(
+        self, output: int, out: int, size: int, inputs: int, activation: int
+    ) -> tuple[Conv, int]:
         """The convolution that makes a tensor, and the tensor it reads."""
         op = self._op(output, CONV, 3)
         x, w, b, y = (self._tensor(index) for index in (*op.inputs, output))
         what = f"convolution to {out} channels"
         if w.shape != (out, size, size, inputs) or w.kind != _INT8 or w.zero != 128:
-            raise ModelError(f"{what}: expected int8 weights {[out, size, size, inputs]}, got {list(w.shape)}")
+            raise ModelError(
+                f"{what}: expected int8 weights {[out, size, size, inputs]}, got {list(w.shape)}"
+            )
         if b.shape != (out,) or b.kind != _INT32 or x.kind != _INT8 or y.kind != _INT8:
             raise ModelError(f"{what}: expected int8 activations and {out} int32 biases")
         # Padding SAME is 0; then two strides and two dilations.
@@ -142,12 +158,16 @@ class _Graph:
         if found != [0, 1, 1, 1, 1] or op.number(3, "<b") != activation:
             raise ModelError(f"{what}: expected stride 1, padding SAME and another activation")
         if len(x.shape) != 4 or x.shape[3] % inputs or len(y.shape) != 4 or y.shape[3] != out:
-            raise ModelError(f"{what}: expected {inputs} inputs a group, got {list(x.shape)} to {list(y.shape)}")
+            raise ModelError(
+                f"{what}: expected {inputs} inputs a group, got {list(x.shape)} to {list(y.shape)}"
+            )
         groups = x.shape[3] // inputs
         scales = len(x.scale), len(y.scale), len(w.scale)
         if groups != (4 if inputs == 8 else 1) or scales not in ((1, 1, 1), (1, 1, out)):
             raise ModelError(f"{what}: {groups} groups, scales {scales}")
-        weights = np.frombuffer(self._content(w, out * size * size * inputs), np.int8).reshape(w.shape)
+        weights = np.frombuffer(self._content(w, out * size * size * inputs), np.int8).reshape(
+            w.shape
+        )
         bias = np.frombuffer(self._content(b, 4 * out), "<i4").astype(np.int64)
         # XNNPACK computes it in float32, in this order.
         scale = (x.scale * np.broadcast_to(w.scale, out) / y.scale).astype(np.float32)
@@ -172,11 +192,18 @@ class _Graph:
         scale = np.frombuffer(quantization.bytes(2, 4, MOST_SCALES), "<f4")
         zeros = np.frombuffer(quantization.bytes(3, 8, MOST_SCALES), "<i8")
         kind = tensor.number(1, "<b")
-        if not len(scale) or not np.all(np.isfinite(scale)) or np.any(scale <= 0) or len(set(zeros.tolist())) != 1:
+        if (
+            not len(scale)
+            or not np.all(np.isfinite(scale))
+            or np.any(scale <= 0)
+            or len(set(zeros.tolist())) != 1
+        ):
             raise ModelError("expected positive scales and one zero point")
         zero = int(zeros[0]) + (128 if kind == _INT8 else 0)
         if not 0 <= zero <= 255 or quantization.number(6, "<i"):
-            raise ModelError(f"zero point {zero}, quantised dimension {quantization.number(6, '<i')}")
+            raise ModelError(
+                f"zero point {zero}, quantised dimension {quantization.number(6, '<i')}"
+            )
         return _Tensor(kind, self._graph.shape(index), scale, zero, index)
 
     def _content(self, tensor: _Tensor, size: int) -> bytes:
@@ -186,7 +213,8 @@ class _Graph:
         return content
 
     def _same(self, a: int, b: int, what: str) -> None:
-        """Both tensors stand for the same numbers by the same bytes (counted from -128 or from 0)."""
+        """Both tensors stand for the same numbers by the same bytes (counted from -128 or from
+        0)."""
         first, second = self._tensor(a), self._tensor(b)
         if not np.array_equal(first.scale, second.scale) or first.zero != second.zero:
             raise ModelError(f"{what}: expected one scale and zero point on both sides")
@@ -198,5 +226,7 @@ def _check_sums(conv: Conv, what: str) -> None:
     most = conv.bias - conv.in_zero * weights.sum(1) + 255 * weights.clip(0).sum(1)
     least = conv.bias - conv.in_zero * weights.sum(1) + 255 * weights.clip(max=0).sum(1)
     largest = np.maximum(np.abs(most), np.abs(least))
-    if np.any(largest >= LARGEST_SUM) or np.any(largest * conv.scale.astype(np.float64) >= LARGEST_RESULT):
+    if np.any(largest >= LARGEST_SUM) or np.any(
+        largest * conv.scale.astype(np.float64) >= LARGEST_RESULT
+    ):
         raise ModelError(f"{what}: sums up to {largest.max()}, too large to be exact")

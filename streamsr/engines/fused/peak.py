@@ -1,4 +1,5 @@
-"""The most multiply-adds a second that one core can do with the instruction the engine uses: its yardstick."""
+"""The most multiply-adds a second that one core can do with the instruction the engine uses: its
+yardstick."""
 
 import ctypes
 import time
@@ -14,19 +15,23 @@ from streamsr.engines.fused.codegen.library import host_isa, library
 from streamsr.native.ir import Function
 
 CALL_S = 0.0004
-"""Length of one measurement: long against a clock reading, short against a turn of the system's scheduler."""
+"""Length of one measurement: long against a clock reading, short against a turn of the system's
+scheduler."""
 
 BASE_MACS, HEAD_MACS = 13_840, 288
-"""Multiply-adds for an LR pixel of all layers but the head, and of the head for each of its 3 * s * s outputs."""
+"""Multiply-adds for an LR pixel of all layers but the head, and of the head for each of its 3 * s *
+s outputs."""
 
 
 def macs(scale: int) -> int:
-    """Multiply-adds the network needs for one LR pixel, each counted once: what padding costs is the engine's loss."""
+    """Multiply-adds the network needs for one LR pixel, each counted once: what padding costs is
+    the engine's loss."""
     return BASE_MACS + HEAD_MACS * 3 * scale * scale
 
 
 class Peak:
-    """Measures one core: dot products on registers alone, as many chains as the network's kernels have."""
+    """Measures one core: dot products on registers alone, as many chains as the network's kernels
+    have."""
 
     def __init__(self) -> None:
         isa = host_isa()
@@ -37,7 +42,8 @@ class Peak:
         self._turns = max(1, round(1000 * CALL_S / self._seconds(1000)))
 
     def sample(self) -> float:
-        """Multiply-adds a second in one short measurement. Take many: the highest is the core's, the rest is noise."""
+        """Multiply-adds a second in one short measurement. Take many: the highest is the core's,
+        the rest is noise."""
         return self._macs * self._turns / self._seconds(self._turns)
 
     def close(self) -> None:
@@ -48,7 +54,10 @@ class Peak:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

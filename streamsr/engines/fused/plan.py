@@ -1,4 +1,5 @@
-"""Arranges a network for the kernels: weights in the order they are read, and one record for each convolution."""
+"""Arranges a network for the kernels: weights in the order they are read, and one record for each
+convolution."""
 
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ Segment = tuple[Ring, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``ops`` [11, OP_WORDS] int64 holds addresses into ``data``: both must outlive the native calls."""
+    """``ops`` [11, OP_WORDS] int64 holds addresses into ``data``: both must outlive the native
+    calls."""
 
     isa: Isa
     scale: int
@@ -40,9 +42,13 @@ def plan(network: Network, isa: Isa) -> Plan:
     for (conv, point), (source, target) in zip(network.blocks, blocks, strict=True):
         root += [(conv, rings.middle, [(source, dy, 2) for dy in around]), (point, target, middle)]
     ops = [
-        (network.stem, rings.middle, window), (network.side, rings.side, window), (network.point, a, middle),
-        *root, (network.join, d, joined), (network.head, rings.head, [(d, dy, 8) for dy in around]),
-    ]  # fmt: skip
+        (network.stem, rings.middle, window),
+        (network.side, rings.side, window),
+        (network.point, a, middle),
+        *root,
+        (network.join, d, joined),
+        (network.head, rings.head, [(d, dy, 8) for dy in around]),
+    ]
     words, data = np.zeros((len(ops), layout.OP_WORDS), np.int64), []
     for record, (conv, target, segments) in zip(words, ops, strict=True):
         head = conv is network.head
@@ -70,7 +76,8 @@ def plan(network: Network, isa: Isa) -> Plan:
 
 
 def _window(conv: Conv) -> NDArray[np.int8]:
-    """[O, 3, 3, 3] to [O, 7, 1, 4]: bytes 0..7 of each row's nine in two planes, the ninth ones in a last plane."""
+    """[O, 3, 3, 3] to [O, 7, 1, 4]: bytes 0..7 of each row's nine in two planes, the ninth ones in
+    a last plane."""
     rows = conv.weights.reshape(len(conv.weights), 3, 9)
     corner = np.pad(rows[:, :, 8], ((0, 0), (0, 1)))
     return np.concatenate([rows[:, :, :8].reshape(-1, 24), corner], 1).reshape(-1, 7, 1, 4)
@@ -90,13 +97,18 @@ def _weights(taps: NDArray[np.int8], channels: int) -> NDArray[np.uint8]:
 
 
 def _params(conv: Conv, channels: int, isa: Isa) -> NDArray[np.uint8]:
-    """[groups, bytes]: int32 biases with the input's zero point folded in, float32 scales, zero point and limits."""
+    """[groups, bytes]: int32 biases with the input's zero point folded in, float32 scales, zero
+    point and limits."""
     zero = conv.in_zero - (128 if isa.signed else 0)
     bias = conv.bias - zero * conv.weights.astype(np.int64).sum((1, 2, 3))
     if conv.weights.shape[1] == 3 and conv.weights.shape[3] > 3:
         bias += ONE_APART
     shift = np.float32(-(2.0**23)) * conv.scale
-    numbers = np.stack([bias.astype(np.int32).view(np.uint32), conv.scale.view(np.uint32), shift.view(np.uint32)])
+    numbers = np.stack(
+        [bias.astype(np.int32).view(np.uint32), conv.scale.view(np.uint32), shift.view(np.uint32)]
+    )
     groups = numbers.reshape(3, -1, channels).transpose(1, 0, 2).reshape(-1, 3 * channels)
     tail = np.array([conv.out_zero, 0, 0, 0], np.uint8)
-    return np.concatenate([np.ascontiguousarray(groups).view(np.uint8), np.tile(tail, (len(groups), 1))], 1)
+    return np.concatenate(
+        [np.ascontiguousarray(groups).view(np.uint8), np.tile(tail, (len(groups), 1))], 1
+    )

@@ -1,4 +1,5 @@
-"""Runs the native code on one strip of a picture. All that it will read or write is checked here, right before."""
+"""Runs the native code on one strip of a picture. All that it will read or write is checked here,
+right before."""
 
 import ctypes
 
@@ -14,16 +15,19 @@ from streamsr.region import CELL, Cells, Region
 
 
 def wanted_cells(cells: Cells, width: int) -> NDArray[np.uint8]:
-    """``cells`` of a picture of this width as the native code reads them, with an empty row before and after."""
+    """``cells`` of a picture of this width as the native code reads them, with an empty row before
+    and after."""
     wanted = np.zeros((cells.shape[0] + 2, cells.shape[1]), np.uint8)
     wanted[1:-1] = cells
-    # Gaps of one or two cells are computed too: single vectors cost half as much again as three together.
+    # Gaps of one or two cells are computed too: single vectors cost half as much again as three
+    # together.
     wanted[:, 1:-1] |= wanted[:, :-2] & wanted[:, 2:]
     gaps = wanted[:, :-3] & wanted[:, 3:]
     wanted[:, 1:-2] |= gaps
     wanted[:, 2:-1] |= gaps
     if width % CELL:
-        # The last vector of a row is written moved to the left, over pixels of the one before: up to 16.
+        # The last vector of a row is written moved to the left, over pixels of the one before: up
+        # to 16.
         wanted[:, -3:] |= wanted[:, -1:]
     return wanted
 
@@ -39,13 +43,18 @@ class Runner:
         self._arena = np.empty(0, np.uint8)
 
     def compute(self, tile: Tile, wanted: NDArray[np.uint8] | None = None) -> None:
-        """Write the output pixels of ``tile.region``, at most COLUMNS wide. The tile has passed check_tiles.
+        """Write the output pixels of ``tile.region``, at most COLUMNS wide. The tile has passed
+        check_tiles.
 
-        ``wanted`` (see `wanted_cells`) limits them to some of the picture's cells; then the region is as wide as the
-        picture, two vectors at least, and begins with a row of cells.
+        ``wanted`` (see `wanted_cells`) limits them to some of the picture's cells; then the region
+        is as wide as the picture, two vectors at least, and begins with a row of cells.
         """
         lr, hr, region, _ = tile
-        place, lanes, scale = region.scaled(self._plan.scale), self._plan.isa.lanes, self._plan.scale
+        place, lanes, scale = (
+            region.scaled(self._plan.scale),
+            self._plan.isa.lanes,
+            self._plan.scale,
+        )
         if region.width >= lanes:
             self._strip(lr, region, hr, place, wanted)
         else:  # the code writes whole vectors
@@ -54,9 +63,15 @@ class Runner:
             hr[place.slices] = wide[:, : place.width]
 
     def _strip(
-        self, lr: Image, region: Region, hr: Image, place: Region, wanted: NDArray[np.uint8] | None = None
+        self,
+        lr: Image,
+        region: Region,
+        hr: Image,
+        place: Region,
+        wanted: NDArray[np.uint8] | None = None,
     ) -> None:
-        """``place`` is where in ``hr`` the output goes; it is wider than the region where that is narrow."""
+        """``place`` is where in ``hr`` the output goes; it is wider than the region where that is
+        narrow."""
         plan, (height, width) = self._plan, lr.shape[:2]
         scale, lanes = plan.scale, plan.isa.lanes
         seen, columns = region.grown(layout.REACH, width, height), max(region.width, lanes)
@@ -86,11 +101,23 @@ class Runner:
         if not ok:
             raise ValueError(f"cannot compute {region} of {lr.shape} into {place} of {hr.shape}")
         self._call[:] = (
-            _address(lr) + 3 * seen.x, 3 * width, _address(hr) + 3 * (place.y * hr.shape[1] + place.x),
-            3 * hr.shape[1], height, region.y, region.bottom, seen.width, region.x - seen.x, columns,
-            _address(arena), line, _address(plan.ops), _address(self._table), _address(plan.zero_points),
+            _address(lr) + 3 * seen.x,
+            3 * width,
+            _address(hr) + 3 * (place.y * hr.shape[1] + place.x),
+            3 * hr.shape[1],
+            height,
+            region.y,
+            region.bottom,
+            seen.width,
+            region.x - seen.x,
+            columns,
+            _address(arena),
+            line,
+            _address(plan.ops),
+            _address(self._table),
+            _address(plan.zero_points),
             0 if wanted is None else _address(wanted),
-        )  # fmt: skip
+        )
         self._run(_address(self._call))
 
     def _memory(self, size: int) -> NDArray[np.uint8]:

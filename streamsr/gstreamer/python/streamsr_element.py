@@ -1,7 +1,7 @@
 """The GStreamer element ``streamsr``, loaded by GStreamer's own Python. See docs/gstreamer.md.
 
-streamsr itself is imported when the element starts: GStreamer can look at the plugin without it, and where it is
-missing that is an error message of the element.
+streamsr itself is imported when the element starts: GStreamer can look at the plugin without it,
+and where it is missing that is an error message of the element.
 """
 
 import json
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LARGEST = 2**31 - 1
 FORMATS = "I420, Y42B, Y444, GRAY8, I420_10LE, I422_10LE, Y444_10LE, BGRx, RGBx, BGR, RGB"
 CAPS = Gst.Caps.from_string(
-    f"video/x-raw, format={{ {FORMATS} }}, width=[1, {LARGEST}], height=[1, {LARGEST}], framerate=[0/1, {LARGEST}/1]"
+    f"video/x-raw, format={{ {FORMATS} }}, width=[1, {LARGEST}], height=[1, {LARGEST}], "
+    f"framerate=[0/1, {LARGEST}/1]"
 )
 NANOSECOND = Fraction(1, Gst.SECOND)
 
@@ -44,7 +45,8 @@ def scaled(size: Any, factor: Fraction) -> Any:  # Any: int, Gst.IntRange or Gst
 
 
 def chroma_site(caps: Gst.Caps, info: GstVideo.VideoInfo) -> GstVideo.VideoChromaSite:
-    """Where chroma lies. GStreamer 1.22 forgets what the caps say of it where they do not say the colorimetry too."""
+    """Where chroma lies. GStreamer 1.22 forgets what the caps say of it where they do not say the
+    colorimetry too."""
     said = caps.get_structure(0).get_string("chroma-site")
     return GstVideo.video_chroma_site_from_string(said) if said else info.chroma_site
 
@@ -68,11 +70,16 @@ class Picture:
             GstVideo.video_transfer_function_to_iso(color.transfer),
             (0, FULL, LIMITED)[int(color.range)],
         )
-        centred = bool(site) and not site & GstVideo.VideoChromaSite.H_COSITED and form.w_sub[1] == form.h_sub[1] == 1
+        centred = (
+            bool(site)
+            and not site & GstVideo.VideoChromaSite.H_COSITED
+            and form.w_sub[1] == form.h_sub[1] == 1
+        )
         self._yuv = YuvPlanes(tags.resolved(*self.size), depth=form.depth[0], centred=centred)
 
     def read(self, buffer: Gst.Buffer, rgb: Any) -> Any:  # Any: numpy's arrays
-        """Fill ``rgb`` [H, W, 3] uint8; the picture at its full depth where that is more, as uint16."""
+        """Fill ``rgb`` [H, W, 3] uint8; the picture at its full depth where that is more, as
+        uint16."""
         with buffer.map(Gst.MapFlags.READ) as memory:
             planes = self._planes(buffer, memory.data)
             if not self._rgb:
@@ -98,7 +105,9 @@ class Picture:
         import numpy as np
 
         form, (width, height) = self.form, self.size
-        layout = GstVideo.buffer_get_video_meta(buffer) or self.info  # padding that a decoder or sink asked for
+        layout = (
+            GstVideo.buffer_get_video_meta(buffer) or self.info
+        )  # padding that a decoder or sink asked for
         dtype = np.dtype(np.uint8 if form.depth[0] == 8 else "<u2")
         planes = []
         for i in range(form.n_planes):
@@ -114,23 +123,44 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
     """Enlarges video/x-raw pictures by the model's scale."""
 
     __gtype_name__ = "Streamsr"
-    __gstmetadata__ = ("streamsr", "Filter/Effect/Video/Scaler", "Upscales video with a neural network", "streamsr")
+    __gstmetadata__ = (
+        "streamsr",
+        "Filter/Effect/Video/Scaler",
+        "Upscales video with a neural network",
+        "streamsr",
+    )
     __gsttemplates__ = tuple(
         Gst.PadTemplate.new(name, direction, Gst.PadPresence.ALWAYS, CAPS)
         for name, direction in (("sink", Gst.PadDirection.SINK), ("src", Gst.PadDirection.SRC))
     )
     model = GObject.Property(
-        type=str, default="auto", nick="model", blurb="auto, clean, video, a shipped model or a file"
+        type=str,
+        default="auto",
+        nick="model",
+        blurb="auto, clean, video, a shipped model or a file",
     )
-    engine = GObject.Property(type=str, default="auto", nick="engine", blurb="auto, fused, openvino or litert")
+    engine = GObject.Property(
+        type=str, default="auto", nick="engine", blurb="auto, fused, openvino or litert"
+    )
     scale = GObject.Property(
-        type=int, default=0, minimum=0, maximum=4, nick="scale", blurb="2, 3 or 4 where no model is given; 0: 3"
+        type=int,
+        default=0,
+        minimum=0,
+        maximum=4,
+        nick="scale",
+        blurb="2, 3 or 4 where no model is given; 0: 3",
     )
-    threads = GObject.Property(type=int, default=0, minimum=0, maximum=1024, nick="threads", blurb="Cores; 0: all")
+    threads = GObject.Property(
+        type=int, default=0, minimum=0, maximum=1024, nick="threads", blurb="Cores; 0: all"
+    )
     budget_ms = GObject.Property(
-        type=float, default=0.0, minimum=0.0, maximum=60000.0, nick="budget",
+        type=float,
+        default=0.0,
+        minimum=0.0,
+        maximum=60000.0,
+        nick="budget",
         blurb="Time a frame may take, in quality that allows it; 0: full quality, however long",
-    )  # fmt: skip
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,13 +171,19 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         self._is_live = False
         self.set_qos_enabled(True)
         # The base class keeps its own answer to queries; the latency in it is ours to correct.
-        self.srcpad.add_probe(Gst.PadProbeType.QUERY_UPSTREAM | Gst.PadProbeType.PULL, self._latency_asked)
-        self.connect("notify::budget-ms", lambda *_: self.post_message(Gst.Message.new_latency(self)))
+        self.srcpad.add_probe(
+            Gst.PadProbeType.QUERY_UPSTREAM | Gst.PadProbeType.PULL, self._latency_asked
+        )
+        self.connect(
+            "notify::budget-ms", lambda *_: self.post_message(Gst.Message.new_latency(self))
+        )
 
     @GObject.Property(  # type: ignore[untyped-decorator]  # gi's
-        type=str, nick="stats", blurb="What happened to the frames, as --stats-json writes it",
+        type=str,
+        nick="stats",
+        blurb="What happened to the frames, as --stats-json writes it",
         flags=GObject.ParamFlags.READABLE,
-    )  # fmt: skip
+    )
     def stats(self) -> str:
         return "" if self._upscaler is None else json.dumps(self._upscaler.record.snapshot().json())
 
@@ -160,7 +196,10 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
             return self._failed(f'{error}; run: eval "$(.venv/bin/python -m streamsr.gstreamer)"')
         try:
             self._upscaler = Upscaler(
-                self.model or "auto", scale=self.scale or None, engine=self.engine, threads=self.threads or None
+                self.model or "auto",
+                scale=self.scale or None,
+                engine=self.engine,
+                threads=self.threads or None,
             )
             self._pool = BufferPool()
             if self.budget_ms:  # what has to be compiled is, before a live source begins
@@ -175,17 +214,28 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         self._upscaler = self._live = None
         return True
 
-    def do_transform_caps(self, direction: Gst.PadDirection, caps: Gst.Caps, filter: Gst.Caps | None) -> Gst.Caps:
-        """The caps on the other pad that go with these: sizes scaled, first as they are, then in any format."""
-        scale = self._upscaler.scale if self._upscaler else self.scale  # a model's is known once it is open
+    def do_transform_caps(
+        self, direction: Gst.PadDirection, caps: Gst.Caps, filter: Gst.Caps | None
+    ) -> Gst.Caps:
+        """The caps on the other pad that go with these: sizes scaled, first as they are, then in
+        any format."""
+        scale = (
+            self._upscaler.scale if self._upscaler else self.scale
+        )  # a model's is known once it is open
         factor = Fraction(scale) if direction == Gst.PadDirection.SINK else Fraction(1, scale or 1)
         result = Gst.Caps.new_empty()
         for converted in (False, True):
             for i in range(caps.get_size()):
                 structure = caps.get_structure(i).copy()
-                sizes = {name: structure.get_value(name) for name in ("width", "height") if structure.has_field(name)}
+                sizes = {
+                    name: structure.get_value(name)
+                    for name in ("width", "height")
+                    if structure.has_field(name)
+                }
                 for name in sizes:
-                    sizes[name] = scaled(sizes[name], factor) if scale else Gst.IntRange(range(1, LARGEST))
+                    sizes[name] = (
+                        scaled(sizes[name], factor) if scale else Gst.IntRange(range(1, LARGEST))
+                    )
                 if None in sizes.values():
                     continue
                 for name, size in sizes.items():
@@ -195,24 +245,34 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
                         structure.remove_field(name)
                 result.append_structure(structure)
         result = result.intersect(CAPS)
-        return result if filter is None else filter.intersect_full(result, Gst.CapsIntersectMode.FIRST)
+        return (
+            result if filter is None else filter.intersect_full(result, Gst.CapsIntersectMode.FIRST)
+        )
 
-    def do_fixate_caps(self, _direction: Gst.PadDirection, caps: Gst.Caps, othercaps: Gst.Caps) -> Gst.Caps:
+    def do_fixate_caps(
+        self, _direction: Gst.PadDirection, caps: Gst.Caps, othercaps: Gst.Caps
+    ) -> Gst.Caps:
         """Keep format and colours wherever the other side takes them."""
         info = GstVideo.VideoInfo.new_from_caps(caps)
         same = Gst.Caps.from_string(f"video/x-raw, format={info.finfo.name}").intersect(othercaps)
         structure = (othercaps if same.is_empty() else same).get_structure(0).copy()
         structure.fixate_field("format")
-        form = GstVideo.VideoFormat.get_info(GstVideo.VideoFormat.from_string(structure.get_string("format")))
+        form = GstVideo.VideoFormat.get_info(
+            GstVideo.VideoFormat.from_string(structure.get_string("format"))
+        )
         keep = []
         if not (info.finfo.flags | form.flags) & GstVideo.VideoFormatFlags.RGB:
             keep.append(("colorimetry", info.colorimetry.to_string()))
         if (form.w_sub[1], form.h_sub[1]) == (info.finfo.w_sub[1], info.finfo.h_sub[1]) != (0, 0):
-            keep.append(("chroma-site", GstVideo.video_chroma_site_to_string(chroma_site(caps, info))))
+            keep.append(
+                ("chroma-site", GstVideo.video_chroma_site_to_string(chroma_site(caps, info)))
+            )
         for name, value in keep:
             if value is None:  # not known
                 continue
-            if not structure.has_field(name):  # said, because what is assumed otherwise depends on the size
+            if not structure.has_field(
+                name
+            ):  # said, because what is assumed otherwise depends on the size
                 structure.set_value(name, value)
             structure.fixate_field_string(name, value)
         structure.fixate()
@@ -223,7 +283,9 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
     def do_set_caps(self, incaps: Gst.Caps, outcaps: Gst.Caps) -> bool:
         self._source, self._target = Picture(incaps), Picture(outcaps)
         if self._source.info.interlace_mode != GstVideo.VideoInterlaceMode.PROGRESSIVE:
-            return self._failed("interlaced video would be garbled; put deinterlace before streamsr")
+            return self._failed(
+                "interlaced video would be garbled; put deinterlace before streamsr"
+            )
         if self.budget_ms:
             self._warm(self._source.size, self._source.rate)
         query = Gst.Query.new_latency()
@@ -237,7 +299,9 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         return True, GstVideo.VideoInfo.new_from_caps(othercaps).size
 
     def do_propose_allocation(self, _decided: Gst.Query | None, query: Gst.Query) -> bool:
-        query.add_allocation_meta(GstVideo.video_meta_api_get_type(), None)  # decoders need not copy their padding away
+        query.add_allocation_meta(
+            GstVideo.video_meta_api_get_type(), None
+        )  # decoders need not copy their padding away
         return True
 
     def do_transform(self, inbuf: Gst.Buffer, outbuf: Gst.Buffer) -> Gst.FlowReturn:
@@ -284,10 +348,11 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         return self._live
 
     def _left_s(self, pts: int, budget_s: float) -> float:
-        """Seconds until a frame with this time must leave: no more than the budget, less than 0 when it is too late.
+        """Seconds until a frame with this time must leave: no more than the budget, less than 0
+        when it is too late.
 
-        Live, the sink shows a frame at its time plus the pipeline's latency, of which the budget is our part. Otherwise
-        it shows it at its time.
+        Live, the sink shows a frame at its time plus the pipeline's latency, of which the budget is
+        our part. Otherwise it shows it at its time.
         """
         clock = self.get_clock()
         if clock is None or self.current_state != Gst.State.PLAYING or pts == Gst.CLOCK_TIME_NONE:
@@ -305,7 +370,11 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         if query.type == Gst.QueryType.LATENCY:
             least, most = self._note(query)
             budget = round(self.budget_ms * Gst.MSECOND)
-            query.set_latency(self._is_live, least + budget, most if most == Gst.CLOCK_TIME_NONE else most + budget)
+            query.set_latency(
+                self._is_live,
+                least + budget,
+                most if most == Gst.CLOCK_TIME_NONE else most + budget,
+            )
         return Gst.PadProbeReturn.OK
 
     def _note(self, query: Gst.Query) -> tuple[int, int]:
@@ -315,8 +384,12 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
 
     def _tell_dropped(self, buffer: Gst.Buffer) -> None:
         segment = self.segment
-        times = (segment.to_running_time(Gst.Format.TIME, buffer.pts),
-                 segment.to_stream_time(Gst.Format.TIME, buffer.pts), buffer.pts, buffer.duration)  # fmt: skip
+        times = (
+            segment.to_running_time(Gst.Format.TIME, buffer.pts),
+            segment.to_stream_time(Gst.Format.TIME, buffer.pts),
+            buffer.pts,
+            buffer.duration,
+        )
         message = Gst.Message.new_qos(self, self._is_live, *times)
         message.set_qos_stats(Gst.Format.BUFFERS, self._frames - self._dropped, self._dropped)
         self.post_message(message)

@@ -1,4 +1,5 @@
-"""What the web page's server answers: the page, viewers, one browser's camera. All of it in the server's thread."""
+"""What the web page's server answers: the page, viewers, one browser's camera. All of it in the
+server's thread."""
 
 import asyncio
 import contextlib
@@ -33,7 +34,8 @@ PAGE = {
 """All there is: no path of a request ever becomes a path of a file."""
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+    "base-uri 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",  # the token is in the address
@@ -43,18 +45,21 @@ HEADERS = {
 
 @dataclass(eq=False)
 class _Viewer:
-    """A browser that watches. It gets the newest picture when it has taken the last one, none in between."""
+    """A browser that watches. It gets the newest picture when it has taken the last one, none in
+    between."""
 
     fresh: asyncio.Event = field(default_factory=asyncio.Event)
     wants: bool = True
 
 
 class WebApp:
-    """One event loop's part of `streamsr.preview.web.sink.WebSink`: ``asgi`` is the application, ``wake`` says there is news.
+    """One event loop's part of `streamsr.preview.web.sink.WebSink`: ``asgi`` is the application,
+    ``wake`` says there is news.
 
     token    that a request must carry; None where only a loopback address listens
     newest   gives the frame to show, None before the first
-    numbers  gives the numbers to show, and which of them come next: called with what it gave last, 0 at first
+    numbers  gives the numbers to show, and which of them come next: called with what it gave last,
+             0 at first
     feed     takes the camera's pictures
 
     ``unshown`` says why the newest picture is not in the page; empty when it is.
@@ -85,9 +90,12 @@ class WebApp:
         )
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application. What must not be answered gets no further than here, whatever its path and its headers."""
+        """The application. What must not be answered gets no further than here, whatever its path
+        and its headers."""
         if scope["type"] == "http" and self._refused(HTTPConnection(scope)):
-            await Response("forbidden: open the address that streamsr printed", 403)(scope, receive, send)
+            await Response("forbidden: open the address that streamsr printed", 403)(
+                scope, receive, send
+            )
         elif scope["type"] == "websocket" and self._refused(HTTPConnection(scope)):
             await WebSocket(scope, receive, send).close()
         else:
@@ -129,10 +137,12 @@ class WebApp:
                     viewer.fresh.set()
 
     def _refused(self, connection: HTTPConnection) -> bool:
-        """Whether a request must not be answered: no token, or another site's page in the viewer's browser.
+        """Whether a request must not be answered: no token, or another site's page in the viewer's
+        browser.
 
-        Browsers let any page open WebSockets to any host, so that Origin must be ours; and a foreign name that resolves
-        to this machine must not pass for us (DNS rebinding), so that Host must be.
+        Browsers let any page open WebSockets to any host, so that Origin must be ours; and a
+        foreign name that resolves to this machine must not pass for us (DNS rebinding), so that
+        Host must be.
         """
         host = connection.headers.get("host", "")
         origin = connection.headers.get("origin")
@@ -166,7 +176,11 @@ class WebApp:
         try:
             await link.accept()
             self._wake.set()  # show the last picture at once, also of a source that stands still
-            work = self._send_pictures(link, viewer), self._send_numbers(link), self._listen(link, viewer)
+            work = (
+                self._send_pictures(link, viewer),
+                self._send_numbers(link),
+                self._listen(link, viewer),
+            )
             tasks = [asyncio.create_task(each) for each in work]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -195,7 +209,8 @@ class WebApp:
             self._wake.set()
 
     async def _camera(self, link: WebSocket) -> None:
-        """Pictures from one browser, each answered so that the next is sent. What is no picture ends it."""
+        """Pictures from one browser, each answered so that the next is sent. What is no picture
+        ends it."""
         if self._feed is None or self.camera_taken:
             await link.close()
             return
@@ -205,7 +220,9 @@ class WebApp:
             while (said := await link.receive())["type"] == "websocket.receive":
                 image = await asyncio.to_thread(decoded, said.get("bytes") or b"")
                 # A camera that is turned changes its size; the stream's stays.
-                if image is None or not self._feed.put(resized(image, self._feed.size or image.shape[1::-1])):
+                if image is None or not self._feed.put(
+                    resized(image, self._feed.size or image.shape[1::-1])
+                ):
                     await link.close()
                     break
                 await link.send_text("next")

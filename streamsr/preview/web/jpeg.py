@@ -25,7 +25,9 @@ def encoded(frame: Frame) -> bytes:
 def _jpeg(rgb: Image) -> bytes:
     size = f"{rgb.shape[1]}x{rgb.shape[0]}"
     try:
-        done, content = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        done, content = cv2.imencode(
+            ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+        )
     except cv2.error as error:
         raise ValueError(f"a picture of {size} cannot be shown here: {error.err}") from error
     if not done:
@@ -53,6 +55,8 @@ def _size_of(content: bytes) -> tuple[int, int] | None:
     while at + 9 <= len(content) and content[at] == 0xFF:
         marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(content[at + 7 : at + 9], "big"), int.from_bytes(content[at + 5 : at + 7], "big")
+            return int.from_bytes(content[at + 7 : at + 9], "big"), int.from_bytes(
+                content[at + 5 : at + 7], "big"
+            )
         at += 2 + length
     return None

@@ -1,4 +1,5 @@
-"""The upscaled picture in a web page, and the browser's camera as a source: one port, HTTP and WebSockets."""
+"""The upscaled picture in a web page, and the browser's camera as a source: one port, HTTP and
+WebSockets."""
 
 import secrets
 import socket
@@ -28,7 +29,8 @@ AGES_KEPT = 200
 
 
 class WebSink:
-    """A `streamsr.preview.preview.Preview`: serves the page at ``url`` from its entering to its leaving.
+    """A `streamsr.preview.preview.Preview`: serves the page at ``url`` from its entering to its
+    leaving.
 
     host   other than a loopback address: whoever comes must know the token in ``url``
     port   0 for any free one
@@ -36,8 +38,9 @@ class WebSink:
     state  of the source, shown in the page
     opened is called with ``url`` once the page can be visited
 
-    ``write`` only leaves the frame for the server's thread, which encodes it if anybody watches: no viewer, however
-    slow, holds the pipeline up. Entering raises SinkError when the port cannot be had.
+    ``write`` only leaves the frame for the server's thread, which encodes it if anybody watches: no
+    viewer, however slow, holds the pipeline up. Entering raises SinkError when the port cannot be
+    had.
     """
 
     closed = False
@@ -74,11 +77,19 @@ class WebSink:
         try:
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             listening = socket.create_server((self._host, self._port), family=family)
-        except (OSError, OverflowError, ValueError) as error:  # the last two of a port or a name that is none
+        except (
+            OSError,
+            OverflowError,
+            ValueError,
+        ) as error:  # the last two of a port or a name that is none
             reason = getattr(error, "strerror", None) or error
-            raise SinkError(f"cannot serve at {shortened(self._host)} port {self._port}: {reason}") from error
+            raise SinkError(
+                f"cannot serve at {shortened(self._host)} port {self._port}: {reason}"
+            ) from error
         self._port = listening.getsockname()[1]
-        self.app = WebApp(token=self.token, newest=lambda: self._newest, numbers=self._numbers, feed=self._feed)
+        self.app = WebApp(
+            token=self.token, newest=lambda: self._newest, numbers=self._numbers, feed=self._feed
+        )
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self.app.asgi,
@@ -96,7 +107,9 @@ class WebSink:
         self._thread.start()
         try:
             self._opened(self.url)
-        except BaseException:  # Ctrl-C as soon as the address is there: nobody else would end the thread
+        except (
+            BaseException
+        ):  # Ctrl-C as soon as the address is there: nobody else would end the thread
             self.__exit__(None, None, None)
             raise
         return self
@@ -106,7 +119,10 @@ class WebSink:
             self._server.run(sockets=[listening])
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -131,7 +147,8 @@ class WebSink:
         return "; ".join(states) or "live"
 
     def _numbers(self, sent: int) -> tuple[dict[str, Any], int]:  # Any: JSON
-        """What the page shows besides the picture; ages of frames after the ``sent``-th. In the server's thread."""
+        """What the page shows besides the picture; ages of frames after the ``sent``-th. In the
+        server's thread."""
         record, written = self._record, self._written
         live = None if record.budget_s is None else record.snapshot().live
         waiting = self._feed is not None and not self.app.camera_taken
@@ -141,7 +158,11 @@ class WebSink:
             "frames": record.frames,
             "budget_ms": None if record.budget_s is None else record.budget_s * 1e3,
             "share": None if live is None else live.pixel_share,
-            "ages_ms": [round(age_s * 1e3, 1) for number, age_s in list(self._ages) if sent < number <= written],
+            "ages_ms": [
+                round(age_s * 1e3, 1)
+                for number, age_s in list(self._ages)
+                if sent < number <= written
+            ],
         }
         return numbers, written
 

@@ -1,4 +1,5 @@
-"""No engine that computes otherwise than LiteRT gets a user's picture: what the one test for all of them catches."""
+"""No engine that computes otherwise than LiteRT gets a user's picture: what the one test for all of
+them catches."""
 
 import logging
 import math
@@ -27,7 +28,13 @@ class Made:
     region_cost = 1000
 
     def __init__(
-        self, model: ModelFile, fault: Fault, *, bound: Bound = CLOSE, batch: int = 1, sparse: bool = False
+        self,
+        model: ModelFile,
+        fault: Fault,
+        *,
+        bound: Bound = CLOSE,
+        batch: int = 1,
+        sparse: bool = False,
     ) -> None:
         self._litert = LiteRTEngine(model, threads=1)
         self.scale, self.halo, self.threads = self._litert.scale, self._litert.halo, 1
@@ -68,7 +75,9 @@ def some_by_one(tiles: Sequence[Tile]) -> None:
     """One pixel of a hundred, the same ones however the picture is cut."""
     for tile in tiles:
         part = tile.hr[tile.region.scaled(3).slices]
-        y, x = np.mgrid[tile.region.y * 3 : tile.region.bottom * 3, tile.region.x * 3 : tile.region.right * 3]
+        y, x = np.mgrid[
+            tile.region.y * 3 : tile.region.bottom * 3, tile.region.x * 3 : tile.region.right * 3
+        ]
         part[(x + 37 * y) % 101 == 0] ^= 1
 
 
@@ -135,7 +144,8 @@ def half_copied(tiles: Sequence[Tile]) -> None:
 
 
 class _Left:
-    """A device that computes the first half of a batch; the rest is what it computed in that place before."""
+    """A device that computes the first half of a batch; the rest is what it computed in that place
+    before."""
 
     def __init__(self) -> None:
         self.before: dict[int, Image] = {}
@@ -194,7 +204,8 @@ def test_a_small_difference_passes_where_it_is_allowed_and_is_told() -> None:
 
 def test_the_message_says_how_far_and_what_is_allowed() -> None:
     with pytest.raises(
-        WrongResults, match=r"white: up to 114 levels, 8\.0 dB, .* bytes different; allowed 3 levels, 60 dB"
+        WrongResults,
+        match=r"white: up to 114 levels, 8\.0 dB, .* bytes different; allowed 3 levels, 60 dB",
     ):
         Made(MODEL, saturated)
 
@@ -208,7 +219,9 @@ def test_each_picture_counts_by_itself() -> None:
     assert difference_of(a, a + np.uint8(255)).levels == 255
 
 
-def test_a_tampered_answer_in_the_cache_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tampered_answer_in_the_cache_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     Made(MODEL, right).close()
     (kept,) = tmp_path.glob("streamsr/conformity-*")
@@ -252,11 +265,16 @@ FAILING = {
 
 
 @pytest.mark.parametrize("kind", FAILING)
-def test_auto_goes_on_to_the_next_engine_and_says_why_once(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_goes_on_to_the_next_engine_and_says_why_once(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     failing, reason = FAILING[kind]
     with caplog.at_level(logging.INFO, "streamsr"):
         engine, why = open_engine(
-            MODEL, EngineChoice(), openers={"fast": failing, "next": opener(right), "litert": litert}, delegates=()
+            MODEL,
+            EngineChoice(),
+            openers={"fast": failing, "next": opener(right), "litert": litert},
+            delegates=(),
         )
     with engine:
         assert engine.name == "made"
@@ -336,4 +354,6 @@ def test_a_ctrl_c_while_a_native_library_is_loaded_is_one() -> None:
 
     for choice in (EngineChoice(), EngineChoice("fused")):
         with pytest.raises(KeyboardInterrupt):
-            open_engine(MODEL, choice, openers={"fused": interrupted, "litert": litert}, delegates=())
+            open_engine(
+                MODEL, choice, openers={"fused": interrupted, "litert": litert}, delegates=()
+            )

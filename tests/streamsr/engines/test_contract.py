@@ -1,4 +1,5 @@
-"""The engine contract, held by every engine: the same bytes however a picture is cut, and nothing outside."""
+"""The engine contract, held by every engine: the same bytes however a picture is cut, and nothing
+outside."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -52,12 +53,16 @@ def partitions(draw: st.DrawFn, width: int, height: int) -> list[Region]:
         cut = regions.pop(draw(st.integers(0, len(regions) - 1)))
         if draw(st.booleans()) and cut.width > 1:
             left = draw(st.integers(1, cut.width - 1))
-            regions += [Region(cut.x, cut.y, left, cut.height),
-                        Region(cut.x + left, cut.y, cut.width - left, cut.height)]  # fmt: skip
+            regions += [
+                Region(cut.x, cut.y, left, cut.height),
+                Region(cut.x + left, cut.y, cut.width - left, cut.height),
+            ]
         elif cut.height > 1:
             top = draw(st.integers(1, cut.height - 1))
-            regions += [Region(cut.x, cut.y, cut.width, top),
-                        Region(cut.x, cut.y + top, cut.width, cut.height - top)]  # fmt: skip
+            regions += [
+                Region(cut.x, cut.y, cut.width, top),
+                Region(cut.x, cut.y + top, cut.width, cut.height - top),
+            ]
         else:
             regions.append(cut)
     return regions
@@ -103,7 +108,12 @@ class TestEveryEngine:
         np.testing.assert_array_equal(hr, expected)
 
     @settings(max_examples=15)
-    @given(x=st.integers(0, 39), y=st.integers(0, 29), width=st.integers(1, 20), height=st.integers(1, 20))
+    @given(
+        x=st.integers(0, 39),
+        y=st.integers(0, 29),
+        width=st.integers(1, 20),
+        height=st.integers(1, 20),
+    )
     def test_nothing_is_written_outside_the_region(
         self, engine: Engine, x: int, y: int, width: int, height: int
     ) -> None:
@@ -111,19 +121,31 @@ class TestEveryEngine:
         region = Region(x, y, width, height)
         hr = np.full((150, 180, 3), 77, np.uint8)
         engine.run([Tile(lr, hr, region)])
-        np.testing.assert_array_equal(hr[region.scaled(3).slices], self.whole(engine, lr)[region.scaled(3).slices])
+        np.testing.assert_array_equal(
+            hr[region.scaled(3).slices], self.whole(engine, lr)[region.scaled(3).slices]
+        )
         hr[region.scaled(3).slices] = 77
         assert (hr == 77).all()
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3), (5, 5), (11, 11), (129, 3)])
-    def test_every_size_from_one_pixel(self, engine: Engine, reference: Engine, size: tuple[int, int]) -> None:
+    def test_every_size_from_one_pixel(
+        self, engine: Engine, reference: Engine, size: tuple[int, int]
+    ) -> None:
         lr = noise(*size)
-        assert difference_of(self.whole(engine, lr), self.whole(reference, lr)).levels <= bound_of(engine).levels
+        assert (
+            difference_of(self.whole(engine, lr), self.whole(reference, lr)).levels
+            <= bound_of(engine).levels
+        )
 
     def test_tiles_of_several_pictures_at_once(self, engine: Engine) -> None:
         pictures = [noise(30, 20, 1), noise(30, 20, 2), noise(17, 9, 3)]
         results = [np.zeros((3 * p.shape[0], 3 * p.shape[1], 3), np.uint8) for p in pictures]
-        engine.run([Tile(p, r, Region.of(p.shape[1], p.shape[0])) for p, r in zip(pictures, results, strict=True)])
+        engine.run(
+            [
+                Tile(p, r, Region.of(p.shape[1], p.shape[0]))
+                for p, r in zip(pictures, results, strict=True)
+            ]
+        )
         for picture, result in zip(pictures, results, strict=True):
             np.testing.assert_array_equal(result, self.whole(engine, picture))
 
@@ -140,23 +162,77 @@ class TestEveryEngine:
     @pytest.mark.parametrize(
         ("lr", "hr", "region"),
         [
-            pytest.param(np.zeros((8, 8, 3), np.float32), np.zeros((24, 24, 3), np.uint8), (0, 0, 8, 8), id="float"),
-            pytest.param(np.zeros((8, 8), np.uint8), np.zeros((24, 24, 3), np.uint8), (0, 0, 8, 8), id="gray"),
-            pytest.param(np.zeros((8, 8, 4), np.uint8), np.zeros((24, 24, 3), np.uint8), (0, 0, 8, 8), id="rgba"),
-            pytest.param(np.zeros((8, 16, 3), np.uint8)[:, ::2], np.zeros((24, 24, 3), np.uint8), (0, 0, 8, 8),
-                         id="strided"),
-            pytest.param(np.zeros((8, 8, 3), np.uint8), np.zeros((16, 16, 3), np.uint8), (0, 0, 8, 8), id="small-out"),
-            pytest.param(np.zeros((8, 8, 3), np.uint8), np.zeros((24, 24, 3), np.int8), (0, 0, 8, 8), id="signed-out"),
-            pytest.param(np.zeros((8, 8, 3), np.uint8), np.zeros((24, 48, 3), np.uint8)[:, ::2], (0, 0, 8, 8),
-                         id="strided-out"),
-            pytest.param(np.zeros((8, 8, 3), np.uint8), np.broadcast_to(np.zeros(3, np.uint8), (24, 24, 3)),
-                         (0, 0, 8, 8), id="read-only-out"),
-            pytest.param(np.zeros((8, 8, 3), np.uint8), np.zeros((24, 24, 3), np.uint8), (4, 0, 5, 8), id="outside"),
-            pytest.param(np.zeros((8, 8, 3), np.uint8), np.zeros((24, 24, 3), np.uint8), (-1, 0, 5, 8), id="negative"),
-            pytest.param(np.zeros((8, 8, 3), np.uint8), np.zeros((24, 24, 3), np.uint8), (0, 0, 0, 8), id="nothing"),
-            pytest.param(np.zeros((0, 8, 3), np.uint8), np.zeros((0, 24, 3), np.uint8), (0, 0, 8, 0), id="empty"),
+            pytest.param(
+                np.zeros((8, 8, 3), np.float32),
+                np.zeros((24, 24, 3), np.uint8),
+                (0, 0, 8, 8),
+                id="float",
+            ),
+            pytest.param(
+                np.zeros((8, 8), np.uint8), np.zeros((24, 24, 3), np.uint8), (0, 0, 8, 8), id="gray"
+            ),
+            pytest.param(
+                np.zeros((8, 8, 4), np.uint8),
+                np.zeros((24, 24, 3), np.uint8),
+                (0, 0, 8, 8),
+                id="rgba",
+            ),
+            pytest.param(
+                np.zeros((8, 16, 3), np.uint8)[:, ::2],
+                np.zeros((24, 24, 3), np.uint8),
+                (0, 0, 8, 8),
+                id="strided",
+            ),
+            pytest.param(
+                np.zeros((8, 8, 3), np.uint8),
+                np.zeros((16, 16, 3), np.uint8),
+                (0, 0, 8, 8),
+                id="small-out",
+            ),
+            pytest.param(
+                np.zeros((8, 8, 3), np.uint8),
+                np.zeros((24, 24, 3), np.int8),
+                (0, 0, 8, 8),
+                id="signed-out",
+            ),
+            pytest.param(
+                np.zeros((8, 8, 3), np.uint8),
+                np.zeros((24, 48, 3), np.uint8)[:, ::2],
+                (0, 0, 8, 8),
+                id="strided-out",
+            ),
+            pytest.param(
+                np.zeros((8, 8, 3), np.uint8),
+                np.broadcast_to(np.zeros(3, np.uint8), (24, 24, 3)),
+                (0, 0, 8, 8),
+                id="read-only-out",
+            ),
+            pytest.param(
+                np.zeros((8, 8, 3), np.uint8),
+                np.zeros((24, 24, 3), np.uint8),
+                (4, 0, 5, 8),
+                id="outside",
+            ),
+            pytest.param(
+                np.zeros((8, 8, 3), np.uint8),
+                np.zeros((24, 24, 3), np.uint8),
+                (-1, 0, 5, 8),
+                id="negative",
+            ),
+            pytest.param(
+                np.zeros((8, 8, 3), np.uint8),
+                np.zeros((24, 24, 3), np.uint8),
+                (0, 0, 0, 8),
+                id="nothing",
+            ),
+            pytest.param(
+                np.zeros((0, 8, 3), np.uint8),
+                np.zeros((0, 24, 3), np.uint8),
+                (0, 0, 8, 0),
+                id="empty",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_arrays_and_regions_that_do_not_fit_are_refused(
         self, engine: Engine, lr: Image, hr: Image, region: tuple[int, int, int, int]
     ) -> None:
@@ -164,7 +240,9 @@ class TestEveryEngine:
             engine.run([Tile(lr, hr, Region(*region))])
 
     @pytest.mark.parametrize("name", ENGINES)
-    def test_closing_twice_is_harmless_and_running_then_is_an_error(self, name: str, model: Path) -> None:
+    def test_closing_twice_is_harmless_and_running_then_is_an_error(
+        self, name: str, model: Path
+    ) -> None:
         engine = opened(name, model)
         engine.close()
         engine.close()
@@ -221,7 +299,11 @@ def test_bytes_changed_anywhere_never_crash(model: Path) -> None:
         "        pass\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(model), "0", "200"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script, str(model), "0", "200"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 

@@ -33,7 +33,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_delegate_that_computes_right_is_used(library: str, model: Path) -> None:
-    with Upscaler(model, delegate=library) as upscaler, Upscaler(model, engine="litert", threads=1) as cpu:
+    with (
+        Upscaler(model, delegate=library) as upscaler,
+        Upscaler(model, engine="litert", threads=1) as cpu,
+    ):
         assert upscaler.engine.name == f"litert+{library}"
         assert "passed its self-test" in upscaler.why
         difference = np.abs(upscaler(picture(0)).astype(int) - cpu(picture(0)).astype(int))
@@ -47,7 +50,11 @@ def test_a_delegate_that_computes_wrong_is_refused(library: str, model: Path) ->
 
 @pytest.mark.parametrize(
     ("mode", "reason"),
-    [("null", "no such device"), ("prepare", "cannot run the model"), ("invoke", "cannot run the model")],
+    [
+        ("null", "no such device"),
+        ("prepare", "cannot run the model"),
+        ("invoke", "cannot run the model"),
+    ],
 )
 def test_a_delegate_that_fails_says_why(library: str, model: Path, mode: str, reason: str) -> None:
     with pytest.raises(DelegateError, match=reason) as raised:
@@ -62,23 +69,38 @@ def test_frames_go_to_the_device_in_batches(library: str, model: Path, batch: in
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 7])
-def test_a_device_that_computes_the_whole_batch_is_used(library: str, model: Path, batch: int) -> None:
+def test_a_device_that_computes_the_whole_batch_is_used(
+    library: str, model: Path, batch: int
+) -> None:
     with open_delegate(find_model(model), library, {"mode": "right"}, batch=batch) as engine:
         assert engine.batch == batch
 
 
 @pytest.mark.parametrize("batch", [2, 3, 8])
-def test_a_device_that_computes_only_the_first_of_a_batch_is_refused(library: str, model: Path, batch: int) -> None:
+def test_a_device_that_computes_only_the_first_of_a_batch_is_refused(
+    library: str, model: Path, batch: int
+) -> None:
     with open_delegate(find_model(model), library, {"mode": "first"}, batch=1) as engine:
         assert engine.batch == 1
-    with pytest.raises(DelegateError, match=r"wrong results: .* pictures at once: .*; allowed 3 levels, 60 dB"):
+    with pytest.raises(
+        DelegateError, match=r"wrong results: .* pictures at once: .*; allowed 3 levels, 60 dB"
+    ):
         open_delegate(find_model(model), library, {"mode": "first"}, batch=batch)
 
 
-def test_the_command_line_refuses_a_batch_that_comes_out_wrong(upscale: Command, library: str, tmp_path: Path) -> None:
+def test_the_command_line_refuses_a_batch_that_comes_out_wrong(
+    upscale: Command, library: str, tmp_path: Path
+) -> None:
     source = make_video(tmp_path / "in.mp4", pts=range(2))
     result = upscale(
-        source, tmp_path / "out.mp4", "--delegate", library, "--delegate-option", "mode=first", "--batch", "2"
+        source,
+        tmp_path / "out.mp4",
+        "--delegate",
+        library,
+        "--delegate-option",
+        "mode=first",
+        "--batch",
+        "2",
     )
     assert result.status == 1
     assert len(result.lines) == 1
@@ -87,8 +109,11 @@ def test_the_command_line_refuses_a_batch_that_comes_out_wrong(upscale: Command,
 
 
 @pytest.mark.parametrize("paths", [":/x", "/x:", "/x::/y", ".", "", ":", "lib:/x", ";"])
-def test_a_library_in_the_working_directory_is_never_run(tmp_path: Path, model: Path, paths: str) -> None:
-    """The loader takes an empty element for the working directory, and a relative one from there."""
+def test_a_library_in_the_working_directory_is_never_run(
+    tmp_path: Path, model: Path, paths: str
+) -> None:
+    """The loader takes an empty element for the working directory, and a relative one from
+    there."""
     mark = tmp_path / "loaded"
     (tmp_path / "lib").mkdir()
     for folder in (tmp_path, tmp_path / "lib"):
@@ -96,7 +121,9 @@ def test_a_library_in_the_working_directory_is_never_run(tmp_path: Path, model: 
     done = command("info", model, cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": paths})
     assert done.returncode == 0, done.stderr
     assert not mark.exists()
-    done = command("info", model, cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)})
+    done = command(
+        "info", model, cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    )
     assert mark.exists(), "the absolute path is searched, so the test can fail"
 
 
@@ -106,9 +133,20 @@ def test_a_bare_name_is_searched_and_a_path_is_taken_from_here(tmp_path: Path, m
 
     def run(delegate: str, paths: str) -> "subprocess.CompletedProcess[str]":
         return command(
-            "upscale", source, "-o", tmp_path / "out.mp4", "--model", model, "--preset", "ultrafast", "--overwrite",
-            "--delegate", delegate, cwd=tmp_path, env={**os.environ, "LD_LIBRARY_PATH": paths},
-        )  # fmt: skip
+            "upscale",
+            source,
+            "-o",
+            tmp_path / "out.mp4",
+            "--model",
+            model,
+            "--preset",
+            "ultrafast",
+            "--overwrite",
+            "--delegate",
+            delegate,
+            cwd=tmp_path,
+            env={**os.environ, "LD_LIBRARY_PATH": paths},
+        )
 
     refused = run("libmine_delegate.so", ":.")
     assert refused.returncode == 1
@@ -123,7 +161,9 @@ def test_a_bare_name_is_searched_and_a_path_is_taken_from_here(tmp_path: Path, m
 def test_the_system_loader_cache_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = tmp_path / "libvx_delegate.so"
     library.touch()
-    (tmp_path / "ld.so.cache").write_bytes(b"glibc-ld.so.cache1.1\0libvx_delegate.so\0" + os.fsencode(library) + b"\0x")
+    (tmp_path / "ld.so.cache").write_bytes(
+        b"glibc-ld.so.cache1.1\0libvx_delegate.so\0" + os.fsencode(library) + b"\0x"
+    )
     monkeypatch.setattr(delegate, "LOADER_CACHE", tmp_path / "ld.so.cache")
     monkeypatch.setenv("LD_LIBRARY_PATH", "")
     assert delegate.found("libvx_delegate.so") == library
@@ -143,7 +183,9 @@ def test_a_file_that_is_no_library(model: Path, tmp_path: Path) -> None:
 
 def test_a_library_that_is_no_delegate(model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.c").write_text("int nothing_here;\n")
-    subprocess.run(["gcc", "-shared", "-o", tmp_path / "empty.so", tmp_path / "empty.c"], check=True)
+    subprocess.run(
+        ["gcc", "-shared", "-o", tmp_path / "empty.so", tmp_path / "empty.c"], check=True
+    )
     with pytest.raises(ModelError, match="not a TFLite external delegate"):
         Upscaler(model, delegate=str(tmp_path / "empty.so"))
 
@@ -152,14 +194,18 @@ def test_the_command_line_fails_when_the_delegate_asked_for_does(
     upscale: Command, library: str, tmp_path: Path
 ) -> None:
     source = make_video(tmp_path / "in.mp4", pts=range(2))
-    result = upscale(source, tmp_path / "out.mp4", "--delegate", library, "--delegate-option", "mode=junk")
+    result = upscale(
+        source, tmp_path / "out.mp4", "--delegate", library, "--delegate-option", "mode=junk"
+    )
     assert result.status == 1
     assert len(result.lines) == 1
     assert "wrong results" in result.err
     assert not list(tmp_path.glob("out*"))
 
 
-def test_the_command_line_runs_on_the_delegate_asked_for(upscale: Command, library: str, tmp_path: Path) -> None:
+def test_the_command_line_runs_on_the_delegate_asked_for(
+    upscale: Command, library: str, tmp_path: Path
+) -> None:
     source = make_video(tmp_path / "in.mp4", pts=range(3))
     result = upscale(source, tmp_path / "out.mp4", "--delegate", library)
     assert result.status == 0, result.err
@@ -172,9 +218,18 @@ def _probe(tmp_path: Path, model: Path, mode: str) -> "subprocess.CompletedProce
     source = make_video(tmp_path / "in.mp4", pts=range(3))
     paths = f"{tmp_path}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     return command(
-        "upscale", source, "-o", tmp_path / "out.mp4", "--model", model, "--preset", "ultrafast", "--engine", "auto",
+        "upscale",
+        source,
+        "-o",
+        tmp_path / "out.mp4",
+        "--model",
+        model,
+        "--preset",
+        "ultrafast",
+        "--engine",
+        "auto",
         env={**os.environ, "LD_LIBRARY_PATH": paths},
-    )  # fmt: skip
+    )
 
 
 def test_an_npu_that_was_found_and_passes_is_used(tmp_path: Path, model: Path) -> None:

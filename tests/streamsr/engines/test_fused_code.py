@@ -1,4 +1,5 @@
-"""The fused engine's machine code: the right instructions, only where they run, from a cache nobody can upset."""
+"""The fused engine's machine code: the right instructions, only where they run, from a cache nobody
+can upset."""
 
 import re
 import subprocess
@@ -22,7 +23,9 @@ from tests.support.engine import WHY_NOT_FUSED
 from tests.support.processes import running
 
 FEATURES = llvm.get_host_cpu_features()
-needs_vnni = pytest.mark.skipif(bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}")
+needs_vnni = pytest.mark.skipif(
+    bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
+)
 MODEL = find_model("xlsr_x3_u8")
 
 
@@ -51,7 +54,8 @@ def load() -> None:
 )
 def test_the_generator_emits_the_dot_product_of(isa: Isa, instruction: str) -> None:
     text = assembly(network_ir(isa, 3), isa)
-    # One for each tap, channel and vector of a row, and EARLY rows more where requantisation is woven in.
+    # One for each tap, channel and vector of a row, and EARLY rows more where requantisation is
+    # woven in.
     pointwise = 4 * (1 + (EARLY if isa.registers >= 32 else 0))
     channels = pointwise + 3 * isa.channels + 3 * 3 * isa.subpixels(3)
     assert len(re.findall(instruction, text)) == channels * sum(range(1, isa.vectors + 1))
@@ -85,8 +89,12 @@ def test_only_a_processor_with_every_feature_gets_code(has: set[str], chosen: Is
     assert detect(features | dict.fromkeys(has, True)) is chosen
 
 
-@pytest.mark.parametrize(("forced", "said"), [("none", "switched off"), ("avx9", "no kind of kernels that")])
-def test_the_kind_of_kernels_can_be_forced(monkeypatch: pytest.MonkeyPatch, forced: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("forced", "said"), [("none", "switched off"), ("avx9", "no kind of kernels that")]
+)
+def test_the_kind_of_kernels_can_be_forced(
+    monkeypatch: pytest.MonkeyPatch, forced: str, said: str
+) -> None:
     monkeypatch.setenv("STREAMSR_FUSED", forced)
     with pytest.raises(ModelError, match=said):
         host_isa()
@@ -136,7 +144,9 @@ def test_code_that_others_may_write_is_not_run(folder: Path) -> None:
 
 
 @needs_vnni
-def test_an_unwritable_cache_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     load()
@@ -155,7 +165,9 @@ for _ in range(40):
 
 def test_processes_writing_at_once_never_see_half_a_file(folder: Path) -> None:
     with ExitStack() as stack:
-        writers = [stack.enter_context(running([sys.executable, "-c", WRITER, k])) for k in range(4)]
+        writers = [
+            stack.enter_context(running([sys.executable, "-c", WRITER, k])) for k in range(4)
+        ]
         assert [writer.ended() for writer in writers] == [0, 0, 0, 0]
     assert [path.name for path in folder.iterdir()] == ["contended"]
 
@@ -169,5 +181,8 @@ def test_the_peak_can_be_measured() -> None:
 
 
 def test_importing_the_engine_leaves_numba_and_litert_alone() -> None:
-    code = "import sys, streamsr.engines.fused; print(*{'numba', 'ai_edge_litert', 'tensorflow'} & set(sys.modules))"
+    code = (
+        "import sys, streamsr.engines.fused; print(*{'numba', 'ai_edge_litert', 'tensorflow'} & "
+        "set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []

@@ -1,4 +1,5 @@
-"""The fused engine gives LiteRT's bytes: every model of the family, any picture, cut in any way, by any threads."""
+"""The fused engine gives LiteRT's bytes: every model of the family, any picture, cut in any way, by
+any threads."""
 
 import ctypes
 import mmap
@@ -30,12 +31,27 @@ from tests.support.engine import WHY_NOT_FUSED
 from xlsr_model import weights
 
 FEATURES = llvm.get_host_cpu_features()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}")
+pytestmark = pytest.mark.skipif(
+    bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
+)
 
 SHIPPED = [name for name in weights.names() if "_u8" in name]
 X3 = "xlsr_x3_u8"
 DERIVED = ["scale 2", "scale 4", "per channel", "wild"]
-SIZES = [(1, 1), (2, 1), (1, 2), (3, 5), (15, 4), (16, 3), (17, 9), (31, 2), (33, 16), (48, 7), (49, 8), (97, 41)]
+SIZES = [
+    (1, 1),
+    (2, 1),
+    (1, 2),
+    (3, 5),
+    (15, 4),
+    (16, 3),
+    (17, 9),
+    (31, 2),
+    (33, 16),
+    (48, 7),
+    (49, 8),
+    (97, 41),
+]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,10 +62,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def convolutions(model: Any) -> list[list[Any]]:
-    """Input, weights, bias and output tensor of each convolution, in the order of the file: the head is the last."""
+    """Input, weights, bias and output tensor of each convolution, in the order of the file: the
+    head is the last."""
     graph = model.subgraphs[0]
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    convs = [op for op in graph.operators if codes[op.opcodeIndex] == schema.BuiltinOperator.CONV_2D]
+    convs = [
+        op for op in graph.operators if codes[op.opcodeIndex] == schema.BuiltinOperator.CONV_2D
+    ]
     return [[graph.tensors[k] for k in (*op.inputs, *op.outputs)] for op in convs]
 
 
@@ -82,7 +101,9 @@ def per_channel(model: Any) -> None:
     for source, kernel, bias, _ in convolutions(model):
         spread = np.linspace(0.3, 1.7, kernel.shape[0])
         kernel.quantization.scale = (kernel.quantization.scale[0] * spread).astype(np.float32)
-        bias.quantization.scale = (source.quantization.scale[0] * kernel.quantization.scale).astype(np.float32)
+        bias.quantization.scale = (source.quantization.scale[0] * kernel.quantization.scale).astype(
+            np.float32
+        )
         for tensor in (kernel, bias):
             tensor.quantization.zeroPoint = np.zeros(kernel.shape[0], np.int64)
 
@@ -97,7 +118,12 @@ def wild(model: Any) -> None:
 
 @cache
 def model_of(name: str) -> ModelFile:
-    changes = {"scale 2": rescale(2), "scale 4": rescale(4), "per channel": per_channel, "wild": wild}
+    changes = {
+        "scale 2": rescale(2),
+        "scale 4": rescale(4),
+        "per channel": per_channel,
+        "wild": wild,
+    }
     return derived(changes[name], name) if name in changes else find_model(name)
 
 
@@ -151,7 +177,10 @@ def test_every_model_gives_litert_bytes(name: str) -> None:
         for width, height in SIZES:
             lr = noise(width, height)
             assert np.array_equal(whole(engine, lr), litert(model, lr)), (width, height)
-        for lr in [natural(83, 57), *(np.full((19, 37, 3), level, np.uint8) for level in (0, 127, 255))]:
+        for lr in [
+            natural(83, 57),
+            *(np.full((19, 37, 3), level, np.uint8) for level in (0, 127, 255)),
+        ]:
             assert np.array_equal(whole(engine, lr), litert(model, lr))
 
 
@@ -215,7 +244,9 @@ PARTED = natural(73, 61)
 
 @settings(max_examples=60)
 @given(parts=regions(73, 61), together=st.booleans())
-def test_any_partition_gives_the_same_bytes(engine: FusedEngine, parts: list[Region], together: bool) -> None:
+def test_any_partition_gives_the_same_bytes(
+    engine: FusedEngine, parts: list[Region], together: bool
+) -> None:
     hr = np.zeros((61 * 3, 73 * 3, 3), np.uint8)
     tiles = [Tile(PARTED, hr, part) for part in parts]
     for batch in [tiles] if together else [[tile] for tile in tiles]:
@@ -228,7 +259,9 @@ def test_any_partition_gives_the_same_bytes(engine: FusedEngine, parts: list[Reg
 def test_nothing_outside_the_region_is_written(engine: FusedEngine, data: st.DataObject) -> None:
     width, height = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 20))
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
-    region = Region(x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y)))
+    region = Region(
+        x, y, data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
+    )
     guarded = np.full((3 * height + 64, 3 * width, 3), 77, np.uint8)
     hr, lr = guarded[32:-32], noise(width, height)
     engine.run([Tile(lr, hr, region)])
@@ -276,7 +309,11 @@ def test_tiles_of_several_frames_run_together(engine: FusedEngine) -> None:
     frames = [noise(70, 40, seed) for seed in range(3)]
     results = [np.zeros((120, 210, 3), np.uint8) for _ in frames]
     engine.run(
-        [Tile(lr, hr, strip) for lr, hr in zip(frames, results, strict=True) for strip in Region.of(70, 40).strips(3)]
+        [
+            Tile(lr, hr, strip)
+            for lr, hr in zip(frames, results, strict=True)
+            for strip in Region.of(70, 40).strips(3)
+        ]
     )
     for lr, hr in zip(frames, results, strict=True):
         assert np.array_equal(hr, litert(model_of(X3), lr))

@@ -1,4 +1,5 @@
-"""The fused engine's reader of model files: it takes XLSR and nothing else, and no file can crash it."""
+"""The fused engine's reader of model files: it takes XLSR and nothing else, and no file can crash
+it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,14 @@ from hypothesis import strategies as st
 from streamsr.engines.fused.graph import Network, read_network
 from streamsr.errors import ModelError
 from streamsr.model import find_model
-from tests.streamsr.engines.test_fused_engine import DERIVED, content, convolutions, derived, model_of, put
+from tests.streamsr.engines.test_fused_engine import (
+    DERIVED,
+    content,
+    convolutions,
+    derived,
+    model_of,
+    put,
+)
 
 CONTENT = find_model("xlsr_x3_u8").content
 
@@ -42,7 +50,9 @@ def another_block_size(model: Any) -> None:
 
 def an_operation_more(model: Any) -> None:
     graph = model.subgraphs[0]
-    graph.operators.append(schema.OperatorT(opcodeIndex=graph.operators[0].opcodeIndex, inputs=[37], outputs=[0]))
+    graph.operators.append(
+        schema.OperatorT(opcodeIndex=graph.operators[0].opcodeIndex, inputs=[37], outputs=[0])
+    )
 
 
 def a_second_graph(model: Any) -> None:
@@ -71,7 +81,10 @@ def relu_zero_in_the_middle(model: Any) -> None:
 
 def head_beyond_six(model: Any) -> None:
     for tensor in model.subgraphs[0].tensors:
-        if tensor.quantization.scale is not None and abs(tensor.quantization.scale[0] - 6 / 255) < 1e-6:
+        if (
+            tensor.quantization.scale is not None
+            and abs(tensor.quantization.scale[0] - 6 / 255) < 1e-6
+        ):
             tensor.quantization.scale = np.array([7 / 255], np.float32)
 
 
@@ -133,7 +146,11 @@ def test_a_truncated_file_is_refused(size: int) -> None:
         read_network(CONTENT[:size])
 
 
-@given(st.lists(st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(0, 255)), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(0, 255)), min_size=1, max_size=8
+    )
+)
 def test_a_damaged_file_is_read_or_refused(changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(CONTENT)
     for at, value in changes:
@@ -144,11 +161,16 @@ def test_a_damaged_file_is_read_or_refused(changes: list[tuple[int, int]]) -> No
 
 @given(st.data())
 def test_a_damaged_structure_is_read_or_refused(data: st.DataObject) -> None:
-    """Offsets and lengths stand mostly at the two ends of the file; 4-byte values there are what can lead astray."""
+    """Offsets and lengths stand mostly at the two ends of the file; 4-byte values there are what
+    can lead astray."""
     damaged = bytearray(CONTENT)
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.one_of(st.integers(0, 1500), st.integers(len(CONTENT) - 6000, len(CONTENT) - 4)))
-        value = data.draw(st.sampled_from([0, 1, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, len(CONTENT)]))
+        at = data.draw(
+            st.one_of(st.integers(0, 1500), st.integers(len(CONTENT) - 6000, len(CONTENT) - 4))
+        )
+        value = data.draw(
+            st.sampled_from([0, 1, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, len(CONTENT)])
+        )
         damaged[at : at + 4] = value.to_bytes(4, "little")
     with suppress(ModelError):
         assert isinstance(read_network(bytes(damaged)), Network)

@@ -1,4 +1,5 @@
-"""Only some cells of a picture: they come out as from the whole, and nothing else gets a wrong value."""
+"""Only some cells of a picture: they come out as from the whole, and nothing else gets a wrong
+value."""
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -21,7 +22,9 @@ from xlsr_model import weights
 MODELS = [name for name in weights.names() if "_u8" in name]
 UNTOUCHED = 77
 FEATURES = llvm.get_host_cpu_features()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}")
+pytestmark = pytest.mark.skipif(
+    bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
+)
 
 
 def noise(width: int, height: int) -> Image:
@@ -44,10 +47,17 @@ def test_cells_come_out_as_from_the_whole(name: str, threads: int) -> None:
     with FusedEngine(model, threads=threads) as engine:
 
         @settings(deadline=None, max_examples=40)
-        @given(st.integers(1, 150), st.integers(1, 60), st.sampled_from([0.02, 0.2, 0.7, 1.0]), st.integers(0, 99))
+        @given(
+            st.integers(1, 150),
+            st.integers(1, 60),
+            st.sampled_from([0.02, 0.2, 0.7, 1.0]),
+            st.integers(0, 99),
+        )
         def matches(width: int, height: int, share: float, seed: int) -> None:
             lr, scale = noise(width, height), engine.scale
-            cells = np.random.default_rng(seed).random((-(-height // CELL), -(-width // CELL))) < share
+            cells = (
+                np.random.default_rng(seed).random((-(-height // CELL), -(-width // CELL))) < share
+            )
             whole = np.zeros((height * scale, width * scale, 3), np.uint8)
             engine.run([Tile(lr, whole, Region.of(width, height))])
             computed = np.full_like(whole, UNTOUCHED)
@@ -76,7 +86,9 @@ def test_no_cell_writes_nothing() -> None:
         assert (hr == UNTOUCHED).all()
 
 
-@pytest.mark.skipif(not all(FEATURES.get(need) for need in AVX.needs), reason="this processor has no AVX-VNNI")
+@pytest.mark.skipif(
+    not all(FEATURES.get(need) for need in AVX.needs), reason="this processor has no AVX-VNNI"
+)
 def test_the_narrower_instruction_set_gives_the_same() -> None:
     model = find_model("xlsr_x3_u8")
     lr = noise(93, 40)

@@ -22,13 +22,17 @@ from tests.streamsr.media import make_video
 from xlsr_model import weights
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
-x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="pretends to be an x86 processor without VNNI")
+x86_only = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="pretends to be an x86 processor without VNNI"
+)
 
 WITHOUT_VNNI = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "none"}
 """The environment of a machine with AVX2 at most, for oneDNN, which computes for OpenVINO."""
 
 
-def run(script: str, *args: object, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def run(
+    script: str, *args: object, env: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, args)],
         capture_output=True,
@@ -49,7 +53,8 @@ from streamsr.region import Region
 
 opened = [OpenVINOEngine(find_model(), threads=1) for _ in range(2)]
 for engine in opened:
-    engine.run([Tile(np.zeros((8, 8, 3), np.uint8), np.zeros((24, 24, 3), np.uint8), Region.of(8, 8))])
+    lr, hr = np.zeros((8, 8, 3), np.uint8), np.zeros((24, 24, 3), np.uint8)
+    engine.run([Tile(lr, hr, Region.of(8, 8))])
 came = []
 number = getattr(signal, sys.argv[1])
 signal.signal(number, lambda *_: came.append(1))
@@ -99,7 +104,9 @@ def test_a_node_of_a_farm_needs_no_file_either(tmp_path: Path) -> None:
     """The driver's path means nothing there, and nothing of the node's own is left in its place."""
     content = weights.path("xlsr_x3_u8").read_bytes()
     model = ModelFile("own", tmp_path / "own.tflite", content)
-    work = SimpleNamespace(model=model, shipped=False, engine="openvino", options={"engine": "openvino", "threads": 1})
+    work = SimpleNamespace(
+        model=model, shipped=False, engine="openvino", options={"engine": "openvino", "threads": 1}
+    )
     with Upscaler(model, engine="openvino", threads=1) as driver:
         work.engine = driver.engine.name
         with worker._upscaler(work) as node:  # type: ignore[arg-type]  # all that is asked of a FilmWork
@@ -152,7 +159,9 @@ def test_without_vnni_its_8_bit_arithmetic_is_refused() -> None:
 
 @x86_only
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
-def test_a_film_upscaled_without_vnni_has_litert_colours(tmp_path: Path, model: Path, engine: str) -> None:
+def test_a_film_upscaled_without_vnni_has_litert_colours(
+    tmp_path: Path, model: Path, engine: str
+) -> None:
     import av
 
     source = make_video(tmp_path / "in.mp4", pts=range(3))
@@ -160,7 +169,17 @@ def test_a_film_upscaled_without_vnni_has_litert_colours(tmp_path: Path, model: 
     for name in (engine, "litert"):
         output = tmp_path / f"{name}.mkv"
         done = command(
-            "upscale", source, "-o", output, "--model", model, "--codec", "ffv1", "--engine", name, env=WITHOUT_VNNI
+            "upscale",
+            source,
+            "-o",
+            output,
+            "--model",
+            model,
+            "--codec",
+            "ffv1",
+            "--engine",
+            name,
+            env=WITHOUT_VNNI,
         )
         assert done.returncode == 0, done.stderr
         with av.open(str(output)) as container:

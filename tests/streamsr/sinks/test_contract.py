@@ -49,14 +49,18 @@ class TestEverySink:
             sink.commit()
 
     @pytest.mark.parametrize("written", [0, 1, 10])
-    def test_leaving_without_commit_leaves_nothing(self, sink: Sink, tmp_path: Path, written: int) -> None:
+    def test_leaving_without_commit_leaves_nothing(
+        self, sink: Sink, tmp_path: Path, written: int
+    ) -> None:
         with sink:
             for frame in frames(range(written)):
                 sink.write(frame)
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-    def test_an_error_on_the_way_leaves_nothing(self, sink: Sink, tmp_path: Path, error: type[BaseException]) -> None:
+    def test_an_error_on_the_way_leaves_nothing(
+        self, sink: Sink, tmp_path: Path, error: type[BaseException]
+    ) -> None:
         with pytest.raises(error), sink:  # noqa: PT012 - leaving is what is tested
             sink.write(frames()[0])
             raise error
@@ -122,8 +126,12 @@ def test_a_container_without_place_for_the_codec_says_so(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("codec", "how"), [("nonsense", {}), ("ffv1", {"crf": 3}), ("ffv1", {"preset": "fast"})])
-def test_wrong_arguments_are_value_errors(tmp_path: Path, codec: str, how: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("codec", "how"), [("nonsense", {}), ("ffv1", {"crf": 3}), ("ffv1", {"preset": "fast"})]
+)
+def test_wrong_arguments_are_value_errors(
+    tmp_path: Path, codec: str, how: dict[str, object]
+) -> None:
     with pytest.raises(ValueError, match="expected"):
         FileSink(tmp_path / "out.mkv", INFO, (64, 48), codec=codec, **how)  # type: ignore[arg-type]
 

@@ -178,5 +178,9 @@ def test_after_stop_nothing_is_read() -> None:
 def test_a_broken_archive_is_a_source_error(tmp_path: Path) -> None:
     whole = gzip.compress(CONTENT)
     (tmp_path / "cut.gz").write_bytes(whole[:-12])
-    with gzip.open(tmp_path / "cut.gz") as stream, pytest.raises(SourceError), Y4mSource(stream) as source:  # type: ignore[arg-type]
+    with (
+        gzip.open(tmp_path / "cut.gz") as stream,
+        pytest.raises(SourceError),
+        Y4mSource(stream) as source,
+    ):  # type: ignore[arg-type]
         list(source)

@@ -1,4 +1,5 @@
-"""The source contract, held by every source: frames in order with their times, errors in words, leaving harmless."""
+"""The source contract, held by every source: frames in order with their times, errors in words,
+leaving harmless."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -92,9 +93,15 @@ def test_a_file_gives_the_very_times_it_holds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("start", "duration", "expected"),
-    [(0.0, None, range(25)), (0.2, None, range(5, 25)), (0.0, 0.2, range(5)), (0.21, 0.2, range(6, 11)),
-     (0.96, None, [24]), (0.5, 100, range(13, 25))],
-)  # fmt: skip
+    [
+        (0.0, None, range(25)),
+        (0.2, None, range(5, 25)),
+        (0.0, 0.2, range(5)),
+        (0.21, 0.2, range(6, 11)),
+        (0.96, None, [24]),
+        (0.5, 100, range(13, 25)),
+    ],
+)
 @pytest.mark.parametrize("first", [0, 9])
 def test_a_span_holds_the_frames_that_begin_in_it(
     tmp_path: Path, start: float, duration: float | None, expected: range, first: int
@@ -120,7 +127,9 @@ def test_the_cover_picture_of_a_song_is_no_video(tmp_path: Path) -> None:
         frame = av.VideoFrame.from_ndarray(picture(0, 16, 16), format="rgb24")
         frame.pts, frame.time_base = 0, Fraction(1)
         container.mux(cover.encode(frame))
-        heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        heard = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
         heard.sample_rate = 48000
         container.mux(sound.encode(heard))
         container.mux(sound.encode(None))
@@ -140,7 +149,12 @@ def test_a_video_that_changes_its_size_goes_on_at_the_first_one(tmp_path: Path) 
 
 
 def test_a_file_name_is_never_taken_for_an_address(tmp_path: Path) -> None:
-    for name in ("http://127.0.0.1:1/x.mp4", "concat:/etc/passwd", "pipe:0", "data:video/mp4;base64,AAAA"):
+    for name in (
+        "http://127.0.0.1:1/x.mp4",
+        "concat:/etc/passwd",
+        "pipe:0",
+        "data:video/mp4;base64,AAAA",
+    ):
         with pytest.raises(SourceError), FileSource(name):
             pass
     odd = tmp_path / "100%: a #film? [1].mkv"

@@ -1,4 +1,5 @@
-"""Hides packages from every Python that has this folder in PYTHONPATH: as if an extra were not installed.
+"""Hides packages from every Python that has this folder in PYTHONPATH: as if an extra were not
+installed.
 
 PYTHONPATH=tests/support/without STREAMSR_TEST_WITHOUT=openvino,ray python -m pytest
 """

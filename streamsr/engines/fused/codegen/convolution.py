@@ -1,7 +1,9 @@
-"""The arithmetic: one row of one convolution, requantised to uint8, for any instruction set we know.
+"""The arithmetic: one row of one convolution, requantised to uint8, for any instruction set we
+know.
 
-Activations lie in planes of four channels, a pixel being 32 bits, so that a vector register holds ``lanes`` pixels
-and one dot-product instruction multiplies them by four weights, broadcast from a 32-bit scalar.
+Activations lie in planes of four channels, a pixel being 32 bits, so that a vector register holds
+``lanes`` pixels and one dot-product instruction multiplies them by four weights, broadcast from a
+32-bit scalar.
 """
 
 from collections.abc import Callable
@@ -13,18 +15,22 @@ from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.native.ir import Function
 
 EARLY = 7
-"""Rows of a pointwise convolution between which the last group is requantised: the stem has no more."""
+"""Rows of a pointwise convolution between which the last group is requantised: the stem has no
+more."""
 
 ONE_APART = 0x4B000000
-"""Bit pattern of the float32 2**23: sums of 3x3 convolutions start there (see instructions.requantise)."""
+"""Bit pattern of the float32 2**23: sums of 3x3 convolutions start there (see
+instructions.requantise)."""
 
 _PARAMS = (
-    "ptr %table, i64 %n, ptr %weights, ptr %params, i64 %in, i64 %step, ptr %out, i64 %plane, i64 %groups, i64 %tiles"
+    "ptr %table, i64 %n, ptr %weights, ptr %params, i64 %in, i64 %step, ptr %out, i64 %plane, i64 "
+    "%groups, i64 %tiles"
 )
 
 
 def kinds(isa: Isa, scale: int) -> tuple[tuple[int, int], ...]:
-    """Output channels and taps of the kernels, by the number that stands in an operation's record."""
+    """Output channels and taps of the kernels, by the number that stands in an operation's
+    record."""
     return (4, 1), (isa.channels, 3), (3 * isa.subpixels(scale), 3)
 
 
@@ -33,23 +39,31 @@ def name(vectors: int, channels: int, taps: int) -> str:
 
 
 def kernels(isa: Isa, llvm: int, scale: int) -> str:
-    """All convolutions of the network for one scale, for full tiles and for what is left of a row."""
+    """All convolutions of the network for one scale, for full tiles and for what is left of a
+    row."""
     widths = range(1, isa.vectors + 1)
-    return "\n".join(_convolution(isa, llvm, v, channels, taps) for v in widths for channels, taps in kinds(isa, scale))
+    return "\n".join(
+        _convolution(isa, llvm, v, channels, taps)
+        for v in widths
+        for channels, taps in kinds(isa, scale)
+    )
 
 
 def _convolution(isa: Isa, llvm: int, vectors: int, channels: int, taps: int) -> str:
-    """A function that computes ``tiles`` times ``vectors`` * ``lanes`` pixels of ``groups`` * ``channels`` channels.
+    """A function that computes ``tiles`` times ``vectors`` * ``lanes`` pixels of ``groups`` *
+    ``channels`` channels.
 
-    ``table`` holds ``n`` pointers, each to pixel 0 of a row of four input channels; ``in`` is the byte offset of the
-    first tile in them, and from group to group it moves ``step`` planes (rounded down to two). With ``taps`` 3 each
-    row is used at x-1, x and x+1. ``weights`` are [groups][n][taps][channels][4] int8. ``params`` of each group are
-    channels x int32 bias, channels x float32 scale, channels x float32 shift and the output's zero point, int16.
-    The result goes to ``out``, four channels in each ``plane`` bytes.
+    ``table`` holds ``n`` pointers, each to pixel 0 of a row of four input channels; ``in`` is the
+    byte offset of the first tile in them, and from group to group it moves ``step`` planes (rounded
+    down to two). With ``taps`` 3 each row is used at x-1, x and x+1. ``weights`` are
+    [groups][n][taps][channels][4] int8. ``params`` of each group are channels x int32 bias,
+    channels x float32 scale, channels x float32 shift and the output's zero point, int16. The
+    result goes to ``out``, four channels in each ``plane`` bytes.
 
-    With one tap there is little to multiply for each sum, and the processor cannot look far enough ahead to multiply
-    for the next group while it requantises this one. So the code says it: the sums of a group are requantised between
-    the first EARLY rows of the next one, given the registers. ``n`` is at least that.
+    With one tap there is little to multiply for each sum, and the processor cannot look far enough
+    ahead to multiply for the next group while it requantises this one. So the code says it: the
+    sums of a group are requantised between the first EARLY rows of the next one, given the
+    registers. ``n`` is at least that.
     """
     f = Function(name(vectors, channels, taps), _PARAMS)
     block, early = 4 * isa.lanes * vectors, EARLY if taps == 1 and isa.registers >= 32 else 0
@@ -64,14 +78,18 @@ def _convolution(isa: Isa, llvm: int, vectors: int, channels: int, taps: int) ->
             weights = f.at("%weights", f.mul(g, f.mul("%n", taps * channels * 4)))
             params = f.at("%params", f.mul(g, 12 * channels + 4))
             out = f.at("%out", f.add(x, f.mul(g, f.mul("%plane", -(-channels // 4)))))
-            bias = [f.splat(isa.lanes, "i32", f.load("i32", params, 4 * c)) for c in range(channels)]
+            bias = [
+                f.splat(isa.lanes, "i32", f.load("i32", params, 4 * c)) for c in range(channels)
+            ]
             tile = _Tile(*shape, [one for one in bias for _ in range(vectors)])
             start = [step for k in range(early) for step in tile.row(k, source, weights)]
             finish = _Tile(*shape, last[2:]).finish(last[1], last[0]) if early else []
             for k, step in enumerate(start):
                 step()
                 tile.pin(range(k % channels * vectors, (k % channels + 1) * vectors))
-                for other in finish[len(finish) * k // len(start) : len(finish) * (k + 1) // len(start)]:
+                for other in finish[
+                    len(finish) * k // len(start) : len(finish) * (k + 1) // len(start)
+                ]:
                     other()
             with f.carry(early, "%n", 1, vector, tile.sums) as (i, tile.sums):
                 for step in tile.row(i, source, weights):
@@ -110,37 +128,58 @@ class _Tile:
         def step(tap: int, channel: int) -> None:
             if channel == 0:
                 shift = 4 * (tap - self.taps // 2)
-                pixels[:] = [f.load(f"<{block} x i8>", start, shift + block * v) for v in range(self.vectors)]
-            weight = f.splat(self.isa.lanes, "i32", f.load("i32", at, 4 * (tap * self.channels + channel)))
+                pixels[:] = [
+                    f.load(f"<{block} x i8>", start, shift + block * v) for v in range(self.vectors)
+                ]
+            weight = f.splat(
+                self.isa.lanes, "i32", f.load("i32", at, 4 * (tap * self.channels + channel))
+            )
             for v in range(self.vectors):
                 k = channel * self.vectors + v
                 self.sums[k] = dot(f, self.isa, self.llvm, self.sums[k], pixels[v], weight)
 
-        return [partial(step, tap, channel) for tap in range(self.taps) for channel in range(self.channels)]
+        return [
+            partial(step, tap, channel)
+            for tap in range(self.taps)
+            for channel in range(self.channels)
+        ]
 
     def finish(self, params: str, out: str) -> list[Callable[[], None]]:
-        """Steps that requantise and store the tile: each vector, and after every four that make pixels, a store."""
+        """Steps that requantise and store the tile: each vector, and after every four that make
+        pixels, a store."""
         f, lanes = self.f, self.isa.lanes
         relu = self.taps > 1
 
         def scale(k: int) -> None:
             self.pin(range(k, k + 1))
             places = (4 * (part * self.channels + k // self.vectors) for part in (1, 2))
-            factor, shift = (f.splat(lanes, "float", f.load("float", params, place)) for place in places)
+            factor, shift = (
+                f.splat(lanes, "float", f.load("float", params, place)) for place in places
+            )
             self.sums[k] = requantise(f, lanes, self.sums[k], factor, shift if relu else None)
 
         def store(quad: range, v: int) -> None:
             zero_point = None if relu else f.load("i16", params, 12 * self.channels)
             packed = pack(f, self.isa, [self.sums[c * self.vectors + v] for c in quad], zero_point)
-            f.store(f"<{4 * lanes} x i8>", packed, out, f.add(f.mul("%plane", quad[0] // 4), 4 * lanes * v))
+            f.store(
+                f"<{4 * lanes} x i8>",
+                packed,
+                out,
+                f.add(f.mul("%plane", quad[0] // 4), 4 * lanes * v),
+            )
 
         steps: list[Callable[[], None]] = []
         for first in range(0, self.channels, 4):
             quad = range(first, min(first + 4, self.channels))
             for v in range(self.vectors):
-                steps += [*(partial(scale, c * self.vectors + v) for c in quad), partial(store, quad, v)]
+                steps += [
+                    *(partial(scale, c * self.vectors + v) for c in quad),
+                    partial(store, quad, v),
+                ]
         return steps
 
     def pin(self, chosen: range) -> None:
         """Keep LLVM's scheduler from moving what computes these sums across this point."""
-        self.sums[chosen.start : chosen.stop] = pin(self.f, self.isa, [self.sums[k] for k in chosen])
+        self.sums[chosen.start : chosen.stop] = pin(
+            self.f, self.isa, [self.sums[k] for k in chosen]
+        )

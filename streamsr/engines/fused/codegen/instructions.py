@@ -1,4 +1,5 @@
-"""The handful of vector operations the kernels are made of, in the words of each instruction set."""
+"""The handful of vector operations the kernels are made of, in the words of each instruction
+set."""
 
 from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.native.ir import Function
@@ -7,7 +8,12 @@ from streamsr.native.ir import Function
 def declarations(isa: Isa, llvm: int) -> str:
     """External functions that the operations below call. ``llvm`` is the major version of LLVM."""
     lanes = isa.lanes
-    i32, i16, byte, f32 = f"<{lanes} x i32>", f"<{2 * lanes} x i16>", f"<{4 * lanes} x i8>", f"<{lanes} x float>"
+    i32, i16, byte, f32 = (
+        f"<{lanes} x i32>",
+        f"<{2 * lanes} x i16>",
+        f"<{4 * lanes} x i8>",
+        f"<{lanes} x float>",
+    )
     lines = [
         f"declare {i32} @llvm.lrint.v{lanes}i32.v{lanes}f32({f32})",
         f"declare {f32} @llvm.fma.v{lanes}f32({f32}, {f32}, {f32})",
@@ -20,7 +26,9 @@ def declarations(isa: Isa, llvm: int) -> str:
             f"declare {byte} @llvm.x86.{_pack(isa, 'packuswb')}({i16}, {i16})",
         ]
     else:
-        lines.append(f"declare {i32} @llvm.aarch64.neon.{isa.dot}.v4i32.v16i8({i32}, {byte}, {byte})")
+        lines.append(
+            f"declare {i32} @llvm.aarch64.neon.{isa.dot}.v4i32.v16i8({i32}, {byte}, {byte})"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -39,21 +47,28 @@ def dot(f: Function, isa: Isa, llvm: int, total: str, pixels: str, weight: str) 
 
 
 def pin(f: Function, isa: Isa, values: list[str]) -> list[str]:
-    """The same values, computed before anything that comes after this point; loads do not cross it. No instruction."""
+    """The same values, computed before anything that comes after this point; loads do not cross it.
+    No instruction."""
     kind = f"<{isa.lanes} x i32>"
     result = kind if len(values) == 1 else f"{{{', '.join([kind] * len(values))}}}"
     constraints = ",".join([f"={isa.letter}"] * len(values) + [str(k) for k in range(len(values))])
     arguments = ", ".join(f"{kind} {value}" for value in values)
     pinned = f(f'call {result} asm sideeffect "", "{constraints},~{{memory}}"({arguments})')
-    return [pinned] if len(values) == 1 else [f(f"extractvalue {result} {pinned}, {k}") for k in range(len(values))]
+    return (
+        [pinned]
+        if len(values) == 1
+        else [f(f"extractvalue {result} {pinned}, {k}") for k in range(len(values))]
+    )
 
 
 def requantise(f: Function, lanes: int, total: str, scale: str, shift: str | None) -> str:
-    """As XNNPACK does it: to float32, times the float32 scale, to the nearest integer, ties to even.
+    """As XNNPACK does it: to float32, times the float32 scale, to the nearest integer, ties to
+    even.
 
-    With ``shift``, which is -2**23 * scale, the sum already is a float's bit pattern: it was started at that of 2**23,
-    above which floats are one apart. Taking the shift off in the same fused operation rounds only once and saves the
-    conversion. Negative sums become some other negative number: good enough where the next thing is to clamp at 0.
+    With ``shift``, which is -2**23 * scale, the sum already is a float's bit pattern: it was
+    started at that of 2**23, above which floats are one apart. Taking the shift off in the same
+    fused operation rounds only once and saves the conversion. Negative sums become some other
+    negative number: good enough where the next thing is to clamp at 0.
     """
     i32, f32 = f"<{lanes} x i32>", f"<{lanes} x float>"
     if shift is None:
@@ -65,9 +80,11 @@ def requantise(f: Function, lanes: int, total: str, scale: str, shift: str | Non
 
 
 def pack(f: Function, isa: Isa, values: list[str], zero_point: str | None) -> str:
-    """Up to four vectors of int32, one a channel, to pixels of four uint8: add the zero point and saturate.
+    """Up to four vectors of int32, one a channel, to pixels of four uint8: add the zero point and
+    saturate.
 
-    The addition does not saturate because it need not: the reader of the graph refuses sums that could overflow it.
+    The addition does not saturate because it need not: the reader of the graph refuses sums that
+    could overflow it.
     """
     lanes = isa.lanes
     i32, i16, byte = f"<{lanes} x i32>", f"<{lanes * 2} x i16>", f"<{lanes * 4} x i8>"
@@ -77,15 +94,20 @@ def pack(f: Function, isa: Isa, values: list[str], zero_point: str | None) -> st
         if isa.x86:
             both = f(f"call {i16} @llvm.x86.{_pack(isa, 'packssdw')}({i32} {a}, {i32} {b})")
         else:
-            both = _saturate(f, lanes * 2, _join(f, lanes, "i32", a, b), "i32", "i16", -32768, 32767)
+            both = _saturate(
+                f, lanes * 2, _join(f, lanes, "i32", a, b), "i32", "i16", -32768, 32767
+            )
         if zero_point is not None:
             both = f(f"add {i16} {both}, {f.splat(lanes * 2, 'i16', zero_point)}")
         halves.append(both)
     if isa.x86:
-        packed = f(f"call {byte} @llvm.x86.{_pack(isa, 'packuswb')}({i16} {halves[0]}, {i16} {halves[1]})")
+        packed = f(
+            f"call {byte} @llvm.x86.{_pack(isa, 'packuswb')}({i16} {halves[0]}, {i16} {halves[1]})"
+        )
     else:
         packed = _saturate(f, lanes * 4, _join(f, lanes * 2, "i16", *halves), "i16", "i8", 0, 255)
-    # Every 128 bits now hold four pixels of channel 0, four of channel 1, ...: transpose these 4x4 bytes.
+    # Every 128 bits now hold four pixels of channel 0, four of channel 1, ...: transpose these 4x4
+    # bytes.
     mask = [16 * (p // 4) + 4 * c + p % 4 for p in range(lanes) for c in range(4)]
     return f.shuffle(lanes * 4, packed, "poison", mask)
 
@@ -101,13 +123,21 @@ def _pack(isa: Isa, kind: str) -> str:
 
 def _join(f: Function, lanes: int, kind: str, a: str, b: str) -> str:
     picks = ", ".join(f"i32 {k}" for k in range(2 * lanes))
-    return f(f"shufflevector <{lanes} x {kind}> {a}, <{lanes} x {kind}> {b}, <{2 * lanes} x i32> <{picks}>")
+    return f(
+        f"shufflevector <{lanes} x {kind}> {a}, <{lanes} x {kind}> {b}, <{2 * lanes} x i32> "
+        f"<{picks}>"
+    )
 
 
-def _saturate(f: Function, lanes: int, value: str, wide: str, narrow: str, low: int, high: int) -> str:
+def _saturate(
+    f: Function, lanes: int, value: str, wide: str, narrow: str, low: int, high: int
+) -> str:
     """Narrow with saturation, in the form that LLVM turns into sqxtn and sqxtun."""
     kind = f"<{lanes} x {wide}>"
     for test, bound in (("slt", high), ("sgt", low)):
         limit = f"splat ({wide} {bound})"
-        value = f(f"select <{lanes} x i1> {f(f'icmp {test} {kind} {value}, {limit}')}, {kind} {value}, {kind} {limit}")
+        value = f(
+            f"select <{lanes} x i1> {f(f'icmp {test} {kind} {value}, {limit}')}, {kind} {value}, "
+            f"{kind} {limit}"
+        )
     return f(f"trunc {kind} {value} to <{lanes} x {narrow}>")

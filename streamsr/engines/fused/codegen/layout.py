@@ -1,8 +1,10 @@
-"""What Python and the native code agree on: the rings of rows in a worker's memory and the records it is given.
+"""What Python and the native code agree on: the rings of rows in a worker's memory and the records
+it is given.
 
-A line is one row of one plane: 64 bytes, of which the last four are the padding pixel at x = -1, then 4 bytes for
-each pixel, rounded up to whole vectors, then the padding pixel at x = width and room for loads that run over.
-A ring keeps the last few rows of one tensor; row ``r`` stands in slot ``r mod rows``.
+A line is one row of one plane: 64 bytes, of which the last four are the padding pixel at x = -1,
+then 4 bytes for each pixel, rounded up to whole vectors, then the padding pixel at x = width and
+room for loads that run over. A ring keeps the last few rows of one tensor; row ``r`` stands in slot
+``r mod rows``.
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ class Ring(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rings:
-    """The rings of one worker. A 3x3 convolution needs 3 rows; the side branch waits for 3 rows, so it keeps 4."""
+    """The rings of one worker. A 3x3 convolution needs 3 rows; the side branch waits for 3 rows, so
+    it keeps 4."""
 
     staging: Ring
     window: Ring
@@ -57,7 +60,8 @@ class Rings:
 def stride(width: int, lanes: int) -> int:
     """Bytes from one line to the next for pictures ``width`` pixels wide.
 
-    An odd number of cache lines: with a power of two all planes of a row would meet in the same few cache sets.
+    An odd number of cache lines: with a power of two all planes of a row would meet in the same few
+    cache sets.
     """
     vectors = -(-width // lanes)
     return -(-(HEAD + 4 * lanes * vectors + 64) // 64) * 64 | 64
@@ -70,21 +74,39 @@ TABLE = 24
 """Most planes that one convolution reads: the head, 3 rows of 8."""
 
 SEGMENT = "first", "rows", "planes", "dy", "count"
-"""int64 words of a run of planes: its ring, the row's distance from the output's, how many planes from the first."""
+"""int64 words of a run of planes: its ring, the row's distance from the output's, how many planes
+from the first."""
 
 OP = "kernel", "groups", "step", "weights", "params", "first", "rows", "planes", "segments"
-"""int64 words of an operation: number of its kernel, groups of channels, planes from one group's inputs to the next's,
-two addresses, its output's ring, and how many segments it reads. The segments' words follow."""
+"""int64 words of an operation: number of its kernel, groups of channels, planes from one group's
+inputs to the next's, two addresses, its output's ring, and how many segments it reads. The
+segments' words follow."""
 
 OP_WORDS = len(OP) + len(SEGMENT) * SEGMENTS
 
 STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
-"""Operations of each row stage: stem + side + pointwise, two root blocks, root block + join, head."""
+"""Operations of each row stage: stem + side + pointwise, two root blocks, root block + join,
+head."""
 
 CALL = (
-    "lr", "lr_stride", "hr", "hr_stride", "height", "top", "bottom", "width", "offset", "columns", "arena", "line",
-    "ops", "table", "zero_points", "cells",
-)  # fmt: skip
-"""int64 words of one call. ``lr``: pixel (left, 0) of the picture, ``hr``: first output pixel; the picture has
-``height`` rows; output rows ``top``..``bottom`` and ``columns`` columns from ``offset`` of ``width`` are wanted.
-``cells``: a byte for each cell with an empty row before and after, see `wanted`; 0 when everything is wanted."""
+    "lr",
+    "lr_stride",
+    "hr",
+    "hr_stride",
+    "height",
+    "top",
+    "bottom",
+    "width",
+    "offset",
+    "columns",
+    "arena",
+    "line",
+    "ops",
+    "table",
+    "zero_points",
+    "cells",
+)
+"""int64 words of one call. ``lr``: pixel (left, 0) of the picture, ``hr``: first output pixel; the
+picture has ``height`` rows; output rows ``top``..``bottom`` and ``columns`` columns from ``offset``
+of ``width`` are wanted. ``cells``: a byte for each cell with an empty row before and after, see
+`wanted`; 0 when everything is wanted."""

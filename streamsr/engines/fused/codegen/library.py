@@ -12,11 +12,13 @@ from streamsr.errors import ModelError
 from streamsr.native import jit
 
 FORCED = "STREAMSR_FUSED"
-"""Environment variable: one kind of kernels instead of the fastest, or ``none``, for tests and reports of faults."""
+"""Environment variable: one kind of kernels instead of the fastest, or ``none``, for tests and
+reports of faults."""
 
 
 def host_isa() -> Isa:
-    """The kind of kernels to use: the one that FORCED names, else the fastest here. Raises ModelError without one."""
+    """The kind of kernels to use: the one that FORCED names, else the fastest here. Raises
+    ModelError without one."""
     forced = os.environ.get(FORCED, "")
     if forced == "none":
         raise ModelError(f"switched off by {FORCED}={forced}")
@@ -52,7 +54,8 @@ def _machine(isa: Isa) -> jit.Machine:
 
 
 def _passes(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
-    """All that the kernels need: the usual set of passes takes 0.3 s longer and its code is not faster."""
+    """All that the kernels need: the usual set of passes takes 0.3 s longer and its code is not
+    faster."""
     builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options())
     passes = llvm.create_new_function_pass_manager()
     passes.add_instruction_combine_pass()

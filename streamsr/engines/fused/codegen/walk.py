@@ -1,8 +1,9 @@
 """The walk over the rows: bytes to planes, the five stages one row behind another, planes to bytes.
 
-Row ``t`` of the picture is read while stage ``k`` works on row ``t - k``, so that what a stage made is still in the
-cache when the next one reads it. Rows outside the picture are filled with the zero point, as are the pixels left and
-right of each row: together they are the "same" padding of every convolution.
+Row ``t`` of the picture is read while stage ``k`` works on row ``t - k``, so that what a stage made
+is still in the cache when the next one reads it. Rows outside the picture are filled with the zero
+point, as are the pixels left and right of each row: together they are the "same" padding of every
+convolution.
 """
 
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def _row(f: Function, ring: Ring, row: str, line: str, arena: str) -> str:
 
 
 def _slot() -> str:
-    """The same as _row for the ring whose words stand at ``%ring``; the result is stored at ``%result``."""
+    """The same as _row for the ring whose words stand at ``%ring``; the result is stored at
+    ``%result``."""
     f = Function("slot", "ptr %call, ptr %ring, i64 %row, ptr %result")
     first, rows, planes = (f.load("i64", "%ring", 8 * k) for k in range(3))
     line = f.add(f.mul(f(f"urem i64 {f.add('%row', layout.REACH + 1)}, {rows}"), planes), first)
@@ -83,7 +85,8 @@ def _fill() -> str:
 
 @contextmanager
 def _runs(f: Function, rows: tuple[str, str], cells: str) -> Iterator[tuple[str, str]]:
-    """The body for each run of cells, from one up to before another, set in either of two rows of flags."""
+    """The body for each run of cells, from one up to before another, set in either of two rows of
+    flags."""
     # A run is done when it has ended, at the latest one beyond the last cell.
     with f.carry(0, f.add(cells, 1), 1, ["i64"], ["-1"]) as (c, begun):
         beyond = f(f"icmp eq i64 {c}, {cells}")
@@ -99,28 +102,40 @@ def _runs(f: Function, rows: tuple[str, str], cells: str) -> Iterator[tuple[str,
 
 def _flags(f: Function, row: str, cells: str) -> str:
     """The row of flags for a picture row, which is at least -CELL."""
-    return f.at(f.load("ptr", "%call", _WORD["cells"]), f.mul(f(f"lshr i64 {f.add(row, CELL)}, 3"), cells))
+    return f.at(
+        f.load("ptr", "%call", _WORD["cells"]), f.mul(f(f"lshr i64 {f.add(row, CELL)}, 3"), cells)
+    )
 
 
 def _stage(isa: Isa) -> str:
-    """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels from 0 on.
+    """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels
+    from 0 on.
 
     Where only some cells are wanted, what lies within ``%margin`` pixels and rows of them.
     """
-    params = "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad, i64 %margin"
+    params = (
+        "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %columns, i32 %pixel, i1 %pad, "
+        "i64 %margin"
+    )
     f = Function("stage", params)
     scratch, size, lanes = f("alloca ptr"), f.mul("%columns", 4), isa.lanes
     inside, vectors = f(f"icmp ult i64 %row, {_get(f, 'height')}"), _ceil(f, "%columns", lanes)
     dense = f(f"icmp eq i64 {_get(f, 'cells')}, 0")
 
     def span(first: str, number: str) -> None:
-        f.do(f"call void @span(ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 {first}, i64 {number})")
+        f.do(
+            f"call void @span(ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 {first}, "
+            f"i64 {number})"
+        )
 
     with f.when(f(f"and i1 {inside}, {dense}")):
         span("0", vectors)
     with f.when(f(f"and i1 {inside}, {f(f'xor i1 {dense}, true')}")):
         cells = _ceil(f, "%columns", CELL)
-        rows = _flags(f, f("sub i64 %row, %margin"), cells), _flags(f, f.add("%row", "%margin"), cells)
+        rows = (
+            _flags(f, f("sub i64 %row, %margin"), cells),
+            _flags(f, f.add("%row", "%margin"), cells),
+        )
         with _runs(f, rows, cells) as (begin, end):
             first = f.most(f(f"sub i64 {f.mul(begin, CELL)}, %margin"), "0")
             last = f.least(f.add(f.mul(end, CELL), "%margin"), "%columns")
@@ -134,13 +149,18 @@ def _stage(isa: Isa) -> str:
         out, planes = f.load("ptr", scratch), f.load("i64", last, _OP["planes"])
         whole = f(f"select i1 {inside}, i64 0, i64 {size}")
         for first, end in (("-4", whole), (size, f.add(size, 4))):
-            f.do(f"call void @fill(ptr {out}, i64 {planes}, i64 {line}, i64 {first}, i64 {end}, i32 %pixel)")
+            f.do(
+                f"call void @fill(ptr {out}, i64 {planes}, i64 {line}, i64 {first}, i64 {end}, i32 "
+                f"%pixel)"
+            )
     return f.text()
 
 
 def _span(isa: Isa, scale: int) -> str:
     """The operations on ``%vectors`` vectors of the row from pixel ``%first`` on."""
-    f = Function("span", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %first, i64 %vectors")
+    f = Function(
+        "span", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %first, i64 %vectors"
+    )
     line, table, block = _get(f, "line"), f.load("ptr", "%call", _WORD["table"]), 4 * isa.lanes
     scratch, begin = f("alloca ptr"), f.mul("%first", 4)
     start = f.add(f.mul("%offset", 4), begin)
@@ -149,7 +169,9 @@ def _span(isa: Isa, scale: int) -> str:
     rest = f(f"sub i64 %vectors, {done}")
     with f.loop(0, "%count") as k:
         op = f.at("%op", f.mul(k, 8 * layout.OP_WORDS))
-        kind, groups, step, weights, params = (f.load("i64", op, _OP[word]) for word in layout.OP[:5])
+        kind, groups, step, weights, params = (
+            f.load("i64", op, _OP[word]) for word in layout.OP[:5]
+        )
         f.do(f"call void @slot(ptr %call, ptr {f.at(op, _OP['first'])}, i64 %row, ptr {scratch})")
         out = f.at(f.load("ptr", scratch), begin)
         with f.carry(0, f.load("i64", op, _OP["segments"]), 1, ["i64"], ["0"]) as (s, total):
@@ -159,7 +181,9 @@ def _span(isa: Isa, scale: int) -> str:
             f.do(f"call void @slot(ptr %call, ptr {segment}, i64 {row}, ptr {scratch})")
             pixel = f.load("ptr", scratch)
             with f.loop(0, planes) as plane:
-                f.store("ptr", f.at(pixel, f.mul(plane, line)), table, f.mul(f.add(total[0], plane), 8))
+                f.store(
+                    "ptr", f.at(pixel, f.mul(plane, line)), table, f.mul(f.add(total[0], plane), 8)
+                )
             total[0] = f.add(total[0], planes)
         for number, (channels, taps) in enumerate(kinds(isa, scale)):
             with f.when(f(f"icmp eq i64 {kind}, {number}")):
@@ -168,15 +192,18 @@ def _span(isa: Isa, scale: int) -> str:
                     count, x = (tiles, "0") if full else ("1", f.mul(done, block))
                     with f.when("true" if full else f(f"icmp eq i64 {rest}, {width}")):
                         f.do(
-                            f"call void @{name(width, channels, taps)}(ptr {table}, i64 {total[0]}, "
-                            f"ptr {f.pointer(weights)}, ptr {f.pointer(params)}, i64 {f.add(start, x)}, i64 {step}, "
+                            f"call void @{name(width, channels, taps)}(ptr {table}, i64 "
+                            f"{total[0]}, "
+                            f"ptr {f.pointer(weights)}, ptr {f.pointer(params)}, i64 "
+                            f"{f.add(start, x)}, i64 {step}, "
                             f"ptr {f.at(out, x)}, i64 {line}, i64 {groups}, i64 {count})"
                         )
     return f.text()
 
 
 def _read(rings: Rings) -> str:
-    """RGB bytes to three planes: the nine bytes of pixels x-1, x, x+1 in dwords at 0, 4 and 8 of the window."""
+    """RGB bytes to three planes: the nine bytes of pixels x-1, x, x+1 in dwords at 0, 4 and 8 of
+    the window."""
     f = Function("read", "ptr %call, i64 %row, i32 %pixel")
     line, arena, width = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), _get(f, "width")
     planes = _row(f, rings.window, "%row", line, arena)
@@ -195,7 +222,10 @@ def _read(rings: Rings) -> str:
                 target = f.add(f.mul(line, plane), f.mul(x, 4))
                 f.store("<16 x i8>", f.shuffle(16, window, "poison", mask), planes, target)
     with f.when(f(f"xor i1 {inside}, true")):
-        f.do(f"call void @fill(ptr {planes}, i64 3, i64 {line}, i64 0, i64 {f.mul(width, 4)}, i32 %pixel)")
+        f.do(
+            f"call void @fill(ptr {planes}, i64 3, i64 {line}, i64 0, i64 {f.mul(width, 4)}, i32 "
+            f"%pixel)"
+        )
     return f.text()
 
 
@@ -211,7 +241,9 @@ def _corner(isa: Isa, rings: Rings) -> str:
         bytes_ = [f(f"and {kind} {f.load(kind, row, x)}, splat (i32 255)") for row in rows]
         for k in (1, 2):
             bytes_[k] = f(f"shl {kind} {bytes_[k]}, splat (i32 {8 * k})")
-        f.store(kind, f(f"or {kind} {bytes_[0]}, {f(f'or {kind} {bytes_[1]}, {bytes_[2]}')}"), out, x)
+        f.store(
+            kind, f(f"or {kind} {bytes_[0]}, {f(f'or {kind} {bytes_[1]}, {bytes_[2]}')}"), out, x
+        )
     return f.text()
 
 
@@ -232,7 +264,8 @@ def _write() -> str:
 
 
 def _write_run(isa: Isa, scale: int, rings: Rings) -> str:
-    """Pixels ``%begin`` to ``%end``. A last vector that is not full is moved left, or half of it is written."""
+    """Pixels ``%begin`` to ``%end``. A last vector that is not full is moved left, or half of it is
+    written."""
     f = Function("write_run", "ptr %call, i64 %row, i64 %begin, i64 %end")
     line, arena, lanes = _get(f, "line"), f.load("ptr", "%call", _WORD["arena"]), isa.lanes
     planes = _row(f, rings.head, "0", line, arena)
@@ -248,7 +281,10 @@ def _write_run(isa: Isa, scale: int, rings: Rings) -> str:
             if pixels <= lanes:
                 with f.when(wanted):
                     start, target = f.at(planes, f.mul(at, 4)), f.at(out, f.mul(at, 3 * scale))
-                    f.do(f"call void @put_{pixels}(ptr {start}, i64 {line}, ptr {target}, i64 {hr_stride})")
+                    f.do(
+                        f"call void @put_{pixels}(ptr {start}, i64 {line}, ptr {target}, i64 "
+                        f"{hr_stride})"
+                    )
     return f.text()
 
 
@@ -264,7 +300,9 @@ def _put(isa: Isa, scale: int, pixels: int) -> str:
         for chunk in range(0, 3 * scale * pixels, block):
             size = min(block, 3 * scale * pixels - chunk)
             places = [divmod(chunk + k, 3 * scale) for k in range(size)]
-            sources = [((c // width) * quads + c % width // 4, 4 * p + c % width % 4) for p, c in places]
+            sources = [
+                ((c // width) * quads + c % width // 4, 4 * p + c % width % 4) for p, c in places
+            ]
             f.store(f"<{size} x i8>", _gather(f, block, vectors, sources), row, chunk)
     return f.text()
 
@@ -294,9 +332,11 @@ def _run() -> str:
                 if stage == 1:
                     f.do(f"call void @corner(ptr %call, i64 {row})")
                 f.do(
-                    f"call void @stage(ptr %call, ptr {f.at(ops, 8 * layout.OP_WORDS * begin)}, i64 {end - begin}, "
+                    f"call void @stage(ptr %call, ptr {f.at(ops, 8 * layout.OP_WORDS * begin)}, "
+                    f"i64 {end - begin}, "
                     f"i64 {row}, i64 {offset if head else 0}, i64 {columns if head else width}, "
-                    f"i32 {pixels[stage]}, i1 {'false' if head else 'true'}, i64 {len(layout.STAGES) - stage})"
+                    f"i32 {pixels[stage]}, i1 {'false' if head else 'true'}, i64 "
+                    f"{len(layout.STAGES) - stage})"
                 )
                 if head:
                     f.do(f"call void @write(ptr %call, i64 {row})")
