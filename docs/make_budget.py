@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from streamsr.live.budget import Allowance, Situation, Take, decide
-from tests.streamsr.test_budget import Scenario, simulate
+from tests.streamsr.live.test_budget import Scenario, simulate
 
 IMAGES = Path(__file__).parent / "images"
 BUDGET_MS = 50

@@ -67,7 +67,7 @@ nothing behind, and the line is what the user sees.
   its own first, since LiteRT dies of some damaged ones: of 5,500 copies with bits flipped outside the weights 8 killed
   it, and of the 622 that passed the trial none killed it later at other sizes.
 - **Length.** Memory grows with FFmpeg's index of the packets only: two minutes of a small film peak at 155 MiB, two
-  hours at 245, resumable at 257 (`pytest -m slow tests/streamsr/test_long.py`). An MP4 track of 216,000 packets, two
+  hours at 245, resumable at 257 (`pytest -m slow tests/streamsr/whole/test_long.py`). An MP4 track of 216,000 packets, two
   hours of frames, takes 17 MiB while it is written and 24 when it is read; sound has half as many again.
 
 ## Files of others
@@ -76,7 +76,7 @@ Ways to lose a file, each tried on a small film by `python docs/make_losses.py`:
 was not the command's and is not as it was, or a picture of another film with status 0; the number is the exit status.
 Before: version 1.0.0, commit 6912d0d. Beside these, a property test draws worlds of strangers' files, links, pipes and
 folders under every name that a run might use, with errors and Ctrl-C at any call of the system, and kills
-(`tests/streamsr/test_strangers.py`; 2,500 worlds by hand, nothing lost).
+(`tests/streamsr/whole/test_strangers.py`; 2,500 worlds by hand, nothing lost).
 
 | way | before | now |
 |---|---|---|
@@ -122,7 +122,7 @@ def main() -> None:
     ]
     if given.kills is not None:
         said = next(line for line in given.kills.read_text().splitlines() if "kills" in line)
-        test = "pytest -m slow tests/streamsr/test_segments.py"
+        test = "pytest -m slow tests/streamsr/segments/test_segments.py"
         numbers.append(f"- `kill -9` at random moments of `upscale --resume`: {said} (`{test}`).")
     numbers.append(f"- Python {platform.python_version()} on {platform.machine()}.")
     tried = json.loads((ROOT / "docs" / "losses.json").read_text())

@@ -23,14 +23,14 @@ pip install 'streamsr[cluster]'
 
 Ray is started on this machine, and stopped again:
 
-<!-- not run: starts Ray, half a minute on a busy machine; tests/streamsr/test_cluster.py does -->
+<!-- not run: starts Ray, half a minute on a busy machine; tests/streamsr/cluster/test_cluster.py does -->
 ```sh
 streamsr upscale old/*.mp4 -o larger --cluster auto
 ```
 
 On a Ray cluster that this machine is a node of; the first line makes it one, which only drives:
 
-<!-- not run: needs a cluster; tests/streamsr/test_cluster.py has one -->
+<!-- not run: needs a cluster; tests/streamsr/cluster/test_cluster.py has one -->
 ```sh
 ray start --address=HOST:6379 --num-cpus=0
 streamsr upscale old/*.mp4 -o larger --cluster HOST:6379
@@ -131,7 +131,7 @@ seconds, 500 frames to 1920x1080, 10 segments. The best of three runs each, take
 
 Two workers do the work **{one["work_s"] / two["work_s"]:.2f} times** as fast as one; with Ray's start the command is
 {one["wall_s"] / two["wall_s"]:.2f} times as fast. Driver, Ray's own processes and the workers' starts share these cores, which
-on a cluster they do not. That all outputs have the same bytes is tested in `tests/streamsr/test_cluster.py`.
+on a cluster they do not. That all outputs have the same bytes is tested in `tests/streamsr/cluster/test_cluster.py`.
 """
 
 

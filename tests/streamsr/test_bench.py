@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamsr import bench
-from tests.streamsr.media import make_video
+from tests.support.media import make_video
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from streamsr.errors import ModelError
 from streamsr.frame import Frame
 from streamsr.picture.planes import YuvPlanes
 from streamsr.upscaler import Upscaler
-from tests.streamsr import recipes
-from tests.streamsr.media import look, make_video, picture
+from tests.support import recipes
 from tests.support.engine import EXACT
+from tests.support.media import look, make_video, picture
 
 vs = pytest.importorskip("vapoursynth")
 from streamsr.vapoursynth import upscale  # noqa: E402 - needs it

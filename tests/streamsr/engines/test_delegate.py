@@ -12,14 +12,15 @@ from streamsr import ModelError, Upscaler
 from streamsr.engines import delegate
 from streamsr.engines.delegate import DelegateError, open_delegate
 from streamsr.model import find_model
+from tests.conftest import ROOT
 from tests.streamsr.conftest import Command, command
-from tests.streamsr.media import make_video, picture
+from tests.support.media import make_video, picture
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="building a delegate needs gcc")
 
 
 def build(target: Path, mode: str = "nothing", *, mark: Path | None = None) -> Path:
-    source = Path(__file__).with_name("delegate.c")
+    source = ROOT / "tests" / "support" / "delegate.c"
     flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f'-DMODE="{mode}"']
     if mark is not None:
         flags.append(f'-DMARK="{mark}"')

@@ -26,8 +26,8 @@ from streamsr.engines.fused.strip import Runner
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
-from tests.streamsr.engines.models import derived
 from tests.support.engine import WHY_NOT_FUSED
+from tests.support.models import derived
 from xlsr_model import weights
 
 FEATURES = llvm.get_host_cpu_features()

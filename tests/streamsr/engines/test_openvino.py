@@ -18,7 +18,7 @@ from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from tests.streamsr.conftest import command
-from tests.streamsr.media import make_video
+from tests.support.media import make_video
 from xlsr_model import weights
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")

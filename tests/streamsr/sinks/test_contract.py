@@ -11,7 +11,7 @@ import pytest
 from streamsr import FileSink, Frame, SinkError, StreamInfo
 from streamsr.color import ColorTags
 from streamsr.sinks import Sink
-from tests.streamsr.media import look, make_video, picture
+from tests.support.media import look, make_video, picture
 
 TICK = Fraction(1, 25)
 INFO = StreamInfo(32, 24, TICK, rate=Fraction(25), color=ColorTags(1, 1, 1, 1))

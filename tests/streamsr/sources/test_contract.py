@@ -11,7 +11,7 @@ import pytest
 
 from streamsr import FileSource, SourceError
 from streamsr.sources import Source
-from tests.streamsr.media import look, make_video, picture
+from tests.support.media import look, make_video, picture
 
 Maker = Callable[..., Source]
 

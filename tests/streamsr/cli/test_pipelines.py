@@ -1,0 +1,197 @@
+"""Pipelines as files: the shipped ones run, mistakes are named, and every command prints its
+own."""
+
+import socket
+import threading
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from streamsr.cli import cli
+from streamsr.cli.pipeline_file import TABLES, read_pipeline, table_of
+from tests.conftest import ROOT
+from tests.streamsr.conftest import Command
+from tests.support.command import run
+from tests.support.media import look, make_video
+from tests.support.until import PATIENCE_S
+
+SHIPPED = sorted((ROOT / "pipelines").glob("*.toml"))
+COMMANDS = {name: cli.commands[name] for name in ("upscale", "live", "pipe")}
+
+
+def changed(name: str, folder: Path, **values: object) -> Path:
+    """A shipped pipeline with some values replaced."""
+    lines = []
+    for line in (ROOT / "pipelines" / name).read_text().splitlines():
+        key = line.split(" = ")[0].replace("-", "_")
+        lines.append(f"{line.split(' = ')[0]} = {values.pop(key)}" if key in values else line)
+    assert not values
+    path = folder / name
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_pipeline_is_understood(path: Path) -> None:
+    command, words = read_pipeline(path, COMMANDS)
+    with command.make_context("streamsr", [*words]):
+        pass
+
+
+def test_the_file_pipeline_upscales(streamsr: Command, tmp_path: Path, model: Path) -> None:
+    film, out = make_video(tmp_path / "in.mp4", pts=range(5)), tmp_path / "out.mp4"
+    path = changed("file-upscaling.toml", tmp_path, input=f'"{film}"', output=f'"{out}"')
+    assert streamsr("run", path, "--model", model).status == 0
+    assert look(out).size == (192, 144)
+
+
+def test_the_camera_pipeline_previews(streamsr: Command, tmp_path: Path, model: Path) -> None:
+    """With the test pattern for a camera, and no window."""
+    path = changed("webcam-preview.toml", tmp_path, input='"test:160x96@20"', preview='"none"')
+    result = streamsr("run", path, "--model", model, "--duration", 0.5)
+    assert result.status == 0, result.err
+    assert "frames in" in result.err
+
+
+def test_the_restreaming_pipeline_publishes_and_records(
+    streamsr: Command, tmp_path: Path, model: Path
+) -> None:
+    got, kept = tmp_path / "got.ts", tmp_path / "kept.mkv"
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        url = f"tcp://127.0.0.1:{receiver.getsockname()[1]}"
+        path = changed(
+            "restream.toml",
+            tmp_path,
+            input='"test:160x96@20"',
+            publish=f'"{url}"',
+            record=f'"{kept}"',
+        )
+        thread = threading.Thread(target=receive, args=(receiver, got))
+        thread.start()
+        assert streamsr("run", path, "--model", model, "--duration", 1).status == 0
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert look(kept).size == (480, 288)
+    assert look(got).size == (480, 288)
+
+
+def receive(server: socket.socket, path: Path) -> None:
+    """All that one sender sends, into a file."""
+    server.settimeout(PATIENCE_S)
+    link, _ = server.accept()
+    link.settimeout(PATIENCE_S)
+    with link, path.open("wb") as file:
+        while content := link.recv(1 << 16):
+            file.write(content)
+
+
+def test_the_pipe_pipeline_is_a_stage(model: Path) -> None:
+    content = b"YUV4MPEG2 W16 H16 F25:1 C444\nFRAME\n" + bytes(3 * 256)
+    words = ["run", ROOT / "pipelines/pipe-stage.toml", "--model", model]
+    done = run(*words, input=content, text=False, check=True)
+    assert done.stdout.startswith(b"YUV4MPEG2 W48 H48")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "command = 'live'\n[source]\ninptu = '0'",
+            "unknown key inptu in [source]; did you mean input?",
+        ),
+        ("command = 'live'\n[upscale]\nbudget_ms = 5", "did you mean budget-ms?"),
+        ("command = 'live'\n[sink]\ninput = '0'", "unknown key input in [sink]"),
+        ("command = 'pipe'\n[sink]\nrecord = 'a.mkv'", "unknown key record in [sink]"),
+        ("command = 'live'\n[sinks]\n", "unknown table [sinks]; did you mean sink?"),
+        ("command = 'stream'", "got 'stream'"),
+        ("[source]", "expected command"),
+        ("command = 'live'\nsource = 3", "source is not a table"),
+        ("command = 'live'\n[source]\ninput = '0'\nrealtime = 3", "realtime is true or false"),
+        (
+            "command = 'live'\n[source]\ninput = '0'\n[upscale]\nbudget-ms = 'soon'",
+            "'soon' is not a valid float",
+        ),
+        ("command = ", "not TOML"),
+    ],
+)
+def test_a_mistake_is_named(streamsr: Command, tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    result = streamsr("run", path)
+    assert result.status == 2
+    assert reason in result.err
+
+
+def test_a_missing_file_is_named(streamsr: Command) -> None:
+    result = streamsr("run", "nowhere.toml")
+    assert result.status == 2
+    assert "nowhere.toml: No such file" in result.err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [
+            "upscale",
+            "a.mp4",
+            "b.mp4",
+            "-o",
+            "out",
+            "--to",
+            "1080p",
+            "--no-reuse",
+            "--start",
+            "1:30",
+            "--crf",
+            "20",
+        ],
+        [
+            "live",
+            "0",
+            "--size",
+            "640x360",
+            "--rate",
+            "30",
+            "--budget-ms",
+            "50",
+            "--preview",
+            "web",
+            "--realtime",
+        ],
+        [
+            "pipe",
+            "--size",
+            "64x48",
+            "--format",
+            "rgb24",
+            "--delegate",
+            "x.so",
+            "--delegate-option",
+            "a=b",
+        ],
+        ["live", "test:"],
+    ],
+)
+def test_a_printed_pipeline_means_the_same_command(
+    streamsr: Command, tmp_path: Path, args: list[str]
+) -> None:
+    result = streamsr(*args, "--print-pipeline")
+    assert result.status == 0, result.err
+    path = tmp_path / "a.toml"
+    path.write_text(result.out)
+    command, words = read_pipeline(path, COMMANDS)
+    assert command.name == args[0]
+    with command.make_context("a", words) as again, command.make_context("b", args[1:]) as given:
+        assert again.params == given.params
+    for table in tomllib.loads(result.out):
+        assert table in ("command", "source", "upscale", "sink")
+
+
+def test_every_key_of_the_tables_is_an_option_of_some_command() -> None:
+    known = {
+        name.lstrip("-") for command in COMMANDS.values() for p in command.params for name in p.opts
+    } | {"input"}
+    for keys in TABLES.values():
+        assert keys <= known
+    assert table_of("model") == "upscale"

@@ -1,0 +1,247 @@
+"""Network sources against servers on loopback addresses, killed and started again."""
+
+import contextlib
+import functools
+import http.server
+import itertools
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from streamsr.errors import SourceError
+from streamsr.frame import Frame
+from streamsr.sources import reconnect
+from streamsr.sources.network import network
+from streamsr.sources.reconnect import ReconnectingSource
+from tests.support.media import make_video
+from tests.support.processes import Helper
+from tests.support.servers import H264, PICTURES, ffmpeg, free_port, needs_ffmpeg
+from tests.support.until import PATIENCE_S, until
+
+
+def opened(url: str, *, timeout_s: float = 5.0) -> ReconnectingSource:
+    """The source, entered once its server has come up."""
+    refused: list[SourceError] = []
+
+    def entered() -> ReconnectingSource | None:
+        try:
+            return network(url, timeout_s=timeout_s).__enter__()
+        except SourceError as error:
+            refused[:] = [error]
+            return None
+
+    source = until(entered, seen=lambda: refused)
+    assert source is not None
+    return source
+
+
+@contextmanager
+def stopped_in_time(source: ReconnectingSource) -> Iterator[None]:
+    """A source that would wait for ever ends after a while."""
+    timer = threading.Timer(PATIENCE_S, source.stop)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join(PATIENCE_S)
+
+
+def taken(source: ReconnectingSource, count: int) -> list[Frame]:
+    with stopped_in_time(source):
+        frames = list(itertools.islice(source, count))
+    assert len(frames) == count, source.state
+    return frames
+
+
+Server = Callable[[], AbstractContextManager[Helper]]
+
+
+def tcp() -> tuple[str, Server]:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    return address, lambda: ffmpeg(*PICTURES, *H264, "-f", "mpegts", address + "?listen=1")
+
+
+def http_live() -> tuple[str, Server]:
+    address = f"http://127.0.0.1:{free_port()}/live.ts"
+    return address, lambda: ffmpeg(*PICTURES, *H264, "-f", "mpegts", "-listen", "1", address)
+
+
+def udp() -> tuple[str, Server]:
+    address = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    return address, lambda: ffmpeg(*PICTURES, *H264, "-f", "mpegts", address + "?pkt_size=1316")
+
+
+def rtmp() -> tuple[str, Server]:
+    address = f"rtmp://127.0.0.1:{free_port()}/live/a"
+    return address, lambda: ffmpeg(*PICTURES, *H264, "-f", "flv", "-listen", "1", address)
+
+
+@pytest.mark.parametrize("kind", [tcp, http_live, udp, rtmp])
+def test_a_live_stream_is_received(kind: Callable[[], tuple[str, Server]]) -> None:
+    url, server = kind()
+    with server(), opened(url) as source:
+        frames = taken(source, 10)
+    assert len(frames) == 10
+    assert frames[0].rgb.shape == (96, 160, 3)
+    assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
+    assert source.info.live
+
+
+@contextmanager
+def rtsp_server(folder: Path) -> Iterator[str]:
+    """One camera for one viewer: answers RTSP and passes on RTP from ffmpeg within the same
+    connection (RFC 2326)."""
+    description = folder / "camera.sdp"
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        packets.bind(("127.0.0.1", 0))
+        address = f"rtp://127.0.0.1:{packets.getsockname()[1]}"
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/camera"
+        with ffmpeg(*PICTURES, *H264, "-f", "rtp", "-sdp_file", str(description), address):
+            packets.settimeout(PATIENCE_S)
+            packets.recv(65536)  # it has begun, and written its description
+            thread = threading.Thread(
+                target=rtsp_answers, args=(server, packets, description.read_text())
+            )
+            thread.start()
+            try:
+                yield url
+            finally:
+                server.shutdown(socket.SHUT_RDWR)
+                thread.join(PATIENCE_S)
+                assert not thread.is_alive()
+
+
+def rtsp_answers(server: socket.socket, packets: socket.socket, description: str) -> None:
+    with contextlib.suppress(OSError):  # the viewer has gone, or the test is over
+        link, _ = server.accept()
+        with link, link.makefile("rb") as lines:
+            while request := lines.readline().decode().split():
+                headers = dict(
+                    line.decode().split(": ", 1) for line in iter(lines.readline, b"\r\n")
+                )
+                answer, body = [f"CSeq: {headers['CSeq'].strip()}", "Session: 1"], ""
+                if request[0] == "DESCRIBE":
+                    body = (
+                        re.sub(r"m=video \d+", "m=video 0", description.removeprefix("SDP:\n"))
+                        + "a=control:track0\r\n"
+                    )
+                    answer += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
+                if request[0] == "SETUP":
+                    answer.append("Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+                link.sendall("\r\n".join(["RTSP/1.0 200 OK", *answer, "", body]).encode())
+                while request[0] == "PLAY":
+                    packet = packets.recv(65536)
+                    link.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
+
+
+def test_rtsp_is_received(tmp_path: Path) -> None:
+    with rtsp_server(tmp_path) as url, opened(url) as source:
+        frames = taken(source, 10)
+    assert frames[0].rgb.shape == (96, 160, 3)
+    assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+
+
+def test_hls_is_received(tmp_path: Path) -> None:
+    playlist = tmp_path / "live.m3u8"
+    options = ("-f", "hls", "-hls_time", "0.4", "-hls_list_size", "5")
+    with (
+        ffmpeg(*PICTURES, *H264, *options, str(playlist)),
+        web_server(tmp_path) as url,
+        opened(f"{url}/live.m3u8") as source,
+    ):
+        assert len(taken(source, 12)) == 12
+
+
+def test_a_film_over_http_ends_at_its_end(tmp_path: Path) -> None:
+    make_video(tmp_path / "film.mp4", pts=range(10))
+    with web_server(tmp_path) as url, network(f"{url}/film.mp4") as source:
+        assert len(list(source)) == 10
+    assert source.connections == 1
+
+
+def test_a_play_list_cannot_reach_local_files(tmp_path: Path) -> None:
+    secret = make_video(tmp_path / "secret.ts", pts=range(10))
+    served = tmp_path / "served"
+    served.mkdir()
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-TARGETDURATION:1",
+        "#EXTINF:1,",
+        f"file://{secret}",
+        "#EXT-X-ENDLIST",
+        "",
+    ]
+    (served / "a.m3u8").write_text("\n".join(lines))
+    with web_server(served) as url, pytest.raises(SourceError):
+        network(f"{url}/a.m3u8", timeout_s=3).__enter__()
+
+
+def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconnect, "wait_before", lambda _attempt: 0.025)
+    url, server = tcp()
+    with ExitStack() as stack:
+        with server() as first:
+            source = opened(url)
+            stack.push(source)
+            stack.enter_context(stopped_in_time(source))
+            frames = iter(source)
+            last = next(frames).pts
+            first.kill()
+        for life in range(10):
+            with server():
+                connections = source.connections
+                while source.connections == connections:
+                    frame = next(frames, None)
+                    assert frame is not None, f"life {life}: {source.state}"
+                    assert frame.pts > last
+                    last = frame.pts
+                assert source.state == "live"
+        source.stop()
+    assert source.connections == 11
+
+
+def test_a_server_that_falls_silent_is_noticed() -> None:
+    needs_ffmpeg()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(SourceError, match=r"nothing came for 0\.5 s"),
+    ):
+        network(f"tcp://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5).__enter__()
+
+
+def test_nobody_there_and_nonsense_are_one_clear_error_each() -> None:
+    with pytest.raises(SourceError, match="refused"):
+        network(f"http://user:secret@127.0.0.1:{free_port()}/a").__enter__()
+    with pytest.raises(SourceError) as caught:
+        network(f"http://user:secret@127.0.0.1:{free_port()}/a").__enter__()
+    assert "secret" not in str(caught.value)
