@@ -15,8 +15,8 @@ from streamsr.errors import ModelError
 from streamsr.frame import Frame
 from streamsr.picture.planes import YuvPlanes
 from streamsr.upscaler import Upscaler
-from tests.support import recipes
 from tests.support.engine import EXACT
+from tests.support.markdown import blocks, run_script
 from tests.support.media import look, make_video, picture
 
 vs = pytest.importorskip("vapoursynth")
@@ -182,8 +182,8 @@ def test_the_guides_script_runs(tmp_path: Path) -> None:
     """With vspipe and ffmpeg, as it stands there; the script's source filter is replaced by a blank
     clip."""
     script, command = (
-        recipes.blocks("vapoursynth.md", "python")[0],
-        recipes.commands("vapoursynth.md")[0],
+        blocks("vapoursynth.md", "python")[0],
+        blocks("vapoursynth.md", "sh")[0],
     )
     source = 'clip = core.bs.VideoSource("in.mkv")'
     assert source in script
@@ -192,7 +192,7 @@ def test_the_guides_script_runs(tmp_path: Path) -> None:
     )
     (tmp_path / "upscale.vpy").write_text(script.replace(source, blank))
     make_video(tmp_path / "in.mkv", pts=range(5), audio=["aac"])
-    done = recipes.run(command, tmp_path)
+    done = run_script(command, tmp_path)
     assert done.returncode == 0, done.stderr
     seen = look(tmp_path / "out.mkv")
     assert (seen.size, len(seen.times), seen.kinds[1:]) == ((192, 144), 5, ["audio:aac"])

@@ -1,13 +1,30 @@
 """The ``streamsr`` command as a program of its own, and the engine that it is told to use."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from tests.support.engine import EXACT
 from tests.support.processes import Helper, running
 from tests.support.processes import run as run_program
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the command left: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.err.splitlines()
+
+
+Command = Callable[..., Result]
 
 STREAMSR = [sys.executable, "-m", "streamsr"]
 

@@ -23,6 +23,11 @@ def picture(index: int, width: int = SIZE[0], height: int = SIZE[1]) -> NDArray[
     return rgb.astype(np.uint8)
 
 
+def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Every pixel by chance, [H, W, 3]: no two regions agree."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
 def make_video(
     path: Path,
     *,

@@ -12,7 +12,7 @@ import pytest
 from streamsr.audit.check import LOST, NOTE, Check, lost, table
 from streamsr.audit.compare import audit
 from streamsr.errors import SourceError
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
 from tests.support.media import SRT, make_video
 
 Change = Callable[[Any], Any]

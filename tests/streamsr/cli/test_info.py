@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.streamsr.conftest import Command, command
+from tests.support.command import Command, run
 from tests.support.media import SRT, make_video
 
 
@@ -26,9 +26,7 @@ def test_the_machine(streamsr: Command) -> None:
     platform.machine() != "x86_64", reason="pretends to be an x86 processor without VNNI"
 )
 def test_the_machine_without_vnni_says_how_far_openvino_is_from_litert() -> None:
-    done = command(
-        "info", env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "none"}
-    )
+    done = run("info", env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "none"})
     assert done.returncode == 0, done.stderr
     assert "engine    fused does not run here: switched off" in done.stdout
     assert re.search(

@@ -20,8 +20,7 @@ from streamsr.errors import SinkError
 from streamsr.jobs.files import Job, Options
 from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
 from tests.conftest import ROOT
-from tests.streamsr.conftest import Command
-from tests.support.command import started
+from tests.support.command import Command, started
 from tests.support.engine import EXACT
 from tests.support.media import make_video
 from tests.support.processes import run

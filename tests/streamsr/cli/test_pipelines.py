@@ -11,8 +11,7 @@ import pytest
 from streamsr.cli import cli
 from streamsr.cli.pipeline_file import TABLES, read_pipeline, table_of
 from tests.conftest import ROOT
-from tests.streamsr.conftest import Command
-from tests.support.command import run
+from tests.support.command import Command, run
 from tests.support.media import look, make_video
 from tests.support.until import PATIENCE_S
 

@@ -37,8 +37,8 @@ from streamsr.media.encode import CODECS
 from streamsr.model import ModelFile
 from streamsr.segments.ledger import LEDGER, Ledger
 from tests.conftest import ROOT
-from tests.streamsr.conftest import Command, command
-from tests.support.command import started
+from tests.support.command import Command, started
+from tests.support.command import run as command
 from tests.support.engine import EXACT
 from tests.support.media import look, make_video
 from tests.support.processes import Helper, running
@@ -92,7 +92,7 @@ def start(arguments: list[str], **how: Any) -> AbstractContextManager[Helper]:
 
 
 def run(arguments: list[str], **how: Any) -> "subprocess.CompletedProcess[str]":
-    return command(*arguments, **{"timeout": 250, "env": ENVIRONMENT, "tree": True, **how})
+    return command(*arguments, **{"timeout_s": 250, "env": ENVIRONMENT, "tree": True, **how})
 
 
 def segments_done(target: Path) -> int:

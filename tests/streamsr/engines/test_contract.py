@@ -20,6 +20,7 @@ from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from tests.support.engine import WHY_NOT_FUSED
+from tests.support.media import noise
 
 ENGINES: dict[str, Callable[[ModelFile], Engine]] = {
     "litert-1": lambda model: LiteRTEngine(model, threads=1),
@@ -39,10 +40,6 @@ def opened(name: str, model: Path) -> Engine:
     if MISSING.get(name):
         pytest.skip(f"no {name} engine here: {MISSING[name]}")
     return ENGINES[name](find_model(model))
-
-
-def noise(width: int, height: int, seed: int = 0) -> Image:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 @st.composite

@@ -13,7 +13,8 @@ from streamsr.engines import delegate
 from streamsr.engines.delegate import DelegateError, open_delegate
 from streamsr.model import find_model
 from tests.conftest import ROOT
-from tests.streamsr.conftest import Command, command
+from tests.support.command import Command
+from tests.support.command import run as command
 from tests.support.media import make_video, picture
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="building a delegate needs gcc")

@@ -27,6 +27,7 @@ from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from tests.support.engine import WHY_NOT_FUSED
+from tests.support.media import noise
 from tests.support.models import derived
 from xlsr_model import weights
 
@@ -142,10 +143,6 @@ def litert(model: ModelFile, lr: Image) -> Image:
     interpreter.invoke()
     result: Image = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
     return result
-
-
-def noise(width: int, height: int, seed: int = 0) -> Image:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def natural(width: int, height: int) -> Image:

@@ -17,6 +17,7 @@ from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.model import find_model
 from streamsr.region import CELL, Region
 from tests.support.engine import WHY_NOT_FUSED
+from tests.support.media import noise
 from xlsr_model import weights
 
 MODELS = [name for name in weights.names() if "_u8" in name]
@@ -25,10 +26,6 @@ FEATURES = llvm.get_host_cpu_features()
 pytestmark = pytest.mark.skipif(
     bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
 )
-
-
-def noise(width: int, height: int) -> Image:
-    return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def check(computed: Image, whole: Image, cells: np.ndarray, scale: int) -> None:
@@ -54,7 +51,7 @@ def test_cells_come_out_as_from_the_whole(name: str, threads: int) -> None:
             st.integers(0, 99),
         )
         def matches(width: int, height: int, share: float, seed: int) -> None:
-            lr, scale = noise(width, height), engine.scale
+            lr, scale = noise(width, height, seed=1), engine.scale
             cells = (
                 np.random.default_rng(seed).random((-(-height // CELL), -(-width // CELL))) < share
             )
@@ -69,7 +66,7 @@ def test_cells_come_out_as_from_the_whole(name: str, threads: int) -> None:
 
 def test_pictures_wider_than_the_cache_allows_come_out_too() -> None:
     with FusedEngine(find_model("xlsr_x3_u8"), threads=2) as engine:
-        lr = noise(2100, 24)
+        lr = noise(2100, 24, seed=1)
         cells = np.zeros((3, 263), np.bool_)
         cells[1, ::7] = True
         whole = np.zeros((72, 6300, 3), np.uint8)
@@ -82,7 +79,7 @@ def test_pictures_wider_than_the_cache_allows_come_out_too() -> None:
 def test_no_cell_writes_nothing() -> None:
     with FusedEngine(find_model("xlsr_x3_u8"), threads=1) as engine:
         hr = np.full((72, 144, 3), UNTOUCHED, np.uint8)
-        engine.run([Tile(noise(48, 24), hr, Region.of(48, 24), np.zeros((3, 6), np.bool_))])
+        engine.run([Tile(noise(48, 24, seed=1), hr, Region.of(48, 24), np.zeros((3, 6), np.bool_))])
         assert (hr == UNTOUCHED).all()
 
 
@@ -91,7 +88,7 @@ def test_no_cell_writes_nothing() -> None:
 )
 def test_the_narrower_instruction_set_gives_the_same() -> None:
     model = find_model("xlsr_x3_u8")
-    lr = noise(93, 40)
+    lr = noise(93, 40, seed=1)
     whole = np.zeros((120, 279, 3), np.uint8)
     with FusedEngine(model, threads=1) as engine:
         engine.run([Tile(lr, whole, Region.of(93, 40))])
@@ -107,6 +104,6 @@ def test_the_narrower_instruction_set_gives_the_same() -> None:
 def test_cells_of_another_picture_are_refused() -> None:
     hr, cells = np.zeros((72, 144, 3), np.uint8), np.zeros((3, 7), np.bool_)
     with FusedEngine(find_model("xlsr_x3_u8"), threads=1) as engine:
-        tile = Tile(noise(48, 24), hr, Region.of(48, 24), cells)
+        tile = Tile(noise(48, 24, seed=1), hr, Region.of(48, 24), cells)
         with pytest.raises(ValueError, match="flag for each cell"):
             engine.run([tile])

@@ -17,7 +17,7 @@ from streamsr.engines import Tile
 from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
-from tests.streamsr.conftest import command
+from tests.support.command import run as command
 from tests.support.media import make_video
 from xlsr_model import weights
 

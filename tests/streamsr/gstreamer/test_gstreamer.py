@@ -26,8 +26,8 @@ from streamsr.sources.file import FileSource
 from streamsr.upscaler import Upscaler
 from tests.streamsr.preview.test_preview import screen as screen
 from tests.streamsr.preview.test_preview import seen
-from tests.support import recipes
 from tests.support.engine import EXACT
+from tests.support.markdown import blocks, run_script
 from tests.support.media import look, make_video
 from tests.support.processes import run, running
 from xlsr_model import weights
@@ -462,8 +462,8 @@ def test_the_lines_for_a_shell_work_also_where_the_loader_has_failed_before(tmp_
         if name not in ("GST_PLUGIN_PATH", "PYTHONPATH")
     }
     env = clean | {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
-    recipes.run("gst-inspect-1.0 python || true", tmp_path, env)
-    done = recipes.run(
+    run_script("gst-inspect-1.0 python || true", tmp_path, env)
+    done = run_script(
         'eval "$(python -m streamsr.gstreamer)"; gst-inspect-1.0 streamsr', tmp_path, env
     )
     assert done.returncode == 0, done.stderr
@@ -511,7 +511,7 @@ def test_what_is_missing_is_said_in_one_line(
     assert shown.err.count("\n") == 1
 
 
-WINDOW, FILE, SIZED, LIVE = recipes.commands("gstreamer.md")
+WINDOW, FILE, SIZED, LIVE = blocks("gstreamer.md", "sh")
 
 
 @pytest.mark.parametrize(
@@ -528,7 +528,7 @@ def test_the_recipes_for_files_work(
     if missing:
         pytest.skip(f"GStreamer has no {', '.join(missing)}")
     make_video(tmp_path / "in.mp4", pts=range(10), audio=["aac"], audio_frames=20)
-    done = recipes.run(recipe, tmp_path, environment)
+    done = run_script(recipe, tmp_path, environment)
     assert done.returncode == 0, done.stderr
     [out] = {*tmp_path.glob("*.mp4")} - {tmp_path / "in.mp4"}
     seen = look(out)
@@ -543,7 +543,7 @@ def test_the_recipe_for_live_works(environment: dict[str, str], tmp_path: Path) 
         "autovideosink", "fakesink"
     )
     assert recipe.count("=10") == recipe.count("fakesink") == 1
-    done = recipes.run(recipe, tmp_path, environment)
+    done = run_script(recipe, tmp_path, environment)
     assert done.returncode == 0, done.stderr
 
 

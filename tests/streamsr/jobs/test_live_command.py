@@ -27,8 +27,7 @@ from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.recording import StreamSink
 from streamsr.sources.pattern import read_time
 from streamsr.stats import FATES, Recorder
-from tests.streamsr.conftest import Command
-from tests.support.command import started
+from tests.support.command import Command, started
 from tests.support.media import look, make_video, picture
 from tests.support.processes import Helper
 from tests.support.servers import ffmpeg, free_port, listening

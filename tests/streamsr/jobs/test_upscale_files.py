@@ -11,7 +11,7 @@ import pytest
 
 from streamsr import Upscaler
 from streamsr.picture.files import write_image
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
 from tests.support.engine import EXACT
 from tests.support.media import SRT, look, make_video, picture
 

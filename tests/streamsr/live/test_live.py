@@ -21,21 +21,12 @@ from streamsr.region import CELL, Region
 from streamsr.stats import FATES, Recorder
 from streamsr.upscaler import Upscaler
 from tests.support.engine import EXACT_ENGINES
+from tests.support.fakes import Clock
 from tests.support.media import make_video
 
 SCALE = 3
 WIDTH, HEIGHT = 160, 96
 INFO = StreamInfo(WIDTH, HEIGHT, Fraction(1, 30), rate=Fraction(30), live=True)
-
-
-class Clock:
-    """Virtual seconds."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def network(lr: Image) -> Image:

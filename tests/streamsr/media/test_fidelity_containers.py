@@ -12,7 +12,7 @@ from streamsr.audit.check import lost
 from streamsr.audit.compare import audit
 from streamsr.media.containers import better_in_matroska
 from streamsr.media.subtitles import words
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
 from tests.support.media import SRT, look, make_video
 
 ASS = (

@@ -16,7 +16,7 @@ from streamsr.audit.check import lost
 from streamsr.audit.compare import audit
 from streamsr.color import ColorTags
 from streamsr.media.subtitles import words
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
 from tests.support.media import SIZE, SRT, look, make_video, picture
 
 CONTAINERS = ("mp4", "mkv")

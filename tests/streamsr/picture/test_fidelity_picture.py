@@ -26,7 +26,7 @@ from streamsr.media.frames import FrameReader, FrameWriter, depth_of, has_alpha
 from streamsr.media.hdr import hdr_of
 from streamsr.picture.high_depth import Deep, deepened
 from streamsr.sources.file import FileSource
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
 from tests.support.media import make_video, picture
 from tests.support.processes import run
 

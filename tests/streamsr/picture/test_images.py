@@ -16,7 +16,7 @@ from streamsr import Upscaler
 from streamsr.errors import SourceError
 from streamsr.picture.files import read_image
 from streamsr.picture.size import picture_size
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
 from tests.support.engine import EXACT
 from tests.support.media import picture
 

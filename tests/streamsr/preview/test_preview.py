@@ -18,8 +18,7 @@ from streamsr.picture.resize import resized
 from streamsr.preview.preview import Overlay, has_display
 from streamsr.preview.window import View, drawn
 from streamsr.stats import Recorder
-from tests.streamsr.conftest import Command
-from tests.support.command import started
+from tests.support.command import Command, started
 from tests.support.media import look, picture
 from tests.support.processes import Helper, run, running
 from tests.support.servers import needs_ffmpeg

@@ -27,9 +27,9 @@ from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from tests.conftest import ROOT
-from tests.streamsr.conftest import Command, enlarge, small_disk
 from tests.support.acts import STATUS
-from tests.support.command import run, started, streamsr, with_engine
+from tests.support.command import Command, run, started, streamsr, with_engine
+from tests.support.disk import enlarge, small_disk
 from tests.support.engine import EXACT
 from tests.support.media import look, make_video
 from tests.support.processes import Helper, limited, running

@@ -23,34 +23,15 @@ from streamsr.sources.pattern import PatternSource, read_time, write_time
 from streamsr.sources.reconnect import ReconnectingSource
 from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Recorder
+from tests.support.fakes import Clock
 from tests.support.media import look, make_video, picture
-
-
-class Time:
-    """A clock and the pause that moves it."""
-
-    def __init__(self) -> None:
-        self.now = 50.0
-        self.ended = False
-        self.waits: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> bool:
-        self.waits.append(seconds)
-        self.now += max(seconds, 0.0)
-        return self.ended
-
-    def end(self) -> None:
-        self.ended = True
 
 
 class Film:
     """A source with frames at these seconds."""
 
     def __init__(
-        self, *times: float, slow: dict[int, float] | None = None, clock: Time | None = None
+        self, *times: float, slow: dict[int, float] | None = None, clock: Clock | None = None
     ) -> None:
         self.info = StreamInfo(4, 4, Fraction(1, 1000))
         self.times, self.slow, self.clock = times, slow or {}, clock
@@ -73,21 +54,21 @@ class Film:
 
 
 def test_a_paced_film_keeps_its_own_times() -> None:
-    time = Time()
+    time = Clock()
     with PacedSource(Film(3.0, 3.04, 3.1, 4.0), clock=time, pause=time) as source:
         assert source.info.live
-        assert [frame.arrival_s for frame in source] == pytest.approx([50.0, 50.04, 50.1, 51.0])
+        assert [frame.arrival_s for frame in source] == pytest.approx([100.0, 100.04, 100.1, 101.0])
 
 
 def test_a_frame_decoded_too_late_delays_no_other() -> None:
-    time = Time()
+    time = Clock()
     film = Film(0.0, 0.1, 0.2, 0.3, slow={1: 0.15}, clock=time)
-    arrivals = [frame.arrival_s - 50 for frame in PacedSource(film, clock=time, pause=time)]
+    arrivals = [frame.arrival_s - 100 for frame in PacedSource(film, clock=time, pause=time)]
     assert arrivals == pytest.approx([0.0, 0.15, 0.2, 0.3])
 
 
 def test_a_paced_film_stops_while_it_waits() -> None:
-    time = Time()
+    time = Clock()
     source = PacedSource(Film(0.0, 100.0), clock=time, pause=time)
     frames = iter(source)
     next(frames)
@@ -121,7 +102,7 @@ def test_pictures_without_a_time_have_none() -> None:
 
 
 def test_the_pattern_comes_at_its_rate_and_skips_what_it_is_late_for() -> None:
-    time = Time()
+    time = Clock()
     source = PatternSource("test:160x96@10", clock=time, pause=time)
     frames = iter(source)
     first, second = next(frames), next(frames)
@@ -129,7 +110,7 @@ def test_the_pattern_comes_at_its_rate_and_skips_what_it_is_late_for() -> None:
     third = next(frames)
     assert [f.index for f in (first, second, third)] == [0, 1, 4]
     assert third.time_s == pytest.approx(0.4)
-    assert [read_time(f.rgb) for f in (first, second)] == pytest.approx([50.0, 50.1], abs=2e-3)
+    assert [read_time(f.rgb) for f in (first, second)] == pytest.approx([100.0, 100.1], abs=2e-3)
     assert first.rgb.shape == (96, 160, 3)
     source.stop()
     assert list(frames) == []
@@ -165,7 +146,7 @@ class Line:
 
 
 def test_a_source_that_breaks_is_connected_to_again_and_again() -> None:
-    time = Time()
+    time = Clock()
     lines: list[Line | SourceError] = [
         Line(2),
         *[SourceError("nobody there")] * 8,
@@ -202,10 +183,10 @@ def test_the_first_failure_to_connect_is_the_callers() -> None:
 
 
 def test_a_lost_source_says_so_and_stops_when_told() -> None:
-    time = Time()
+    time = Clock()
     states: list[str] = []
 
-    class Watching(Time):
+    class Watching(Clock):
         def wait(self, seconds: float) -> bool:
             self.waits.append(seconds)
             states.append(source.state)
@@ -219,7 +200,7 @@ def test_a_lost_source_says_so_and_stops_when_told() -> None:
 
 
 def test_a_streams_own_clock_is_kept_within_a_connection() -> None:
-    time = Time()
+    time = Clock()
     with ReconnectingSource(
         "line", lambda: Line(4, step_s=0.04, ends=True), clock=time, pause=time
     ) as source:

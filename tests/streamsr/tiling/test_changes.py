@@ -17,12 +17,9 @@ from streamsr.stats import Recorder
 from streamsr.tiling.changes import affected_cells, regions_of
 from streamsr.upscaler import Upscaler
 from tests.support.engine import EXACT, WHY_NOT_FUSED
+from tests.support.media import noise
 
 REGION_COSTS = [200, 1024]
-
-
-def noise(height: int, width: int, seed: int = 0) -> Image:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def with_spots(image: Image, count: int, seed: int) -> Image:
@@ -58,7 +55,7 @@ PICTURES = {
 def test_cells_cover_all_that_a_change_reaches(
     height: int, width: int, spots: int, seed: int
 ) -> None:
-    before = noise(height, width)
+    before = noise(width, height)
     after = with_spots(before, spots, seed)
     cells = affected_cells(before, after)
     assert reached(before, after, cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width])
@@ -70,7 +67,7 @@ def test_cells_cover_all_that_a_change_reaches(
 def test_regions_hold_their_cells_and_do_not_overlap(
     region_cost: int, height: int, width: int, spots: int, seed: int
 ) -> None:
-    before = noise(height, width)
+    before = noise(width, height)
     after = with_spots(before, spots, seed)
     covered = np.zeros((height, width), np.int32)
     for region in regions_of(affected_cells(before, after), width, height, region_cost=region_cost):
@@ -81,11 +78,11 @@ def test_regions_hold_their_cells_and_do_not_overlap(
 
 
 def test_equal_pictures_have_no_affected_cell() -> None:
-    assert not affected_cells(noise(40, 50), noise(40, 50)).any()
+    assert not affected_cells(noise(50, 40), noise(50, 40)).any()
 
 
 def test_an_entirely_new_picture_is_one_region() -> None:
-    cells = affected_cells(noise(40, 50), noise(40, 50, seed=1))
+    cells = affected_cells(noise(50, 40), noise(50, 40, seed=1))
     assert regions_of(cells, 50, 40, region_cost=200) == [Region.of(50, 40)]
 
 
@@ -107,14 +104,14 @@ def frames(images: list[Image]) -> list[Frame]:
 
 def film() -> list[Image]:
     """Static, slightly changed, scattered changes, a cut, another size, and back."""
-    first = noise(48, 80)
+    first = noise(80, 48)
     images = [
         first,
         first.copy(),
         with_spots(first, 1, 1),
         with_spots(first, 5, 2),
-        noise(48, 80, 3),
-        noise(33, 41),
+        noise(80, 48, 3),
+        noise(41, 33),
     ]
     return [*images, first, with_spots(first, 2, 4)]
 
@@ -198,7 +195,7 @@ HALOS = [0, 1, 5, 6, 7, 8, 9, 12, 16, 17, 40]
 
 def small_changes() -> Iterator[Image]:
     """One pixel after the other, at every place in a cell."""
-    image = noise(104, 136)
+    image = noise(136, 104)
     yield image
     for i in range(16):
         image = image.copy()
@@ -239,7 +236,7 @@ def test_a_live_picture_at_full_quality_follows_it_too(halo: int) -> None:
 def test_cells_cover_what_a_change_reaches_at_any_halo(
     halo: int, height: int, width: int, spots: int, seed: int
 ) -> None:
-    before = noise(height, width)
+    before = noise(width, height)
     after = with_spots(before, spots, seed)
     cells = affected_cells(before, after, halo=halo)
     assert reached(before, after, cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width], halo)
@@ -265,7 +262,7 @@ def test_verify_reuse_compares_with_litert(model: str) -> None:
             with pytest.raises(
                 ModelError, match=r"gave other pixels than LiteRT: up to 1 levels, .* allowed none"
             ):
-                upscaler.frames(frames([noise(48, 80, 9)]))
+                upscaler.frames(frames([noise(80, 48, 9)]))
 
 
 def test_verify_reuse_accepts_a_correct_engine(model: str) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.streamsr.conftest import command
+from tests.support.command import run
 from tests.support.media import make_video
 
 
@@ -52,7 +52,7 @@ def test_a_full_disk_under_the_cache_is_said_in_one_line(tmp_path: Path, model: 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 
-    done = command(
+    done = run(
         "upscale",
         source,
         "-o",

@@ -11,9 +11,10 @@ import av
 import numpy as np
 import pytest
 
-from tests.streamsr.conftest import Command, Result, command, small_disk
-from tests.support.command import started
+from tests.support.command import Command, Result, started
+from tests.support.command import run as command
 from tests.support.command import streamsr as streamsr_line
+from tests.support.disk import small_disk
 from tests.support.media import look, make_video
 from tests.support.processes import limited, run
 

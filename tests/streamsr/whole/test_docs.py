@@ -18,10 +18,9 @@ import pytest
 from streamsr.cli import cli
 from streamsr.cli.pipeline_file import read_pipeline
 from tests.conftest import ROOT
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
+from tests.support.markdown import Snippet, commands_of, run_script, snippets, words_of
 from tests.support.processes import run
-from tests.support.recipes import run as run_script
-from tests.support.snippets import Snippet, commands_of, snippets, words_of
 from xlsr_model.__main__ import app as trainer
 
 DOCUMENTS = [
@@ -31,8 +30,8 @@ DOCUMENTS = [
 ]
 
 ELSEWHERE = {
-    "docs/ffmpeg.md": "test_ffmpeg_recipes.py",
-    "docs/gstreamer.md": "test_gstreamer.py",
+    "docs/ffmpeg.md": "whole/test_ffmpeg_recipes.py",
+    "docs/gstreamer.md": "gstreamer/test_gstreamer.py",
     "docs/vapoursynth.md": "test_vapoursynth.py",
 }
 """Whose commands and programs a test of their own runs, with all they need."""

@@ -9,12 +9,12 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from streamsr.picture.files import read_image
-from tests.support import recipes
+from tests.support.markdown import blocks, run_script
 from tests.support.media import SRT, Seen, look, make_video
 from tests.support.servers import ffmpeg, free_port, needs_ffmpeg
 
-PLAIN, SOUND, EVERYTHING, COLOURS, CHROMA, SIZED, PICTURES, RAW, RECORD, PUBLISH, SEND = (
-    recipes.commands("ffmpeg.md")
+PLAIN, SOUND, EVERYTHING, COLOURS, CHROMA, SIZED, PICTURES, RAW, RECORD, PUBLISH, SEND = blocks(
+    "ffmpeg.md", "sh"
 )
 CAMERA = "-f v4l2 -framerate 25 -video_size 640x360 -i /dev/video0"
 PATTERN = "-re -f lavfi -i testsrc=size=64x48:rate=25 -t 3"
@@ -41,7 +41,7 @@ def planes(frame: VideoFrame) -> list[NDArray[np.uint8]]:
 
 
 def run(recipe: str, folder: Path, output: str) -> Seen:
-    done = recipes.run(recipe, folder)
+    done = run_script(recipe, folder)
     assert (done.returncode, done.stderr) == (0, "")
     return look(folder / output)
 
@@ -100,7 +100,7 @@ def test_filters_before_and_after(folder: Path) -> None:
 
 
 def test_pictures(folder: Path) -> None:
-    assert recipes.run(PICTURES, folder).returncode == 0
+    assert run_script(PICTURES, folder).returncode == 0
     files = sorted(folder.glob("frame_*.png"))
     assert len(files) == 8
     assert read_image(files[0])[0].shape == (144, 192, 3)
@@ -114,7 +114,7 @@ def test_raw_video(folder: Path) -> None:
 
 def test_a_device_is_upscaled_within_a_budget_and_recorded(folder: Path) -> None:
     assert CAMERA in RECORD
-    done = recipes.run(RECORD.replace(CAMERA, PATTERN), folder)
+    done = run_script(RECORD.replace(CAMERA, PATTERN), folder)
     assert done.returncode == 0, done.stderr
     assert look(folder / "camera.mkv").size == (192, 144)
 
@@ -131,7 +131,7 @@ def test_a_device_is_sent_to_a_server(folder: Path, recipe: str) -> None:
         wait = (
             f"until grep -q '{listening}' /proc/net/tcp; do kill -0 {server.pid}; sleep 0.1; done"
         )
-        done = recipes.run(f"{wait}\n{script}", folder)
+        done = run_script(f"{wait}\n{script}", folder)
         assert done.returncode == 0, done.stderr
         server.ended()
     seen = look(folder / "got.mkv")

@@ -16,8 +16,7 @@ from streamsr.errors import SourceError
 from streamsr.media.input import MAX_STREAMS, open_input
 from streamsr.sources.file import FileSource
 from tests.conftest import SHARED_DATA
-from tests.streamsr.conftest import Command
-from tests.support.command import streamsr
+from tests.support.command import Command, streamsr
 from tests.support.media import SRT, look, make_video
 from tests.support.processes import limited, run
 

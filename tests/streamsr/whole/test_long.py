@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.streamsr.conftest import Command, command
+from tests.support.command import Command, run
 from tests.support.media import make_video
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -66,7 +66,7 @@ def test_two_hours_take_the_memory_of_two_minutes(
             "--preset",
             "ultrafast",
         ]
-        done = command(*words, "--stats-json", stats, "--audit", *more, timeout=1700)
+        done = run(*words, "--stats-json", stats, "--audit", *more, timeout_s=1700)
         assert "LOST" not in done.stdout.replace("LOST  colour", ""), done.stdout
         assert f"{25 * seconds} in, {25 * seconds} out" in done.stdout, done.stderr
         peaks.append(json.loads(stats.read_text())["peak_memory_mib"])

@@ -21,7 +21,7 @@ from streamsr.cli import cli
 from streamsr.errors import Cancelled, SourceError
 from streamsr.jobs.files import Job
 from tests.conftest import ROOT
-from tests.streamsr.conftest import Command, Result
+from tests.support.command import Command, Result
 from tests.support.media import look, make_video
 from tests.support.processes import running
 

@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsr.segments.ledger import LEDGER
-from tests.streamsr.conftest import Command
+from tests.support.command import Command
 from tests.support.media import look, make_video, picture
 from tests.support.processes import run, running
 

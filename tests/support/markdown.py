@@ -1,10 +1,16 @@
 """The code blocks of a document: each with its kind, and run as it stands there."""
 
+import os
 import re
 import shlex
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.support.processes import run
 
 _FENCE = re.compile(r"( *)```(\S*)")
 _EXCUSE = re.compile(r" *<!-- not run: (.+) -->")
@@ -63,3 +69,25 @@ def commands_of(script: str) -> list[str]:
     """Its command lines, continued ones joined, comments left out."""
     joined = script.replace("\\\n", " ")
     return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def blocks(document: str, kind: str) -> list[str]:
+    """The texts of this kind in a file in docs/, in order."""
+    found = snippets(ROOT / "docs" / document, ROOT)
+    return [snippet.text for snippet in found if snippet.kind == kind]
+
+
+def run_script(
+    script: str, folder: Path, env: Mapping[str, str] = os.environ
+) -> "subprocess.CompletedProcess[str]":
+    """Run it in the folder, with the environment's commands first in the path, as in an activated
+    one."""
+    path = f"{Path(sys.executable).parent}:{env['PATH']}"
+    done: subprocess.CompletedProcess[str] = run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        tree=True,
+        timeout_s=200,
+        cwd=folder,
+        env={**env, "PATH": path, "VIRTUAL_ENV": sys.prefix},
+    )
+    return done
