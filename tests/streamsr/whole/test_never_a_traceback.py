@@ -255,7 +255,7 @@ def raises(error: BaseException) -> Callable[[], object]:
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (Odd("first\nsecond"), 1, "internal error: Odd: first (cli.py:"),
+        (Odd("first\nsecond"), 1, "internal error: Odd: first (commands.py:"),
         (RecursionError("deep"), 1, "internal error: RecursionError: deep"),
         (OverflowError("int too big"), 1, "internal error: OverflowError: int too big"),
         (UnicodeError("label too long"), 1, "internal error: UnicodeError: label too long"),
@@ -471,11 +471,11 @@ def test_an_audit_that_cannot_be_told_is_an_error_and_the_film_stays(
 
 INTERRUPTED = """
 import ctypes, sys, numpy
-from streamsr import inspect
+from streamsr.cli import info
 def describe(what):
     ctypes.pythonapi.PyRun_SimpleString(b"raise KeyboardInterrupt")
     yield "done"
-inspect.describe = describe
+info.describe = describe
 sys.argv = ["streamsr", "info"]
 from streamsr.cli import main
 main()
@@ -599,7 +599,7 @@ def test_warnings_of_the_program_around_are_not_lost(streamsr: Command) -> None:
 
 LOST = """
 import signal, sys, threading
-from streamsr import pipe
+from streamsr.jobs import pipe
 real = pipe.Y4mSource.wait
 class Loses:
     def __del__(self):
