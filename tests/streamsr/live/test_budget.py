@@ -1,13 +1,13 @@
 """The latency policy: as a table, and in a simulator with a virtual clock."""
 
 import math
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from streamsr.live.budget import STARVED_S, Allowance, Costs, Situation, Take, decide, too_late
+from tools.budget_simulator import CALM_AFTER_S, END_S, Scenario, simulate
 
 CALM = Situation(
     age_s=0.002,
@@ -119,138 +119,6 @@ def test_costs_that_are_not_measured_are_believed_to_fall() -> None:
     for _ in range(60):
         costs.doubt()
     assert costs.predict(1000) < 0.05
-
-
-# The simulator: a source, a place for one waiting frame, and one worker, in virtual seconds.
-
-
-@dataclass
-class Scenario:
-    """A machine and a stream. ``slow(t)`` is by how much everything takes longer at that time."""
-
-    rng: np.random.Generator
-    budget_s: float
-    interval_s: float
-    whole_s: float
-    call_s: float
-    noise: float
-    spikes: list[tuple[float, float, float]]
-    stalls: list[tuple[float, float]]
-    static: list[tuple[float, float]]
-
-    def slow(self, t: float) -> float:
-        return max([1.0, *(factor for begin, end, factor in self.spikes if begin <= t < end)])
-
-    def seconds(self, share: float, t: float) -> float:
-        jitter = 1 + self.noise * abs(self.rng.normal())
-        return (self.call_s + share * self.whole_s) * self.slow(t) * jitter if share else 0.0
-
-    @classmethod
-    def of(cls, seed: int) -> "Scenario":
-        rng = np.random.default_rng(seed)
-        interval_s = float(rng.choice([1 / 60, 1 / 30, 1 / 25, 1 / 12.5]))
-        begin = 2.0 + rng.random() * 2
-
-        def spans(count: int, longest: float) -> list[tuple[float, float]]:
-            return [
-                (t, t + rng.random() * longest)
-                for t in begin + rng.random(rng.integers(0, count)) * 3
-            ]
-
-        return cls(
-            rng,
-            budget_s=float(interval_s * rng.uniform(1.2, 4)),
-            interval_s=interval_s,
-            whole_s=float(interval_s * rng.uniform(0.1, 3)),
-            call_s=float(rng.uniform(0, 0.002)),
-            noise=float(rng.choice([0.0, 0.05, 0.2])),
-            spikes=[(a, b, float(rng.uniform(1.5, 8))) for a, b in spans(3, 1.5)],
-            stalls=spans(2, 0.8),
-            static=spans(3, 1.0),
-        )
-
-
-END_S = 12.0
-CALM_AFTER_S = 8.5
-"""Spikes, stalls and still pictures have all ended, and the second of recovery has passed."""
-
-
-@dataclass
-class Seen:
-    """What happened: of each frame shown its time, age and the share of it at full quality."""
-
-    fates: Counter[str] = field(default_factory=Counter)
-    captured: int = 0
-    shown: list[tuple[float, float, float]] = field(default_factory=list)
-
-
-def simulate(s: Scenario) -> Seen:
-    seen = Seen()
-    network, resize = Costs(), Costs()
-    network.learn(1.0, s.seconds(1.0, 0))
-    network.learn(0.5, s.seconds(0.5, 0))
-    resize_whole_s = 0.1 * s.interval_s
-    resize.learn(1.0, resize_whole_s)
-    memory = Allowance()
-    t, shown_s, stale, index = 0.0, -math.inf, 1.0, 0
-    arrivals: list[float] = []
-    while (when := len(arrivals) * s.interval_s) < END_S:
-        stalled = [end for begin, end in s.stalls if begin <= when < end]
-        arrivals.append(max([when, *stalled]))  # a burst after each stall
-    while index < len(arrivals):
-        # Of those that have arrived, the newest; the others are dropped where they wait.
-        ready = index
-        while ready + 1 < len(arrivals) and arrivals[ready + 1] <= t:
-            ready += 1
-        seen.fates["dropped"] += ready - index
-        seen.captured += ready - index + 1
-        arrival, index = arrivals[ready], ready + 1
-        t = max(t, arrival)
-        changed = 0.0 if any(begin <= t < end for begin, end in s.static) else 1.0
-        missing = max(changed, stale)
-        decision, memory = decide(
-            Situation(
-                age_s=t - arrival,
-                waiting=int(index < len(arrivals) and arrivals[index] <= t),
-                silent_s=t - shown_s,
-                interval_s=s.interval_s,
-                all_s=network.predict(missing),
-                least_s=network.predict(0.005),
-                resize_s=resize.predict(changed),
-                other_s=0.0,
-                margin=network.margin,
-            ),
-            memory,
-            budget_s=s.budget_s,
-        )
-        if decision.take is Take.DROP:
-            seen.fates["dropped"] += 1
-            continue
-        share = 0.0
-        if decision.take is Take.ALL:
-            share = missing
-        elif decision.take is Take.SOME:
-            share = missing
-            while network.predict(share) > decision.network_s:
-                share *= 0.95
-        if share:
-            took = s.seconds(share, t)
-            network.learn(share, took)
-            t += took
-        else:
-            network.doubt()
-        if changed and missing - share > 0:
-            took = resize_whole_s * (missing - share) * s.slow(t)
-            resize.learn(missing - share, took)
-            t += took
-        stale = missing - share
-        if too_late(t - arrival, t - shown_s, budget_s=s.budget_s):
-            seen.fates["dropped"] += 1
-            continue
-        shown_s = t
-        seen.fates["shown"] += 1
-        seen.shown.append((t, t - arrival, 1 - stale))
-    return seen
 
 
 @pytest.mark.parametrize("block", range(20))

@@ -1,12 +1,15 @@
-"""Make the pictures of docs/budget.md from the policy itself, and from the simulator that its tests
-use.
+"""Draws the pictures of docs/budget.md, from the policy itself and from the simulator of
+its tests.
 
-Run from the repository: ``python -m docs.make_budget``. Needs matplotlib, of the extra ``train``.
+    python -m tools.pages.budget
+
+Needs matplotlib, of the extra ``train``.
 Each picture carries the hash of the numbers it shows, so that a test notices a policy that has
 changed since.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from streamsr.live.budget import Allowance, Situation, Take, decide
-from tests.streamsr.live.test_budget import Scenario, simulate
+from tools.budget_simulator import Scenario, simulate
+from xlsr_model.page import write_picture
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 BUDGET_MS = 50
 COLOURS = {Take.ALL: "#00897b", Take.SOME: "#80cbc4", Take.RESIZE: "#ffcc80", Take.DROP: "#bdbdbd"}
 TEXT = {
@@ -145,9 +149,9 @@ def draw_run(
 
 
 def save(figure: object, name: str, content: list[Map] | Run) -> None:
-    path = IMAGES / f"{name}.png"
-    figure.savefig(path, dpi=110, metadata={"Description": digest(content)})  # type: ignore[attr-defined]  # matplotlib's
-    print(path)
+    picture, mark = io.BytesIO(), digest(content)
+    figure.savefig(picture, format="png", dpi=110, metadata={"Description": mark})  # type: ignore[attr-defined]  # matplotlib's
+    write_picture(IMAGES / f"{name}.png", picture.getvalue(), mark=mark.encode())
 
 
 if __name__ == "__main__":

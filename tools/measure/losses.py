@@ -1,7 +1,7 @@
-"""Tries the ways to lose a file and writes docs/losses.json, from which make_fidelity.py makes a
+"""Tries the ways to lose a file and writes docs/data/losses.json, of which docs/fidelity.md has a
 table.
 
-    python docs/make_losses.py [--before CODE]
+    python -m tools.measure.losses [--before CODE]
 
 Each way runs the command on a small film in a folder of its own, then looks whether all bytes that
 were not the command's are still there. ``--before`` names a checkout of other code, to be tried in
@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "docs" / "losses.json"
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "docs" / "data" / "losses.json"
 
 HELD = """
 import sys

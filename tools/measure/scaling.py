@@ -1,26 +1,23 @@
-"""Makes docs/scaling.md from docs/scaling.json, which `measure` fills on a quiet machine, and
-docs/benchmarks.json.
+"""Measures what docs/scaling.md computes with into docs/data/scaling.json, on a quiet machine.
 
-python docs/make_scaling.py measure one|two|resume|segments|driver|opening|joining    (each under
-                                                                                      two minutes)
-python docs/make_scaling.py
+    python -m tools.measure.scaling one|two|resume|segments|driver|opening|joining
+
+Each takes under two minutes; of several runs of the first three the best stays.
 """
 
+import argparse
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scaling_model import LIVE_LOAD, Costs, Film, live_streams, packed, simulate
-from scaling_text import page
-
-DOCS = Path(__file__).resolve().parent
-NUMBERS = DOCS / "scaling.json"
+ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = ROOT / "docs" / "data" / "scaling.json"
 CLIPS = ("bbb", "bottle")
 CLIP_S, SPEED_SEGMENT_S, SEGMENT_S = 20, 2, 10
 NO_TASKS = 400
@@ -31,7 +28,7 @@ def clip(name: str, folder: Path) -> Path:
     """The sample, repeated to CLIP_S seconds, with a key frame every two seconds as broadcasts and
     services have it."""
     path = folder / f"{name}.mp4"
-    sample = DOCS.parent / "samples" / f"{name}_640x360.mp4"
+    sample = ROOT / "samples" / f"{name}_640x360.mp4"
     subprocess.run(
         [
             "ffmpeg",
@@ -64,7 +61,7 @@ def speed(cores: int, *, cluster: bool) -> dict[str, float]:
         folder = Path(scratch)
         source, target = clip("bbb", folder), folder / "out.mkv"
         how = ["--cluster", "auto"] if cluster else ["--resume"]
-        command = [
+        command: list[str | Path] = [
             "taskset",
             "-c",
             ",".join(map(str, range(cores))),
@@ -84,7 +81,7 @@ def speed(cores: int, *, cluster: bool) -> dict[str, float]:
         start, first = time.perf_counter(), 0.0
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None:
-                if not first and list(folder.glob("out.mkv.resume/0*.part")):
+                if not first and list(folder.glob("out.mkv.resume/.0*.part")):
                     first = time.perf_counter()
                 if not target.exists():
                     done = time.perf_counter()
@@ -148,13 +145,15 @@ def opening() -> dict[str, float]:
     key frames."""
     from streamsr.segments.ledger import input_identity
     from streamsr.segments.segment import plan
+    from xlsr_model.inputs import Input
 
     with tempfile.TemporaryDirectory() as scratch:
         short, film = clip("bbb", Path(scratch)), Path(scratch) / "long.mp4"
-        repeat = ["-stream_loop", str(LONG_S // CLIP_S - 1), "-i", short, "-c", "copy", film]
+        repeat = ("-stream_loop", str(LONG_S // CLIP_S - 1), "-i", short, "-c", "copy", film)
         subprocess.run(["ffmpeg", "-v", "error", *repeat], check=True)
         start = time.process_time()
-        input_identity(film)
+        with Input(film) as source:
+            input_identity(source)
         found = len(plan(film, seconds=SEGMENT_S))
         return {"seconds": (time.process_time() - start) / LONG_S, "segments": found}
 
@@ -227,49 +226,28 @@ def driver() -> dict[str, float]:
         return {"task_cpu_s": (time.process_time() - start) / NO_TASKS}
 
 
-def measure(part: str) -> None:
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "one": lambda: speed(1, cluster=True),
+    "two": lambda: speed(2, cluster=True),
+    "resume": lambda: speed(2, cluster=False),
+    "segments": segments,
+    "driver": driver,
+    "opening": opening,
+    "joining": joining,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("part", choices=PARTS)
+    part = parser.parse_args().part
     numbers = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
-    made: dict[str, Any] = {
-        "one": lambda: speed(1, cluster=True),
-        "two": lambda: speed(2, cluster=True),
-        "resume": lambda: speed(2, cluster=False),
-        "segments": segments,
-        "driver": driver,
-        "opening": opening,
-        "joining": joining,
-    }[part]()
-    before = numbers.get(part)
-    if before is None or before.get("work_s", 0) >= made.get(
-        "work_s", 0
-    ):  # the best of several: others run here too
+    made, before = PARTS[part](), numbers.get(part)
+    # The best of several: others run here too.
+    if before is None or before.get("work_s", 0) >= made.get("work_s", 0):
         numbers[part] = made
     NUMBERS.write_text(json.dumps(numbers, indent=1) + "\n")
 
 
-def main() -> None:
-    numbers = json.loads(NUMBERS.read_text())
-    benchmarks = json.loads((DOCS / "benchmarks.json").read_text())
-    costs = Costs.of(numbers)
-    runs = {}
-    for name, films in (
-        ("one film of two hours", [Film.of(costs, 7200)]),
-        ("100 films of 90 minutes", [Film.of(costs, 5400) for _ in range(100)]),
-    ):
-        runs[name] = [(workers, simulate(films, costs, workers)) for workers in (1, 10, 100, 1000)]
-    chance = random.Random(1)
-    mixed = [Film.of(costs, chance.uniform(1800, 7200), whole=i % 20 == 19) for i in range(60)]
-    orders = {
-        order: simulate(mixed, costs, 100, order=order)
-        for order in ("in order", "longest", "classes")
-    }
-    streams = live_streams(benchmarks)
-    (DOCS / "scaling.md").write_text(
-        page(numbers, costs, runs, orders, streams, packed(streams, LIVE_LOAD))
-    )
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 3 and sys.argv[1] == "measure":
-        measure(sys.argv[2])
-    else:
-        main()
+    main()

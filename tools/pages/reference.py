@@ -10,6 +10,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,39 +19,39 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import streamsr
-import streamsr.engines
 import streamsr.errors
-import streamsr.region
-import streamsr.sinks.y4m
-import streamsr.sources.pattern
-import streamsr.sources.y4m
-import streamsr.stats
 from streamsr.cli import cli
 from xlsr_model.__main__ import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
-LIBRARY: dict[str, list[type]] = {
-    "Upscaling": [streamsr.Upscaler, streamsr.Pipeline],
+LIBRARY: dict[str, list[str]] = {
+    "Upscaling": ["streamsr.Upscaler", "streamsr.Pipeline"],
     "Sources and sinks": [
-        streamsr.FileSource,
-        streamsr.FeedSource,
-        streamsr.FileSink,
-        streamsr.sources.pattern.PatternSource,
-        streamsr.sources.y4m.Y4mSource,
-        streamsr.sinks.y4m.Y4mSink,
-        streamsr.sources.y4m.Y4mFormat,
+        "streamsr.FileSource",
+        "streamsr.FeedSource",
+        "streamsr.FileSink",
+        "streamsr.sources.pattern.PatternSource",
+        "streamsr.sources.y4m.Y4mSource",
+        "streamsr.sinks.y4m.Y4mSink",
+        "streamsr.sources.y4m.Y4mFormat",
     ],
-    "What travels": [streamsr.Frame, streamsr.StreamInfo, streamsr.Stats, streamsr.stats.Live],
+    "What travels": [
+        "streamsr.Frame",
+        "streamsr.StreamInfo",
+        "streamsr.Stats",
+        "streamsr.stats.Live",
+    ],
     "Contracts": [
-        streamsr.sources.Source,
-        streamsr.sources.Stoppable,
-        streamsr.sinks.Sink,
-        streamsr.engines.Engine,
-        streamsr.engines.Tile,
-        streamsr.region.Region,
+        "streamsr.sources.Source",
+        "streamsr.sources.Stoppable",
+        "streamsr.sinks.Sink",
+        "streamsr.engines.Engine",
+        "streamsr.engines.Tile",
+        "streamsr.region.Region",
     ],
 }
+"""Headings, and under each the names as programs import them."""
 
 LONG = 90
 """Characters of a signature in one line."""
@@ -108,21 +109,19 @@ def _command(command: click.Command, parent: click.Context) -> Iterator[str]:
 def library_page() -> str:
     """The public names, and the contracts behind them."""
     lines = ["# Library", "Made from the docstrings.", _text(streamsr.__doc__)]
-    for heading, things in LIBRARY.items():
-        lines += [f"## {heading}", *(part for thing in things for part in _class(thing))]
+    for heading, paths in LIBRARY.items():
+        lines += [f"## {heading}", *(part for path in paths for part in _class(path))]
     lines += ["## Errors", _text(streamsr.errors.__doc__)]
     return "\n\n".join(filter(None, lines)) + "\n"
 
 
-def _class(thing: type) -> Iterator[str]:
+def _class(path: str) -> Iterator[str]:
+    home, _, name = path.rpartition(".")
+    thing = getattr(import_module(home), name)
     node = ast.parse(dedent(inspect.getsource(thing))).body[0]
     assert isinstance(node, ast.ClassDef)
-    home = "streamsr" if thing.__name__ in streamsr.__all__ else thing.__module__
-    yield f"### {thing.__name__}"
-    yield (
-        f"```python\nfrom {home} import {thing.__name__}\n\n{thing.__name__}{_constructor(node)}\n"
-        f"```"
-    )
+    yield f"### {name}"
+    yield (f"```python\nfrom {home} import {name}\n\n{name}{_constructor(node)}\n```")
     yield _text(ast.get_docstring(node))
     members = []
     for item in node.body:
