@@ -101,6 +101,9 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     assert sdist.stat().st_size < MOST_BYTES
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
+    assert (tmp_path / sdist.name.removesuffix(".tar.gz") / "tools" / "pages").is_dir(), (
+        "the tests and the documentation need it"
+    )
     again = build(tmp_path / sdist.name.removesuffix(".tar.gz"), "wheel", tmp_path / "again")
     first, second = zipfile.ZipFile(wheel), zipfile.ZipFile(again)
     assert sorted(first.namelist()) == sorted(second.namelist())

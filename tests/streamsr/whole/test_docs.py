@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +22,9 @@ from tests.conftest import ROOT
 from tests.support.command import Command
 from tests.support.markdown import Snippet, commands_of, run_script, snippets, words_of
 from tests.support.processes import run
+from tools.pages import benchmarks, budget, fidelity, scaling
 from xlsr_model.__main__ import app as trainer
+from xlsr_model.page import filled
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -46,6 +49,9 @@ NEEDS = {
     "--cluster": ("ray", "cluster"),
 }
 """What an option, or its value, needs that may not be installed."""
+
+MOST_PICTURE_BYTES = 120_000
+"""Every version of a picture stays in the repository for good."""
 
 TRAINER = ["python", "-m", "xlsr_model"]
 
@@ -301,12 +307,26 @@ def test_the_library_reference_has_every_public_name(site: Path) -> None:
 
 
 def test_the_budget_pictures_are_of_this_policy() -> None:
-    """Else: python -m docs.make_budget."""
-    from docs import make_budget
+    """Else: python -m tools.pages.budget."""
+    for name, content in budget.contents().items():
+        image = (budget.IMAGES / f"{name}.png").read_bytes()
+        assert budget.digest(content).encode() in image, f"{name}.png shows another policy"
 
-    for name, content in make_budget.contents().items():
-        image = (make_budget.IMAGES / f"{name}.png").read_bytes()
-        assert make_budget.digest(content).encode() in image, f"{name}.png shows another policy"
+
+@pytest.mark.parametrize(
+    "maker", [benchmarks, fidelity, scaling], ids=lambda maker: str(maker.PAGE.stem)
+)
+def test_a_page_shows_what_was_measured(maker: ModuleType) -> None:
+    """Else: python -m tools.pages.NAME."""
+    text = maker.PAGE.read_text(encoding="utf-8")
+    parts = maker.parts()
+    assert set(re.findall(r"<!-- begin: (\S+) -->", text)) == set(parts)
+    assert filled(text, parts) == text
+
+
+def test_pictures_of_the_pages_are_small() -> None:
+    for picture in (ROOT / "docs" / "images").iterdir():
+        assert picture.stat().st_size < MOST_PICTURE_BYTES, picture
 
 
 def test_troubleshooting_has_the_messages_of_the_program() -> None:
