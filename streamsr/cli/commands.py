@@ -53,7 +53,8 @@ def main() -> NoReturn:
         os.environ["HOME"] = NO_HOME
     with streams_kept():
         status = flushed(status_of(_command))
-    interrupt.over()
+    with contextlib.suppress(ValueError):  # as above
+        interrupt.over()
     _forget_interrupts()
     sys.exit(status)
 
@@ -257,6 +258,7 @@ def _upscale_all(
                     checks = job.run(source, target, begun=display.begun)
                 _report(target, checks)
             except Exception as error:
+                interrupt.check()  # it may be what the signal cut short
                 if len(pairs) == 1 or isinstance(error, Cancelled):
                     raise
                 failed += 1

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from streamsr import interrupt
 from streamsr.cluster.ray_client import Farm, Lost, Ref
 from streamsr.cluster.schedule import AHEAD, Piece, memory_bytes, pieces, places, urgency
 from streamsr.cluster.tasks import FilmWork, Order, film_work
 from streamsr.errors import Cancelled, StreamsrError
-from streamsr.interrupt import interruptible
 from streamsr.jobs.files import Job
 from streamsr.picture.files import is_image
 from streamsr.segments.film import KEPT, SegmentedFilm
@@ -78,10 +78,10 @@ def upscale_on_cluster(
     goes on with them. Raises StreamsrError when the cluster cannot be used; what is wrong with one
     file is told to ``show``.
     """
-    with interruptible() as asked:
+    with interrupt.interruptible() as asked:
         try:
             with _Run(job, Farm(address), show) as run:
-                run.all(pairs, stop=asked.is_set)
+                run.all(pairs, stop=asked)
         except KeyboardInterrupt:
             raise Cancelled(f"stopped at once; {KEPT}") from None
 
@@ -145,6 +145,7 @@ class _Run:
         coming: Iterator[tuple[int, tuple[Path, Path]]] = iter(enumerate(pairs))
         stopping = False
         while True:
+            interrupt.check()
             if stop() and not stopping:
                 stopping, coming = True, iter(())
                 log.warning(

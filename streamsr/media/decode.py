@@ -12,6 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from streamsr import interrupt
 from streamsr.errors import SourceError
 from streamsr.stats import Recorder
 
@@ -43,6 +44,7 @@ def _decoded(
     opaque = stream.metadata.get("alpha_mode") != "1"
     decoder = None if opaque else _decoder_with_alpha(stream)
     while True:
+        interrupt.check()  # the first frame may be far behind the place that was sought
         try:
             with record.stage("decode"):
                 packet = next(packets, None)

@@ -20,8 +20,9 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, BinaryIO, Self
 
+from streamsr import interrupt
 from streamsr.errors import SinkError
 from xlsr_model.files import NAME_BYTES, fitting_name, is_unfinished, sync_folder, write_file
 from xlsr_model.inputs import Input
@@ -29,6 +30,7 @@ from xlsr_model.inputs import Input
 log = logging.getLogger("streamsr")
 
 FORMAT = 1
+READ_BYTES = 1 << 20
 FOLDER_SUFFIX = ".resume"
 LEDGER = "ledger.jsonl"
 ELSEWHERE = "move it, or name another output"
@@ -40,14 +42,22 @@ Settings = Mapping[str, Any]
 def file_digest(path: Path) -> str:
     """BLAKE2b of the contents. Raises OSError."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return _digest(file)
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    while content := file.read(READ_BYTES):
+        digest.update(content)
+        interrupt.check()
+    return digest.hexdigest()
 
 
 def input_identity(source: Input) -> Settings:
     """What a file is, by its contents: its name and dates may change. Raises OSError, also when it
     changes just now."""
     with open(source.fd, "rb", closefd=False) as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = _digest(file)
     source.check()
     return {"bytes": source.size, "blake2b": digest}
 

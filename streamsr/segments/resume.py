@@ -1,7 +1,6 @@
 """Upscaling a film so that it can be interrupted anywhere: segments and a ledger, then joined."""
 
 import logging
-import threading
 from collections.abc import Callable
 
 from streamsr.errors import Cancelled, SinkError
@@ -34,7 +33,7 @@ def upscale_resumable(
             with interruptible() as asked:
                 progress = _saying(asked, begun(upscaler, film.frames_left) if film.spans else None)
                 for number in film.left:
-                    if asked.is_set():
+                    if asked():
                         raise Cancelled(
                             f"stopped; {len(finished)} of {len(film.spans)} segments done, {KEPT}"
                         )
@@ -60,7 +59,7 @@ def upscale_resumable(
 
 
 def _saying(
-    asked: threading.Event, progress: Callable[[Frame], None] | None
+    asked: Callable[[], bool], progress: Callable[[Frame], None] | None
 ) -> Callable[[Frame], None]:
     """``progress``, and once a word to who pressed Ctrl-C."""
     said = False
@@ -69,7 +68,7 @@ def _saying(
         nonlocal said
         if progress is not None:
             progress(frame)
-        if asked.is_set() and not said:
+        if asked() and not said:
             said = True
             log.warning("finishing this segment; Ctrl-C again stops at once")
 

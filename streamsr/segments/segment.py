@@ -23,6 +23,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
+from streamsr import interrupt
 from streamsr.errors import SinkError, SourceError
 from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.media.encode import Encoding
@@ -97,6 +98,7 @@ def _key_times(packets: "Iterator[Packet[Any]]") -> list[int]:
     )  # of the pictures since the key frame before the last: later ones may not be earlier
     try:
         for packet in packets:
+            interrupt.check()
             if packet.size == 0:
                 continue
             if (

@@ -8,6 +8,8 @@ import socket
 import time
 from typing import BinaryIO
 
+from streamsr import interrupt
+
 CHUNK = 1 << 16
 """Bytes a pipe holds on Linux: one call takes all that is there."""
 
@@ -106,6 +108,7 @@ class ByteStream:
             self._go_on(end_s)
 
     def _go_on(self, end_s: float = math.inf) -> None:
+        interrupt.check()
         if self._stopped:
             raise Stopped
         if time.monotonic() >= end_s:
