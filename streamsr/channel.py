@@ -107,7 +107,8 @@ class Channel(Generic[T]):
             del items  # the reader's frames must not live on here while it waits for the next
 
     def get(self, timeout_s: float | None = None) -> T:
-        """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the writer's error."""
+        """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the
+        writer's error."""
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
             while not (self._items or self._ended or self._reader_gone):

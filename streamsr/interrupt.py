@@ -19,17 +19,19 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 SHIELDED_NAMES = frozenset({"__enter__", "__exit__", "__del__"})
 SHIELDED_FILES = frozenset(
     function.__code__.co_filename
-    for function in (contextlib.contextmanager, logging.getLogger, threading.Condition.wait)
+    for function in (contextlib.contextmanager, logging.getLogger, threading.Thread.start)
 )
-"""Where Ctrl-C must not strike. What is entered but not yet registered would never be left; a thread that is started
-but not yet known would never be joined; a lock that is taken outside a ``with`` would never be released."""
+"""Where Ctrl-C must not strike. What is entered but not yet registered would never be left; a
+thread that is started but not yet known would never be joined; a lock that is taken outside a
+``with`` would never be released."""
 
 _heard = False
 _asked = False
 
 
 def heard() -> None:
-    """Have `stoppable` obey SIGTERM and SIGINT. Raises ValueError in another thread than the process's main one.
+    """Have `stoppable` obey SIGTERM and SIGINT. Raises ValueError in another thread than the
+    process's main one.
 
     A SIGINT that is ignored, as for a shell's background jobs, stays so.
     """
@@ -43,8 +45,8 @@ def heard() -> None:
 def stoppable(command: Callable[[], Result]) -> Result:
     """Run a command. Signals that are `heard` raise KeyboardInterrupt in here, and nowhere else.
 
-    Not while something is entered or left, a thread is started or joined, or a module is imported: soon after. What
-    takes long in there calls `check`.
+    Not while something is entered or left, a thread is started or joined, or a module is imported:
+    soon after. What takes long in there calls `check`.
     """
     check()
     return command()
@@ -53,7 +55,8 @@ def stoppable(command: Callable[[], Result]) -> Result:
 def check() -> None:
     """Raise KeyboardInterrupt in the main thread if a signal asked for it, also once more.
 
-    For what waits or takes long: an exception that strikes a destructor is lost there. Not for what clears up.
+    For what waits or takes long: an exception that strikes a destructor is lost there. Not for what
+    clears up.
     """
     if _asked and threading.current_thread() is threading.main_thread():
         _try_no_more()
@@ -92,10 +95,8 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
     if frame is None:  # before the command, which will check, or after it
         return
     if shielded:
-        if signal.getsignal(signal.SIGALRM) in (
-            signal.SIG_DFL,
-            _stop,
-        ):  # else it is an embedding program's
+        # Any other handler is an embedding program's.
+        if signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, _stop):
             signal.signal(signal.SIGALRM, _stop)
             signal.siginterrupt(signal.SIGALRM, False)
             signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
@@ -141,11 +142,12 @@ def wait_before(attempt: int) -> float:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within it the first Ctrl-C only makes what is yielded say True; the second is a KeyboardInterrupt."""
+    """Within it the first Ctrl-C only makes what is yielded say True; the second is a
+    KeyboardInterrupt."""
     pressed = False
 
     def interrupted(number: int, frame: FrameType | None) -> None:
-        # Nothing may be printed and no lock be taken here: the interrupted code may be doing just that.
+        # Nothing may be printed and no lock taken here: the interrupted code may be doing that.
         nonlocal pressed
         if not pressed:
             pressed = True

@@ -43,7 +43,7 @@ def status_of(command: Callable[[], int | None]) -> int:
         print(shown(line_of(group)), file=sys.stderr)
         return 1
     except Exception as error:  # noqa: BLE001 - the last net: no traceback ever reaches a user unasked
-        if interrupt.asked():  # a call of the system that the signal cut short, or what clearing up met
+        if interrupt.asked():  # a system call that the signal cut short, or what clearing up met
             return _stopped(error)
         print(shown(line_of(error)), file=sys.stderr)
         return 1

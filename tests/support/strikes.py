@@ -1,16 +1,16 @@
 """Commands that Ctrl-C strikes at every place where Python would let it: a script.
 
-``python -m tests.support.strikes FOLDER WHAT [EVERY]`` runs WHAT, in FOLDER, once for every place where its main thread
-looks for signals (or every EVERY-th of them), with a Ctrl-C there. Tells on standard output how many places it has
-tried, and on standard error what went wrong; one run that does not end ends the script, with the stacks of all threads.
+``python -m tests.support.strikes FOLDER WHAT [EVERY]`` runs WHAT, in FOLDER, once for every place
+where its main thread looks for signals (or every EVERY-th of them), with a Ctrl-C there. Tells on
+standard output how many places it has tried, and on standard error what went wrong; one run that
+does not end ends the script, with the stacks of all threads.
 
-The Ctrl-C is the handler's call and no signal: a trace function sees each instruction, but none between a signal and
-its handler.
+The Ctrl-C is the handler's call and no signal: a trace function sees each instruction, but none
+between a signal and its handler.
 """
 
 import dis
 import faulthandler
-import shutil
 import signal
 import sys
 import threading
@@ -26,20 +26,19 @@ from typing import Any, Self
 import numpy as np
 
 from streamsr import Frame, Pipeline, StreamInfo, interrupt
-from streamsr.pipeline import Pipeline as _Pipeline  # noqa: F401 - loaded before anything is traced
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 
 LEASH_S = 20.0
 LOOKS = ("CALL", "RESUME", "JUMP_BACKWARD")
-"""How the names of the instructions begin after which CPython looks for signals (its ceval.c, bytecodes.c)."""
+"""How the names of the instructions begin after which CPython looks for signals (its ceval.c)."""
 
 Place = tuple[CodeType, int]
 
 
 class Strikes:
-    """Traces one run, and has Ctrl-C pressed at one place of it, when it is reached for the first time."""
+    """Traces one run, and has Ctrl-C pressed when it reaches one place of it."""
 
     def __init__(self, at: Place | None = None) -> None:
         self._at, self.struck = at, False
@@ -86,7 +85,10 @@ class EndlessSource:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.entered -= 1
 
@@ -131,13 +133,22 @@ def film(folder: Path) -> None:
     with ExitStack() as stack:
         source = stack.enter_context(FileSource(folder / "in.mkv"))
         size = 2 * source.info.width, 2 * source.info.height
-        sink = FileSink(folder / "out.mkv", source.info, size, preset="ultrafast", copy_from=folder / "in.mkv")
+        sink = FileSink(
+            folder / "out.mkv", source.info, size, preset="ultrafast", copy_from=folder / "in.mkv"
+        )
         stack.enter_context(sink)
         stack.enter_context(Pipeline(source, upscaler)).run(sink)
 
 
-def struck(folder: Path, command: Callable[[Path], None], at: Place | None) -> Strikes:
-    """One run. Raises AssertionError when anything is left of it, or the Ctrl-C is lost."""
+def struck(
+    folder: Path, command: Callable[[Path], None], at: Place | None, complete: dict[str, int]
+) -> tuple[Strikes, dict[str, int]]:
+    """One run, and the names and sizes of the files it has made: none, or the ``complete`` ones.
+
+    Raises AssertionError when anything else is left of it, and whatever takes the place of the
+    KeyboardInterrupt.
+    """
+    threads = threading.enumerate()
     interrupt.heard()
     strikes = Strikes(at)
     faulthandler.dump_traceback_later(LEASH_S, exit=True)
@@ -151,35 +162,41 @@ def struck(folder: Path, command: Callable[[Path], None], at: Place | None) -> S
             sys.settrace(None)
 
     try:
-        run = getattr(interrupt, "stoppable", lambda c: c())
-        run(traced)
+        interrupt.stoppable(traced)
         ended = True
     except KeyboardInterrupt:
         pass
     finally:
         sys.settrace(None)
     assert ended or strikes.struck
-    left = [path.name for path in folder.iterdir() if path.name not in ("in.mkv", "out.mkv")]
-    assert not left, left
-    assert not [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-    (folder / "out.mkv").unlink(missing_ok=True)
+    left = {path.name: path.stat().st_size for path in folder.iterdir() if path.name != "in.mkv"}
+    for name in left:
+        (folder / name).unlink()
+    assert threading.enumerate() == threads, "a thread is left"
+    assert at is None or left in ({}, complete), f"files are left: {left}"
     faulthandler.cancel_dump_traceback_later()
-    return strikes
+    return strikes, left
 
 
 def main() -> None:
-    folder, command = Path(sys.argv[1]), {"pipeline": pipeline, "stack": stack, "film": film}[sys.argv[2]]
+    folder, command = (
+        Path(sys.argv[1]),
+        {"pipeline": pipeline, "stack": stack, "film": film}[sys.argv[2]],
+    )
     every = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the next place is tried instead
-    for _ in range(2):  # modules are loaded by the first
-        places = list(struck(folder, command, None).places)
+    struck(folder, command, None, {})  # loads modules
+    undisturbed, complete = struck(folder, command, None, {})
     tried = failed = 0
-    for code, offset in places[::every]:
+    for place in list(undisturbed.places)[::every]:
         try:
-            tried += struck(folder, command, (code, offset)).struck
+            tried += struck(folder, command, place, complete)[0].struck
         except BaseException as error:  # noqa: BLE001 - one that is wrong must not hide the others
             failed += 1
-            print(f"{code.co_qualname}+{offset}: {type(error).__name__}: {error}", file=sys.stderr)
+            print(
+                f"{place[0].co_qualname}+{place[1]}: {type(error).__name__}: {error}",
+                file=sys.stderr,
+            )
     print(f"{tried} places")
     sys.exit(bool(failed))
 
