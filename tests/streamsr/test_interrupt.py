@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.streamsr.media import make_video
+from tests.support.media import make_video
 from tests.support.processes import running
 
 
