@@ -27,6 +27,7 @@ thread that is started but not yet known would never be joined; a lock that is t
 
 _heard = False
 _asked = False
+_due = False
 
 
 def heard() -> None:
@@ -35,8 +36,8 @@ def heard() -> None:
 
     A SIGINT that is ignored, as for a shell's background jobs, stays so.
     """
-    global _heard, _asked
-    _heard, _asked = True, False
+    global _heard, _asked, _due
+    _heard, _asked, _due = True, False, False
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _stop):
         signal.signal(signal.SIGINT, _stop)
@@ -63,31 +64,34 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
-def asked() -> bool:
-    """Whether a signal that was `heard` has asked the command to stop."""
-    return _asked
+def due() -> bool:
+    """Whether a signal has asked the command to stop, and no KeyboardInterrupt was raised yet."""
+    return _due
 
 
 def over() -> None:
     """The command has ended: from here to the end of the process signals change nothing."""
-    global _heard, _asked
+    global _heard, _asked, _due
     _try_no_more()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is _stop:
-            signal.signal(number, signal.SIG_IGN)
-    _heard = _asked = False
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is _stop:
+                signal.signal(number, signal.SIG_IGN)
+    _heard = _asked = _due = False
 
 
 def _try_no_more() -> None:
+    global _due
+    _due = False
     if signal.getsignal(signal.SIGALRM) is _stop:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _stop(_signal: int, frame: FrameType | None) -> None:
-    global _asked
+    global _asked, _due
     if not _heard:
         return
-    _asked = True
+    _asked = _due = True
     shielded = False
     while frame is not None and frame.f_code is not stoppable.__code__:
         shielded = shielded or _is_shielded(frame)

@@ -53,8 +53,7 @@ def main() -> NoReturn:
         os.environ["HOME"] = NO_HOME
     with streams_kept():
         status = flushed(status_of(_command))
-    with contextlib.suppress(ValueError):  # as above
-        interrupt.over()
+    interrupt.over()
     _forget_interrupts()
     sys.exit(status)
 

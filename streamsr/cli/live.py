@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamsr import interrupt
 from streamsr.cli.options import (
     Address,
     Host,
@@ -127,7 +128,7 @@ def live(
                 opened=lambda url: print(f"open {url}", file=sys.stderr),
             )
         except KeyboardInterrupt:  # how a live run ends; all is closed and kept
-            pass
+            interrupt.over()
         finally:
             _report(record)
 

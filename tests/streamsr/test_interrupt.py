@@ -24,7 +24,7 @@ def test_it_may_strike_anywhere(tmp_path: Path, what: str, every: int) -> None:
 
 ENTERING = """
 import sys, time
-from streamsr import inspect
+from streamsr.cli import info
 class Slow:
     def __enter__(self):
         print("entering", file=sys.stderr, flush=True)
@@ -37,7 +37,7 @@ def describe(what):
     with Slow():
         time.sleep(1000)
     yield "done"
-inspect.describe = describe
+info.describe = describe
 sys.argv = ["streamsr", "info"]
 from streamsr.cli import main
 main()
@@ -58,12 +58,12 @@ def test_what_is_being_entered_is_entered_and_then_left() -> None:
 
 WAITING = """
 import sys
-from streamsr import inspect
+from streamsr.cli import info
 from streamsr.channel import Channel
 def describe(what):
     print("waiting", file=sys.stderr, flush=True)
     yield Channel(1).get()
-inspect.describe = describe
+info.describe = describe
 sys.argv = ["streamsr", "info"]
 from streamsr.cli import main
 main()
@@ -80,7 +80,7 @@ def test_a_wait_for_what_never_comes_is_ended(number: signal.Signals) -> None:
 
 ENDED = """
 import signal, sys
-from streamsr import cli
+from streamsr.cli import commands as cli
 flushed = cli.flushed
 def interrupted(status):
     signal.raise_signal(signal.SIGINT)
@@ -99,7 +99,7 @@ def test_it_changes_nothing_once_the_command_has_ended() -> None:
 
 FAILING = """
 import errno, os, signal, sys
-from streamsr import inspect
+from streamsr.cli import info
 class Cut:
     def __enter__(self):
         signal.raise_signal(signal.SIGINT)
@@ -108,7 +108,7 @@ class Cut:
 def describe(what):
     with Cut():
         yield "done"
-inspect.describe = describe
+info.describe = describe
 sys.argv = ["streamsr", "info"]
 from streamsr.cli import main
 main()
