@@ -128,8 +128,9 @@ def live(
                 opened=lambda url: print(f"open {url}", file=sys.stderr),
             )
         except KeyboardInterrupt:  # how a live run ends; all is closed and kept
-            interrupt.over()
+            pass
         finally:
+            interrupt.over()
             _report(record)
 
 
