@@ -62,11 +62,6 @@ class ColorTags:
         """(Kr, Kb) of the matrix. Only for resolved tags."""
         return _LUMA[self.matrix]
 
-    @property
-    def is_hdr(self) -> bool:
-        """PQ (16) or HLG (18) transfer."""
-        return self.transfer in (16, 18)
-
     def __str__(self) -> str:
         name = _NAMES.get(self.matrix, "untagged")
         return f"{name}, {({LIMITED: 'limited', FULL: 'full'}).get(self.range, 'unknown')} range"

@@ -49,6 +49,16 @@ def shortened(text: str, longest: int = LONGEST_QUOTE) -> str:
     return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def reason_of(error: BaseException) -> str:
+    """The system's or FFmpeg's words for an error (``strerror``), else the first line of it."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
 def one_line(text: str) -> str:
     """A message on one line: what is not to be printed (a line end or an escape code in a file's
     name) is escaped."""

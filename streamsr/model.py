@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, reason_of
 from xlsr_model import weights
 
 MAX_MODEL_BYTES = 64 << 20
@@ -66,4 +66,4 @@ def find_model(
             )
         return ModelFile(name, path, path.read_bytes())
     except OSError as error:
-        raise ModelError(f"cannot read model {path}: {error.strerror}") from error
+        raise ModelError(f"cannot read model {path}: {reason_of(error)}") from error

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streamsr import __version__
-from streamsr.errors import SinkError, shortened
+from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
 
 if TYPE_CHECKING:
@@ -148,8 +148,9 @@ def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
         OverflowError,
         ValueError,
     ) as error:  # the last two of a port or a name that is none
-        reason = getattr(error, "strerror", None) or error
-        raise SinkError(f"cannot serve metrics at {shortened(address)}: {reason}") from error
+        raise SinkError(
+            f"cannot serve metrics at {shortened(address)}: {reason_of(error)}"
+        ) from error
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it prints; who hangs up is no news
     try:
         yield f"http://{host}:{server.server_port}/metrics"

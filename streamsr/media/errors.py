@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from av.error import FFmpegError
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, reason_of
 
 
 @contextmanager
@@ -15,5 +15,4 @@ def sink_errors(name: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except (FFmpegError, OSError) as error:
-        reason = str(getattr(error, "strerror", None) or error).split("\n")[0]
-        raise SinkError(f"{name}: {reason}") from error
+        raise SinkError(f"{name}: {reason_of(error)}") from error

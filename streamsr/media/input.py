@@ -12,7 +12,7 @@ from av.container.input import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from streamsr.errors import SourceError
+from streamsr.errors import SourceError, reason_of
 from xlsr_model.inputs import Input
 
 MAX_PIXELS = 1 << 26
@@ -44,7 +44,7 @@ def source_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from error
+        raise SourceError(f"{path}: {reason_of(error)}") from error
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def open_input(
     except FFmpegError as error:
         raise SourceError(f"{file}: {_reason(error)}") from error
     except (OSError, ValueError) as error:
-        raise SourceError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+        raise SourceError(f"{file}: {reason_of(error)}") from error
     kind, streams = container.format.name, len(container.streams)
     if kind in NO_FILMS or streams > MAX_STREAMS:
         container.close()
@@ -122,4 +122,4 @@ def _reason(error: FFmpegError) -> str:
     """FFmpeg's reason, in words a user knows."""
     if isinstance(error, av.error.InvalidDataError):
         return "not a media file, or damaged"
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]
+    return reason_of(error)

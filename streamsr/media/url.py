@@ -2,7 +2,9 @@
 
 import re
 
-from av.error import ExitError, FFmpegError, ProtocolNotFoundError
+from av.error import ExitError, ProtocolNotFoundError
+
+from streamsr.errors import reason_of
 
 PUBLISHED_AS = {
     "rtmp": "flv",
@@ -35,5 +37,4 @@ def reason(error: BaseException, address: str, timeout_s: float) -> str:
         )
     if isinstance(error, ExitError):
         return f"nothing came for {timeout_s:g} s"
-    assert isinstance(error, FFmpegError | OSError | ValueError)
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]
+    return reason_of(error)

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Any, Self
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, first_line
 from streamsr.frame import Frame, StreamInfo
 
 RATE = 30.0
@@ -28,7 +28,7 @@ class VirtualCameraSink:
         try:
             self._camera = pyvirtualcam.Camera(*self._size, self._rate)
         except RuntimeError as error:
-            raise SinkError(f"no virtual camera: {str(error).splitlines()[0]}") from error
+            raise SinkError(f"no virtual camera: {first_line(error)}") from error
         return self
 
     def __exit__(
@@ -45,6 +45,6 @@ class VirtualCameraSink:
         try:
             self._camera.send(frame.rgb)
         except RuntimeError as error:
-            raise SinkError(f"the virtual camera failed: {error}") from error
+            raise SinkError(f"the virtual camera failed: {first_line(error)}") from error
 
     def commit(self) -> None: ...

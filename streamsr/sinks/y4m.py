@@ -6,7 +6,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, reason_of
 from streamsr.frame import Frame
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.yuv import Converter, Plane
@@ -76,7 +76,7 @@ class Y4mSink:
         except (BrokenPipeError, ConnectionResetError):
             raise
         except OSError as error:
-            raise SinkError(f"standard output: {error.strerror or error}") from error
+            raise SinkError(f"standard output: {reason_of(error)}") from error
 
     def commit(self) -> None:
         self._stream.flush()

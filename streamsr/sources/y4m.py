@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from streamsr.errors import SourceError
+from streamsr.errors import SourceError, reason_of
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.buffers import BufferPool
@@ -119,9 +119,7 @@ class Y4mSource:
         except Stopped:  # also in the middle of a frame
             return False
         except (OSError, EOFError) as error:  # the latter from gzip and its like
-            raise SourceError(
-                f"standard input: {getattr(error, 'strerror', None) or error}"
-            ) from error
+            raise SourceError(f"standard input: {reason_of(error)}") from error
         if count == len(content):
             return True
         if self._raw and not count:
@@ -134,9 +132,7 @@ class Y4mSource:
         except TimeoutError:
             raise
         except (OSError, EOFError) as error:  # the latter from gzip and its like
-            raise SourceError(
-                f"standard input: {getattr(error, 'strerror', None) or error}"
-            ) from error
+            raise SourceError(f"standard input: {reason_of(error)}") from error
         if line and not line.endswith(b"\n"):
             raise SourceError("standard input: not YUV4MPEG2")
         return line[:-1].decode("ascii", "replace") if line else None

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from streamsr.errors import SinkError, shortened
+from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.frame import Frame
 from streamsr.preview.preview import Overlay
 from streamsr.preview.web.app import LOOPBACK, MAX_VIEWERS, WebApp
@@ -82,9 +82,8 @@ class WebSink:
             OverflowError,
             ValueError,
         ) as error:  # the last two of a port or a name that is none
-            reason = getattr(error, "strerror", None) or error
             raise SinkError(
-                f"cannot serve at {shortened(self._host)} port {self._port}: {reason}"
+                f"cannot serve at {shortened(self._host)} port {self._port}: {reason_of(error)}"
             ) from error
         self._port = listening.getsockname()[1]
         self.app = WebApp(
