@@ -189,7 +189,13 @@ def _join(threads: Sequence[threading.Thread]) -> None:
 def _live_stage(upscaler: Upscaler, budget_s: float) -> "LiveStage":
     from streamsr.live.stage import LiveStage  # with its compiled loops: only for who is live
 
-    return LiveStage(upscaler, budget_s)
+    return LiveStage(
+        upscaler.engine,
+        budget_s,
+        record=upscaler.record,
+        size=upscaler.size,
+        reuse=upscaler.reuse,
+    )
 
 
 def _closing_both_ends(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
@@ -15,21 +15,11 @@ from streamsr.engines.conformity import Judge
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
-from streamsr.picture.buffers import BufferPool
 from streamsr.picture.high_depth import deepened, enlarged
-from streamsr.picture.resize import resized
 from streamsr.region import Region
 from streamsr.stats import Recorder
-from streamsr.tiling.changes import WHOLE_ABOVE, affected_cells, tiles_of
-
-
-class _Last(NamedTuple):
-    """The picture before: as it came, by network, and at the size wanted then."""
-
-    lr: Image
-    hr: Image
-    shown: Image
-    size: tuple[int, int] | None
+from streamsr.tiling.changes import WHOLE_ABOVE, tiles_of
+from streamsr.tiling.results import Results
 
 
 class Upscaler:
@@ -103,13 +93,12 @@ class Upscaler:
             except BaseException:
                 self.engine.close()
                 raise
-        self._last: _Last | None = None
-        self._pool = BufferPool()
+        self._results = Results(self.engine, self.record)
 
     def __call__(self, image: Image) -> Image:
         """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is
         remembered."""
-        return self._sized(self._computed([_checked(image)]))[0]
+        return self._results.sized(self._computed([_checked(image)])[0], self.size)
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
         """Upscale frames that follow each other: what did not change since the last one is taken
@@ -125,7 +114,7 @@ class Upscaler:
             for frame, hr in zip(frames, computed, strict=True):
                 self._verify(frame.rgb, hr)
                 self.record.pixels(total=frame.rgb.shape[0] * frame.rgb.shape[1], reused=0)
-            results = self._sized(computed)
+            results = [self._results.sized(hr, self.size) for hr in computed]
             self.record.count("network", len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
 
@@ -141,40 +130,35 @@ class Upscaler:
         return replace(frame, rgb=hr, deep=deep, alpha=alpha)
 
     def _following(self, lr: Image) -> Image:
-        """Upscale a picture, given those before it."""
-        last = self._last
-        if last is None or (last.lr.shape, last.size) != (lr.shape, self.size):
-            cells, share = None, 1.0
-        else:
-            with self.record.stage("compare"):
-                cells = affected_cells(last.lr, lr, halo=self.engine.halo)
-            share = np.count_nonzero(cells) / cells.size
+        """Upscale a picture, given the one before it."""
+        previous = self._results.previous
+        cells = self._results.changed(lr, self.size)
+        share = 1.0 if cells is None else np.count_nonzero(cells) / cells.size
         pixels = lr.shape[0] * lr.shape[1]
-        if last is None or cells is None or share >= WHOLE_ABOVE:
+        if previous is None or cells is None or share >= WHOLE_ABOVE:
             self.record.count("network")
             self.record.pixels(total=pixels, reused=0)
             hr = self._computed([lr])[0]
-            shown = self._sized([hr])[0]
+            shown = self._results.sized(hr, self.size)
         elif share > 0:
             self.record.count("partial")
             self.record.pixels(total=pixels, reused=round(pixels * (1 - share)))
-            hr = self._pool.take(last.hr.shape)
-            with self.record.stage("copy"):
-                np.copyto(hr, last.hr)
+            hr = self._results.copy(previous)
             with self.record.stage("network"):
                 self.engine.run(tiles_of(self.engine, lr, hr, cells))
-            shown = self._sized([hr])[0]
+            shown = self._results.sized(hr, self.size)
         else:
             self.record.count("reused")
             self.record.pixels(total=pixels, reused=pixels)
-            hr, shown = last.hr, last.shown
+            hr = previous.hr
+            shown = previous.shown
         if self.verify_reuse and not np.array_equal(hr, self._computed([lr])[0]):
             raise ModelError(
                 f"reuse gave other pixels than full computation on {self.engine.name}; please "
                 f"report this"
             )
         self._verify(lr, hr)
-        self._last = _Last(lr, hr, shown, self.size)
+        self._results.remember(lr, hr, shown, self.size)
         return shown
 
     def _verify(self, lr: Image, hr: Image) -> None:
@@ -186,21 +170,15 @@ class Upscaler:
         tiles = []
         for lr in images:
             height, width = lr.shape[:2]
-            hr = self._pool.take((height * self.scale, width * self.scale, 3))
+            hr = self._results.buffer(lr)
             tiles.append(Tile(lr, hr, Region.of(width, height)))
         with self.record.stage("network"):
             self.engine.run(tiles)
         return [tile.hr for tile in tiles]
 
-    def _sized(self, images: Sequence[Image]) -> list[Image]:
-        if self.size is None:
-            return list(images)
-        with self.record.stage("resize"):
-            return [resized(image, self.size) for image in images]
-
     def close(self) -> None:
         """Release the engine. Closing twice is harmless."""
-        self._last = None
+        self._results.previous = None
         if self._judge is not None:
             self._judge.close()
         self.engine.close()

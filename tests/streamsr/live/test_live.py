@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -62,10 +60,9 @@ class Bench:
         self.clock = Clock()
         self.engine = FakeEngine(self.clock, whole_s=whole_s, region_cost=region_cost)
         self.record = Recorder()
-        upscaler: Any = SimpleNamespace(
-            engine=self.engine, record=self.record, size=None, reuse=reuse
-        )  # Any: a stand-in
-        self.stage = LiveStage(upscaler, budget_s, clock=self.clock)
+        self.stage = LiveStage(
+            self.engine, budget_s, record=self.record, reuse=reuse, clock=self.clock
+        )
         self.stage.warm(INFO)
         self.index = 0
         self.next = self.clock.now
@@ -239,7 +236,7 @@ def test_a_refined_picture_has_the_bytes_of_full_computation(model: str, engine:
     """On the real engine, with a clock that leaves no time at first."""
     clock = Clock()
     with Upscaler(model, engine=engine, threads=1) as upscaler:
-        stage = LiveStage(upscaler, 0.05, clock=clock)
+        stage = LiveStage(upscaler.engine, 0.05, record=upscaler.record, clock=clock)
         lr = noise(3)
         expected = upscaler(lr)
         blurred = stage.frame(Frame(lr, 0, Fraction(1, 30), 0, 0, clock.now - 0.0499))
@@ -279,7 +276,7 @@ def test_parts_computed_here_and_there_have_the_bytes_of_full_computation(
     """The clock runs as the work does, with a budget that only parts fit; changes come and go."""
     rng = np.random.default_rng(0)
     with Upscaler(model, engine=engine, threads=1) as upscaler:
-        stage = LiveStage(upscaler, 10.0)
+        stage = LiveStage(upscaler.engine, 10.0, record=upscaler.record)
         stage.warm(INFO)
         stage._interval_s = 0.5 * stage._network.predict(WIDTH * HEIGHT)
         stage._follow_rate = lambda _frame: None  # type: ignore[method-assign]  # too fast for this machine, always
