@@ -69,7 +69,7 @@ class StreamCopy:
             and self._main.time_base
         ):
             self.zero = min(self._main.start_time * self._main.time_base, Fraction(0))
-        self._packets: Iterator[Packet[Any]] = iter(())
+        self._wanted: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
         self._covers: list[tuple[Stream, bytes]] = []
@@ -118,7 +118,8 @@ class StreamCopy:
         elif chapters:
             output.set_chapters(_cut_chapters(chapters, self.zero, self._end))
         others = [self.input.streams[i] for i in self._outputs]
-        self._packets = self.input.demux(others) if others else iter(())
+        if others:
+            self._wanted = self._in_span(self.input.demux(others))
         return video or add_video()
 
     def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
@@ -181,59 +182,77 @@ class StreamCopy:
         self.lost.append(what)
         log.log(self._level, "left out: %s", what)
 
+    def start_at(self, time_s: Fraction) -> None:
+        """Make this time on the input's clock the output's zero, before anything is muxed."""
+        self.zero = time_s
+
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Mux every packet up to this time on the output's clock, or all that are left."""
         while self._covers:
             target, picture = self._covers.pop()
             cover: Packet[Any] = av.Packet(picture)
-            cover.pts = cover.dts = 0
-            cover.time_base, cover.stream = Fraction(1, 1000), target
+            cover.stream = target
+            cover.pts = 0
+            cover.dts = 0
+            cover.time_base = Fraction(1, 1000)
             output.mux(cover)
+        for packet in self._due(time_s):
+            for ready in self._converted(packet):
+                output.mux(ready)
+
+    def _due(self, time_s: Fraction | None) -> Iterator[Packet[Any]]:
+        """The packets up to this time on the output's clock; the one behind it waits."""
         while True:
-            packet = self._waiting
+            packet = self._waiting or next(self._wanted, None)
             self._waiting = None
             if packet is None:
-                try:
-                    packet = next(self._packets, None)
-                except FFmpegError as error:
-                    reason = getattr(error, "strerror", None) or "damaged"
-                    log.warning(
-                        "%s: the other streams end where the file is damaged: %s",
-                        self.input.name,
-                        reason,
-                    )
-                    self._packets = iter(())
-            if packet is None:
                 return
-            ticks = packet.dts if packet.dts is not None else packet.pts
-            if packet.size == 0:  # the demuxer's end mark: what a decoder still holds comes out
-                if sound := self._sounds.get(packet.stream.index):
-                    output.mux(list(sound.converted(packet)))
-                continue
-            if ticks is None:
-                continue
-            when = ticks * packet.time_base
-            if self._begin is not None and when < self._begin:
-                continue
-            if self._end is not None and when >= self._end:
-                continue
-            if time_s is not None and when - self.zero > time_s:
+            when_s = _time_s(packet)
+            if time_s is not None and when_s is not None and when_s - self.zero > time_s:
                 self._waiting = packet
                 return
+            yield packet
+
+    def _in_span(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """Those of the span, and each stream's end mark, which is empty."""
+        try:
+            for packet in packets:
+                when_s = _time_s(packet)
+                if packet.size == 0 or (
+                    when_s is not None
+                    and (self._begin is None or when_s >= self._begin)
+                    and (self._end is None or when_s < self._end)
+                ):
+                    yield packet
+        except FFmpegError as error:
+            reason = getattr(error, "strerror", None) or "damaged"
+            log.warning(
+                "%s: the other streams end where the file is damaged: %s", self.input.name, reason
+            )
+
+    def _converted(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+        """The packets of the output that this one of the input becomes, on the output's clock."""
+        index = packet.stream.index
+        if packet.size:
             shift = round(self.zero / packet.time_base)
-            if shift:
-                packet.pts = None if packet.pts is None else packet.pts - shift
-                packet.dts = None if packet.dts is None else packet.dts - shift
-            index = packet.stream_index
-            if index in self._sounds:
-                output.mux(list(self._sounds[index].converted(packet)))
-                continue
-            if index in self._converters:
-                packet = self._converters[index].converted(packet)
-                if packet is None:
-                    continue
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+        if index in self._sounds:  # at the end mark too: what the decoder still holds comes out
+            yield from list(self._sounds[index].converted(packet))
+        elif packet.size and index in self._converters:
+            text = self._converters[index].converted(packet)
+            if text is not None:
+                text.stream = self._outputs[index]
+                yield text
+        elif packet.size:
             packet.stream = self._outputs[index]
-            output.mux(packet)
+            yield packet
+
+
+def _time_s(packet: Packet[Any]) -> Fraction | None:
+    """When the packet is decoded, on the input's clock; else when it is shown; None for neither."""
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return None if ticks is None else ticks * packet.time_base
 
 
 def _describe(target: Stream, source: Stream) -> None:

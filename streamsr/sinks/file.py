@@ -134,9 +134,15 @@ class FileSink:
             self._stream = self._add_video()
         self._output.start_encoding()
 
+    @property
+    def _opened(self) -> OutputContainer:
+        if self._output is None:
+            raise ValueError("outside the with block, or after commit()")
+        return self._output
+
     def _add_video(self) -> VideoStream:
-        output = self._output
-        assert output is not None
+        """Add the encoder's stream to the output."""
+        output = self._opened
         info = self._info
         name = self._encoding.encoder
         rate = info.rate.limit_denominator(1_000_000) if info.rate else None
@@ -184,10 +190,9 @@ class FileSink:
         if self._begin is None and time_s < self.zero:
             self.zero = time_s
             if self._copy is not None:
-                self._copy.zero = time_s
+                self._copy.start_at(time_s)
 
     def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
-        assert self._output is not None
         for packet in packets:
             assert packet.pts is not None
             packet.duration = self._durations.pop(packet.pts, 0)
@@ -198,12 +203,12 @@ class FileSink:
 
         Its pts, dts, duration and time base must be set, on the output's clock.
         """
-        assert self._output is not None
+        output = self._opened
         packet.stream = self._stream
         with sink_errors(self.path):
             if self._copy is not None and packet.dts is not None:
-                self._copy.until(packet.dts * packet.time_base, self._output)
-            self._output.mux_one(packet)
+                self._copy.until(packet.dts * packet.time_base, output)
+            output.mux_one(packet)
 
     @property
     def extradata(self) -> bytes:
@@ -219,13 +224,12 @@ class FileSink:
 
     def finish(self, *, whole: bool = True) -> None:
         """Complete the file, so that it can be published: as `commit`, but for its name."""
-        if self._output is None:
-            raise ValueError("commit() outside the with block, or a second time")
+        output = self._opened
         with self._record.stage("encode"), sink_errors(self.path):
             self._mux(self._stream.encode(None))
             if self._copy is not None:
-                self._copy.until(None if whole else self._last_s, self._output)
-            output, self._output = self._output, None
+                self._copy.until(None if whole else self._last_s, output)
+            self._output = None
             output.close()
         if self._unchanged is not None:
             self._unchanged()
