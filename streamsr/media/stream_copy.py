@@ -200,7 +200,7 @@ class StreamCopy:
             for ready in self._converted(packet):
                 output.mux(ready)
 
-    def _due(self, time_s: Fraction | None) -> Iterator[Packet[Any]]:
+    def _due(self, time_s: Fraction | None) -> "Iterator[Packet[Any]]":
         """The packets up to this time on the output's clock; the one behind it waits."""
         while True:
             packet = self._waiting or next(self._wanted, None)
@@ -213,7 +213,7 @@ class StreamCopy:
                 return
             yield packet
 
-    def _in_span(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+    def _in_span(self, packets: "Iterator[Packet[Any]]") -> "Iterator[Packet[Any]]":
         """Those of the span, and each stream's end mark, which is empty."""
         try:
             for packet in packets:
@@ -230,7 +230,7 @@ class StreamCopy:
                 "%s: the other streams end where the file is damaged: %s", self.input.name, reason
             )
 
-    def _converted(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+    def _converted(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
         """The packets of the output that this one of the input becomes, on the output's clock."""
         index = packet.stream.index
         if packet.size:
@@ -249,7 +249,7 @@ class StreamCopy:
             yield packet
 
 
-def _time_s(packet: Packet[Any]) -> Fraction | None:
+def _time_s(packet: "Packet[Any]") -> Fraction | None:
     """When the packet is decoded, on the input's clock; else when it is shown; None for neither."""
     ticks = packet.dts if packet.dts is not None else packet.pts
     return None if ticks is None else ticks * packet.time_base
