@@ -30,8 +30,6 @@ class FeedSource:
     One thread puts, another iterates.
     """
 
-    state = "live"
-
     def __init__(
         self,
         *,

@@ -131,7 +131,7 @@ class WebSink:
     def write(self, frame: Frame) -> None:
         now = time.monotonic()
         age_s = now - frame.arrival_s
-        self._overlay.saw(now, age_s)
+        self._overlay.add(now, age_s)
         self._written += 1
         self._ages.append((self._written, age_s))
         self._newest = frame

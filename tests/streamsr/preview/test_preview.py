@@ -59,7 +59,7 @@ def test_the_overlay_says_when_nothing_comes() -> None:
     state = "lost: camera 0: has gone; next try in 0.5 s"
     overlay = Overlay(record, lambda: state)
     for i in range(10):
-        overlay.saw(i / 10, 0.02)
+        overlay.add(i / 10, 0.02)
     lines = overlay.lines()
     assert lines[0] == state
     assert lines[1].startswith("10.0 fps   latency 20 of 50 ms")
