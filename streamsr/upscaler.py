@@ -19,7 +19,7 @@ from streamsr.picture.high_depth import deepened, enlarged
 from streamsr.region import Region
 from streamsr.stats import Recorder
 from streamsr.tiling.changes import WHOLE_ABOVE, tiles_of
-from streamsr.tiling.results import Results
+from streamsr.tiling.results import Results, sized
 
 
 class Upscaler:
@@ -93,12 +93,12 @@ class Upscaler:
             except BaseException:
                 self.engine.close()
                 raise
-        self._results = Results(self.engine, self.record)
+        self._results = Results(self.engine)
 
     def __call__(self, image: Image) -> Image:
         """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is
         remembered."""
-        return self._results.sized(self._computed([_checked(image)])[0], self.size)
+        return sized(self._computed([_checked(image)])[0], self.size, self.record)
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
         """Upscale frames that follow each other: what did not change since the last one is taken
@@ -114,7 +114,7 @@ class Upscaler:
             for frame, hr in zip(frames, computed, strict=True):
                 self._verify(frame.rgb, hr)
                 self.record.pixels(total=frame.rgb.shape[0] * frame.rgb.shape[1], reused=0)
-            results = [self._results.sized(hr, self.size) for hr in computed]
+            results = [sized(hr, self.size, self.record) for hr in computed]
             self.record.count("network", len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
 
@@ -132,21 +132,23 @@ class Upscaler:
     def _following(self, lr: Image) -> Image:
         """Upscale a picture, given the one before it."""
         previous = self._results.previous
-        cells = self._results.changed(lr, self.size)
+        with self.record.stage("compare"):
+            cells = self._results.changed(lr, self.size)
         share = 1.0 if cells is None else np.count_nonzero(cells) / cells.size
         pixels = lr.shape[0] * lr.shape[1]
         if previous is None or cells is None or share >= WHOLE_ABOVE:
             self.record.count("network")
             self.record.pixels(total=pixels, reused=0)
             hr = self._computed([lr])[0]
-            shown = self._results.sized(hr, self.size)
+            shown = sized(hr, self.size, self.record)
         elif share > 0:
             self.record.count("partial")
             self.record.pixels(total=pixels, reused=round(pixels * (1 - share)))
-            hr = self._results.copy(previous)
+            with self.record.stage("copy"):
+                hr = self._results.copy(previous)
             with self.record.stage("network"):
                 self.engine.run(tiles_of(self.engine, lr, hr, cells))
-            shown = self._results.sized(hr, self.size)
+            shown = sized(hr, self.size, self.record)
         else:
             self.record.count("reused")
             self.record.pixels(total=pixels, reused=pixels)

@@ -28,7 +28,7 @@ from streamsr.tiling.priority import (
     wanted_pixels,
     work_for,
 )
-from streamsr.tiling.results import Result, Results
+from streamsr.tiling.results import Result, Results, sized
 
 RESIZE_COST = 1024
 """What interpolating a region costs beside its area, in LR pixels: about 10 us for a call."""
@@ -98,7 +98,7 @@ class LiveStage:
         self._reuse = reuse
         self._clock = clock
         self._side = side_of(engine)
-        self._results = Results(engine, self._record)
+        self._results = Results(engine)
         # What the kinds of work cost here, learned from frame to frame.
         self._network = Costs()
         self._resize = Costs()
@@ -138,7 +138,7 @@ class LiveStage:
         for region in (whole, half):
             self._enlarge(lr, hr, [region])
         regions_of(cells, width, height, region_cost=RESIZE_COST)
-        self._results.sized(hr, self._size)
+        sized(hr, self._size, self._record)
         scores(lr, lr, self._side)
         affected_cells(lr, lr, halo=self._engine.halo)
 
@@ -162,7 +162,7 @@ class LiveStage:
         if seen.previous is not None and not seen.work:
             shown = seen.previous.shown
         else:
-            shown = self._results.sized(hr, self._size)
+            shown = sized(hr, self._size, self._record)
         self._results.remember(seen.lr, hr, shown, self._size)
         self._stale = stale
         done_s = self._clock()

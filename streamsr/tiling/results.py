@@ -36,9 +36,8 @@ class Results:
     previous  the result that `remember` was given last
     """
 
-    def __init__(self, engine: Engine, record: Recorder) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._record = record
         self._pool = BufferPool()
         self.previous: Result | None = None
 
@@ -48,8 +47,7 @@ class Results:
         previous = self.previous
         if previous is None or previous.lr.shape != lr.shape or previous.size != size:
             return None
-        with self._record.stage("compare"):
-            return affected_cells(previous.lr, lr, halo=self._engine.halo)
+        return affected_cells(previous.lr, lr, halo=self._engine.halo)
 
     def buffer(self, lr: Image) -> Image:
         """Memory for the enlarged ``lr``, its content undefined. It is used again once nobody holds
@@ -60,17 +58,17 @@ class Results:
     def copy(self, previous: Result) -> Image:
         """The enlarged picture of ``previous`` in memory of its own, to be changed in parts."""
         hr = self.buffer(previous.lr)
-        with self._record.stage("copy"):
-            np.copyto(hr, previous.hr)
+        np.copyto(hr, previous.hr)
         return hr
-
-    def sized(self, hr: Image, size: tuple[int, int] | None) -> Image:
-        """``hr`` at the (width, height) wanted; itself where that is None."""
-        if size is None:
-            return hr
-        with self._record.stage("resize"):
-            return resized(hr, size)
 
     def remember(self, lr: Image, hr: Image, shown: Image, size: tuple[int, int] | None) -> None:
         """Make this the previous result. Nobody writes to these pictures any more."""
         self.previous = Result(lr, hr, shown, size)
+
+
+def sized(hr: Image, size: tuple[int, int] | None, record: Recorder) -> Image:
+    """``hr`` at the (width, height) wanted, the time counted; ``hr`` itself where that is None."""
+    if size is None:
+        return hr
+    with record.stage("resize"):
+        return resized(hr, size)
