@@ -12,7 +12,7 @@ from streamsr.channel import Channel, ReaderGone
 from streamsr.frame import Frame, StreamInfo
 from streamsr.sinks import Sink
 from streamsr.sources import Source, Stoppable
-from streamsr.stats import Recorder, Stats
+from streamsr.stats import Event, Fate, Recorder, Stats
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -131,12 +131,12 @@ class Pipeline:
         except EOFError:
             return None
         self.record.latency(time.monotonic() - frame.arrival_s)
-        self.record.count("out")
+        self.record.count(Event.OUT)
         return frame
 
     def _decode(self) -> None:
         for frame in self._source:
-            self.record.count("in")
+            self.record.count(Event.IN)
             self._decoded.put(frame)
 
     def _upscale(self) -> None:
@@ -154,7 +154,7 @@ class Pipeline:
             # waiting.
             self._upscaled.wait_for_room()
             frame = next(frames, None)
-            self.record.count("dropped", self._decoded.dropped - lost)
+            self.record.count(Fate.DROPPED, self._decoded.dropped - lost)
             lost = self._decoded.dropped
             if frame is None:
                 return
@@ -166,7 +166,7 @@ class Pipeline:
         """Once the threads are joined: frames of a live source that nobody fetched any more were
         dropped."""
         if self._live is not None:
-            self.record.count("dropped", self.record.unaccounted)
+            self.record.count(Fate.DROPPED, self.record.unaccounted)
 
     def run(self, sink: Sink, *, progress: Callable[[Frame], None] | None = None) -> Stats:
         """Write every frame into the entered ``sink`` and commit it. ``progress`` is called after

@@ -1,5 +1,4 @@
-"""Frames in, larger frames out: the engine, and the resize that follows where the wanted size is no
-multiple."""
+"""Upscales pictures and frames in full: the engine, then a resize where another size is wanted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
 from streamsr.picture.high_depth import deepened, enlarged
 from streamsr.region import Region
-from streamsr.stats import Recorder
+from streamsr.stats import Fate, Recorder, Stage
 from streamsr.tiling.changes import WHOLE_ABOVE, tiles_of
 from streamsr.tiling.results import Results, sized
 
@@ -25,23 +24,22 @@ from streamsr.tiling.results import Results, sized
 class Upscaler:
     """Upscales pictures. A context manager; for one thread at a time.
 
-    model    ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite file,
-             or a file as read
-    scale    2, 3 or 4, default 3, for the first three of these
-    lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the
-             video model
-    size     (width, height) of the result when it is not ``scale`` times the input
-    engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
-             ``batch`` go with it, see `streamsr.engines.choose.EngineChoice`. Or a function that
-             makes your own engine from the model file; the upscaler closes it
-    reuse    in `frames`, take what did not change since the frame before from its result
-    verify_reuse  compute it too, and raise ModelError should it differ, or be further from LiteRT's
-                  than the engine
-             promises (none for fused, 3 levels and 60 dB for OpenVINO and delegates; your own
-             promises nothing)
-    record   where to count what happens
+    model         ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite
+                  file, or a file that was read
+    scale         2, 3 or 4, default 3, where ``model`` is one of the first three
+    lossy         the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes
+                  the video model
+    size          (width, height) of the result when it is not ``scale`` times the input
+    engine        ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
+                  ``batch`` go with it, see `streamsr.engines.choose.EngineChoice`. Or a function
+                  that makes your own engine from the model file; the upscaler closes it
+    reuse         in `frames`, take what did not change since the frame before from its result
+    verify_reuse  compute it too, and raise ModelError when it differs, or when it is further from
+                  LiteRT's result than the engine promises (0 for fused, 3 levels and 60 dB for
+                  OpenVINO and delegates; your own promises nothing)
+    record        where to count what happens
 
-    Raises ModelError when the model or engine cannot be used, ValueError for arguments outside
+    Raises ModelError when the model or the engine cannot be used, ValueError for arguments outside
     their range.
     """
 
@@ -80,12 +78,9 @@ class Upscaler:
         self.scale = self.engine.scale
         self.size = size
         self.record = record or Recorder()
-        self.record.engine, self.record.model, self.record.threads = (
-            self.engine.name,
-            file.name,
-            self.engine.threads,
-        )
-        self.reuse, self.verify_reuse = reuse, verify_reuse
+        self.record.set_engine(self.engine.name, model=file.name, threads=self.engine.threads)
+        self.reuse = reuse
+        self.verify_reuse = verify_reuse
         self._judge: Judge | None = None
         if verify_reuse and isinstance(engine, str) and self.engine.name != "litert":
             try:
@@ -96,15 +91,15 @@ class Upscaler:
         self._results = Results(self.engine)
 
     def __call__(self, image: Image) -> Image:
-        """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is
-        remembered."""
+        """Upscale an RGB picture [H, W, 3] uint8. The result, [s H, s W, 3] uint8 or of the size
+        wanted, belongs to the caller; nothing is remembered."""
         return sized(self._computed([_checked(image)])[0], self.size, self.record)
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Upscale frames that follow each other: what did not change since the last one is taken
-        from its result.
+        """Upscale consecutive frames of a stream. What did not change since the frame before is
+        taken from its result.
 
-        The pixels are those of full computation, always. Several frames go into one engine call
+        The pixels are always those of full computation. Several frames go into one engine call
         where the device gains from that.
         """
         if self.reuse and self.engine.batch == 1:
@@ -115,14 +110,14 @@ class Upscaler:
                 self._verify(frame.rgb, hr)
                 self.record.pixels(total=frame.rgb.shape[0] * frame.rgb.shape[1], reused=0)
             results = [sized(hr, self.size, self.record) for hr in computed]
-            self.record.count("network", len(frames))
+            self.record.count(Fate.NETWORK, len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
 
     def _completed(self, frame: Frame, hr: Image) -> Frame:
-        """The upscaled frame, with what the source's picture has besides 8 bits of colour."""
+        """The upscaled frame, with the full depth and the opacity that the source's has."""
         if frame.deep is None and frame.alpha is None:
             return replace(frame, rgb=hr)
-        with self.record.stage("deep"):
+        with self.record.stage(Stage.DEEP):
             deep = None if frame.deep is None else deepened(frame.deep, frame.rgb, hr)
             alpha = (
                 None if frame.alpha is None else enlarged(frame.alpha, (hr.shape[1], hr.shape[0]))
@@ -130,27 +125,27 @@ class Upscaler:
         return replace(frame, rgb=hr, deep=deep, alpha=alpha)
 
     def _following(self, lr: Image) -> Image:
-        """Upscale a picture, given the one before it."""
+        """Upscale a picture, as far as it differs from the previous one."""
         previous = self._results.previous
-        with self.record.stage("compare"):
+        with self.record.stage(Stage.COMPARE):
             cells = self._results.changed(lr, self.size)
         share = 1.0 if cells is None else np.count_nonzero(cells) / cells.size
         pixels = lr.shape[0] * lr.shape[1]
         if previous is None or cells is None or share >= WHOLE_ABOVE:
-            self.record.count("network")
+            self.record.count(Fate.NETWORK)
             self.record.pixels(total=pixels, reused=0)
             hr = self._computed([lr])[0]
             shown = sized(hr, self.size, self.record)
         elif share > 0:
-            self.record.count("partial")
+            self.record.count(Fate.PARTIAL)
             self.record.pixels(total=pixels, reused=round(pixels * (1 - share)))
-            with self.record.stage("copy"):
+            with self.record.stage(Stage.COPY):
                 hr = self._results.copy(previous)
-            with self.record.stage("network"):
+            with self.record.stage(Stage.NETWORK):
                 self.engine.run(tiles_of(self.engine, lr, hr, cells))
             shown = sized(hr, self.size, self.record)
         else:
-            self.record.count("reused")
+            self.record.count(Fate.REUSED)
             self.record.pixels(total=pixels, reused=pixels)
             hr = previous.hr
             shown = previous.shown
@@ -168,13 +163,13 @@ class Upscaler:
             self._judge.check(lr, hr)
 
     def _computed(self, images: Sequence[Image]) -> list[Image]:
-        """Each picture by network, as a whole."""
+        """Run the network over each picture as a whole."""
         tiles = []
         for lr in images:
             height, width = lr.shape[:2]
             hr = self._results.buffer(lr)
             tiles.append(Tile(lr, hr, Region.of(width, height)))
-        with self.record.stage("network"):
+        with self.record.stage(Stage.NETWORK):
             self.engine.run(tiles)
         return [tile.hr for tile in tiles]
 
@@ -198,18 +193,13 @@ class Upscaler:
 
 
 def _checked(image: Image) -> Image:
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-    ):
-        seen = (
-            f"{image.shape} {image.dtype}"
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
+    """The picture, C-contiguous. Raises ValueError for anything but [H, W, 3] uint8."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"expected an RGB picture [H, W, 3] uint8, got {image.shape} {image.dtype}"
         )
-        raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {seen}")
     if image.size == 0:
         raise ValueError(f"expected at least one pixel, got {image.shape[1]}x{image.shape[0]}")
     return np.ascontiguousarray(image)

@@ -23,7 +23,7 @@ from streamsr.sinks.recording import StreamSink
 from streamsr.sources import Source
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.y4m import Y4mSource
-from streamsr.stats import Recorder
+from streamsr.stats import Point, Recorder
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def run_live(
                 break
             for sink in sinks:
                 sink.write(frame)
-            record.latency(time.monotonic() - frame.arrival_s, "shown")
+            record.latency(time.monotonic() - frame.arrival_s, Point.SHOWN)
         for sink in sinks:
             sink.commit()
 

@@ -13,7 +13,7 @@ from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.live.budget import Allowance, Costs, Decision, Situation, Take, decide, too_late
 from streamsr.picture.resize import interpolate
 from streamsr.region import CELL, Cells, Region
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Fate, Point, Recorder, Stage
 from streamsr.tiling.changes import affected_cells, no_cells, regions_of
 from streamsr.tiling.priority import (
     Tiles,
@@ -93,7 +93,7 @@ class LiveStage:
         self.budget_s = budget_s
         self._engine = engine
         self._record = record or Recorder()
-        self._record.budget_s = budget_s
+        self._record.set_budget(budget_s)
         self._size = size
         self._reuse = reuse
         self._clock = clock
@@ -148,12 +148,12 @@ class LiveStage:
         ``waiting``: how many newer frames wait already.
         """
         start_s = self._clock()
-        self._record.latency(start_s - frame.arrival_s, "start")
+        self._record.latency(start_s - frame.arrival_s, Point.START)
         self._follow_rate(frame)
         seen = self._look(frame.rgb)
         decision = self._decide(seen, frame, waiting)
         if decision.take is Take.DROP:
-            self._record.count("dropped")
+            self._record.count(Fate.DROPPED)
             return None
         hr = self._begin(seen)
         begun_s = self._clock()
@@ -258,18 +258,18 @@ class LiveStage:
         )
         age_s = done_s - arrival_s
         if age_s > self.budget_s:
-            self._record.late += 1
+            self._record.count(Event.LATE)
         if too_late(age_s, done_s - self._shown_s, budget_s=self.budget_s):
-            self._record.count("dropped")
+            self._record.count(Fate.DROPPED)
             return False
-        self._record.latency(age_s, "upscaled")
+        self._record.latency(age_s, Point.UPSCALED)
         sharp = not stale.any()
         if sharp:
-            self._record.sharp += 1
+            self._record.count(Event.SHARP)
         if not by_network:
-            self._record.count("reused" if sharp else "resized")
+            self._record.count(Fate.REUSED if sharp else Fate.RESIZED)
         else:
-            self._record.count("network" if sharp and computed == pixels else "partial")
+            self._record.count(Fate.NETWORK if sharp and computed == pixels else Fate.PARTIAL)
         return True
 
     def _follow_rate(self, frame: Frame) -> None:
@@ -313,7 +313,7 @@ class LiveStage:
         """Compute these tiles into ``hr``, and learn what that costs."""
         if tiles:
             begin_s = self._clock()
-            with self._record.stage("network"):
+            with self._record.stage(Stage.NETWORK):
                 self._engine.run([tile._replace(hr=hr) for tile in tiles])
             self._network.learn(pixels_of(self._engine, tiles), self._clock() - begin_s)
 
@@ -321,7 +321,7 @@ class LiveStage:
         """Interpolate these regions into ``hr``, bicubic, and learn what that costs."""
         if regions:
             begin_s = self._clock()
-            with self._record.stage("resize"):
+            with self._record.stage(Stage.RESIZE):
                 interpolate(lr, hr, regions)
             self._resize.learn(sum(region.area for region in regions), self._clock() - begin_s)
 

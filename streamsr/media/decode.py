@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder, Stage
 
 DAMAGED_IN_A_ROW = 8
 """A decoder that fails this often without a picture in between will not recover."""
@@ -44,7 +44,7 @@ def _decoded(
     decoder = None if opaque else _decoder_with_alpha(stream)
     while True:
         try:
-            with record.stage("decode"):
+            with record.stage(Stage.DECODE):
                 packet = next(packets, None)
                 if packet is None:
                     return
@@ -56,7 +56,7 @@ def _decoded(
                     else decoder.decode(packet if packet.size else None)
                 )
         except FFmpegError as error:
-            record.count("damaged")
+            record.count(Event.DAMAGED)
             in_a_row += 1
             if in_a_row >= DAMAGED_IN_A_ROW:
                 reason = f"{in_a_row} frames in a row cannot be decoded: damaged or encrypted"

@@ -13,6 +13,7 @@ from streamsr.errors import SinkError, SourceError, reason_of
 from streamsr.frame import Image
 from streamsr.picture.resize import resized
 from streamsr.picture.size import FORMATS, picture_size
+from streamsr.stats import Event, Fate
 from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output
 
@@ -160,6 +161,6 @@ def upscale_image(
         height, width = result.shape[:2]
         alpha = resized(alpha, (width, height))
     write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
-    for what in ("in", "out", "network"):
+    for what in (Event.IN, Event.OUT, Fate.NETWORK):
         upscaler.record.count(what)
     upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)

@@ -23,7 +23,7 @@ from streamsr.media.errors import sink_errors
 from streamsr.media.input import watched
 from streamsr.media.muxer import muxer_options
 from streamsr.media.stream_copy import StreamCopy
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
 log = logging.getLogger("streamsr")
@@ -170,13 +170,13 @@ class FileSink:
             )
         if self.frames == 0:
             self.start_at(frame.pts * frame.time_base)
-        with self._record.stage("convert"):
+        with self._record.stage(Stage.CONVERT):
             picture = self._writer.of(frame)
         shift = round(self.zero / frame.time_base)
         picture.pts, picture.time_base = frame.pts - shift, frame.time_base
         if frame.duration:
             self._durations[picture.pts] = frame.duration
-        with self._record.stage("encode"), sink_errors(self.path):
+        with self._record.stage(Stage.ENCODE), sink_errors(self.path):
             self._mux(self._stream.encode(picture))
         self._last_s = picture.pts * frame.time_base
         self.frames += 1
@@ -225,7 +225,7 @@ class FileSink:
     def finish(self, *, whole: bool = True) -> None:
         """Complete the file, so that it can be published: as `commit`, but for its name."""
         output = self._opened
-        with self._record.stage("encode"), sink_errors(self.path):
+        with self._record.stage(Stage.ENCODE), sink_errors(self.path):
             self._mux(self._stream.encode(None))
             if self._copy is not None:
                 self._copy.until(None if whole else self._last_s, output)

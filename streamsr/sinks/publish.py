@@ -17,7 +17,7 @@ from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder, Stage
 
 log = logging.getLogger("streamsr")
 
@@ -148,9 +148,9 @@ class PublishSink:
             try:
                 with stream:
                     for frame in self._frames:
-                        with self._record.stage("publish"):
+                        with self._record.stage(Stage.PUBLISH):
                             stream.write(frame)
-                        self._record.count("published")
+                        self._record.count(Event.PUBLISHED)
                         if self.state != "live" and process.stdout.read(1):
                             self._connected()
                     stream.commit()
@@ -174,7 +174,7 @@ class PublishSink:
         self.connections += 1
         self.state = "live"
         if self.connections > 1:
-            self._record.publish_reconnects += 1
+            self._record.count(Event.PUBLISH_RECONNECT)
             log.warning("%s: connected again", self.name)
 
 

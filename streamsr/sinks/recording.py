@@ -15,7 +15,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.media.errors import sink_errors
 from streamsr.media.frames import FrameWriter
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
 FILES = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}
@@ -110,7 +110,7 @@ class StreamSink:
     def write(self, frame: Frame) -> None:
         if self._output is None:
             raise ValueError("write() outside the with block")
-        with self._record.stage("convert"):
+        with self._record.stage(Stage.CONVERT):
             picture = self._writer.frame(frame.rgb)
         if self._begin is None:
             self._begin = frame.pts
@@ -119,7 +119,7 @@ class StreamSink:
             frame.time_base,
         )
         self._last = picture.pts
-        with self._record.stage("encode"), sink_errors(self.name):
+        with self._record.stage(Stage.ENCODE), sink_errors(self.name):
             self._output.mux(self._stream.encode(picture))
             if self._making is not None and not self._making.published:
                 self._making.publish()

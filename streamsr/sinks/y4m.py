@@ -10,7 +10,7 @@ from streamsr.errors import SinkError, reason_of
 from streamsr.frame import Frame
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.yuv import Converter, Plane
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 
 
 class Y4mSink:
@@ -55,9 +55,9 @@ class Y4mSink:
                 f"{width}x{height}"
             )
         y, u, v = self._planes
-        with self._record.stage("convert"):
+        with self._record.stage(Stage.CONVERT):
             self._converter.from_rgb(frame.rgb, (y, u, v))
-        with self._record.stage("write"):
+        with self._record.stage(Stage.WRITE):
             self._put(b"FRAME\n")
             for plane in self._planes[: self._written]:
                 self._put(plane.data.cast("B"))

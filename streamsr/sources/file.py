@@ -27,7 +27,7 @@ from streamsr.media.input import MAX_DURATION_S, MAX_PIXELS, clock, main_video, 
 from streamsr.media.video import DecodedVideo, info_of
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.yuv import Plane
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 from xlsr_model.inputs import protected
 
 
@@ -211,7 +211,7 @@ class FileSource:
         index = 0
         for frame, pts in self._within_span(video):
             self._check_size(frame.width, frame.height)
-            with self._record.stage("convert"):
+            with self._record.stage(Stage.CONVERT):
                 rgb, deep, alpha = self._pictures(frame)
             duration = frame.duration or 0
             now_s = time.monotonic()

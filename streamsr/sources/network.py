@@ -14,7 +14,7 @@ from streamsr.media.input import MAX_PIXELS, main_video
 from streamsr.media.url import reason, scheme_of, without_password
 from streamsr.picture.buffers import BufferPool
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
 
@@ -117,7 +117,7 @@ class _Stream:
             try:
                 frames = packet.decode()
             except FFmpegError as error:
-                self._record.count("damaged")
+                self._record.count(Event.DAMAGED)
                 damaged += 1
                 if damaged >= DAMAGED_IN_A_ROW:
                     raise SourceError(

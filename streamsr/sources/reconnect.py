@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder
 
 log = logging.getLogger("streamsr")
 
@@ -120,7 +120,7 @@ class ReconnectingSource:
             except SourceError as failure:
                 error = failure
                 attempt += 1
-        self._record.reconnects += 1
+        self._record.count(Event.RECONNECT)
         log.warning("%s: connected again", self.name)
         return True
 

@@ -15,7 +15,7 @@ from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.yuv import Converter, Plane
 from streamsr.sources.byte_stream import ByteStream, Stopped
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 
 LONGEST_LINE = 1024
 
@@ -100,7 +100,7 @@ class Y4mSource:
         content = np.empty(self.format.frame_bytes, np.uint8)  # of one frame after the other
         index = 0
         while self._fill(content):
-            with self._record.stage("convert"):
+            with self._record.stage(Stage.CONVERT):
                 rgb = self._pool.take((self.format.height, self.format.width, 3))
                 self._read(content, rgb)
             yield Frame(rgb, index, self.info.time_base, 1, index, time.monotonic())

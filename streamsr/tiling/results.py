@@ -12,7 +12,7 @@ from streamsr.frame import Image
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.resize import resized
 from streamsr.region import Cells
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 from streamsr.tiling.changes import affected_cells
 
 
@@ -70,5 +70,5 @@ def sized(hr: Image, size: tuple[int, int] | None, record: Recorder) -> Image:
     """``hr`` at the (width, height) wanted, the time counted; ``hr`` itself where that is None."""
     if size is None:
         return hr
-    with record.stage("resize"):
+    with record.stage(Stage.RESIZE):
         return resized(hr, size)

@@ -16,7 +16,7 @@ from streamsr.live.stage import LiveStage
 from streamsr.picture.resize import interpolate, resized
 from streamsr.pipeline import Pipeline
 from streamsr.region import CELL, Region
-from streamsr.stats import FATES, Recorder
+from streamsr.stats import Event, Fate, Recorder
 from streamsr.upscaler import Upscaler
 from tests.support.engine import EXACT_ENGINES
 from tests.support.fakes import Clock
@@ -71,7 +71,7 @@ class Bench:
         self.next += 1 / 30
         arrival_s = self.next
         self.clock.now = max(self.clock.now, arrival_s) + late_s
-        self.record.count("in")
+        self.record.count(Event.IN)
         frame = self.stage.frame(
             Frame(lr, self.index, Fraction(1, 30), index=self.index, arrival_s=arrival_s),
             waiting=waiting,
@@ -94,7 +94,7 @@ def test_a_fast_engine_computes_every_pixel() -> None:
     for seed in range(10):
         assert bench.sharp(noise(seed), bench.show(noise(seed))) == 1
     assert bench.record.frames["network"] == 10
-    assert bench.record.sharp == 10
+    assert bench.record.counted(Event.SHARP) == 10
 
 
 def test_an_unchanged_picture_costs_nothing_and_a_small_change_little() -> None:
@@ -211,7 +211,7 @@ def test_every_frame_has_one_fate_through_spikes_and_stalls() -> None:
                 waiting=int(rng.random() < 0.1),
             )
         frames = bench.record.frames
-        assert sum(frames[fate] for fate in FATES) == frames["in"] == 60
+        assert sum(frames[fate] for fate in Fate) == frames["in"] == 60
         share = bench.record.snapshot().live.pixel_share  # type: ignore[union-attr]  # it is live
         assert sum(share.values()) == pytest.approx(1, abs=1e-3)
         assert min(share.values()) >= 0
@@ -296,7 +296,7 @@ def test_a_live_pipeline_accounts_for_every_frame(model: str) -> None:
     with Upscaler(model, engine="litert", threads=1) as upscaler:
         shown = list(Pipeline(Frames([noise(i % 3) for i in range(50)]), upscaler, budget_s=10.0))
         frames = upscaler.record.frames
-        assert frames["in"] == 50 == sum(frames[fate] for fate in FATES)
+        assert frames["in"] == 50 == sum(frames[fate] for fate in Fate)
         assert len(shown) == 50 - frames["dropped"] > 0
         assert shown[-1].pts == 49
         assert shown[-1].lr is not None
@@ -307,7 +307,7 @@ def test_a_live_pipeline_left_early_accounts_for_every_frame(model: str) -> None
         with Pipeline(Frames([noise(i) for i in range(50)]), upscaler, budget_s=10.0) as pipeline:
             next(iter(pipeline))
         frames = upscaler.record.frames
-        assert frames["in"] == sum(frames[fate] for fate in FATES) > 0
+        assert frames["in"] == sum(frames[fate] for fate in Fate) > 0
 
 
 def test_a_live_film_of_more_than_8_bits_is_written_at_its_size(model: str, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_keys_change_the_view() -> None:
 
 def test_the_overlay_says_when_nothing_comes() -> None:
     record = Recorder()
-    record.budget_s = 0.05
+    record.set_budget(0.05)
     state = "lost: camera 0: has gone; next try in 0.5 s"
     overlay = Overlay(record, lambda: state)
     for i in range(10):
