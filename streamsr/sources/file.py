@@ -1,4 +1,4 @@
-"""Frames of a video file, each with its own timestamp."""
+"""Decodes the frames of a video file, each with its own timestamp."""
 
 import math
 import os
@@ -34,19 +34,19 @@ from xlsr_model.inputs import protected
 class FileSource:
     """Decodes the main video stream of a file. See `streamsr.sources.Source` for the contract.
 
-    start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
-    span, info           one segment of a film instead, and what is known of the whole film: so all
-                         segments agree
-    max_pixels           of a picture; larger ones raise SourceError before memory is asked for them
-    max_duration_s       of the film or the span that is wanted; longer ones raise SourceError: on
-                         entering where the file says so, else at the first frame that comes later
-    interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with
-                         an interlaced film
-    begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for
-                         all
-    reader               what opens the file, where this machine does not see the path
+    start_s, duration_s  only the frames of this part of the video, in seconds from its first frame
+    span, info           one segment of a video instead, and the info of the whole video, so that
+                         all segments agree
+    max_pixels           of a picture; a larger one raises SourceError before memory is allocated
+    max_duration_s       of the video or of the part wanted; a longer one raises SourceError: on
+                         entering where the header says so, else at the first frame that is later
+    interlaced           what to do with interlaced frames: ``deinterlace`` them, ``keep`` them as
+                         they are, or raise SourceError (``error``)
+    reader               opens the file, on a machine that does not see the path
     record               where damaged frames are counted: a frame that cannot be decoded is left
-                         out; after DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
+                         out; after DAMAGED_IN_A_ROW of them in a row SourceError is raised
+    begin, end           attributes, set on entering: the part that is decoded, in seconds on the
+                         file's clock; ``end`` is None where the file is decoded to its end
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class FileSource:
 
     @property
     def info(self) -> StreamInfo:
-        """Of the main video, once entered."""
+        """What is known of the main video, once entered. Raises ValueError before."""
         if self._info is None:
-            raise ValueError("a source has its info once it is entered")
+            raise ValueError("a source knows its info once it is entered")
         return self._info
 
     def __enter__(self) -> Self:
@@ -112,13 +112,13 @@ class FileSource:
         return self
 
     def _open(self) -> DecodedVideo:
-        """Open the file where the span begins. Raises SourceError for a film that cannot be
-        upscaled, before anybody has made an output."""
+        """Open the file, decoded up to the first frame. Raises SourceError for a video that cannot
+        be upscaled, before an output is made."""
         video = self._open_at(seek=True)
         late = video.first_s is None or video.first_s > self.begin
         if late and self._span is not None and self._span.seek is not None:
-            # Seeking is only as good as the container's index. Without it the whole film is decoded
-            # up to the span.
+            # Seeking is only as good as the container's index. Without it the video is decoded from
+            # its start.
             video.close()
             video = self._open_at(seek=False)
         try:
@@ -129,7 +129,7 @@ class FileSource:
         return video
 
     def _open_at(self, *, seek: bool) -> DecodedVideo:
-        """Open the file and decode one frame; with ``seek``, from a key frame before the span."""
+        """Open the file and decode one frame. ``seek``: from a key frame before the part wanted."""
         container = open_input(self.path, reader=self._open_file)
         try:
             stream = self._main_video(container)
@@ -149,8 +149,8 @@ class FileSource:
         return video
 
     def _main_video(self, container: InputContainer) -> VideoStream:
-        """The stream to decode. Raises SourceError for none, and for one that is too large or too
-        long by what the file's header says."""
+        """The stream to decode. Raises SourceError when there is none, or when it is too large or
+        too long by the file's header."""
         stream = main_video(container)
         if stream is None:
             kinds = sorted({stream.type for stream in container.streams})
@@ -168,7 +168,7 @@ class FileSource:
     def _set_span(self, stream: VideoStream) -> int | None:
         """Set ``begin`` and ``end``; returns the pts to seek to, None to decode from the start."""
         assert stream.time_base is not None
-        # The film's zero is the first frame shown, which a cut or an edit list can put anywhere.
+        # ``start_s`` counts from the first frame shown, which an edit list can put anywhere.
         zero_s = Fraction(stream.start_time or 0) * stream.time_base
         if self._span is not None:
             self.begin = zero_s if self._span.begin is None else self._span.begin
@@ -182,7 +182,7 @@ class FileSource:
         return None if seek_s is None else int(seek_s / stream.time_base)
 
     def _check_first(self, first: VideoFrame | None) -> None:
-        """Raises SourceError for a film that cannot be upscaled, by its first frame."""
+        """Raise SourceError for a video that cannot be upscaled, by its first frame."""
         if first is None:
             raise SourceError(
                 f"{self.path}: no frame could be decoded"
@@ -221,8 +221,7 @@ class FileSource:
             raise SourceError(f"{self.path}: has no frame in the span that was asked for")
 
     def _within_span(self, video: DecodedVideo) -> Iterator[tuple[VideoFrame, int]]:
-        """The frames of the span, each with its pts, which only grows."""
-        # Frames before ``begin`` are decoded where decoding started at a key frame before it.
+        """The frames from ``begin`` to ``end`` with their pts, each larger than the one before."""
         skips = self._start_s > 0 or (self._span is not None and self._span.begin is not None)
         last: int | None = None
         for frame in self._progressive(video.frames()):
@@ -243,9 +242,10 @@ class FileSource:
             yield frame, pts
 
     def _pictures(self, frame: VideoFrame) -> tuple[Image, NDArray[np.uint16] | None, Plane | None]:
-        """The frame as RGB of 8 bits; at its full depth and its opacity as far as it has them.
+        """The frame as RGB [H, W, 3] uint8; the same at full depth, and its opacity, or None.
 
-        A stream may change its size on the way; the output cannot. Then there are 8 bits alone.
+        A stream may change its size on the way, an output cannot: such a frame is resized, in 8
+        bits.
         """
         info = self.info
         rgb = self._pool.take((frame.height, frame.width, 3))
@@ -263,8 +263,7 @@ class FileSource:
         return rgb, deep, alpha
 
     def _check_size(self, width: int, height: int) -> None:
-        """Raise SourceError for a picture that is too large, before memory is asked for it; 0 is
-        not known yet."""
+        """Raise SourceError for a picture of more than ``max_pixels``. A size of 0 is unknown."""
         if width < 0 or height < 0 or width * height > self._max_pixels:
             limit = f"{self._max_pixels} pixels"
             raise SourceError(
@@ -279,7 +278,7 @@ class FileSource:
             )
 
     def _progressive(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """The frames, with interlaced ones treated as was asked for."""
+        """The frames, interlaced ones treated as ``interlaced`` says."""
         deinterlacer: Deinterlacer | None = None
         for frame in frames:
             if frame.interlaced_frame and self._interlaced == "error":
