@@ -1,4 +1,4 @@
-"""Everything of a file but its main video, carried over untouched."""
+"""Copies the other streams, chapters and metadata of an input into an output."""
 
 import logging
 import os
@@ -36,15 +36,16 @@ COVERS = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "we
 
 
 class StreamCopy:
-    """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
+    """Copies all of the file ``path`` but its main video into an output. A context manager, which
+    closes the file; for one thread.
 
-    What the output's container cannot hold is left out and named in ``lost``; a text subtitle is
-    rewritten in the container's own format instead, sound as samples, and named in ``changed``.
-    Unless ``quiet``, the log says so.
+    What the output's container cannot hold is left out and named in ``lost``. Text subtitles that
+    it cannot hold are rewritten in its own format, audio as PCM, and named in ``changed``. Unless
+    ``quiet``, the log says so.
 
-    begin, end  span of the copied streams in seconds on the input's clock, None for open
-    zero        the time that becomes the output's zero: ``begin``, or the first frame's where that
-                is negative, since MP4 shows nothing before zero
+    begin, end  part of the file to copy, in seconds on its own clock; None for no limit
+    zero        the time on that clock that becomes the output's zero: ``begin``, or the start of
+                the main video where that is negative, since MP4 shows nothing before zero
     input       the opened file
     """
 
@@ -58,7 +59,8 @@ class StreamCopy:
     ) -> None:
         self._path = path
         self.input = open_input(path)
-        self._begin, self._end = begin, end
+        self._begin = begin
+        self._end = end
         self._level = logging.DEBUG if quiet else logging.WARNING
         self._main = main_video(self.input)
         self.zero = Fraction(0) if begin is None else begin
@@ -90,8 +92,10 @@ class StreamCopy:
         self.input.close()
 
     def prepare(self, output: OutputContainer, add_video: Callable[[], VideoStream]) -> VideoStream:
-        """Add all streams to ``output`` in the input's order, before its header is written; returns
-        the new video."""
+        """Add all streams to ``output`` in the input's order, before its header is written.
+
+        ``add_video`` adds the new video in the place of the main one. Returns its stream.
+        """
         video: VideoStream | None = None
         container = output.format.name
         own = OF_MP4_ITSELF - {"creation_time"}
@@ -109,9 +113,8 @@ class StreamCopy:
             if copied is not None:
                 _describe(copied, stream)
                 if "title" in stream.metadata and container in ("mp4", "mov"):
-                    copied.metadata["handler_name"] = stream.metadata[
-                        "title"
-                    ]  # all the title an MP4 track has
+                    # A track of an MP4 has no other title.
+                    copied.metadata["handler_name"] = stream.metadata["title"]
         chapters = self.input.chapters()
         if chapters and container in PLAIN:
             self._lose(f"{container} cannot hold chapters")
@@ -123,8 +126,8 @@ class StreamCopy:
         return video or add_video()
 
     def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
-        """The output's stream for this one; None when it is an attachment there, or has no
-        place."""
+        """Add a stream. Returns the output's; None where it becomes an attachment or is left
+        out."""
         container = output.format.name
         cover = is_cover(stream)
         if not fits(container, stream):
@@ -173,8 +176,8 @@ class StreamCopy:
         return made
 
     def _cover(self, stream: Stream) -> bytes:
-        """The one picture of a cover stream. Read apart: some containers give it only once, and
-        first."""
+        """The picture of a cover stream. The file is opened again for it: some containers give it
+        once only, before all other packets."""
         with open_input(self._path) as again:
             return next((bytes(p) for p in again.demux(again.streams[stream.index]) if p.size), b"")
 
@@ -187,7 +190,7 @@ class StreamCopy:
         self.zero = time_s
 
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
-        """Mux every packet up to this time on the output's clock, or all that are left."""
+        """Mux the packets up to this time on the output's clock, None for all that are left."""
         while self._covers:
             target, picture = self._covers.pop()
             cover: Packet[Any] = av.Packet(picture)
@@ -201,7 +204,7 @@ class StreamCopy:
                 output.mux(ready)
 
     def _due(self, time_s: Fraction | None) -> "Iterator[Packet[Any]]":
-        """The packets up to this time on the output's clock; the one behind it waits."""
+        """The packets up to this time on the output's clock. The one after it is kept."""
         while True:
             packet = self._waiting or next(self._wanted, None)
             self._waiting = None
@@ -214,7 +217,7 @@ class StreamCopy:
             yield packet
 
     def _in_span(self, packets: "Iterator[Packet[Any]]") -> "Iterator[Packet[Any]]":
-        """Those of the span, and each stream's end mark, which is empty."""
+        """Those from ``begin`` to ``end``, and the empty packet that ends each stream."""
         try:
             for packet in packets:
                 when_s = _time_s(packet)
@@ -231,13 +234,13 @@ class StreamCopy:
             )
 
     def _converted(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
-        """The packets of the output that this one of the input becomes, on the output's clock."""
+        """What the packet becomes in the output, on the output's clock."""
         index = packet.stream.index
         if packet.size:
             shift = round(self.zero / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts = None if packet.dts is None else packet.dts - shift
-        if index in self._sounds:  # at the end mark too: what the decoder still holds comes out
+        if index in self._sounds:  # also for the empty packet, which flushes the decoder
             yield from list(self._sounds[index].converted(packet))
         elif packet.size and index in self._converters:
             text = self._converters[index].converted(packet)
@@ -250,7 +253,7 @@ class StreamCopy:
 
 
 def _time_s(packet: "Packet[Any]") -> Fraction | None:
-    """When the packet is decoded, on the input's clock; else when it is shown; None for neither."""
+    """The packet's DTS in seconds, else its PTS, else None."""
     ticks = packet.dts if packet.dts is not None else packet.pts
     return None if ticks is None else ticks * packet.time_base
 
@@ -261,7 +264,7 @@ def _describe(target: Stream, source: Stream) -> None:
 
 
 def _cut_chapters(chapters: list[Any], zero: Fraction, end: Fraction | None) -> list[Any]:
-    """Chapters that overlap the span, moved to the output's clock."""
+    """Chapters that overlap the part from ``zero`` to ``end``, cut to it, on the output's clock."""
     if zero == 0 and end is None:
         return chapters
     kept = []

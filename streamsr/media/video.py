@@ -43,7 +43,7 @@ class DecodedVideo:
         first, self.first = self.first, None
         if first is not None:
             yield first
-            del first  # the decoder's memory may go while the rest is read
+            del first  # lets go of the decoder's memory while the rest is read
         yield from self._frames
 
     def close(self) -> None:
