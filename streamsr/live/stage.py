@@ -1,4 +1,4 @@
-"""Upscaling under a latency budget: does with the pixels what `streamsr.live.budget` decides."""
+"""Upscales live frames within a latency budget, as `streamsr.live.budget` decides for each."""
 
 import math
 import time

@@ -48,8 +48,6 @@ IN_TRANSPORT_STREAMS = frozenset(
         "aac_latm",
         "ac3",
         "eac3",
-    }
-    | {
         "dts",
         "truehd",
         "opus",
@@ -59,8 +57,8 @@ IN_TRANSPORT_STREAMS = frozenset(
         "dvb_teletext",
         "hdmv_pgs_subtitle",
         "klv",
+        "timed_id3",
     }
-    | {"timed_id3"}
 )
 """Codecs that a transport stream can name. FFmpeg's muxer takes others too, but no player then
 knows what they are."""

@@ -33,8 +33,6 @@ _MP4_TAGS = frozenset(
         "genre",
         "copyright",
         "description",
-    }
-    | {
         "synopsis",
         "grouping",
         "lyrics",
@@ -45,8 +43,9 @@ _MP4_TAGS = frozenset(
         "encoder",
         "track",
         "disc",
+        "hd_video",
+        "media_type",
     }
-    | {"hd_video", "media_type"}
 )
 """Metadata that movenc.c writes by default, where players look for it."""
 
