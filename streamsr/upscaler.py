@@ -39,8 +39,8 @@ class Upscaler:
                   OpenVINO and delegates; your own promises nothing)
     record        where to count what happens
 
-    Raises ModelError when the model or the engine cannot be used, ValueError for arguments outside
-    their range.
+    ``engine_reason`` says in words why this engine was taken. Raises ModelError when the model or
+    the engine cannot be used, ValueError for arguments outside their range.
     """
 
     def __init__(
@@ -61,33 +61,33 @@ class Upscaler:
     ) -> None:
         if size is not None and min(size) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
-        file = (
-            model if isinstance(model, ModelFile) else find_model(model, scale=scale, lossy=lossy)
-        )
+        if not isinstance(model, ModelFile):
+            model = find_model(model, scale=scale, lossy=lossy)
+        self.model = model
         if isinstance(engine, str):
             choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
-            self.engine, self.why = open_engine(file, choice)
+            self.engine, self.engine_reason = open_engine(model, choice)
         else:
-            self.engine, self.why = engine(file), "your own"
-        if scale is not None and self.engine.scale != scale:
+            self.engine = engine(model)
+            self.engine_reason = "your own"
+        self._judge: Judge | None = None
+        try:
+            if scale is not None and self.engine.scale != scale:
+                raise ValueError(
+                    f"expected a model of scale {scale}, {model.name} upscales by "
+                    f"{self.engine.scale}"
+                )
+            if verify_reuse and isinstance(engine, str) and self.engine.name != "litert":
+                self._judge = Judge(self.engine, model)
+        except BaseException:
             self.engine.close()
-            raise ValueError(
-                f"expected a model of scale {scale}, {file.name} upscales by {self.engine.scale}"
-            )
-        self.model = file
+            raise
         self.scale = self.engine.scale
         self.size = size
         self.record = record or Recorder()
-        self.record.set_engine(self.engine.name, model=file.name, threads=self.engine.threads)
+        self.record.set_engine(self.engine.name, model=model.name, threads=self.engine.threads)
         self.reuse = reuse
         self.verify_reuse = verify_reuse
-        self._judge: Judge | None = None
-        if verify_reuse and isinstance(engine, str) and self.engine.name != "litert":
-            try:
-                self._judge = Judge(self.engine, file)
-            except BaseException:
-                self.engine.close()
-                raise
         self._results = Results(self.engine)
 
     def __call__(self, image: Image) -> Image:

@@ -99,7 +99,7 @@ def _partner(track: Track, left: dict[int, Track]) -> Track | None:
     codec is converted to; the one with the same content, name and language first."""
 
     def rank(other: Track) -> tuple[bool, bool, bool]:
-        same_content = other.read.whole == track.read.whole
+        same_content = other.read.content == track.read.content
         return (not same_content, other.name != track.name, _language(other) != _language(track))
 
     same_language = [other for other in left.values() if _language(other) == _language(track)]
@@ -142,7 +142,7 @@ def _copied(what: str, track: Track, partner: Track, shift: Fraction) -> Check:
     packets_in = len(before.times)
     packets_out = len(after.times)
     if before.digests != after.digests:
-        if before.whole == after.whole:
+        if before.content == after.content:
             detail = f"{name}: the same bytes in {packets_out} instead of {packets_in} packets"
             return Check(what, KEPT, detail)
         pairs = zip(before.digests, after.digests, strict=False)
@@ -158,7 +158,7 @@ def _copied(what: str, track: Track, partner: Track, shift: Fraction) -> Check:
 
 
 def _as_samples(what: str, track: Track, partner: Track) -> Check:
-    same = track.read.whole == partner.read.whole
+    same = track.read.content == partner.read.content
     detail = f"{_name(track)} -> {partner.codec}: {'the same' if same else 'other'} samples"
     return Check(what, NOTE if same else LOST, detail)
 

@@ -41,7 +41,7 @@ class PacketDigests:
         self.texts = array("Q")
         self.samples = samples
         self._codec = codec
-        self._whole = hashlib.blake2b(digest_size=8)
+        self._content = hashlib.blake2b(digest_size=8)
 
     def add(self, content: bytes, ticks: int) -> None:
         """Take a packet in."""
@@ -53,19 +53,19 @@ class PacketDigests:
         self.times.append(ticks)
         self.digests.append(_digest(content))
         if self.samples is None:
-            self._whole.update(content)
+            self._content.update(content)
 
     def decode(self, packet: "Packet[Any]") -> None:
         """Take in the samples of a packet, of sound that the output may have as samples."""
         if self.samples is not None:
             for frame in self.samples.of(packet):
-                self._whole.update(frame.to_ndarray().tobytes())
+                self._content.update(frame.to_ndarray().tobytes())
 
     @property
-    def whole(self) -> bytes:
+    def content(self) -> bytes:
         """Digest of all bytes in order, for containers that cut a stream into other packets; of the
         samples where these are decoded."""
-        return self._whole.digest()
+        return self._content.digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class StreamCopy:
     ``quiet``, the log says so.
 
     begin, end  part of the file to copy, in seconds on its own clock; None for no limit
-    zero        the time on that clock that becomes the output's zero: ``begin``, or the start of
+    origin_s    the time on that clock that becomes the output's zero: ``begin``, or the start of
                 the main video where that is negative, since MP4 shows nothing before zero
     input       the opened file
     """
@@ -63,14 +63,14 @@ class StreamCopy:
         self._end = end
         self._level = logging.DEBUG if quiet else logging.WARNING
         self._main = main_video(self.input)
-        self.zero = Fraction(0) if begin is None else begin
+        self.origin_s = Fraction(0) if begin is None else begin
         if (
             begin is None
             and self._main is not None
             and self._main.start_time is not None
             and self._main.time_base
         ):
-            self.zero = min(self._main.start_time * self._main.time_base, Fraction(0))
+            self.origin_s = min(self._main.start_time * self._main.time_base, Fraction(0))
         self._wanted: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
@@ -119,7 +119,7 @@ class StreamCopy:
         if chapters and container in PLAIN:
             self._lose(f"{container} cannot hold chapters")
         elif chapters:
-            output.set_chapters(_cut_chapters(chapters, self.zero, self._end))
+            output.set_chapters(_cut_chapters(chapters, self.origin_s, self._end))
         others = [self.input.streams[i] for i in self._outputs]
         if others:
             self._wanted = self._in_span(self.input.demux(others))
@@ -172,8 +172,8 @@ class StreamCopy:
         )
         self.changed.append(change)
         log.log(self._level, "%s: all that %s can hold", change, output.format.name)
-        made: Stream = sound.stream
-        return made
+        samples: Stream = sound.stream
+        return samples
 
     def _cover(self, stream: Stream) -> bytes:
         """The picture of a cover stream. The file is opened again for it: some containers give it
@@ -187,7 +187,7 @@ class StreamCopy:
 
     def start_at(self, time_s: Fraction) -> None:
         """Make this time on the input's clock the output's zero, before anything is muxed."""
-        self.zero = time_s
+        self.origin_s = time_s
 
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
         """Mux the packets up to this time on the output's clock, None for all that are left."""
@@ -211,7 +211,7 @@ class StreamCopy:
             if packet is None:
                 return
             when_s = _time_s(packet)
-            if time_s is not None and when_s is not None and when_s - self.zero > time_s:
+            if time_s is not None and when_s is not None and when_s - self.origin_s > time_s:
                 self._waiting = packet
                 return
             yield packet
@@ -237,7 +237,7 @@ class StreamCopy:
         """What the packet becomes in the output, on the output's clock."""
         index = packet.stream.index
         if packet.size:
-            shift = round(self.zero / packet.time_base)
+            shift = round(self.origin_s / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts = None if packet.dts is None else packet.dts - shift
         if index in self._sounds:  # also for the empty packet, which flushes the decoder
@@ -263,21 +263,23 @@ def _describe(target: Stream, source: Stream) -> None:
     target.disposition = source.disposition
 
 
-def _cut_chapters(chapters: list[Any], zero: Fraction, end: Fraction | None) -> list[Any]:
-    """Chapters that overlap the part from ``zero`` to ``end``, cut to it, on the output's clock."""
-    if zero == 0 and end is None:
+def _cut_chapters(chapters: list[Any], origin_s: Fraction, end: Fraction | None) -> list[Any]:
+    """Chapters that overlap the part from ``origin_s`` to ``end``, cut to it, on the output's
+    clock."""
+    if origin_s == 0 and end is None:
         return chapters
     kept = []
     for chapter in chapters:
         base = chapter["time_base"]
-        start, stop = chapter["start"] * base, chapter["end"] * base
-        if stop > zero and (end is None or start < end):
+        start = chapter["start"] * base
+        stop = chapter["end"] * base
+        if stop > origin_s and (end is None or start < end):
             stop = stop if end is None else min(stop, end)
             kept.append(
                 {
                     **chapter,
-                    "start": round(max(start - zero, 0) / base),
-                    "end": round((stop - zero) / base),
+                    "start": round(max(start - origin_s, 0) / base),
+                    "end": round((stop - origin_s) / base),
                 }
             )
     return kept

@@ -51,7 +51,8 @@ class Overlay:
     """
 
     def __init__(self, record: Recorder, state: Callable[[], str]) -> None:
-        self._record, self._state = record, state
+        self._record = record
+        self._state = state
         self._ages: deque[float] = deque(maxlen=RECENT)
         self._times: deque[float] = deque(maxlen=RECENT)
 

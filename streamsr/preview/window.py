@@ -17,7 +17,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, Image
 from streamsr.picture.files import write_image
 from streamsr.picture.resize import resized
-from streamsr.preview.preview import Overlay, has_display
+from streamsr.preview.preview import LIVE, Overlay, has_display
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")
@@ -115,7 +115,7 @@ class WindowSink:
         self,
         record: Recorder,
         *,
-        state: Callable[[], str] = lambda: "live",
+        state: Callable[[], str] = lambda: LIVE,
         folder: Path | None = None,
     ) -> None:
         self._overlay = Overlay(record, state)

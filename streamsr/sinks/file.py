@@ -52,7 +52,7 @@ class FileSink:
                 leaves it
     lost        attribute: what the output cannot hold, in words, once entered
     frames      attribute: how many were written
-    zero        attribute: the time on the input's clock that is the output's zero
+    origin_s    attribute: the time on the input's clock that is the output's zero
 
     Constructing it checks what can be checked without writing; entering creates the unfinished
     file.
@@ -96,7 +96,7 @@ class FileSink:
         self._output: OutputContainer | None = None
         self._copy: StreamCopy | None = None
         self._durations: dict[int, int] = {}
-        self.zero = begin or Fraction(0)
+        self.origin_s = begin or Fraction(0)
         self.lost: list[str] = []
         self.frames = 0
         self._last_s = Fraction(0)
@@ -119,7 +119,7 @@ class FileSink:
                 self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet
             )
             self._stack.enter_context(self._copy)
-            self.zero = self._copy.zero
+            self.origin_s = self._copy.origin_s
         source = self._copy.input if self._copy is not None else None
         options = muxer_options(self._container_format, self._info.time_base, source)
         if self._file_is_ours:
@@ -181,7 +181,7 @@ class FileSink:
             self.start_at(frame.pts * frame.time_base)
         with self._record.stage(Stage.CONVERT):
             picture = self._writer.of(frame)
-        shift = round(self.zero / frame.time_base)
+        shift = round(self.origin_s / frame.time_base)
         picture.pts = frame.pts - shift
         picture.time_base = frame.time_base
         if frame.duration:
@@ -197,8 +197,8 @@ class FileSink:
         A video that begins before zero is moved to zero as a whole: MP4 would hide its first frames
         and Matroska lose their times.
         """
-        if self._begin is None and time_s < self.zero:
-            self.zero = time_s
+        if self._begin is None and time_s < self.origin_s:
+            self.origin_s = time_s
             if self._copy is not None:
                 self._copy.start_at(time_s)
 

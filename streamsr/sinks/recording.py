@@ -159,13 +159,15 @@ class StreamSink:
     def _finish(self) -> None:
         """Flush the encoder and write the container's end."""
         assert self._output is not None
+        output = self._output
         if self.frames:
-            self._output.mux(self._stream.encode(None))
-        output, self._output = self._output, None
+            output.mux(self._stream.encode(None))
+        self._output = None
         output.close()
 
     def _close(self) -> None:
-        output, self._output = self._output, None
+        output = self._output
+        self._output = None
         if output is not None:
             with contextlib.suppress(FFmpegError, OSError):
                 output.close()

@@ -16,7 +16,7 @@ import uvicorn
 
 from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.frame import Frame
-from streamsr.preview.preview import Overlay
+from streamsr.preview.preview import LIVE, Overlay
 from streamsr.preview.web.app import LOOPBACK, MAX_VIEWERS, WebApp
 from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
@@ -54,7 +54,7 @@ class WebSink:
         host: str = "127.0.0.1",
         port: int = 8000,
         feed: FeedSource | None = None,
-        state: Callable[[], str] = lambda: "live",
+        state: Callable[[], str] = lambda: LIVE,
         opened: Callable[[str], None] = lambda _url: None,
     ) -> None:
         self._record = record
@@ -149,8 +149,8 @@ class WebSink:
     def commit(self) -> None: ...
 
     def _shown_state(self) -> str:
-        states = [state for state in (self._state(), self.app.unshown) if state not in ("", "live")]
-        return "; ".join(states) or "live"
+        states = [state for state in (self._state(), self.app.unshown) if state not in ("", LIVE)]
+        return "; ".join(states) or LIVE
 
     def _numbers(self, sent: int) -> tuple[dict[str, Any], int]:  # Any: JSON
         """The numbers that the page shows, with the ages of the frames after the first ``sent``,
