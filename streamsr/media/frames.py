@@ -93,8 +93,7 @@ class FrameReader:
         dtype = np.uint8 if depth == 8 else np.uint16
         y = _rows(frame, 0, dtype)
         if gray:
-            u = v = np.full((1, 1), 1 << depth - 1, dtype)
-            u = v = np.broadcast_to(u, out.shape[:2]).copy()
+            u = v = np.full(out.shape[:2], 1 << depth - 1, dtype)
         else:
             u, v = _rows(frame, 1, dtype), _rows(frame, 2, dtype)
             if match and match[1] != "444":

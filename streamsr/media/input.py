@@ -72,24 +72,16 @@ def open_input(
     """
     file = Path(path)
     try:
-        if reader is None and file.is_dir():
-            raise SourceError(f"{file}: is a directory")
         if reader is None:
-            status = file.stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe can be read only once, and may block
-                raise SourceError(
-                    f"{file}: is not a file that can be read twice; save it to a disk first"
-                )
-            if status.st_size == 0:
-                raise SourceError(f"{file}: the file is empty")
+            _check_readable(file)
         # A local file must not make FFmpeg read from the network.
         options = {"protocol_whitelist": "file"}
         # Absolute: FFmpeg takes what is before a colon for a protocol.
         opened = reader() if reader else str(file.absolute())
         container = av.open(opened, "r", options=options, metadata_errors="replace")
-    except FFmpegError as error:
-        raise SourceError(f"{file}: {_reason(error)}") from error
-    except (OSError, ValueError) as error:
+    except av.error.InvalidDataError as error:
+        raise SourceError(f"{file}: not a media file, or damaged") from error
+    except (FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{file}: {reason_of(error)}") from error
     kind = container.format.name
     streams = len(container.streams)
@@ -119,8 +111,12 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def _reason(error: FFmpegError) -> str:
-    """FFmpeg's reason, in words a user knows."""
-    if isinstance(error, av.error.InvalidDataError):
-        return "not a media file, or damaged"
-    return reason_of(error)
+def _check_readable(file: Path) -> None:
+    """Raise SourceError for what FFmpeg would read wrongly or wait for, OSError for no file."""
+    if file.is_dir():
+        raise SourceError(f"{file}: is a directory")
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe can be read only once, and may block
+        raise SourceError(f"{file}: is not a file that can be read twice; save it to a disk first")
+    if status.st_size == 0:
+        raise SourceError(f"{file}: the file is empty")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streamsr import Frame, ModelError, Upscaler
 from streamsr.cli.commands import Seconds
+from streamsr.errors import first_line, reason_of
 from streamsr.jobs.options import target_size
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.picture.buffers import BufferPool
@@ -70,6 +71,19 @@ def test_a_buffer_lives_as_long_as_anything_that_looks_at_it() -> None:
         holders.pop()
     again = [pool.take((4, 5, 3)) for _ in range(2)]
     assert address in [array.ctypes.data for array in again]
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "reason"),
+    [
+        (ValueError("  one\ntwo"), "one", "one"),
+        (ValueError(), "ValueError", "ValueError"),
+        (FileNotFoundError(2, "No such file", "x"), "[Errno 2] No such file: 'x'", "No such file"),
+    ],
+)
+def test_an_error_is_told_in_one_line(error: Exception, line: str, reason: str) -> None:
+    assert first_line(error) == line
+    assert reason_of(error) == reason
 
 
 def test_fates_and_latencies_are_counted() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from streamsr.engines import Image
 from streamsr.frame import Frame
 from streamsr.picture.files import read_image
 from streamsr.picture.resize import resized
-from streamsr.preview.preview import Overlay, has_display
+from streamsr.preview.preview import Overlay, has_display, state_of
 from streamsr.preview.window import View, drawn
 from streamsr.stats import Recorder
 from tests.support.command import Command, started
@@ -63,6 +64,15 @@ def test_the_overlay_says_when_nothing_comes() -> None:
     lines = overlay.lines()
     assert lines[0] == state
     assert lines[1].startswith("10.0 fps   latency 20 of 50 ms")
+
+
+def test_the_state_is_that_of_the_ends_that_do_not_work() -> None:
+    working = SimpleNamespace(state="live")
+    lost = SimpleNamespace(state="lost: camera 0")
+    unconnected = object()  # a file, say
+    assert state_of([working, unconnected]) == "live"
+    assert state_of([working, lost, unconnected]) == "lost: camera 0"
+    assert state_of([lost, SimpleNamespace(state="connecting")]) == "lost: camera 0; connecting"
 
 
 def test_a_machine_without_display_is_one_clear_line(
