@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -135,23 +136,22 @@ class FileSink:
         for line in self.lost if not self._quiet else ():
             log.warning("%s", line)
         if self._copy is not None:
-            self._stream = self._copy.prepare(self._output, self._add_video)
+            self._stream = self._copy.prepare(self._output, partial(self._add_video, self._output))
             self.lost += self._copy.lost
             if self._strict and (kept_from := self.lost + self._copy.changed):
                 raise SinkError(f"{self.path}: {kept_from[0]}; refused by --strict")
         else:
-            self._stream = self._add_video()
+            self._stream = self._add_video(self._output)
         self._output.start_encoding()
 
-    @property
-    def _opened(self) -> OutputContainer:
+    def _opened(self, call: str) -> OutputContainer:
+        """The output. Raises ValueError for a ``call`` while there is none."""
         if self._output is None:
-            raise ValueError("outside the with block, or after commit()")
+            raise ValueError(f"{call} outside the with block, or after commit()")
         return self._output
 
-    def _add_video(self) -> VideoStream:
+    def _add_video(self, output: OutputContainer) -> VideoStream:
         """Add the encoder's stream to the output."""
-        output = self._opened
         info = self._info
         name = self._encoding.encoder
         rate = info.rate.limit_denominator(1_000_000) if info.rate else None
@@ -170,6 +170,7 @@ class FileSink:
         return stream
 
     def write(self, frame: Frame) -> None:
+        self._opened("write()")
         if self._unchanged is not None:
             self._unchanged()
         height, width = frame.rgb.shape[:2]
@@ -213,7 +214,7 @@ class FileSink:
 
         Its pts, dts, duration and time base must be set, on the output's clock.
         """
-        output = self._opened
+        output = self._opened("put()")
         packet.stream = self._stream
         with sink_errors(self.path):
             if self._copy is not None and packet.dts is not None:
@@ -234,7 +235,7 @@ class FileSink:
 
     def finish(self, *, whole: bool = True) -> None:
         """Complete the file without publishing it: as `commit`, but it does not get its name."""
-        output = self._opened
+        output = self._opened("commit()")
         with self._record.stage(Stage.ENCODE), sink_errors(self.path):
             self._mux(self._stream.encode(None))
             if self._copy is not None:

@@ -206,8 +206,8 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Frame]:
         video = self._video
-        if video is None:
-            raise ValueError("a source is iterated in its with block")
+        if video is None or video.first is None:  # left, or iterated before
+            return
         index = 0
         for frame, pts in self._within_span(video):
             self._check_size(frame.width, frame.height)
