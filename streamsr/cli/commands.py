@@ -308,7 +308,7 @@ class _Display:
         cores = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
         line = (
             f"{self._source} -> {self._target}: {upscaler.model.name} on {engine.name}, {cores} "
-            f"({upscaler.why})"
+            f"({upscaler.engine_reason})"
         )
         print(one_line(line), file=sys.stderr)
         if self._quiet or not sys.stderr.isatty():

@@ -115,7 +115,7 @@ def live(
         cores = f"{upscaler.engine.threads} thread{'s' if upscaler.engine.threads > 1 else ''}"
         line = (
             f"{options.source}: {upscaler.model.name} on {upscaler.engine.name}, {cores} "
-            f"({upscaler.why})"
+            f"({upscaler.engine_reason})"
         )
         print(one_line(f"{line}; Ctrl-C stops"), file=sys.stderr)
 

@@ -20,6 +20,7 @@ from streamsr.errors import Cancelled, StreamsrError
 from streamsr.jobs.files import Job
 from streamsr.picture.files import is_image
 from streamsr.segments.film import KEPT, SegmentedFilm
+from streamsr.stats import Event
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ class _Run:
         if times >= ATTEMPTS:
             self._fail(piece.film, StreamsrError(f"{what} lost its worker {times} times: {lost}"))
             return
-        self._job.record.restarts += 1
+        self._job.record.count(Event.RESTART)
         log.warning("%s again: %s", what, lost)
         state.queued += 1
         heapq.heappush(self._queue, (urgency(piece), piece))

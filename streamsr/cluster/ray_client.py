@@ -15,7 +15,7 @@ from typing import Any, Self
 from streamsr import __version__
 from streamsr.cluster.tasks import FilmWork, Made, Order
 from streamsr.cluster.transfer import Desk
-from streamsr.errors import StreamsrError, shortened
+from streamsr.errors import StreamsrError, first_line, reason_of, shortened
 from streamsr.machine import usable_cores
 
 LOCAL = "auto"
@@ -75,7 +75,7 @@ class Farm:
                     **(here if self.address == LOCAL else {}),
                 )
         except Exception as error:  # Ray raises all kinds, bare ones too; wrapped once, here
-            raise StreamsrError(f"--cluster {self.address}: {_first_line(error)}") from error
+            raise StreamsrError(f"--cluster {self.address}: {first_line(error)}") from error
         finally:
             with contextlib.suppress(
                 ValueError, TypeError
@@ -133,10 +133,10 @@ class Farm:
         except exceptions.RayTaskError as error:
             cause = error.cause
             raise StreamsrError(
-                f"a worker failed: {type(cause).__name__}: {_first_line(cause)}"
+                f"a worker failed: {type(cause).__name__}: {first_line(cause)}"
             ) from error
         except exceptions.RayError as error:
-            raise Lost(_first_line(error) or type(error).__name__) from error
+            raise Lost(first_line(error)) from error
         if outcome != "made":
             raise StreamsrError(f"node {node}: {value}")
         assert isinstance(value, Made)
@@ -207,11 +207,6 @@ def _check_reachable(address: str) -> None:
         OverflowError,
         ValueError,
     ) as error:  # the last of names and numbers that are none
-        reason = getattr(error, "strerror", None) or error
         raise StreamsrError(
-            f"--cluster {shortened(address)}: nothing answers there: {reason}"
+            f"--cluster {shortened(address)}: nothing answers there: {reason_of(error)}"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]

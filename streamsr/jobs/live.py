@@ -16,14 +16,14 @@ from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import StreamInfo
 from streamsr.jobs.options import UpscaleOptions
 from streamsr.pipeline import Pipeline
-from streamsr.preview.preview import Preview
+from streamsr.preview.preview import Preview, state_of
 from streamsr.sinks import Sink
 from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.recording import StreamSink
 from streamsr.sources import Source
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.y4m import Y4mSource
-from streamsr.stats import Recorder
+from streamsr.stats import Point, Recorder
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def run_live(
                 break
             for sink in sinks:
                 sink.write(frame)
-            record.latency(time.monotonic() - frame.arrival_s, "shown")
+            record.latency(time.monotonic() - frame.arrival_s, Point.SHOWN)
         for sink in sinks:
             sink.commit()
 
@@ -141,19 +141,13 @@ def _published(address: str, info: StreamInfo, size: tuple[int, int], record: Re
     return PublishSink(address, info, size, record=record)
 
 
-def _state(ends: Sequence[object]) -> str:
-    """``live``, or what is not as it should be."""
-    states = (str(getattr(end, "state", "live")) for end in ends)
-    return "; ".join(state for state in states if state != "live") or "live"
-
-
 def _previews(
     o: LiveOptions, record: Recorder, opened: Callable[[str], None], ends: Sequence[object]
 ) -> list[Preview]:
     if o.preview == "window":
         from streamsr.preview.window import WindowSink
 
-        return [WindowSink(record, state=lambda: _state(ends))]
+        return [WindowSink(record, state=lambda: state_of(ends))]
     if o.preview == "web" and o.source != "browser:":
         return [_web(o, record, opened, ends)]
     return []
@@ -172,7 +166,7 @@ def _web(
     except ModuleNotFoundError as error:
         raise SinkError(f"the web page needs {error.name}: pip install 'streamsr[web]'") from None
     return WebSink(
-        record, host=o.host, port=o.port, feed=feed, state=lambda: _state(ends), opened=opened
+        record, host=o.host, port=o.port, feed=feed, state=lambda: state_of(ends), opened=opened
     )
 
 

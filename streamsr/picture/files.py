@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.errors import SinkError, SourceError
+from streamsr.errors import SinkError, SourceError, reason_of
 from streamsr.frame import Image
 from streamsr.picture.resize import resized
 from streamsr.picture.size import FORMATS, picture_size
+from streamsr.stats import Event, Fate
 from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output
 
@@ -55,7 +56,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Imag
             )
         return _rgb_and_alpha(path, image)
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from error
+        raise SourceError(f"{path}: {reason_of(error)}") from error
     except MemoryError as error:
         raise SourceError(f"{path}: there is not enough memory for it") from error
     except cv2.error as error:
@@ -160,6 +161,6 @@ def upscale_image(
         height, width = result.shape[:2]
         alpha = resized(alpha, (width, height))
     write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
-    for what in ("in", "out", "network"):
+    for what in (Event.IN, Event.OUT, Fate.NETWORK):
         upscaler.record.count(what)
     upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)
