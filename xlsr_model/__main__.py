@@ -94,8 +94,8 @@ def quantize(
 @click.option("--json", "json_file", type=FILE, help="Write the result there too.")
 def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) -> None:
     """PSNR and SSIM, on Y and on RGB, border cut by the scale."""
-    from xlsr_model import evaluate as evaluation
     from xlsr_model import weights
+    from xlsr_model.evaluation import evaluate as evaluation
 
     if model == "bicubic":
         upscaler = evaluation.bicubic(scale or 3)
@@ -123,7 +123,7 @@ def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) 
 )
 def report(sets: Path, output: Path) -> None:
     """Remake docs/quality.md from the shipped models."""
-    from xlsr_model.report import write_report
+    from xlsr_model.report.quality_page import write_report
 
     write_report(sets, output)
     print(output)
@@ -136,7 +136,7 @@ def report(sets: Path, output: Path) -> None:
 def tables(runs: Path, sets: Path, output: Path) -> None:
     """Measure what quantisation costs each network, for the report."""
     _tensorflow()
-    from xlsr_model.tables import measure_tables
+    from xlsr_model.report.paper_tables import measure_tables
 
     write_file(output, (json.dumps(measure_tables(runs, sets), indent=1) + "\n").encode(), overwrite=True)
     print(output)

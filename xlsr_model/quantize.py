@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_model import checkpoint
-from xlsr_model.card import loss_against, make_card, measure, write_card
+from xlsr_model.backend import checkpoint
 from xlsr_model.config import make_config
-from xlsr_model.data import Pair, load_pairs, pack, split_held_out
-from xlsr_model.evaluate import tflite
-from xlsr_model.export import export_float, export_uint8
+from xlsr_model.data.images import Pair, load_pairs, pack, split_held_out
+from xlsr_model.evaluation.evaluate import tflite
+from xlsr_model.evaluation.model_card import loss_against, make_card, measure, write_card
 from xlsr_model.network import Arrays
-from xlsr_model.qat import has_ranges, without_ranges
-from xlsr_model.requantise import requantise_file
+from xlsr_model.quantization.export import export_float, export_uint8
+from xlsr_model.quantization.fake_quant import has_ranges, without_ranges
+from xlsr_model.quantization.rewrite_tflite import requantise_file
 from xlsr_model.train import as_video
 
 CALIBRATION_IMAGES = 40

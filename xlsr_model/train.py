@@ -15,19 +15,24 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from xlsr_model import checkpoint
+from xlsr_model.backend import checkpoint
+from xlsr_model.backend.forward import clipped_relu, forward
+from xlsr_model.backend.gradient import value_and_gradient
+from xlsr_model.backend.optimizer import adam, learning_rate
+from xlsr_model.backend.workers import Gradient, gradient_workers
 from xlsr_model.config import Config, config_dict, make_config
-from xlsr_model.data import Pair, Patches, load_pairs, shrunk_pairs, split_held_out, unpack
-from xlsr_model.equalise import equalising_factors
+from xlsr_model.data.images import Pair, Patches, load_pairs, shrunk_pairs, split_held_out, unpack
+from xlsr_model.data.synthetic import drawn_pairs
 from xlsr_model.files import write_file
-from xlsr_model.forward import clipped_relu, forward
-from xlsr_model.gradient import value_and_gradient
-from xlsr_model.graphics import drawn_pairs
 from xlsr_model.network import Arrays, check_weights, initial_weights
-from xlsr_model.optimiser import adam, learning_rate
-from xlsr_model.qat import CALIBRATION_BATCHES, fake_quantisers, has_ranges, with_ranges, without_ranges
-from xlsr_model.version import code_version
-from xlsr_model.workers import Gradient, gradient_workers
+from xlsr_model.quantization.equalize import equalising_factors
+from xlsr_model.quantization.fake_quant import (
+    CALIBRATION_BATCHES,
+    fake_quantisers,
+    has_ranges,
+    with_ranges,
+    without_ranges,
+)
 
 log = logging.getLogger(__name__)
 HISTORY_EVERY = 1_000  # steps
@@ -63,7 +68,7 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
         config.seed,
     )
     state = _resume(file, config) if file.exists() else _begin(config, patches)
-    about = {"config": config_dict(config), "code": code_version(), "images": len(patches.pairs)}
+    about = {"config": config_dict(config), "code": checkpoint.code_version(), "images": len(patches.pairs)}
     log.info("%d images, %d held out; step %d of %d", len(patches.pairs), len(held_out), state.step, config.steps)
     started, first = time.monotonic(), state.step
     with (
@@ -95,7 +100,7 @@ def as_video(config: Config, pairs: list[Pair]) -> list[Pair]:
     """The pairs that a run trains on: degraded as video is, where it says so."""
     if not config.video:
         return pairs
-    from xlsr_model.degrade import video_pairs  # imports PyAV, which training on pictures does without
+    from xlsr_model.data.degrade import video_pairs  # imports PyAV, which training on pictures does without
 
     return video_pairs(pairs, config.video, seed=config.seed)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.processes import run as run_program
-from xlsr_model import checkpoint
+from xlsr_model.backend import checkpoint
 from xlsr_model.network import initial_weights
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 import xlsr_model
+from xlsr_model.backend.optimizer import learning_rate
 from xlsr_model.config import config_dict, make_config, read_config
-from xlsr_model.optimiser import learning_rate
 
 CONFIGS = Path(xlsr_model.__file__).parent / "configs"
 

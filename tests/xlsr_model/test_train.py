@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xlsr_model import checkpoint
+from xlsr_model.backend import checkpoint
 from xlsr_model.config import Config
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -81,7 +81,7 @@ def test_checkpoint_of_another_architecture_is_refused(config, tmp_path):
 
 
 def test_adam_follows_its_paper():
-    from xlsr_model.optimiser import adam
+    from xlsr_model.backend.optimizer import adam
 
     state = checkpoint.new_state({"w": np.array([1.0, -2.0], np.float32)})
     adam(state, np.array([0.5, -0.1], np.float32), 0.01)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.processes import run
 from xlsr_model import weights
-from xlsr_model.evaluate import evaluate_folder, tflite
+from xlsr_model.evaluation.evaluate import evaluate_folder, tflite
 
 
 def test_default_of_x3_is_shipped_and_listed():

@@ -1,0 +1,65 @@
+"""Loss and gradient are the same on every Keras backend that is installed; each runs in a process of its own."""
+
+import importlib.util
+import json
+import os
+import sys
+
+import pytest
+
+from tests.support.processes import run
+
+CODE = """
+import json
+import numpy as np
+from xlsr_model.config import Config
+from xlsr_model.quantization.equalize import equalising_factors
+from xlsr_model.network import initial_weights
+from xlsr_model.quantization.fake_quant import with_ranges
+from xlsr_model.train import _make_gradient
+
+rng = np.random.default_rng(1)
+lr = rng.integers(0, 256, (2, 12, 12, 3), dtype=np.uint8)
+batch = lr, rng.integers(0, 256, (2, 12, 12, 27), dtype=np.uint8), np.full((2, 1, 1, 1), 1 / 255, np.float32)
+weights = initial_weights("xlsr", 3, seed=1, variance_scale=1.0)
+weights["head/bias"] += 0.5
+result = {}
+for kind, values in {"float": weights, "aware": with_ranges("xlsr", 3, weights, [lr.astype(np.float32) / 255])}.items():
+    loss, gradients = _make_gradient(Config(folders=("x",)))(values, batch)
+    names = ("stem/kernel", "head/bias", "block2_mix/kernel")
+    result[kind] = [loss, *(float(np.abs(gradients[name]).sum()) for name in names)]
+    if kind == "aware":
+        result["ranges"] = [float(gradients["range/concat"].sum()), float(gradients["kernel_range/merge"].sum())]
+image = lr.astype(np.float32) / 255
+factors = equalising_factors("xlsr", 3, weights, lambda step: image, steps=3)
+result["equalised"] = [float(np.abs(np.log(factors[f"{name}/bias"])).max()) for name in ("stem", "merge", "side")]
+print(json.dumps(result))
+"""
+
+
+def computed(backend: str) -> dict[str, list[float]]:
+    environment = os.environ | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""}
+    result = run([sys.executable, "-c", CODE], env=environment, timeout_s=200, check=True)
+    values: dict[str, list[float]] = json.loads(result.stdout.splitlines()[-1])
+    return values
+
+
+def needs(backend: str) -> pytest.MarkDecorator:
+    """Before the reference is computed, which takes seconds."""
+    missing = [name for name in (backend, "keras", "tensorflow") if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} is not installed")
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, list[float]]:
+    return computed("tensorflow")
+
+
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=needs(name)) for name in ("torch", "jax")])
+def test_backend_agrees_with_tensorflow(backend, reference):
+    theirs = computed(backend)
+    assert theirs["float"] == pytest.approx(reference["float"], rel=1e-3)
+    # A value on the edge between two levels may fall to either side.
+    assert theirs["aware"] == pytest.approx(reference["aware"], rel=0.05)
+    assert theirs["ranges"] == pytest.approx(reference["ranges"], rel=0.2, abs=2e-3)
+    assert theirs["equalised"] == pytest.approx(reference["equalised"], rel=0.05)  # the longest way of Adam's 3 steps

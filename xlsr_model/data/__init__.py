@@ -1,0 +1,1 @@
+"""Training data: pictures and their shrunk twins, random patches, video degradation, drawn pictures."""
