@@ -14,9 +14,14 @@ from xlsr_model.files import write_file
 # Everything that imports Keras or TensorFlow is imported inside the command that needs it: help must stay fast,
 # and evaluation must work without them.
 FILE = click.Path(path_type=Path)
-_sets = click.option("--sets", type=FILE, help="Folder of evaluation sets to measure for the model card.")
+_sets = click.option(
+    "--sets", type=FILE, help="Folder of evaluation sets to measure for the model card."
+)
 _weights = click.option(
-    "--weights", type=click.Choice(["best", "average"]), default="best", help="best on the held-out images, or average."
+    "--weights",
+    type=click.Choice(["best", "average"]),
+    default="best",
+    help="best on the held-out images, or average.",
 )
 _output = click.option("-o", "--output", type=FILE, required=True)
 
@@ -29,9 +34,16 @@ def app() -> None:
 @app.command()
 @click.argument("config", type=FILE)
 @click.option("--run", type=FILE, help="Folder of checkpoint and history; default runs/CONFIG.")
-@click.option("--backend", help="tensorflow, torch or jax; default KERAS_BACKEND.")
 @click.option(
-    "--workers", type=click.IntRange(1), default=1, help="Processes that share a batch; one per core is fastest."
+    "--backend",
+    type=click.Choice(["tensorflow", "torch"]),
+    help="What computes the gradient; default KERAS_BACKEND.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    help="Processes that share a batch; one per core is fastest.",
 )
 def train(config: Path, run: Path | None, backend: str | None, workers: int) -> None:
     """Train by a TOML configuration; goes on from the run's checkpoint if there is one."""
@@ -63,7 +75,9 @@ def export(checkpoint: Path, output: Path, sets: Path | None, weights: str) -> N
 @click.argument("checkpoint", type=FILE)
 @_output
 @click.option("--per-channel", is_flag=True, help="Per-channel weights, for CPUs.")
-@click.option("--data", multiple=True, help="Folder of calibration pictures; default the training folders.")
+@click.option(
+    "--data", multiple=True, help="Folder of calibration pictures; default the training folders."
+)
 @_sets
 @click.option("--twin", type=FILE, help="The float .tflite to measure the loss against.")
 @_weights
@@ -81,14 +95,27 @@ def quantize(
     _tensorflow()
     from xlsr_model.quantize import make_uint8
 
-    make_uint8(checkpoint, output, which=weights, per_channel=per_channel, folders=list(data), sets=sets, twin=twin)
+    make_uint8(
+        checkpoint,
+        output,
+        which=weights,
+        per_channel=per_channel,
+        folders=list(data),
+        sets=sets,
+        twin=twin,
+    )
     print(output)
 
 
 @app.command()
-@click.option("--model", required=True, help="A .tflite file, the name of a shipped model, or bicubic.")
 @click.option(
-    "--data", type=FILE, required=True, help="Folder of HR pictures, or of a benchmark with HR and LR_bicubic/X3."
+    "--model", required=True, help="A .tflite file, the name of a shipped model, or bicubic."
+)
+@click.option(
+    "--data",
+    type=FILE,
+    required=True,
+    help="Folder of HR pictures, or of a benchmark with HR and LR_bicubic/X3.",
 )
 @click.option("--scale", type=int, help="Needed for bicubic; otherwise checked against the model.")
 @click.option("--json", "json_file", type=FILE, help="Write the result there too.")
@@ -100,16 +127,23 @@ def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) 
     if model == "bicubic":
         upscaler = evaluation.bicubic(scale or 3)
     else:
-        upscaler = evaluation.tflite(weights.path(model) if model in weights.names() else Path(model))
+        upscaler = evaluation.tflite(
+            weights.path(model) if model in weights.names() else Path(model)
+        )
     if scale not in (None, upscaler.scale):
         raise ValueError(f"{model} upscales by {upscaler.scale}, not by {scale}")
     result = evaluation.evaluate_folder(upscaler, data)
     for name, values in [*result["images"].items(), ("mean", result["mean"])]:
-        y, rgb = (f"{values[f'psnr_{kind}']:6.3f} dB {values[f'ssim_{kind}']:.4f}" for kind in ("y", "rgb"))
+        y, rgb = (
+            f"{values[f'psnr_{kind}']:6.3f} dB {values[f'ssim_{kind}']:.4f}"
+            for kind in ("y", "rgb")
+        )
         print(f"{name:24} Y {y}   RGB {rgb}")
     if json_file:
         about = {"model": model, "scale": upscaler.scale, "data": data.name}
-        write_file(json_file, (json.dumps(about | result, indent=1) + "\n").encode(), overwrite=True)
+        write_file(
+            json_file, (json.dumps(about | result, indent=1) + "\n").encode(), overwrite=True
+        )
 
 
 @app.command()
@@ -130,7 +164,13 @@ def report(sets: Path, output: Path) -> None:
 
 
 @app.command()
-@click.option("--runs", type=FILE, default="runs", show_default=True, help="Where configs/compare_*.toml were trained.")
+@click.option(
+    "--runs",
+    type=FILE,
+    default="runs",
+    show_default=True,
+    help="Where configs/compare_*.toml were trained.",
+)
 @click.option("--sets", type=FILE, required=True, help="Folder of evaluation sets.")
 @click.option("-o", "--output", type=FILE, default="docs/quality_tables.json", show_default=True)
 def tables(runs: Path, sets: Path, output: Path) -> None:
@@ -138,7 +178,9 @@ def tables(runs: Path, sets: Path, output: Path) -> None:
     _tensorflow()
     from xlsr_model.report.paper_tables import measure_tables
 
-    write_file(output, (json.dumps(measure_tables(runs, sets), indent=1) + "\n").encode(), overwrite=True)
+    write_file(
+        output, (json.dumps(measure_tables(runs, sets), indent=1) + "\n").encode(), overwrite=True
+    )
     print(output)
 
 

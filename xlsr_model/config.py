@@ -19,46 +19,54 @@ class Config:
     held_out: int = 8  # images for choosing the best weights
     batch: int = 16
     patch: int = 32  # low-resolution pixels
-    video: int = (
-        0  # versions of each picture degraded as video is, in place of the clean one; 0 trains on clean pictures
-    )
+    video: int = 0  # versions of each picture degraded as video is, in place of the clean one; 0 trains on clean pictures
     graphics: int = 0  # drawn pictures of flat, saturated colours beside the photographs
-    sizes: tuple[float, ...] = ()  # factors below 1: each photograph is trained on again, shrunk to each of these
+    sizes: tuple[
+        float, ...
+    ] = ()  # factors below 1: each photograph is trained on again, shrunk to each of these
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
-    clipped: bool = True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
+    clipped: bool = (
+        True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
+    )
     variance_scale: float = 0.1  # of the He-normal initialisation
     loss: str = "charbonnier"  # or "psnr": the logarithm of each patch's mean squared error, as sets are measured
     luma: float = 0.0  # share of the error of luma, beside that of the colours, in the loss "psnr"
     epsilon: float = 0.1  # of the Charbonnier loss; 0 means mean squared error
-    rate: tuple[tuple[int, float], ...] = ((0, 5e-5), (5_000, 2.5e-3), (500_000, 1e-4))  # (step, learning rate) points
+    rate: tuple[tuple[int, float], ...] = (
+        (0, 5e-5),
+        (5_000, 2.5e-3),
+        (500_000, 1e-4),
+    )  # (step, learning rate) points
     curve: str = "linear"  # between the points; "cosine" eases in and out
-    average: float = (
-        0.0  # decay of the weight average (EMA) that is validated and exported; 0 takes the weights themselves
-    )
+    average: float = 0.0  # decay of the weight average (EMA) that is validated and exported; 0 takes the weights themselves
     start: str = ""  # a checkpoint to start from: its weights, and its optimiser state if that fits
     precision: str = "float32"  # of the convolutions in training; "bfloat16" is a third faster on CPUs that have it
-    fused: bool = (
-        False  # PyTorch compiles the loss: a third of the time of a quantisation-aware step, nothing gained without
+    fused: bool = False  # PyTorch compiles the loss: a third of the time of a quantisation-aware step, nothing gained without
+    quantise: bool = False  # quantisation-aware: trains the activation ranges too and validates the fake-quantised network
+    equalise: bool = (
+        False  # first finds factors of the channels that rounding harms least; ranges start anew
     )
-    quantise: bool = (
-        False  # quantisation-aware: trains the activation ranges too and validates the fake-quantised network
-    )
-    equalise: bool = False  # first finds factors of the channels that rounding harms least; ranges start anew
     validate_every: int = 5_000
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
         steps = [step for step, _ in self.rate]
         if not steps or steps != sorted(set(steps)):
-            raise ValueError(f"rate: expected (step, learning rate) points in rising order of steps, got {self.rate}")
+            raise ValueError(
+                f"rate: expected (step, learning rate) points in rising order of steps, got {self.rate}"
+            )
         if self.curve not in ("linear", "cosine"):
             raise ValueError(f"curve: expected 'linear' or 'cosine', got {self.curve!r}")
         if self.loss not in ("charbonnier", "psnr"):
             raise ValueError(f"loss: expected 'charbonnier' or 'psnr', got {self.loss!r}")
         if self.equalise and not (self.quantise and self.start):
-            raise ValueError("equalise: is for a quantisation-aware run from a start; quantise or start is missing")
+            raise ValueError(
+                "equalise: is for a quantisation-aware run from a start; quantise or start is missing"
+            )
         if min(self.steps, self.batch, self.patch, self.validate_every, self.checkpoint_every) < 1:
-            raise ValueError("steps, batch, patch, validate_every and checkpoint_every must be at least 1")
+            raise ValueError(
+                "steps, batch, patch, validate_every and checkpoint_every must be at least 1"
+            )
         if not all(0 < size < 1 for size in self.sizes):
             raise ValueError(f"sizes: expected factors between 0 and 1, got {self.sizes}")
         if not 0 <= self.luma <= 1:
@@ -95,7 +103,9 @@ def make_config(content: dict[str, Any], origin: str) -> Config:
 def _checked(key: str, value: Any, annotation: Any, origin: str) -> Any:
     expected: Any = {bool: bool, int: int, float: (int, float), str: str}.get(annotation, list)
     if not isinstance(value, expected) or (annotation is not bool and isinstance(value, bool)):
-        raise ValueError(f"{origin}: {key}: expected {getattr(annotation, '__name__', annotation)}, got {value!r}")
+        raise ValueError(
+            f"{origin}: {key}: expected {getattr(annotation, '__name__', annotation)}, got {value!r}"
+        )
     if isinstance(value, list):
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     return value

@@ -48,7 +48,9 @@ class Output:
     (`protected`, `Input`) or of anything but a regular file.
     """
 
-    def __init__(self, target: str | os.PathLike[str], *, overwrite: bool = False, shared: bool = False) -> None:
+    def __init__(
+        self, target: str | os.PathLike[str], *, overwrite: bool = False, shared: bool = False
+    ) -> None:
         self.target = Path(target)
         self.overwrite = overwrite
         self._shared = shared
@@ -63,7 +65,9 @@ class Output:
         try:
             self._make()
             if old is not None:
-                os.fchmod(self.fd, 0o600)  # as secret as the old one may be; `publish` gives it the old mode
+                os.fchmod(
+                    self.fd, 0o600
+                )  # as secret as the old one may be; `publish` gives it the old mode
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -99,7 +103,9 @@ class Output:
                     raise
             self.path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-            with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there
+            with contextlib.suppress(
+                OSError
+            ):  # a file system without locks: two runs are not told apart there
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, content: bytes) -> None:
@@ -136,7 +142,10 @@ class Output:
             return False
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.fd < 0:
             return
@@ -186,12 +195,16 @@ def is_unfinished(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-_TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{{2 * TOKEN_BYTES}}}-[0-9a-f]{{{2 * CHECK_BYTES}}}\{SUFFIX}", re.DOTALL)
+_TEMPORARY = re.compile(
+    rf"\..*\.[0-9a-f]{{{2 * TOKEN_BYTES}}}-[0-9a-f]{{{2 * CHECK_BYTES}}}\{SUFFIX}", re.DOTALL
+)
 
 
 def _temporary_name(name: str, token: str) -> str:
     """A hidden name for an unfinished ``name``, which tells that it is one: its last part is a digest of the rest."""
-    check = blake2s(os.fsencode(name) + token.encode(), digest_size=CHECK_BYTES, person=b"streamsr").hexdigest()
+    check = blake2s(
+        os.fsencode(name) + token.encode(), digest_size=CHECK_BYTES, person=b"streamsr"
+    ).hexdigest()
     return fitting_name(f".{name}", f".{token}-{check}{SUFFIX}")
 
 
@@ -203,7 +216,9 @@ def _clear_dead(folder: Path, name: str) -> None:
         return
     ending = 2 * TOKEN_BYTES + 1 + 2 * CHECK_BYTES + len(SUFFIX)
     for found in names:
-        if is_unfinished(found) and found == _temporary_name(name, found[-ending:][: 2 * TOKEN_BYTES]):
+        if is_unfinished(found) and found == _temporary_name(
+            name, found[-ending:][: 2 * TOKEN_BYTES]
+        ):
             _check_dead(folder / found, remove=True)
 
 

@@ -57,7 +57,9 @@ class Input:
         self.path = Path(path)
         self.fd = -1
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for the other end of a pipe
+            fd = os.open(
+                self.path, os.O_RDONLY | os.O_NONBLOCK
+            )  # not to wait for the other end of a pipe
         except ValueError:
             raise OSError(errno.EINVAL, "no file can have this name") from None
         try:
@@ -65,7 +67,9 @@ class Input:
             if stat.S_ISDIR(self._was.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
             if not stat.S_ISREG(self._was.st_mode):
-                raise OSError(errno.ESPIPE, "is not a file that can be read twice; save it to a disk first")
+                raise OSError(
+                    errno.ESPIPE, "is not a file that can be read twice; save it to a disk first"
+                )
         except BaseException:
             os.close(fd)
             raise
@@ -90,7 +94,10 @@ class Input:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         fd, self.fd = self.fd, -1
         if fd >= 0:

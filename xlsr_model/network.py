@@ -16,11 +16,18 @@ from typing import Any
 
 import numpy as np
 
-CLIP_AT = (
-    6.0  # Clipped ReLU is deployed as RELU6 of six times the last convolution: the same function, but one XNNPACK has
-)
+CLIP_AT = 6.0
+"""Clipped ReLU is deployed as RELU6 of six times the last convolution.
+
+That is the same function, and one that XNNPACK has.
+"""
+
 Arrays = dict[str, np.ndarray]
-Tensor = Any  # a tensor of whichever Keras backend runs
+Batch = tuple[np.ndarray, ...]
+Gradient = Callable[[Arrays, Batch], tuple[float, Arrays]]
+"""(weights, batch) -> (loss, gradient of each of the weights)."""
+
+Tensor = Any  # of whichever Keras backend runs
 Conv = Callable[[str, Tensor, int, int, int, str], Tensor]
 Concat = Callable[[Tensor, Tensor], Tensor]
 
@@ -59,7 +66,11 @@ def fsrcnn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa
     return conv("head", y, 3 * scale**2, 3, 1, "clip")
 
 
-NETWORKS: dict[str, Callable[[Conv, Concat, Tensor, int], Tensor]] = {"espcn": espcn, "fsrcnn": fsrcnn, "xlsr": xlsr}
+NETWORKS: dict[str, Callable[[Conv, Concat, Tensor, int], Tensor]] = {
+    "espcn": espcn,
+    "fsrcnn": fsrcnn,
+    "xlsr": xlsr,
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,9 @@ def layers(network: str, scale: int) -> list[Layer]:
         raise ValueError(f"expected a scale of 2 or more, got {scale}")
     table: list[Layer] = []
 
-    def conv(name: str, channels_in: int, channels: int, kernel: int, groups: int, activation: str) -> int:
+    def conv(
+        name: str, channels_in: int, channels: int, kernel: int, groups: int, activation: str
+    ) -> int:
         table.append(Layer(name, channels_in, channels, kernel, groups, activation))
         return channels  # here a "tensor" is just its number of channels
 
@@ -117,7 +130,9 @@ def initial_weights(network: str, scale: int, *, seed: int, variance_scale: floa
     for layer in layers(network, scale):
         fan_in = layer.kernel**2 * layer.channels_in // layer.groups
         deviation = sqrt(2 * variance_scale / fan_in)
-        weights[f"{layer.name}/kernel"] = rng.normal(0, deviation, layer.kernel_shape).astype(np.float32)
+        weights[f"{layer.name}/kernel"] = rng.normal(0, deviation, layer.kernel_shape).astype(
+            np.float32
+        )
         weights[f"{layer.name}/bias"] = np.zeros(layer.channels, np.float32)
     return weights
 

@@ -30,13 +30,17 @@ def load_weights(file: Path, which: str) -> tuple[Arrays, dict[str, Any]]:
     """(named weights, what the checkpoint says of its training). `which` is "best" (on the held-out images) or
     "average"."""
     state, about = checkpoint.load(file)
-    weights = state.named(state.best if which == "best" and np.isfinite(state.best_psnr) else state.average)
+    weights = state.named(
+        state.best if which == "best" and np.isfinite(state.best_psnr) else state.average
+    )
     # `updates` counts the steps of the runs it went on from too.
     about |= {"steps": state.step, "updates": state.updates}
     return weights, {**about, "held_out_psnr_rgb": round(float(state.best_psnr), 4)}
 
 
-def calibration_pairs(folders: Sequence[str], scale: int, *, held_out: int, count: int) -> list[Pair]:
+def calibration_pairs(
+    folders: Sequence[str], scale: int, *, held_out: int, count: int
+) -> list[Pair]:
     """Training pictures, evenly spread over all of them; never the held-out ones."""
     files, _ = split_held_out([Path(folder) for folder in folders], held_out)
     return load_pairs(files[:: max(1, len(files) // count)][:count], scale)
@@ -48,15 +52,22 @@ def _mean_error(file: Path, pairs: Sequence[Pair]) -> np.ndarray:
     Rounding shifts the mean of a tensor, and every later one with it (Nagel et al. 2019, "bias correction").
     """
     upscaler = tflite(file)
-    errors = [pack((upscaler.run(pair.lr).astype(np.float32) - pair.hr)[None], upscaler.scale) for pair in pairs]
-    mean: np.ndarray = np.mean([error.mean((0, 1, 2)) for error in errors], axis=0) / np.float32(255)
+    errors = [
+        pack((upscaler.run(pair.lr).astype(np.float32) - pair.hr)[None], upscaler.scale)
+        for pair in pairs
+    ]
+    mean: np.ndarray = np.mean([error.mean((0, 1, 2)) for error in errors], axis=0) / np.float32(
+        255
+    )
     return mean
 
 
 def make_float(source: Path, file: Path, *, which: str, sets: Path | None) -> None:
     weights, about = load_weights(source, which)
     config = about["config"]
-    export_float(config["network"], config["scale"], without_ranges(weights), file, clipped=config["clipped"])
+    export_float(
+        config["network"], config["scale"], without_ranges(weights), file, clipped=config["clipped"]
+    )
     _finish(file, about, "float32", sets, None)
 
 
@@ -76,7 +87,9 @@ def make_uint8(
     network, scale = config["network"], config["scale"]
     aware = has_ranges(weights) and not per_channel
     held_out = 0 if folders else config["held_out"]
-    pairs = calibration_pairs(folders or config["folders"], scale, held_out=held_out, count=CALIBRATION_IMAGES)
+    pairs = calibration_pairs(
+        folders or config["folders"], scale, held_out=held_out, count=CALIBRATION_IMAGES
+    )
     images = [pair.lr for pair in pairs]
     with TemporaryDirectory() as folder:
         target = Path(folder) / "template.tflite" if aware else file
@@ -91,13 +104,19 @@ def make_uint8(
         )
         if aware:
             requantise_file(target, weights, network, scale, file)
-            bias = weights["head/bias"] - _mean_error(file, as_video(make_config(config, str(source)), pairs))
+            bias = weights["head/bias"] - _mean_error(
+                file, as_video(make_config(config, str(source)), pairs)
+            )
             requantise_file(target, weights | {"head/bias": bias}, network, scale, file)
     way = "quantisation-aware" if has_ranges(weights) else "post-training"
-    _finish(file, about, f"uint8, {way}, {'per-channel' if per_channel else 'per-tensor'}", sets, twin)
+    _finish(
+        file, about, f"uint8, {way}, {'per-channel' if per_channel else 'per-tensor'}", sets, twin
+    )
 
 
-def _finish(file: Path, about: dict[str, Any], method: str, sets: Path | None, twin: Path | None) -> None:
+def _finish(
+    file: Path, about: dict[str, Any], method: str, sets: Path | None, twin: Path | None
+) -> None:
     card = make_card(file, about, method=method)
     if sets is not None:
         card["measured"] = measure(file, sets)

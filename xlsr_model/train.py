@@ -19,12 +19,12 @@ from xlsr_model.backend import checkpoint
 from xlsr_model.backend.forward import clipped_relu, forward
 from xlsr_model.backend.gradient import value_and_gradient
 from xlsr_model.backend.optimizer import adam, learning_rate
-from xlsr_model.backend.workers import Gradient, gradient_workers
+from xlsr_model.backend.workers import gradient_workers
 from xlsr_model.config import Config, config_dict, make_config
 from xlsr_model.data.images import Pair, Patches, load_pairs, shrunk_pairs, split_held_out, unpack
 from xlsr_model.data.synthetic import drawn_pairs
 from xlsr_model.files import write_file
-from xlsr_model.network import Arrays, check_weights, initial_weights
+from xlsr_model.network import Arrays, Gradient, check_weights, initial_weights
 from xlsr_model.quantization.equalize import equalising_factors
 from xlsr_model.quantization.fake_quant import (
     CALIBRATION_BATCHES,
@@ -38,7 +38,9 @@ log = logging.getLogger(__name__)
 HISTORY_EVERY = 1_000  # steps
 PSNR_FLOOR = 3e-4  # mean squared error (35 dB) below which a patch gains no more weight
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601-7, 2.5.1
-PSNR_WEIGHT = 5e-3  # gradients as large as Charbonnier's: 1/mse is about 1e3 there, 1/(2 epsilon) is 5
+PSNR_WEIGHT = (
+    5e-3  # gradients as large as Charbonnier's: 1/mse is about 1e3 there, 1/(2 epsilon) is 5
+)
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
 
 
@@ -54,7 +56,9 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
         raise ValueError(f"{workers} workers cannot share a batch of {config.batch} equally")
     run.mkdir(parents=True, exist_ok=True)
     file = run / CHECKPOINT
-    training, validation = split_held_out([Path(folder) for folder in config.folders], config.held_out)
+    training, validation = split_held_out(
+        [Path(folder) for folder in config.folders], config.held_out
+    )
     held_out = as_video(config, load_pairs(validation, config.scale))
     pairs = load_pairs(training, config.scale, smallest=config.patch)
     pairs += shrunk_pairs(pairs, config.scale, config.sizes, smallest=config.patch)
@@ -68,8 +72,18 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
         config.seed,
     )
     state = _resume(file, config) if file.exists() else _begin(config, patches)
-    about = {"config": config_dict(config), "code": checkpoint.code_version(), "images": len(patches.pairs)}
-    log.info("%d images, %d held out; step %d of %d", len(patches.pairs), len(held_out), state.step, config.steps)
+    about = {
+        "config": config_dict(config),
+        "code": checkpoint.code_version(),
+        "images": len(patches.pairs),
+    }
+    log.info(
+        "%d images, %d held out; step %d of %d",
+        len(patches.pairs),
+        len(held_out),
+        state.step,
+        config.steps,
+    )
     started, first = time.monotonic(), state.step
     with (
         _stop_on_signal() as stopped,
@@ -81,7 +95,11 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
             following = pool.submit(patches.batch, state.step + 1)
             loss, gradients = gradient(state.weights, batch.result())
             batch = following
-            adam(state, checkpoint.flatten(gradients), learning_rate(config.rate, config.curve, state.step))
+            adam(
+                state,
+                checkpoint.flatten(gradients),
+                learning_rate(config.rate, config.curve, state.step),
+            )
             _update_average(state, config.average)
             state.step += 1
             state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
@@ -100,7 +118,9 @@ def as_video(config: Config, pairs: list[Pair]) -> list[Pair]:
     """The pairs that a run trains on: degraded as video is, where it says so."""
     if not config.video:
         return pairs
-    from xlsr_model.data.degrade import video_pairs  # imports PyAV, which training on pictures does without
+    from xlsr_model.data.degrade import (
+        video_pairs,
+    )  # imports PyAV, which training on pictures does without
 
     return video_pairs(pairs, config.video, seed=config.seed)
 
@@ -115,18 +135,28 @@ def _make_gradient(config: Config) -> Gradient:
 
 
 def _begin(config: Config, patches: Patches) -> checkpoint.State:
-    weights = initial_weights(config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale)
+    weights = initial_weights(
+        config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale
+    )
     if not config.start:
         return checkpoint.new_state(_ready(config, weights, patches))
     source, about = checkpoint.load(Path(config.start))
     if about["config"]["network"] != config.network:
-        raise ValueError(f"{config.start}: is of {about['config']['network']}, the configuration says {config.network}")
+        raise ValueError(
+            f"{config.start}: is of {about['config']['network']}, the configuration says {config.network}"
+        )
     # The weights as training left them, not their average, so that the optimiser's moments fit: it then needs no second
     # warm-up. Another scale differs in its head alone, which starts anew.
-    known = source.weights if config.quantise and not config.equalise else without_ranges(source.weights)
+    known = (
+        source.weights
+        if config.quantise and not config.equalise
+        else without_ranges(source.weights)
+    )
     fits = about["config"]["scale"] == config.scale
     weights |= {
-        name: value for name, value in known.items() if fits or (name in weights and not name.startswith("head/"))
+        name: value
+        for name, value in known.items()
+        if fits or (name in weights and not name.startswith("head/"))
     }
     factors = _equalising(config, weights, patches)
     weights = {name: value * factors.get(name, np.float32(1)) for name, value in weights.items()}
@@ -136,7 +166,9 @@ def _begin(config: Config, patches: Patches) -> checkpoint.State:
         named = source.named(getattr(source, moment))
         kept = {name: named.get(name, np.zeros(0)) for name in state.shapes}
         fill = {
-            name: kept[name] / factors.get(name, 1) ** power if kept[name].shape == shape else np.zeros(shape)
+            name: kept[name] / factors.get(name, 1) ** power
+            if kept[name].shape == shape
+            else np.zeros(shape)
             for name, shape in state.shapes.items()
         }
         setattr(state, moment, checkpoint.flatten(fill))
@@ -147,7 +179,9 @@ def _equalising(config: Config, weights: Arrays, patches: Patches) -> Arrays:
     if not config.equalise:
         return {}
     log.info("equalising the channels, in a minute or two")
-    return equalising_factors(config.network, config.scale, weights, partial(_images, patches), seed=config.seed)
+    return equalising_factors(
+        config.network, config.scale, weights, partial(_images, patches), seed=config.seed
+    )
 
 
 def _images(patches: Patches, step: int) -> np.ndarray:
@@ -168,9 +202,13 @@ def _resume(file: Path, config: Config) -> checkpoint.State:
     check_weights(state.weights, config.network, config.scale)
     saved, asked = config_dict(make_config(about["config"], str(file))), config_dict(config)
     # A longer or shorter run of the same settings is the only change that keeps its meaning.
-    for key in sorted(asked.keys() - {"steps", "rate", "folders", "validate_every", "checkpoint_every"}):
+    for key in sorted(
+        asked.keys() - {"steps", "rate", "folders", "validate_every", "checkpoint_every"}
+    ):
         if saved[key] != asked[key]:
-            raise ValueError(f"{file}: was trained with {key} = {saved[key]!r}, the configuration says {asked[key]!r}")
+            raise ValueError(
+                f"{file}: was trained with {key} = {saved[key]!r}, the configuration says {asked[key]!r}"
+            )
     return state
 
 
@@ -183,7 +221,9 @@ def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
         if not config.luma:
             return PSNR_WEIGHT * _log_mse(squared)
         luma = sum(share * error[..., colour::3] for colour, share in enumerate(LUMA))
-        return PSNR_WEIGHT * ((1 - config.luma) * _log_mse(squared) + config.luma * _log_mse(ops.square(luma)))
+        return PSNR_WEIGHT * (
+            (1 - config.luma) * _log_mse(squared) + config.luma * _log_mse(ops.square(luma))
+        )
     return ops.mean(ops.sqrt(squared + config.epsilon**2)) if config.epsilon else ops.mean(squared)
 
 
@@ -206,7 +246,9 @@ def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float
 
 
 def _update_average(state: checkpoint.State, decay: float) -> None:
-    decay = min(decay, (1 + state.step) / (10 + state.step))  # a young average forgets its start sooner
+    decay = min(
+        decay, (1 + state.step) / (10 + state.step)
+    )  # a young average forgets its start sooner
     state.average += np.float32(1 - decay) * (state.vector - state.average)
 
 
@@ -259,7 +301,10 @@ def _save(run: Path, state: checkpoint.State, about: dict[str, Any]) -> None:
 def _stop_on_signal() -> Iterator[Callable[[], bool]]:
     """Between steps, not in the middle of one: the state on disk is then always a whole step."""
     seen: list[int] = []
-    before = {number: signal.signal(number, lambda n, _: seen.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda n, _: seen.append(n))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield lambda: bool(seen)
     finally:

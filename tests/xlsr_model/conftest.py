@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # the backend of the train extra; set before anything imports Keras
+os.environ["KERAS_BACKEND"] = (
+    "tensorflow"  # the backend of the train extra; set before anything imports Keras
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -9,7 +9,13 @@ from xlsr_model import weights
 from xlsr_model.evaluation.evaluate import tflite
 
 LARGEST_ERROR = 8  # of 255; models trained on photographs alone are off by 40 to 90
-COLOURS = [*product((0, 255), repeat=3), *product((0, 191), repeat=3), (128, 128, 128), (16, 16, 16), (235, 235, 235)]
+COLOURS = [
+    *product((0, 255), repeat=3),
+    *product((0, 191), repeat=3),
+    (128, 128, 128),
+    (16, 16, 16),
+    (235, 235, 235),
+]
 
 
 @pytest.mark.parametrize("name", weights.names())

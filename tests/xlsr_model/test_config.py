@@ -17,9 +17,16 @@ def test_configurations_of_the_repository_are_valid(file):
 def test_paper_configuration_is_the_recipe_of_the_paper():
     config = read_config(CONFIGS / "paper.toml")
     assert (config.steps, config.batch, config.patch, config.held_out) == (500_000, 16, 32, 8)
-    assert (config.epsilon, config.variance_scale, config.intensities) == (0.1, 0.1, (1.0, 0.7, 0.5))
+    assert (config.epsilon, config.variance_scale, config.intensities) == (
+        0.1,
+        0.1,
+        (1.0, 0.7, 0.5),
+    )
     assert not config.average
-    rates = [learning_rate(config.rate, config.curve, step) for step in (0, 2_500, 5_000, 252_500, 500_000)]
+    rates = [
+        learning_rate(config.rate, config.curve, step)
+        for step in (0, 2_500, 5_000, 252_500, 500_000)
+    ]
     assert rates == pytest.approx([5e-5, 1.275e-3, 2.5e-3, 1.3e-3, 1e-4])
 
 
@@ -60,5 +67,7 @@ def test_saved_configuration_reads_back():
 
 def test_cosine_eases_between_points_and_is_constant_outside():
     points = [(10, 1.0), (20, 0.0)]
-    assert [learning_rate(points, "cosine", step) for step in (0, 10, 15, 20, 99)] == pytest.approx([1, 1, 0.5, 0, 0])
+    assert [learning_rate(points, "cosine", step) for step in (0, 10, 15, 20, 99)] == pytest.approx(
+        [1, 1, 0.5, 0, 0]
+    )
     assert learning_rate(points, "cosine", 11) > learning_rate(points, "linear", 11)

@@ -63,7 +63,9 @@ def test_a_replaced_file_keeps_its_mode_and_owner(tmp_path: Path, mode: int) -> 
     owner = (1234, 2345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     os.chown(target, *owner)
     with Output(target, overwrite=True) as output:
-        assert stat.S_IMODE(output.path.stat().st_mode) == 0o600, "as secret as the old one while it is made"
+        assert stat.S_IMODE(output.path.stat().st_mode) == 0o600, (
+            "as secret as the old one while it is made"
+        )
         output.write(b"new")
         output.publish()
     status = target.stat()
@@ -84,7 +86,9 @@ def test_without_leave_nothing_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_what_appears_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
     if not links:  # as on the file systems of memory cards
 
         def refused(*_: object, **__: object) -> None:
@@ -135,7 +139,11 @@ def test_an_input_is_never_replaced_whatever_its_name(tmp_path: Path, name: str)
     (tmp_path / "soft.mkv").symlink_to(source)
     (tmp_path / "folder").mkdir()
     for reading in (lambda: Input(source), lambda: protected([source, tmp_path / "missing"])):
-        with reading(), pytest.raises(FileExistsError) as refusal, Output(tmp_path / name, overwrite=True):
+        with (
+            reading(),
+            pytest.raises(FileExistsError) as refusal,
+            Output(tmp_path / name, overwrite=True),
+        ):
             pass
         assert refusal.value.strerror == "is the input"
     with Output(tmp_path / "out.mkv", overwrite=True) as output:
@@ -219,7 +227,10 @@ def test_a_second_run_to_one_output_is_refused_until_the_first_is_over(tmp_path:
     with worker(target) as other:
         next(iter(other.process.stdout or ()))
         for _ in range(2):
-            with pytest.raises(BlockingIOError, match="another run is working on it"), Output(target, overwrite=True):
+            with (
+                pytest.raises(BlockingIOError, match="another run is working on it"),
+                Output(target, overwrite=True),
+            ):
                 pass
         write_file(tmp_path / "other.mkv", b"x")
         assert told_to_go_on(other) == 0

@@ -32,7 +32,9 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(config, tmp_path)
     whole = train(config, tmp_path / "whole")
     train(replace(config, steps=4), tmp_path / "parts")
     parts = train(config, tmp_path / "parts")
-    assert [row for row in parts.history if "psnr" in row] == [row for row in whole.history if "psnr" in row]
+    assert [row for row in parts.history if "psnr" in row] == [
+        row for row in whole.history if "psnr" in row
+    ]
     for name in ("vector", "momentum", "variance", "average", "best"):
         assert np.array_equal(getattr(parts, name), getattr(whole, name)), name
     rows = (tmp_path / "whole" / "history.csv").read_text().splitlines()
@@ -68,7 +70,9 @@ def test_resuming_with_other_settings_is_refused(config, tmp_path):
     from xlsr_model.train import train
 
     train(replace(config, steps=1), tmp_path)
-    with pytest.raises(ValueError, match=r"was trained with epsilon = 0\.1, the configuration says 0\.0"):
+    with pytest.raises(
+        ValueError, match=r"was trained with epsilon = 0\.1, the configuration says 0\.0"
+    ):
         train(replace(config, epsilon=0.0), tmp_path)
 
 
@@ -85,7 +89,9 @@ def test_adam_follows_its_paper():
 
     state = checkpoint.new_state({"w": np.array([1.0, -2.0], np.float32)})
     adam(state, np.array([0.5, -0.1], np.float32), 0.01)
-    assert state.vector == pytest.approx([0.99, -1.99], abs=1e-6)  # the first step is the rate, whatever the gradient
+    assert state.vector == pytest.approx(
+        [0.99, -1.99], abs=1e-6
+    )  # the first step is the rate, whatever the gradient
     adam(state, np.array([0.0, 0.0], np.float32), 0.01)
     assert state.vector[0] == pytest.approx(
         0.99 - 0.01 * (0.045 / 0.19) / np.sqrt(0.25 * 0.000999 / 0.001999), rel=1e-4

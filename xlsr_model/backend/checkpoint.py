@@ -46,7 +46,10 @@ class State:
     def named(self, vector: np.ndarray) -> Arrays:
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
         parts = np.split(vector, ends[:-1])
-        return {name: part.reshape(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+        return {
+            name: part.reshape(shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
 
 def new_state(weights: Arrays) -> State:
@@ -69,7 +72,9 @@ def save(file: Path, state: State, about: dict[str, Any]) -> None:
         "loss_count": state.loss_count,
         "best_psnr": state.best_psnr,
     }
-    text = json.dumps({"shapes": state.shapes, "numbers": numbers, "history": state.history, "about": about})
+    text = json.dumps(
+        {"shapes": state.shapes, "numbers": numbers, "history": state.history, "about": about}
+    )
     vectors = {name: getattr(state, name) for name in _VECTORS}
     with Output(file, overwrite=True) as output:
         with open(output.fd, "wb", closefd=False) as stream:
@@ -84,7 +89,11 @@ def load(file: Path) -> tuple[State, dict[str, Any]]:
             meta = json.loads(str(content["meta"]))
             vectors = {name: content[name] for name in _VECTORS}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not a checkpoint ({error})"
+        reason = (
+            "no such file"
+            if isinstance(error, FileNotFoundError)
+            else f"not a checkpoint ({error})"
+        )
         raise ValueError(f"{file}: {reason}") from error
     state = State(vectors["vector"], {name: tuple(shape) for name, shape in meta["shapes"].items()})
     for name, value in {**vectors, "updates": meta["numbers"]["step"], **meta["numbers"]}.items():
@@ -101,10 +110,18 @@ def code_version() -> str:
     folder = Path(__file__).parents[1]  # the package: changes anywhere else trained nothing
     try:
         commit = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         changes = subprocess.run(
-            ["git", "status", "--porcelain", "."], cwd=folder, capture_output=True, text=True, check=True
+            ["git", "status", "--porcelain", "."],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -32,7 +32,9 @@ def forward(
     training puts its fake quantisers there.
     """
 
-    def conv(name: str, x: Tensor, channels: int, kernel: int, groups: int, activation: str) -> Tensor:  # noqa: ARG001
+    def conv(
+        name: str, x: Tensor, channels: int, kernel: int, groups: int, activation: str
+    ) -> Tensor:  # noqa: ARG001
         weight = ops.cast(kernel_tap(name, weights[f"{name}/kernel"]), precision)
         y = _conv(x, weight, ops.cast(weights[f"{name}/bias"], precision), groups)
         return activation_tap(name, ops.relu(y) if activation == "relu" else y)
@@ -55,7 +57,10 @@ def _conv(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
         return ops.conv(x, kernel, padding="same", data_format="channels_last") + bias
     # Split: TensorFlow's gradient of a grouped convolution takes 1.1 s a step on a CPU against 50 ms.
     parts = zip(ops.split(x, groups, axis=-1), ops.split(kernel, groups, axis=-1), strict=True)
-    y = [ops.conv(part, weight, padding="same", data_format="channels_last") for part, weight in parts]
+    y = [
+        ops.conv(part, weight, padding="same", data_format="channels_last")
+        for part, weight in parts
+    ]
     return ops.concatenate(y, axis=-1) + bias
 
 
@@ -63,5 +68,7 @@ def _conv_torch(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
     """Straight to oneDNN on views: keras.ops.conv copies every activation, a step then takes 24 ms instead of 13."""
     from torch.nn.functional import conv2d
 
-    y = conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), bias, padding="same", groups=groups)
+    y = conv2d(
+        x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), bias, padding="same", groups=groups
+    )
     return y.permute(0, 2, 3, 1)

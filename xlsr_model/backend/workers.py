@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xlsr_model.network import Arrays
-
-Gradient = Callable[[Arrays, tuple[np.ndarray, ...]], tuple[float, Arrays]]
+from xlsr_model.network import Arrays, Batch, Gradient
 
 
 @contextmanager
@@ -27,7 +25,8 @@ def gradient_workers(make: Callable[[], Gradient], count: int) -> Iterator[Gradi
     context = multiprocessing.get_context("spawn")  # a forked PyTorch or TensorFlow can hang
     pipes = [context.Pipe() for _ in range(count)]
     processes = [
-        context.Process(target=_serve, args=(make, theirs), name=f"gradient-{n}") for n, (_, theirs) in enumerate(pipes)
+        context.Process(target=_serve, args=(make, theirs), name=f"gradient-{n}")
+        for n, (_, theirs) in enumerate(pipes)
     ]
     for process in processes:
         process.start()
@@ -43,7 +42,7 @@ def gradient_workers(make: Callable[[], Gradient], count: int) -> Iterator[Gradi
             process.join()
 
 
-def _scatter(pipes: list[Connection], weights: Arrays, batch: tuple[np.ndarray, ...]) -> tuple[float, Arrays]:
+def _scatter(pipes: list[Connection], weights: Arrays, batch: Batch) -> tuple[float, Arrays]:
     parts = [np.split(part, len(pipes)) for part in batch]
     try:
         for n, pipe in enumerate(pipes):
@@ -52,7 +51,9 @@ def _scatter(pipes: list[Connection], weights: Arrays, batch: tuple[np.ndarray, 
     except (EOFError, BrokenPipeError) as error:
         raise RuntimeError("a gradient process died; its own message is above") from error
     loss = float(np.mean([loss for loss, _ in results]))
-    return loss, {name: np.mean([gradients[name] for _, gradients in results], axis=0) for name in weights}
+    return loss, {
+        name: np.mean([gradients[name] for _, gradients in results], axis=0) for name in weights
+    }
 
 
 def _serve(make: Callable[[], Gradient], pipe: Connection) -> None:

@@ -19,7 +19,12 @@ from xlsr_model.data.images import Y_FROM_RGB, Image, Pair
 # Quality factors span "hardly visible" to "a poor stream"; the scales of the three encoders are not the same.
 CODECS: dict[str, tuple[str, int, int, dict[str, str]]] = {
     "libx264": ("h264", 12, 33, {"preset": "veryfast", "threads": "1"}),
-    "libx265": ("hevc", 14, 34, {"preset": "veryfast", "x265-params": "log-level=none:pools=none:frame-threads=1"}),
+    "libx265": (
+        "hevc",
+        14,
+        34,
+        {"preset": "veryfast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
+    ),
     "libsvtav1": ("libdav1d", 18, 52, {"preset": "10", "svtav1-params": "lp=1"}),
 }
 SHARES = (0.6, 0.3, 0.1)
@@ -99,7 +104,9 @@ def to_yuv(rgb: Image) -> Image:
     y, u, v = np.moveaxis(rgb @ TO_YUV.T + ZEROS, -1, 0)
     halves = []
     for plane in (u, v):
-        padded = np.pad(plane, ((0, 0), (1, 0)), "edge")  # MPEG's chroma lies on the even columns, between the rows
+        padded = np.pad(
+            plane, ((0, 0), (1, 0)), "edge"
+        )  # MPEG's chroma lies on the even columns, between the rows
         columns = (padded[:, :-2:2] + 2 * padded[:, 1:-1:2] + padded[:, 2::2]) / 4
         halves.append((columns[::2] + columns[1::2]) / 2)
     rows = np.concatenate([plane.ravel() for plane in (y, *halves)]).reshape(-1, rgb.shape[1])

@@ -50,7 +50,9 @@ def find_images(folder: Path) -> list[Path]:
     there is none."""
     if not folder.is_dir():
         raise ValueError(f"no such folder: {folder}")
-    root = next((folder / name for name in ("DIV2K_train_HR", "HR") if (folder / name).is_dir()), folder)
+    root = next(
+        (folder / name for name in ("DIV2K_train_HR", "HR") if (folder / name).is_dir()), folder
+    )
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
         raise ValueError(f"no pictures in {folder} (looked for {', '.join(sorted(SUFFIXES))})")
@@ -66,7 +68,14 @@ def low_resolution_file(file: Path, scale: int) -> Path | None:
         return None
     beside = file.parent.parent / folder / f"X{scale}"
     stems = (f"{file.stem}x{scale}", file.stem, file.stem.replace("HR", f"LRx{scale}"))
-    return next((beside / (stem + file.suffix) for stem in stems if (beside / (stem + file.suffix)).is_file()), None)
+    return next(
+        (
+            beside / (stem + file.suffix)
+            for stem in stems
+            if (beside / (stem + file.suffix)).is_file()
+        ),
+        None,
+    )
 
 
 def load_pair(file: Path, scale: int) -> Pair:
@@ -120,7 +129,9 @@ def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[
     return pairs
 
 
-def shrunk_pairs(pairs: Iterable[Pair], scale: int, sizes: Sequence[float], *, smallest: int = 1) -> list[Pair]:
+def shrunk_pairs(
+    pairs: Iterable[Pair], scale: int, sizes: Sequence[float], *, smallest: int = 1
+) -> list[Pair]:
     """Each picture again at each of `sizes` (a factor below 1): sharper, with more in every patch. Those that would
     fall below `smallest` low-resolution pixels are left out."""
     found = []
@@ -141,7 +152,9 @@ def split_held_out(folders: Sequence[Path], held_out: int) -> tuple[list[Path], 
         files = find_images(folder)
         share = held_out // len(folders) + (position < held_out % len(folders))
         if len(files) <= share:
-            raise ValueError(f"{folder}: {len(files)} pictures are too few to hold {share} out for validation")
+            raise ValueError(
+                f"{folder}: {len(files)} pictures are too few to hold {share} out for validation"
+            )
         training += files[: len(files) - share]
         validation += files[len(files) - share :]
     return training, validation
@@ -176,7 +189,9 @@ class Patches:
             turn = int(rng.integers(8))
             gain[n] = self.intensities[int(rng.integers(len(self.intensities)))] / 255
             lr[n] = _turned(pair.lr[y : y + size, x : x + size], turn)
-            hr[n] = _turned(pair.hr[y * scale : (y + size) * scale, x * scale : (x + size) * scale], turn)
+            hr[n] = _turned(
+                pair.hr[y * scale : (y + size) * scale, x * scale : (x + size) * scale], turn
+            )
         return lr, pack(hr, scale), gain
 
 

@@ -35,15 +35,34 @@ def _draw(rng: np.random.Generator) -> Image:
         size = int(2 ** rng.uniform(4, 8.5))
         kind = rng.integers(4)
         if kind == 0:
-            cv2.rectangle(image, (x, y), (x + size, y + int(size * rng.uniform(0.3, 2))), colour, -1)
+            cv2.rectangle(
+                image, (x, y), (x + size, y + int(size * rng.uniform(0.3, 2))), colour, -1
+            )
         elif kind == 1:
-            cv2.ellipse(image, (x, y), (size, int(size * rng.uniform(0.3, 1))), rng.uniform(0, 180), 0, 360, colour, -1)
+            cv2.ellipse(
+                image,
+                (x, y),
+                (size, int(size * rng.uniform(0.3, 1))),
+                rng.uniform(0, 180),
+                0,
+                360,
+                colour,
+                -1,
+            )
         elif kind == 2:
             corners = np.array([[x, y]]) + rng.integers(-size, size + 1, (rng.integers(3, 7), 2))
             cv2.fillPoly(image, [corners.astype(np.int32)], colour)
         else:
             text = "".join(chr(c) for c in rng.integers(33, 127, 8))
-            cv2.putText(image, text, (x - size, y), int(rng.integers(4)), size / 60, colour, max(1, size // 20))
+            cv2.putText(
+                image,
+                text,
+                (x - size, y),
+                int(rng.integers(4)),
+                size / 60,
+                colour,
+                max(1, size // 20),
+            )
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)
 

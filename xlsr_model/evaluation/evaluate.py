@@ -15,8 +15,6 @@ from xlsr_model.data.imresize import imresize
 from xlsr_model.evaluation.metrics import compare
 from xlsr_model.network import CLIP_AT
 
-BASELINES = ("bicubic",)
-
 
 @dataclass(frozen=True)
 class Upscaler:
@@ -44,7 +42,12 @@ def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
         raise ValueError(f"{file}: not a .tflite model: {error}") from error
     given, made = interpreter.get_input_details(), interpreter.get_output_details()
     kinds = [detail["dtype"] for detail in (*given, *made)]
-    if len(kinds) != 2 or kinds[0] != kinds[1] or kinds[0] not in (np.uint8, np.float32) or given[0]["shape"][-1] != 3:
+    if (
+        len(kinds) != 2
+        or kinds[0] != kinds[1]
+        or kinds[0] not in (np.uint8, np.float32)
+        or given[0]["shape"][-1] != 3
+    ):
         raise ValueError(
             f"{file}: expected one uint8 or float32 image in and one out, got {len(given)} and {len(made)}"
         )
@@ -61,7 +64,9 @@ def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
     probe = invoke(np.full((16, 16, 3), 255 if kinds[0] == np.uint8 else 1, kinds[0]))
     scale, rest = divmod(probe.shape[0], 16)
     if rest or probe.shape != (16 * scale, 16 * scale, 3):
-        raise ValueError(f"{file}: not a super-resolution model: a 16x16 image became {probe.shape}")
+        raise ValueError(
+            f"{file}: not a super-resolution model: a 16x16 image became {probe.shape}"
+        )
     white = CLIP_AT if _ends_in_relu6(file) else 1.0
     step, zero = made[0]["quantization"]
     if kinds[0] == np.uint8 and zero == 0 and np.isclose(step * 255, white):
@@ -80,7 +85,9 @@ def _ends_in_relu6(file: Path) -> bool:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.read_bytes(), 0))
     options = [operator.builtinOptions for operator in model.subgraphs[0].operators]
     relu6 = schema.ActivationFunctionType.RELU6
-    return any(isinstance(o, schema.Conv2DOptionsT) and o.fusedActivationFunction == relu6 for o in options)
+    return any(
+        isinstance(o, schema.Conv2DOptionsT) and o.fusedActivationFunction == relu6 for o in options
+    )
 
 
 def evaluate(upscaler: Upscaler, pairs: list[Pair]) -> dict[str, Any]:

@@ -28,7 +28,10 @@ def compare(image: Image, truth: Image, border: int) -> dict[str, float]:
     cut = slice(border, -border or None)
     image, truth = image[cut, cut], truth[cut, cut]
     values: dict[str, float] = {}
-    for name, a, b in (("y", luma(image), luma(truth)), ("rgb", image.astype(np.float64), truth.astype(np.float64))):
+    for name, a, b in (
+        ("y", luma(image), luma(truth)),
+        ("rgb", image.astype(np.float64), truth.astype(np.float64)),
+    ):
         values[f"psnr_{name}"] = psnr(a, b)
         values[f"ssim_{name}"] = ssim(a, b)
     return values

@@ -50,7 +50,9 @@ def measure(file: Path, sets: Path) -> dict[str, dict[str, float]]:
     if not folders:
         raise ValueError(f"no evaluation sets in {sets}")
     means = {folder.name: evaluate_folder(upscaler, folder)["mean"] for folder in folders}
-    return {name: {key: round(value, 4) for key, value in mean.items()} for name, mean in means.items()}
+    return {
+        name: {key: round(value, 4) for key, value in mean.items()} for name, mean in means.items()
+    }
 
 
 def loss_against(twin: Path, measured: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -70,4 +72,6 @@ def read_card(model: Path) -> dict[str, Any]:
 
 
 def write_card(model: Path, card: dict[str, Any]) -> None:
-    write_file(model.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode(), overwrite=True)
+    write_file(
+        model.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode(), overwrite=True
+    )

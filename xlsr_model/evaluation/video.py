@@ -28,7 +28,9 @@ def read_frames(clip: Path, scale: int) -> list[Image]:
     return [frame[:height, :width] for frame in frames]
 
 
-def compare_on_video(clip: Path, upscalers: Sequence[Upscaler], *, codec: str, crf: int) -> dict[str, float]:
+def compare_on_video(
+    clip: Path, upscalers: Sequence[Upscaler], *, codec: str, crf: int
+) -> dict[str, float]:
     """Mean Y PSNR in dB of each upscaler over the frames, border of one scale cut. All must have one scale."""
     (scale,) = {upscaler.scale for upscaler in upscalers}
     frames = read_frames(clip, scale)

@@ -28,15 +28,21 @@ STEPS = 600  # more gain nothing (docs/quality.md)
 RATE = 0.03  # of the logarithms of the factors, falling to nothing
 
 
-def factors(network: str, scale: int, logs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def factors(
+    network: str, scale: int, logs: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(factor of each kernel [1, 1, C_in/groups, C_out] and bias [C_out], log of the factors of each tensor [C])
     where each layer's output is multiplied by exp of its `logs` [C]."""
     of_weights: dict[str, Tensor] = {}
     of_tensors: dict[str, Tensor] = {}
 
-    def conv(name: str, x: Tensor, channels: int, kernel: int, groups: int, activation: str) -> Tensor:  # noqa: ARG001
+    def conv(
+        name: str, x: Tensor, channels: int, kernel: int, groups: int, activation: str
+    ) -> Tensor:  # noqa: ARG001
         out = logs[name] if name in logs else ops.zeros(channels)
-        read = ops.repeat(ops.reshape(x, (groups, -1)), channels // groups, axis=0)  # [C_out, C_in/groups]
+        read = ops.repeat(
+            ops.reshape(x, (groups, -1)), channels // groups, axis=0
+        )  # [C_out, C_in/groups]
         of_weights[f"{name}/kernel"] = ops.exp(out - ops.transpose(read))[None, None]
         of_weights[f"{name}/bias"] = ops.exp(out)
         of_tensors[name] = out
@@ -51,13 +57,21 @@ def factors(network: str, scale: int, logs: Mapping[str, Tensor]) -> tuple[dict[
 
 
 def equalising_factors(
-    network: str, scale: int, weights: Arrays, images: Callable[[int], np.ndarray], *, steps: int = STEPS, seed: int = 0
+    network: str,
+    scale: int,
+    weights: Arrays,
+    images: Callable[[int], np.ndarray],
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
 ) -> Arrays:
     """What to multiply each of the float weights by. ``images(step)`` is a batch of RGB/255 [N, H, W, 3]."""
     rng = np.random.default_rng(seed)
     table = layers(network, scale)
     stored = stored_tensors(network, scale)
-    extremes = channel_extremes(network, scale, weights, [images(step) for step in range(CALIBRATION_BATCHES)])
+    extremes = channel_extremes(
+        network, scale, weights, [images(step) for step in range(CALIBRATION_BATCHES)]
+    )
     fixed = {name: ops.convert_to_tensor(value) for name, value in weights.items()}
 
     def moved(logs: Mapping[str, Tensor], batch: tuple[Tensor, ...]) -> Tensor:
@@ -68,7 +82,10 @@ def equalising_factors(
 
         def kernel(name: str, value: Tensor) -> Tensor:
             factor = of_weights[f"{name}/kernel"]
-            return value + of_kernels[name] * (ops.max(ops.abs(value) * factor) / KERNEL_LEVELS) / factor
+            return (
+                value
+                + of_kernels[name] * (ops.max(ops.abs(value) * factor) / KERNEL_LEVELS) / factor
+            )
 
         def activation(name: str, value: Tensor) -> Tensor:
             if name not in stored:
@@ -86,7 +103,11 @@ def equalising_factors(
         return rng.random(shape, np.float32) - np.float32(0.5)
 
     state = new_state(
-        {layer.name: np.zeros(layer.channels, np.float32) for layer in table if layer.activation != "clip"}
+        {
+            layer.name: np.zeros(layer.channels, np.float32)
+            for layer in table
+            if layer.activation != "clip"
+        }
     )
     gradient = value_and_gradient(moved)
     for step in range(steps):
@@ -95,7 +116,9 @@ def equalising_factors(
         tensors = [uniform((*image.shape[:3], len(extremes[name][0]))) for name in stored]
         _, gradients = gradient(state.weights, (image, *kernels, *tensors))
         adam(state, flatten(gradients), learning_rate([(0, RATE), (steps, 0.0)], "linear", step))
-    found, _ = factors(network, scale, {name: ops.convert_to_tensor(log) for name, log in state.weights.items()})
+    found, _ = factors(
+        network, scale, {name: ops.convert_to_tensor(log) for name, log in state.weights.items()}
+    )
     return {
         name: np.broadcast_to(ops.convert_to_numpy(found[name]), value.shape).astype(np.float32)
         for name, value in weights.items()

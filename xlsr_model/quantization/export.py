@@ -28,7 +28,9 @@ def keras_model(network: str, scale: int, weights: Arrays, *, clipped: bool = Tr
 
     def conv(name: str, x: Any, channels: int, kernel: int, groups: int, activation: str) -> Any:
         gain = CLIP_AT if activation == "clip" and clipped else 1.0
-        layer_activation = {"none": None, "relu": "relu", "clip": "relu6" if clipped else None}[activation]
+        layer_activation = {"none": None, "relu": "relu", "clip": "relu6" if clipped else None}[
+            activation
+        ]
         layer = keras.layers.Conv2D(
             channels, kernel, padding="same", groups=groups, activation=layer_activation, name=name
         )
@@ -41,11 +43,15 @@ def keras_model(network: str, scale: int, weights: Arrays, *, clipped: bool = Tr
 
     x = keras.Input((None, None, 3), name="lr")
     packed = NETWORKS[network](conv, concat, x, scale)
-    hr = keras.layers.Lambda(lambda y: keras.ops.depth_to_space(y, scale, "channels_last"), name="hr")(packed)
+    hr = keras.layers.Lambda(
+        lambda y: keras.ops.depth_to_space(y, scale, "channels_last"), name="hr"
+    )(packed)
     return keras.Model(x, hr, name=network)
 
 
-def export_float(network: str, scale: int, weights: Arrays, file: Path, *, clipped: bool = True) -> None:
+def export_float(
+    network: str, scale: int, weights: Arrays, file: Path, *, clipped: bool = True
+) -> None:
     write_file(file, _converter(network, scale, weights, clipped).convert(), overwrite=True)
 
 
@@ -77,10 +83,14 @@ def export_uint8(
     converter.representative_dataset = samples
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
-    converter._experimental_disable_per_channel = not per_channel  # the target NPU has no per-channel scales
+    converter._experimental_disable_per_channel = (
+        not per_channel
+    )  # the target NPU has no per-channel scales
     with warnings.catch_warnings():
         # It asks for input statistics that only its old quantiser used.
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
+        warnings.filterwarnings(
+            "ignore", "Statistics for quantized inputs were expected", UserWarning
+        )
         content = converter.convert()
     write_file(file, pin_output(content) if clipped else content, overwrite=True)
 
@@ -89,4 +99,6 @@ def _converter(network: str, scale: int, weights: Arrays, clipped: bool) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    return tf.lite.TFLiteConverter.from_keras_model(keras_model(network, scale, weights, clipped=clipped))
+    return tf.lite.TFLiteConverter.from_keras_model(
+        keras_model(network, scale, weights, clipped=clipped)
+    )

@@ -56,7 +56,9 @@ def channel_extremes(
 
     def note(name: str, value: Tensor) -> Tensor:
         if name in stored:
-            low, high = (ops.convert_to_numpy(reduce(value, axis=(0, 1, 2))) for reduce in (ops.min, ops.max))
+            low, high = (
+                ops.convert_to_numpy(reduce(value, axis=(0, 1, 2))) for reduce in (ops.min, ops.max)
+            )
             before = extremes.get(name, (low, high))
             extremes[name] = np.minimum(before[0], low), np.maximum(before[1], high)
         return value

@@ -25,7 +25,10 @@ def requantise(template: bytes, weights: Arrays, network: str, scale: int) -> by
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(template, 0))
     graph = model.subgraphs[0]
     by_name = {layer.name: layer for layer in layers(network, scale)}
-    scales = activation_scales(weights, network, scale) | {"input": INPUT_SCALE, "head": OUTPUT_SCALE}
+    scales = activation_scales(weights, network, scale) | {
+        "input": INPUT_SCALE,
+        "head": OUTPUT_SCALE,
+    }
     tensor_scales: dict[int, Scale] = {}
     seen: set[str] = set()
     for operator in graph.operators:
@@ -43,7 +46,9 @@ def requantise(template: bytes, weights: Arrays, network: str, scale: int) -> by
             raise ValueError(f"not the graph of {network} x{scale}: has operator {code}")
     if seen != set(by_name):
         raise ValueError(f"not the graph of {network} x{scale}: convolutions {sorted(seen)}")
-    first = next(op for op in graph.operators if _code(model, op) == schema.BuiltinOperator.QUANTIZE)
+    first = next(
+        op for op in graph.operators if _code(model, op) == schema.BuiltinOperator.QUANTIZE
+    )
     tensor_scales[first.outputs[0]] = scales["input"]
     for index, (step, zero) in tensor_scales.items():
         _set_scale(graph.tensors[index], step, zero)
@@ -52,7 +57,9 @@ def requantise(template: bytes, weights: Arrays, network: str, scale: int) -> by
         if _code(model, operator) == schema.BuiltinOperator.CONV_2D:
             name = _layer_name(graph.tensors[operator.outputs[0]].name.decode(), by_name)
             gain = CLIP_AT if by_name[name].activation == "clip" else 1.0
-            _set_convolution(model, operator, weights, name, tensor_scales[operator.inputs[0]][0], gain)
+            _set_convolution(
+                model, operator, weights, name, tensor_scales[operator.inputs[0]][0], gain
+            )
     return _packed(model)
 
 
@@ -69,10 +76,18 @@ def pin_output(content: bytes) -> bytes:
 def _pin_output(model: Any) -> None:
     """The head is the last convolution; what follows only moves its bytes around."""
     graph = model.subgraphs[0]
-    convolutions = [n for n, op in enumerate(graph.operators) if _code(model, op) == schema.BuiltinOperator.CONV_2D]
+    convolutions = [
+        n
+        for n, op in enumerate(graph.operators)
+        if _code(model, op) == schema.BuiltinOperator.CONV_2D
+    ]
     for operator in graph.operators[convolutions[-1] :]:
         tensor = graph.tensors[operator.outputs[0]]
-        _set_scale(tensor, OUTPUT_SCALE[0], 0 if tensor.type == schema.TensorType.UINT8 else OUTPUT_SCALE[1])
+        _set_scale(
+            tensor,
+            OUTPUT_SCALE[0],
+            0 if tensor.type == schema.TensorType.UINT8 else OUTPUT_SCALE[1],
+        )
 
 
 def _packed(model: Any) -> bytes:
@@ -81,18 +96,26 @@ def _packed(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def _set_convolution(model: Any, operator: Any, weights: Arrays, name: str, input_step: float, gain: float) -> None:
+def _set_convolution(
+    model: Any, operator: Any, weights: Arrays, name: str, input_step: float, gain: float
+) -> None:
     tensors = model.subgraphs[0].tensors
     _, kernel, bias = (tensors[index] for index in operator.inputs)
     step = kernel_step(weights, name)
-    levels = np.clip(np.rint(weights[f"{name}/kernel"] / np.float32(step)), -127, 127).astype(np.int8)
+    levels = np.clip(np.rint(weights[f"{name}/kernel"] / np.float32(step)), -127, 127).astype(
+        np.int8
+    )
     levels = levels.transpose(3, 0, 1, 2)  # TFLite: [C_out, k, k, C_in/groups]
     if tuple(kernel.shape) != levels.shape:
-        raise ValueError(f"{name}: the template's kernel is {tuple(kernel.shape)}, the weights' {levels.shape}")
+        raise ValueError(
+            f"{name}: the template's kernel is {tuple(kernel.shape)}, the weights' {levels.shape}"
+        )
     model.buffers[kernel.buffer].data = np.frombuffer(levels.tobytes(), np.uint8)
     _set_scale(kernel, step * gain, 0)
     bias_step = float(np.float32(input_step) * np.float32(step * gain))
-    bias_levels = np.rint(weights[f"{name}/bias"].astype(np.float64) * gain / bias_step).astype("<i4")
+    bias_levels = np.rint(weights[f"{name}/bias"].astype(np.float64) * gain / bias_step).astype(
+        "<i4"
+    )
     model.buffers[bias.buffer].data = np.frombuffer(bias_levels.tobytes(), np.uint8)
     _set_scale(bias, bias_step, 0)
 

@@ -95,7 +95,9 @@ def networks_table(measured: dict[str, Any]) -> tuple[list[str], list[list[str]]
         pairs = [(seen["float"][s]["psnr_rgb"], seen["uint8"][s]["psnr_rgb"]) for s in sets]
         end = "Clipped ReLU" if seen["clipped"] else "linear"
         paper = "{:.2f} → {:.2f}".format(*PAPER[name])
-        rows.append([seen["network"], end, *(f"{a:.2f} → {b:.2f} ({b - a:+.2f})" for a, b in pairs), paper])
+        rows.append(
+            [seen["network"], end, *(f"{a:.2f} → {b:.2f} ({b - a:+.2f})" for a, b in pairs), paper]
+        )
     return ["network", "output", *sets, "the paper, DIV2K"], rows
 
 
@@ -107,7 +109,10 @@ def calibration_table(measured: dict[str, Any]) -> tuple[list[str], list[list[st
             " + ".join(seen["pictures"]),
             str(seen["count"]),
             "per channel" if seen["per_channel"] else "per tensor",
-            *(f"{floats[s]['psnr_rgb'] - seen['uint8'][s]['psnr_rgb']:.3f}" for s in sorted(floats)),
+            *(
+                f"{floats[s]['psnr_rgb'] - seen['uint8'][s]['psnr_rgb']:.3f}"
+                for s in sorted(floats)
+            ),
         ]
         for seen in measured["calibration"]
     ]

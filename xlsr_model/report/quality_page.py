@@ -26,11 +26,30 @@ START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 # Y and RGB PSNR in dB, measured with this evaluation (x3): the best public float weights of XLSR, and ABPN (42.5K
 # parameters, quantisation-aware int8). The paper's own numbers are Y of its float32 network.
 OTHERS: dict[str, dict[str, tuple[float | None, float | None]]] = {
-    "XLSR, best public weights, float": {"Set5": (33.27, 31.32), "Set14": (29.63, 27.75), "B100": (28.61, 27.26)},
-    "ABPN, int8, 42.5K parameters": {"Set5": (33.47, 31.47), "Set14": (29.74, 27.83), "B100": (28.68, 27.32)},
-    "XLSR, the paper, float (Y)": {"Set5": (33.42, None), "Set14": (29.73, None), "B100": (28.55, None)},
+    "XLSR, best public weights, float": {
+        "Set5": (33.27, 31.32),
+        "Set14": (29.63, 27.75),
+        "B100": (28.61, 27.26),
+    },
+    "ABPN, int8, 42.5K parameters": {
+        "Set5": (33.47, 31.47),
+        "Set14": (29.74, 27.83),
+        "B100": (28.68, 27.32),
+    },
+    "XLSR, the paper, float (Y)": {
+        "Set5": (33.42, None),
+        "Set14": (29.73, None),
+        "B100": (28.55, None),
+    },
 }
-SENT_AS = (("libx264", 4), ("libx264", 18), ("libx264", 23), ("libx264", 28), ("libx264", 33), ("libx265", 28))
+SENT_AS = (
+    ("libx264", 4),
+    ("libx264", 18),
+    ("libx264", 23),
+    ("libx264", 28),
+    ("libx264", 33),
+    ("libx265", 28),
+)
 PAPER_PARAMETERS = {"xlsr": "22K", "fsrcnn": "25K", "espcn": "31K"}
 
 Means = dict[str, dict[str, float]]  # set -> measure -> value
@@ -38,7 +57,11 @@ Means = dict[str, dict[str, float]]  # set -> measure -> value
 
 def write_report(sets: Path, document: Path) -> None:
     """Measures every shipped model on every set in `sets`; the first run makes the document."""
-    text = document.read_text(encoding="utf-8") if document.is_file() else f"# Quality\n\n{START}\n{END}\n"
+    text = (
+        document.read_text(encoding="utf-8")
+        if document.is_file()
+        else f"# Quality\n\n{START}\n{END}\n"
+    )
     if START not in text or END not in text:
         raise ValueError(f"{document}: the markers {START} and {END} are missing")
     images = document.parent / "images"
@@ -69,11 +92,17 @@ def _shipped_table(sets: Path) -> str:
         for set_name, mean in means.items():
             lost = f"{loss[set_name]['psnr_rgb']:.2f}" if set_name in loss else ""
             rows.append([name, set_name, *_four(mean), lost])
-    return _table(["file", "set", "Y dB", "RGB dB", "Y SSIM", "RGB SSIM", "RGB dB lost to its float twin"], rows)
+    return _table(
+        ["file", "set", "Y dB", "RGB dB", "Y SSIM", "RGB SSIM", "RGB dB lost to its float twin"],
+        rows,
+    )
 
 
 def _four(mean: dict[str, float]) -> list[str]:
-    return [f"{mean[key]:.{2 if 'psnr' in key else 4}f}" for key in ("psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb")]
+    return [
+        f"{mean[key]:.{2 if 'psnr' in key else 4}f}"
+        for key in ("psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb")
+    ]
 
 
 def _others_table(sets: Path) -> str:
@@ -82,15 +111,23 @@ def _others_table(sets: Path) -> str:
     for name in weights.names():
         if name.startswith("xlsr_x3"):
             ours[f"ours, `{name}`"] = measure(weights.path(name), sets)
-    rows = [[label, *(f"{m[n]['psnr_y']:.2f} / {m[n]['psnr_rgb']:.2f}" for n in names)] for label, m in ours.items()]
+    rows = [
+        [label, *(f"{m[n]['psnr_y']:.2f} / {m[n]['psnr_rgb']:.2f}" for n in names)]
+        for label, m in ours.items()
+    ]
     for label, values in OTHERS.items():
         pairs = (values.get(name, (None, None)) for name in names)
-        rows.append([label, *(" / ".join(f"{v:.2f}" if v else "-" for v in pair) for pair in pairs)])
+        rows.append(
+            [label, *(" / ".join(f"{v:.2f}" if v else "-" for v in pair) for pair in pairs)]
+        )
     return _table(["Y / RGB, dB", *names], rows)
 
 
 def _bicubic_means(sets: Path, names: list[str]) -> Means:
-    return {name: evaluate(bicubic(3), load_pairs(find_images(sets / name), 3, smallest=12))["mean"] for name in names}
+    return {
+        name: evaluate(bicubic(3), load_pairs(find_images(sets / name), 3, smallest=12))["mean"]
+        for name in names
+    }
 
 
 def _size_table() -> str:
@@ -98,7 +135,15 @@ def _size_table() -> str:
     for network in sorted(NETWORKS):
         for scale in (2, 3, 4):
             paper = PAPER_PARAMETERS[network] if scale == 3 else ""
-            rows.append([network, scale, f"{parameter_count(network, scale):,}", paper, macs_per_pixel(network, scale)])
+            rows.append(
+                [
+                    network,
+                    scale,
+                    f"{parameter_count(network, scale):,}",
+                    paper,
+                    macs_per_pixel(network, scale),
+                ]
+            )
     return _table(["network", "scale", "parameters", "paper", "MAC per low-resolution pixel"], rows)
 
 
@@ -124,13 +169,19 @@ def _score_table(sets: Path) -> str:
     for name in ("xlsr_x3_u8", "xlsr_x3_f32"):
         if name not in weights.names():
             continue
-        set_name = "B100" if (sets / "B100").is_dir() else sorted(entry.name for entry in sets.iterdir())[0]
+        set_name = (
+            "B100"
+            if (sets / "B100").is_dir()
+            else sorted(entry.name for entry in sets.iterdir())[0]
+        )
         psnr = measure(weights.path(name), sets)[set_name]["psnr_rgb"]
         runtime = runtime_ms(weights.path(name))
         score = 2 ** (2 * psnr) / runtime
         first = first or score
         rows.append([name, f"{psnr:.2f} ({set_name})", f"{runtime:.1f}", f"{score / first:.2f}"])
-    return _table(["file", "RGB dB", "ms for 1920x1080, LiteRT, one thread", "score, ours uint8 = 1"], rows)
+    return _table(
+        ["file", "RGB dB", "ms for 1920x1080, LiteRT, one thread", "score, ours uint8 = 1"], rows
+    )
 
 
 def _video_table() -> str:
@@ -139,12 +190,25 @@ def _video_table() -> str:
 
     rows = []
     for scale in (2, 3):
-        upscalers = [bicubic(scale), *(tflite(weights.path(f"{kind}_x{scale}_u8")) for kind in ("xlsr", "xlsr-video"))]
+        upscalers = [
+            bicubic(scale),
+            *(tflite(weights.path(f"{kind}_x{scale}_u8")) for kind in ("xlsr", "xlsr-video")),
+        ]
         for clip in sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.mp4")):
             for codec, crf in SENT_AS:
                 means = compare_on_video(clip, upscalers, codec=codec, crf=crf)
-                rows.append([scale, clip.stem, f"{codec} {crf}", *(f"{value:.2f}" for value in means.values())])
-    return _table(["scale", "clip, Y dB", "low resolution sent as", "bicubic", "clean model", "video model"], rows)
+                rows.append(
+                    [
+                        scale,
+                        clip.stem,
+                        f"{codec} {crf}",
+                        *(f"{value:.2f}" for value in means.values()),
+                    ]
+                )
+    return _table(
+        ["scale", "clip, Y dB", "low resolution sent as", "bicubic", "clean model", "video model"],
+        rows,
+    )
 
 
 def runtime_ms(model: Path, *, runs: int = 10) -> float:
@@ -177,7 +241,11 @@ def _curve(file: Path) -> str:
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for history in histories:
         with history.open(newline="") as stream:
-            points = [(int(row["step"]), float(row["psnr"])) for row in csv.DictReader(stream) if row["psnr"]]
+            points = [
+                (int(row["step"]), float(row["psnr"]))
+                for row in csv.DictReader(stream)
+                if row["psnr"]
+            ]
         axes.plot(*zip(*points, strict=True), label=history.stem)
     axes.set(xlabel="step", ylabel="held-out RGB PSNR, dB")
     axes.legend()
@@ -206,7 +274,10 @@ def _crops(file: Path) -> str:
 
     lr = imresize(hr, Fraction(1, 3))
     parts = [imresize(lr, 3), tflite(weights.path(weights.default(3))).run(lr), hr]
-    crops = [cv2.resize(part[40:200, 225:435], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for part in parts]
+    crops = [
+        cv2.resize(part[40:200, 225:435], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        for part in parts
+    ]
     write_file(file, cv2.imencode(".png", np.hstack(crops)[..., ::-1])[1].tobytes(), overwrite=True)
     caption = "bicubic, ours (uint8), original; Big Buck Bunny, (c) Blender Foundation, CC BY 3.0"
     return f"### Crops\n\n![{caption}](images/{file.name})\n\n{caption[0].upper()}{caption[1:]}."

@@ -53,7 +53,9 @@ def default(scale: int, kind: str = "clean") -> str:
     """
     name = f"{_FAMILIES[kind]}_x{scale}_u8"
     if name not in names():
-        raise KeyError(f"no shipped {kind} model upscales by {scale}; shipped models: {', '.join(names()) or 'none'}")
+        raise KeyError(
+            f"no shipped {kind} model upscales by {scale}; shipped models: {', '.join(names()) or 'none'}"
+        )
     return name
 
 

@@ -10,7 +10,9 @@ from xlsr_model.backend import checkpoint
 
 def state_of(seed: int) -> checkpoint.State:
     rng = np.random.default_rng(seed)
-    return checkpoint.new_state({"a": rng.random((2, 3), np.float32), "b": rng.random(40_000, np.float32)})
+    return checkpoint.new_state(
+        {"a": rng.random((2, 3), np.float32), "b": rng.random(40_000, np.float32)}
+    )
 
 
 def test_a_checkpoint_brings_back_everything(tmp_path):
@@ -38,7 +40,9 @@ def test_full_disk_leaves_the_previous_checkpoint_intact(tmp_path):
     checkpoint.save(file, state_of(1), {})
     before = file.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # a real write then fails as on a full disk
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (10_000, limits[1])
+    )  # a real write then fails as on a full disk
     try:
         with pytest.raises(OSError, match="too large"):
             checkpoint.save(file, state_of(2), {})

@@ -29,5 +29,8 @@ def test_parts_are_averaged_in_order():
 
 
 def test_a_dead_process_is_an_error_and_not_a_hang():
-    with gradient_workers(dying, 2) as gradient, pytest.raises(RuntimeError, match="a gradient process died"):
+    with (
+        gradient_workers(dying, 2) as gradient,
+        pytest.raises(RuntimeError, match="a gradient process died"),
+    ):
         gradient({"w": np.zeros(1)}, (np.zeros(4),))

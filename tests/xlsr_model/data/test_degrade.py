@@ -48,7 +48,9 @@ def test_colours_are_converted_exactly_as_streamsr_converts_them(lr):
 def test_every_frame_comes_back_in_order():
     frames = [np.full((64, 64, 3), value, np.uint8) for value in (40, 90, 140, 190, 240)]
     decoded = through_codec(frames, "libx264", 20)
-    assert [float(frame.mean()) for frame in decoded] == pytest.approx([40, 90, 140, 190, 240], abs=3)
+    assert [float(frame.mean()) for frame in decoded] == pytest.approx(
+        [40, 90, 140, 190, 240], abs=3
+    )
 
 
 def test_versions_differ_and_share_their_clean_target(pictures):
@@ -57,7 +59,10 @@ def test_versions_differ_and_share_their_clean_target(pictures):
     assert [pair.name for pair in degraded] == ["0#0", "0#1", "0#2", "1#0", "1#1", "1#2"]
     assert all(pair.hr is pairs[0].hr for pair in degraded[:3])
     assert len({pair.lr.tobytes() for pair in degraded}) == 6
-    assert all(np.array_equal(a.lr, b.lr) for a, b in zip(degraded, video_pairs(pairs, 3, seed=1), strict=True))
+    assert all(
+        np.array_equal(a.lr, b.lr)
+        for a, b in zip(degraded, video_pairs(pairs, 3, seed=1), strict=True)
+    )
 
 
 def test_random_degradations_use_every_codec():

@@ -88,7 +88,11 @@ def test_unreadable_and_too_small_pictures_are_skipped_and_named(pictures, caplo
     (pictures / "empty.png").write_bytes(b"")
     cv2.imwrite(str(pictures / "tiny.png"), np.zeros((5, 5, 3), np.uint8))
     assert len(load_pairs(find_images(pictures), 3, smallest=16)) == 6
-    assert [name for name in ("broken", "empty", "tiny") if f"{name}.png" in caplog.text] == ["broken", "empty", "tiny"]
+    assert [name for name in ("broken", "empty", "tiny") if f"{name}.png" in caplog.text] == [
+        "broken",
+        "empty",
+        "tiny",
+    ]
 
 
 def test_folder_without_pictures_is_an_error(tmp_path):

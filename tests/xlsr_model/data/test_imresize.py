@@ -17,7 +17,9 @@ def test_no_pixel_differs_from_matlab(benchmarks, name):
         assert np.array_equal(imresize(hr[:height, :width], Fraction(1, 3)), lr), file.name
 
 
-@pytest.mark.parametrize("scale", [Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(2, 3), 1, 2, 3])
+@pytest.mark.parametrize(
+    "scale", [Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(2, 3), 1, 2, 3]
+)
 def test_size_is_rounded_up_and_a_flat_image_stays_flat(scale):
     image = np.full((13, 17, 3), 77, np.uint8)
     resized = imresize(image, scale)

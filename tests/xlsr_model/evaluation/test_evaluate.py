@@ -9,13 +9,18 @@ from xlsr_model.evaluation.evaluate import bicubic, evaluate_folder, tflite
 @pytest.mark.parametrize(("name", "y", "rgb"), [("Set5", 30.40, 28.62), ("Set14", 27.63, 25.94)])
 def test_bicubic_has_its_published_psnr(benchmarks, name, y, rgb):
     mean = evaluate_folder(bicubic(3), benchmarks / name)["mean"]
-    assert (mean["psnr_y"], mean["psnr_rgb"]) == (pytest.approx(y, abs=0.015), pytest.approx(rgb, abs=0.015))
+    assert (mean["psnr_y"], mean["psnr_rgb"]) == (
+        pytest.approx(y, abs=0.015),
+        pytest.approx(rgb, abs=0.015),
+    )
 
 
 def test_every_image_and_the_mean_are_reported(pictures):
     result = evaluate_folder(bicubic(3), pictures)
     assert set(result["images"]) == {str(number) for number in range(6)}
-    assert result["mean"]["psnr_y"] == pytest.approx(np.mean([v["psnr_y"] for v in result["images"].values()]))
+    assert result["mean"]["psnr_y"] == pytest.approx(
+        np.mean([v["psnr_y"] for v in result["images"].values()])
+    )
 
 
 def test_a_model_takes_images_of_any_size(pictures):

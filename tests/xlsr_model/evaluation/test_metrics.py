@@ -5,7 +5,9 @@ from xlsr_model.evaluation.metrics import compare, luma
 
 
 def test_luma_spans_16_to_235():
-    assert luma(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8))[0, :, 0] == pytest.approx([16, 235])
+    assert luma(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8))[0, :, 0] == pytest.approx(
+        [16, 235]
+    )
 
 
 def test_one_level_everywhere_is_48_db():

@@ -12,10 +12,16 @@ def clip(tmp_path):
     file = tmp_path / "clip.mp4"
     ramp = np.linspace(20, 235, 196).astype(np.uint8)
     with av.open(str(file), "w") as container:
-        stream = container.add_stream("libx264", rate=25, width=98, height=66, options={"crf": "10"})
+        stream = container.add_stream(
+            "libx264", rate=25, width=98, height=66, options={"crf": "10"}
+        )
         for n in range(SKIPPED + FRAMES + 4):
             image = np.broadcast_to(ramp[n : n + 98, None], (66, 98, 3))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                )
+            )
         container.mux(stream.encode(None))
     return file
 
@@ -27,7 +33,10 @@ def test_frames_are_cut_to_a_multiple_of_the_scale(clip):
 
 
 def test_a_coarser_encoding_is_measured_as_worse(clip):
-    fine, coarse = (compare_on_video(clip, [bicubic(3)], codec="libx264", crf=crf)["bicubic"] for crf in (10, 45))
+    fine, coarse = (
+        compare_on_video(clip, [bicubic(3)], codec="libx264", crf=crf)["bicubic"]
+        for crf in (10, 45)
+    )
     assert fine > coarse + 1
 
 

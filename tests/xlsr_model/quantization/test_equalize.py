@@ -35,12 +35,22 @@ def output(weights: dict[str, np.ndarray], *, rounded: bool) -> np.ndarray:
     from xlsr_model.backend.forward import forward
     from xlsr_model.quantization.fake_quant import fake_quantisers, with_ranges
 
-    ranged = {name: ops.convert_to_tensor(value) for name, value in with_ranges("xlsr", 3, weights, IMAGES).items()}
+    ranged = {
+        name: ops.convert_to_tensor(value)
+        for name, value in with_ranges("xlsr", 3, weights, IMAGES).items()
+    }
     kernel, activation = fake_quantisers(ranged if rounded else {})
     return np.stack(
         [
             ops.convert_to_numpy(
-                forward("xlsr", 3, ranged, ops.convert_to_tensor(image), kernel_tap=kernel, activation_tap=activation)
+                forward(
+                    "xlsr",
+                    3,
+                    ranged,
+                    ops.convert_to_tensor(image),
+                    kernel_tap=kernel,
+                    activation_tap=activation,
+                )
             )
             for image in IMAGES
         ]
@@ -55,17 +65,25 @@ def test_equalised_weights_are_the_same_function_and_lose_less_to_rounding(weigh
     before = output(weights, rounded=False)
     np.testing.assert_allclose(output(equalised, rounded=False), before, atol=1e-4)
     assert factors["stem/bias"][0] < 0.7 * np.median(factors["stem/bias"])
-    lost, still_lost = (np.sqrt(np.mean(np.square(output(w, rounded=True) - before))) for w in (weights, equalised))
+    lost, still_lost = (
+        np.sqrt(np.mean(np.square(output(w, rounded=True) - before))) for w in (weights, equalised)
+    )
     assert still_lost < 0.7 * lost
 
 
-def test_a_run_from_equalised_weights_starts_where_the_float_run_ended(pictures, tmp_path, monkeypatch):
+def test_a_run_from_equalised_weights_starts_where_the_float_run_ended(
+    pictures, tmp_path, monkeypatch
+):
     from xlsr_model.quantization.equalize import equalising_factors
     from xlsr_model.quantization.fake_quant import without_ranges
     from xlsr_model.train import train
 
-    monkeypatch.setitem(equalising_factors.__kwdefaults__, "steps", 5)  # of 600: how good they are is another test
-    config = Config(folders=(str(pictures),), steps=3, held_out=1, batch=2, patch=12, rate=((0, 1e-3),))
+    monkeypatch.setitem(
+        equalising_factors.__kwdefaults__, "steps", 5
+    )  # of 600: how good they are is another test
+    config = Config(
+        folders=(str(pictures),), steps=3, held_out=1, batch=2, patch=12, rate=((0, 1e-3),)
+    )
     ended = train(config, tmp_path / "float")
     start = str(tmp_path / "float" / "checkpoint.npz")
     aware = replace(config, start=start, quantise=True, equalise=True, steps=1, rate=((0, 1e-9),))
@@ -74,5 +92,9 @@ def test_a_run_from_equalised_weights_starts_where_the_float_run_ended(pictures,
     assert not np.allclose(state.weights["stem/kernel"], ended.weights["stem/kernel"])
     same = output(without_ranges(state.weights), rounded=False)
     np.testing.assert_allclose(same, output(ended.weights, rounded=False), atol=1e-4)
-    again = train(replace(aware, start=str(tmp_path / "aware" / "checkpoint.npz"), seed=2), tmp_path / "again")
-    assert not np.array_equal(again.weights["range/stem"], state.weights["range/stem"])  # ranges start anew
+    again = train(
+        replace(aware, start=str(tmp_path / "aware" / "checkpoint.npz"), seed=2), tmp_path / "again"
+    )
+    assert not np.array_equal(
+        again.weights["range/stem"], state.weights["range/stem"]
+    )  # ranges start anew

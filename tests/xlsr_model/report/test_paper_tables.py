@@ -18,7 +18,13 @@ def runs(pictures, tmp_path_factory):
     for name in PAPER:
         network = name.split("_")[1]
         config = Config(
-            (str(pictures),), network, steps=2, held_out=1, batch=2, patch=12, clipped=name == "compare_xlsr"
+            (str(pictures),),
+            network,
+            steps=2,
+            held_out=1,
+            batch=2,
+            patch=12,
+            clipped=name == "compare_xlsr",
         )
         train(config, folder / name)
     return folder
@@ -53,10 +59,22 @@ def test_losses_are_float_minus_uint8():
     from xlsr_model.report.paper_tables import calibration_table, networks_table
 
     quality = {"psnr_rgb": 30.0}, {"psnr_rgb": 29.755}
-    seen = {"network": "xlsr", "clipped": True, "float": {"Set5": quality[0]}, "uint8": {"Set5": quality[1]}}
-    chosen = {"pictures": ["a", "b"], "count": 10, "per_channel": False, "uint8": {"Set5": quality[1]}}
+    seen = {
+        "network": "xlsr",
+        "clipped": True,
+        "float": {"Set5": quality[0]},
+        "uint8": {"Set5": quality[1]},
+    }
+    chosen = {
+        "pictures": ["a", "b"],
+        "count": 10,
+        "per_channel": False,
+        "uint8": {"Set5": quality[1]},
+    }
     measured = {"networks": {"compare_xlsr": seen}, "calibration": [chosen]}
-    assert networks_table(measured)[1] == [["xlsr", "Clipped ReLU", "30.00 → 29.75 (-0.25)", "30.10 → 29.82"]]
+    assert networks_table(measured)[1] == [
+        ["xlsr", "Clipped ReLU", "30.00 → 29.75 (-0.25)", "30.10 → 29.82"]
+    ]
     assert calibration_table(measured)[1] == [["a + b", "10", "per tensor", "0.245"]]
 
 
