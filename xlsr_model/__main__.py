@@ -33,6 +33,9 @@ def app() -> None:
 
 @app.command()
 @click.argument("config", type=FILE)
+@click.option(
+    "--data", default="", help="Folder with the training folders; default the current one."
+)
 @click.option("--run", type=FILE, help="Folder of checkpoint and history; default runs/CONFIG.")
 @click.option(
     "--backend",
@@ -45,14 +48,14 @@ def app() -> None:
     default=1,
     help="Processes that share a batch; one per core is fastest.",
 )
-def train(config: Path, run: Path | None, backend: str | None, workers: int) -> None:
+def train(config: Path, data: str, run: Path | None, backend: str | None, workers: int) -> None:
     """Train by a TOML configuration; goes on from the run's checkpoint if there is one."""
     if backend:
         os.environ["KERAS_BACKEND"] = backend
     from xlsr_model.config import read_config
     from xlsr_model.train import train as run_training
 
-    settings = read_config(config)
+    settings = read_config(config, data=data)
     state = run_training(settings, run or Path("runs") / config.stem, workers=workers)
     print(f"step {state.step}: best held-out RGB PSNR {state.best_psnr:.3f} dB")
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from xlsr_model.backend import checkpoint
-from xlsr_model.config import Config
+from xlsr_model.config import Config, read_config
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -74,6 +75,14 @@ def test_resuming_with_other_settings_is_refused(config, tmp_path):
         ValueError, match=r"was trained with epsilon = 0\.1, the configuration says 0\.0"
     ):
         train(replace(config, epsilon=0.0), tmp_path)
+
+
+def test_the_state_that_the_repository_keeps_goes_on_by_its_configuration():
+    from xlsr_model.train import _resume
+
+    folder = ROOT / "xlsr_model"
+    config = read_config(folder / "configs" / "trunk_3_long.toml", data="elsewhere")
+    assert _resume(folder / "checkpoints" / "trunk_3_long.npz", config).step == 37_900
 
 
 def test_checkpoint_of_another_architecture_is_refused(config, tmp_path):

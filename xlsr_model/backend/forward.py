@@ -33,8 +33,8 @@ def forward(
     """
 
     def conv(
-        name: str, x: Tensor, channels: int, kernel: int, groups: int, activation: str
-    ) -> Tensor:  # noqa: ARG001
+        name: str, x: Tensor, _channels: int, _kernel: int, groups: int, activation: str
+    ) -> Tensor:
         weight = ops.cast(kernel_tap(name, weights[f"{name}/kernel"]), precision)
         y = _conv(x, weight, ops.cast(weights[f"{name}/bias"], precision), groups)
         return activation_tap(name, ops.relu(y) if activation == "relu" else y)

@@ -37,8 +37,8 @@ def factors(
     of_tensors: dict[str, Tensor] = {}
 
     def conv(
-        name: str, x: Tensor, channels: int, kernel: int, groups: int, activation: str
-    ) -> Tensor:  # noqa: ARG001
+        name: str, x: Tensor, channels: int, _kernel: int, groups: int, _activation: str
+    ) -> Tensor:
         out = logs[name] if name in logs else ops.zeros(channels)
         read = ops.repeat(
             ops.reshape(x, (groups, -1)), channels // groups, axis=0
