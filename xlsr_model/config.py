@@ -137,9 +137,7 @@ def make_config(content: dict[str, Any], origin: str) -> Config:
             raise ValueError(f"{origin}: unknown key {key!r}; known: {', '.join(known)}")
     if "folders" not in content:
         raise ValueError(f"{origin}: the key 'folders' is missing")
-    values = {
-        key: _checked(key, value, known[key].type, origin) for key, value in content.items()
-    }
+    values = {key: _checked(key, value, known[key].type, origin) for key, value in content.items()}
     try:
         return Config(**values)
     except (TypeError, ValueError) as error:

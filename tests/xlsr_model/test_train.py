@@ -78,11 +78,11 @@ def test_resuming_with_other_settings_is_refused(config, tmp_path):
 
 
 def test_the_state_that_the_repository_keeps_goes_on_by_its_configuration():
-    from xlsr_model.train import _resume
+    from xlsr_model.start import resume
 
     folder = ROOT / "xlsr_model"
     config = read_config(folder / "configs" / "trunk_3_long.toml", data="elsewhere")
-    assert _resume(folder / "checkpoints" / "trunk_3_long.npz", config).step == 37_900
+    assert resume(folder / "checkpoints" / "trunk_3_long.npz", config).step == 37_900
 
 
 def test_checkpoint_of_another_architecture_is_refused(config, tmp_path):

@@ -130,7 +130,12 @@ def to_rgb(rows: Image) -> Image:
 
 
 def video_pairs(pairs: Sequence[Pair], count: int, *, seed: int) -> list[Pair]:
-    """`count` differently degraded versions of each pair; the clean targets are shared, not copied."""
+    """Return `count` differently degraded versions of each pair; 0 gives the pairs as they are.
+
+    The clean targets are shared, not copied.
+    """
+    if not count:
+        return list(pairs)
     degraded = []
     for number, pair in enumerate(pairs):
         for version in range(count):

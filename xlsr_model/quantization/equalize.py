@@ -56,7 +56,7 @@ def factors(
     return of_weights, of_tensors
 
 
-def equalising_factors(
+def equalizing_factors(
     network: str,
     scale: int,
     weights: Arrays,

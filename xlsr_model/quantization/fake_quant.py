@@ -88,7 +88,7 @@ def _log(values: Sequence[float]) -> np.ndarray:
     )  # 1e-3: a tensor that is never negative still has a range
 
 
-def fake_quantisers(weights: dict[str, Tensor]) -> tuple[Tap, Tap]:
+def fake_quantizers(weights: dict[str, Tensor]) -> tuple[Tap, Tap]:
     """(kernel tap, activation tap) for `forward`; both change nothing where the weights have no ranges."""
     if not has_ranges(weights):
         return keep, keep

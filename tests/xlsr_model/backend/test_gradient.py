@@ -13,7 +13,7 @@ CODE = """
 import json
 import numpy as np
 from xlsr_model.config import Config
-from xlsr_model.quantization.equalize import equalising_factors
+from xlsr_model.quantization.equalize import equalizing_factors
 from xlsr_model.network import initial_weights
 from xlsr_model.quantization.fake_quant import with_ranges
 from xlsr_model.train import _make_gradient
@@ -31,7 +31,7 @@ for kind, values in {"float": weights, "aware": with_ranges("xlsr", 3, weights, 
     if kind == "aware":
         result["ranges"] = [float(gradients["range/concat"].sum()), float(gradients["kernel_range/merge"].sum())]
 image = lr.astype(np.float32) / 255
-factors = equalising_factors("xlsr", 3, weights, lambda step: image, steps=3)
+factors = equalizing_factors("xlsr", 3, weights, lambda step: image, steps=3)
 result["equalised"] = [float(np.abs(np.log(factors[f"{name}/bias"])).max()) for name in ("stem", "merge", "side")]
 print(json.dumps(result))
 """

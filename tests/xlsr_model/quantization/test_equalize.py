@@ -33,13 +33,13 @@ def output(weights: dict[str, np.ndarray], *, rounded: bool) -> np.ndarray:
     from keras import ops
 
     from xlsr_model.backend.forward import forward
-    from xlsr_model.quantization.fake_quant import fake_quantisers, with_ranges
+    from xlsr_model.quantization.fake_quant import fake_quantizers, with_ranges
 
     ranged = {
         name: ops.convert_to_tensor(value)
         for name, value in with_ranges("xlsr", 3, weights, IMAGES).items()
     }
-    kernel, activation = fake_quantisers(ranged if rounded else {})
+    kernel, activation = fake_quantizers(ranged if rounded else {})
     return np.stack(
         [
             ops.convert_to_numpy(
@@ -58,9 +58,9 @@ def output(weights: dict[str, np.ndarray], *, rounded: bool) -> np.ndarray:
 
 
 def test_equalised_weights_are_the_same_function_and_lose_less_to_rounding(weights):
-    from xlsr_model.quantization.equalize import equalising_factors
+    from xlsr_model.quantization.equalize import equalizing_factors
 
-    factors = equalising_factors("xlsr", 3, weights, images, steps=60)
+    factors = equalizing_factors("xlsr", 3, weights, images, steps=60)
     equalised = {name: value * factors[name] for name, value in weights.items()}
     before = output(weights, rounded=False)
     np.testing.assert_allclose(output(equalised, rounded=False), before, atol=1e-4)
@@ -74,12 +74,12 @@ def test_equalised_weights_are_the_same_function_and_lose_less_to_rounding(weigh
 def test_a_run_from_equalised_weights_starts_where_the_float_run_ended(
     pictures, tmp_path, monkeypatch
 ):
-    from xlsr_model.quantization.equalize import equalising_factors
+    from xlsr_model.quantization.equalize import equalizing_factors
     from xlsr_model.quantization.fake_quant import without_ranges
     from xlsr_model.train import train
 
     monkeypatch.setitem(
-        equalising_factors.__kwdefaults__, "steps", 5
+        equalizing_factors.__kwdefaults__, "steps", 5
     )  # of 600: how good they are is another test
     config = Config(
         folders=(str(pictures),), steps=3, held_out=1, batch=2, patch=12, rate=((0, 1e-3),)

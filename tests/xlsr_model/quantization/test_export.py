@@ -44,7 +44,7 @@ def files(tensorflow, weights, images, tmp_path_factory):  # noqa: ARG001 (only 
     """Float, post-training and quantisation-aware files of one set of weights, and the weights with their ranges."""
     from xlsr_model.quantization.export import export_float, export_uint8
     from xlsr_model.quantization.fake_quant import with_ranges
-    from xlsr_model.quantization.rewrite_tflite import requantise_file
+    from xlsr_model.quantization.rewrite_tflite import requantize
 
     folder = tmp_path_factory.mktemp("export")
     ranged = with_ranges(
@@ -52,7 +52,8 @@ def files(tensorflow, weights, images, tmp_path_factory):  # noqa: ARG001 (only 
     )
     export_float("xlsr", 3, weights, folder / "float.tflite")
     export_uint8("xlsr", 3, weights, folder / "ptq.tflite", calibration=images)
-    requantise_file(folder / "ptq.tflite", ranged, "xlsr", 3, folder / "qat.tflite")
+    content = requantize((folder / "ptq.tflite").read_bytes(), ranged, "xlsr", 3)
+    (folder / "qat.tflite").write_bytes(content)
     return folder, ranged
 
 
@@ -61,9 +62,9 @@ def training_output(weights: dict[str, np.ndarray], image: np.ndarray) -> np.nda
     from keras import ops
 
     from xlsr_model.backend.forward import clipped_relu, forward
-    from xlsr_model.quantization.fake_quant import fake_quantisers
+    from xlsr_model.quantization.fake_quant import fake_quantizers
 
-    kernel_tap, activation_tap = fake_quantisers(weights)
+    kernel_tap, activation_tap = fake_quantizers(weights)
     lr = ops.convert_to_tensor(image[None].astype(np.float32) / 255)
     packed = clipped_relu(
         forward("xlsr", 3, weights, lr, kernel_tap=kernel_tap, activation_tap=activation_tap)
@@ -143,7 +144,7 @@ def test_a_joined_tensor_shares_the_range_of_the_concatenation(files):
 
 def test_template_of_another_scale_is_refused(files, images):
     from xlsr_model.quantization.fake_quant import with_ranges
-    from xlsr_model.quantization.rewrite_tflite import requantise
+    from xlsr_model.quantization.rewrite_tflite import requantize
 
     folder, _ = files
     other = initial_weights("xlsr", 2, seed=1)
@@ -151,7 +152,7 @@ def test_template_of_another_scale_is_refused(files, images):
         "xlsr", 2, other, [image[None].astype(np.float32) / 255 for image in images]
     )
     with pytest.raises(ValueError, match="the template's kernel is"):
-        requantise((folder / "ptq.tflite").read_bytes(), ranged, "xlsr", 2)
+        requantize((folder / "ptq.tflite").read_bytes(), ranged, "xlsr", 2)
 
 
 def test_per_channel_file_has_a_scale_for_every_output_channel(weights, images, tmp_path):
