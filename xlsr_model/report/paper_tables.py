@@ -1,8 +1,10 @@
-"""What quantisation costs: networks trained alike (the paper's tables 2 and 5), and the pictures it is calibrated on.
+"""What quantization costs: networks trained alike (the paper's tables 2 and 5), and calibration.
 
-Both are measured on checkpoints, which are not shipped; so the numbers go into a JSON file beside the document.
+Both are measured on checkpoints, which are not shipped; so the numbers go into a JSON file beside
+the document.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,21 +13,24 @@ from typing import Any
 from xlsr_model.evaluation.model_card import measure
 from xlsr_model.quantization.export import export_float, export_uint8
 from xlsr_model.quantize import calibration_pairs, load_weights
+from xlsr_model.report.markdown import table
 
 CALIBRATIONS = (2, 10, 40, 160)
 USUAL = 40
-PAPER = {  # RGB dB on DIV2K's validation images, float32 and uint8 (Ayazoglu 2021, tables 2 and 5)
+PAPER = {
     "compare_xlsr": (30.10, 29.82),
     "compare_xlsr_linear": (30.11, 24.72),
     "compare_fsrcnn": (29.67, 21.95),
     "compare_espcn": (29.54, 23.93),
 }
+"""RGB dB on DIV2K's validation images, float32 and uint8 (Ayazoglu 2021, tables 2 and 5)."""
 
 
 def measure_tables(runs: Path, sets: Path) -> dict[str, Any]:
-    """{"networks": {run: ...}, "calibration": [...]} from the runs of ``configs/compare_*.toml`` below `runs`.
+    """Return {"networks": {run: ...}, "calibration": [...]}.
 
-    Raises ValueError if one of them is missing."""
+    From the runs of ``configs/compare_*.toml`` below `runs`; ValueError if one of them is missing.
+    """
     files = {name: runs / name / "checkpoint.npz" for name in PAPER}
     if missing := [str(file) for file in files.values() if not file.is_file()]:
         raise ValueError(f"not trained yet: {', '.join(missing)} (configs/compare_*.toml)")
@@ -38,15 +43,16 @@ def measure_tables(runs: Path, sets: Path) -> dict[str, Any]:
 def _network(checkpoint: Path, sets: Path) -> dict[str, Any]:
     weights, about = load_weights(checkpoint, "best")
     config = about["config"]
+    network, scale, clipped = config["network"], config["scale"], config["clipped"]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "float.tflite"
-        export_float(config["network"], config["scale"], weights, file, clipped=config["clipped"])
+        export_float(network, scale, weights, file, clipped=clipped)
         return {
-            "network": config["network"],
-            "clipped": config["clipped"],
+            "network": network,
+            "clipped": clipped,
             "steps": about["steps"],
             "float": measure(file, sets),
-            "uint8": _quantised(checkpoint, sets, config["folders"], USUAL, per_channel=False),
+            "uint8": _quantized(checkpoint, sets, config["folders"], USUAL, per_channel=False),
         }
 
 
@@ -59,19 +65,18 @@ def _calibration(checkpoint: Path, sets: Path) -> list[dict[str, Any]]:
             "pictures": [Path(folder).name for folder in chosen],
             "count": count,
             "per_channel": per_channel,
-            "uint8": _quantised(checkpoint, sets, chosen, count, per_channel=per_channel),
+            "uint8": _quantized(checkpoint, sets, chosen, count, per_channel=per_channel),
         }
         for chosen, count, per_channel in choices
     ]
 
 
-def _quantised(
+def _quantized(
     checkpoint: Path, sets: Path, folders: Sequence[str], count: int, *, per_channel: bool
 ) -> dict[str, dict[str, float]]:
     weights, about = load_weights(checkpoint, "best")
     config = about["config"]
     pairs = calibration_pairs(folders, config["scale"], held_out=config["held_out"], count=count)
-    images = [pair.lr for pair in pairs]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "uint8.tflite"
         export_uint8(
@@ -79,15 +84,31 @@ def _quantised(
             config["scale"],
             weights,
             file,
-            calibration=images,
+            calibration=[pair.lr for pair in pairs],
             per_channel=per_channel,
             clipped=config["clipped"],
         )
         return measure(file, sets)
 
 
+def read_sections(file: Path) -> list[str]:
+    """Return the parts of the page that `measure_tables` was run for; none if it was not."""
+    if not file.is_file():
+        return []
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    steps = next(iter(measured["networks"].values()))["steps"]
+    return [
+        "### Quantised after training (Tables 2 and 5)\n\n"
+        f"Each trained for {steps:,} steps by `configs/compare_*.toml`, then quantised per tensor; "
+        "RGB dB, float → uint8.\n\n" + table(*networks_table(measured)),
+        "### Calibration\n\n"
+        "RGB dB that post-training quantisation of the first of these costs, by the pictures that "
+        "its ranges are taken from.\n\n" + table(*calibration_table(measured)),
+    ]
+
+
 def networks_table(measured: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): float and uint8 of each network, with the paper's numbers beside."""
+    """Return (header, rows): float and uint8 of each network, with the paper's numbers beside."""
     first = next(iter(measured["networks"].values()))
     sets = sorted(first["float"])
     rows = []
@@ -95,24 +116,20 @@ def networks_table(measured: dict[str, Any]) -> tuple[list[str], list[list[str]]
         pairs = [(seen["float"][s]["psnr_rgb"], seen["uint8"][s]["psnr_rgb"]) for s in sets]
         end = "Clipped ReLU" if seen["clipped"] else "linear"
         paper = "{:.2f} → {:.2f}".format(*PAPER[name])
-        rows.append(
-            [seen["network"], end, *(f"{a:.2f} → {b:.2f} ({b - a:+.2f})" for a, b in pairs), paper]
-        )
+        ours = [f"{a:.2f} → {b:.2f} ({b - a:+.2f})" for a, b in pairs]
+        rows.append([seen["network"], end, *ours, paper])
     return ["network", "output", *sets, "the paper, DIV2K"], rows
 
 
 def calibration_table(measured: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): RGB dB lost to the float file for each choice."""
+    """Return (header, rows): RGB dB lost to the float file for each choice."""
     floats = measured["networks"]["compare_xlsr"]["float"]
     rows = [
         [
             " + ".join(seen["pictures"]),
             str(seen["count"]),
             "per channel" if seen["per_channel"] else "per tensor",
-            *(
-                f"{floats[s]['psnr_rgb'] - seen['uint8'][s]['psnr_rgb']:.3f}"
-                for s in sorted(floats)
-            ),
+            *(f"{floats[s]['psnr_rgb'] - seen['uint8'][s]['psnr_rgb']:.3f}" for s in sorted(floats)),
         ]
         for seen in measured["calibration"]
     ]
