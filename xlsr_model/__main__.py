@@ -1,5 +1,6 @@
-"""``python -m xlsr_model train|export|quantize|evaluate|tables|report``. Errors are one line on standard error, exit 1;
-usage errors exit 2."""
+"""``python -m xlsr_model train|export|quantize|evaluate|tables|report``. Errors are one line on
+standard error, exit 1; usage errors exit 2.
+"""
 
 import json
 import logging
@@ -11,8 +12,8 @@ import click
 
 from xlsr_model.files import write_file
 
-# Everything that imports Keras or TensorFlow is imported inside the command that needs it: help must stay fast,
-# and evaluation must work without them.
+# Everything that imports Keras or TensorFlow is imported inside the command that needs it: help
+# must stay fast, and evaluation must work without them.
 FILE = click.Path(path_type=Path)
 _sets = click.option(
     "--sets", type=FILE, help="Folder of evaluation sets to measure for the model card."
@@ -93,8 +94,9 @@ def quantize(
     twin: Path | None,
     weights: str,
 ) -> None:
-    """Write a uint8 .tflite and its model card: with the ranges of a quantisation-aware checkpoint, or calibrated
-    ones."""
+    """Write a uint8 .tflite and its model card: with the ranges of a quantisation-aware checkpoint,
+    or calibrated ones.
+    """
     _tensorflow()
     from xlsr_model.quantize import make_uint8
 

@@ -1,7 +1,8 @@
 """Files written so that nothing of anybody else is harmed. Standard library only.
 
-Every file that this project writes is an `Output`: a new file with a name of its own beside the target, which takes the
-target's name when it is complete. What is refused is an OSError whose ``strerror`` says why in words.
+Every file that this project writes is an `Output`: a new file with a name of its own beside the
+target, which takes the target's name when it is complete. What is refused is an OSError whose
+``strerror`` says why in words.
 """
 
 import contextlib
@@ -26,7 +27,9 @@ NAME_BYTES = 255
 
 TOKEN_BYTES, CHECK_BYTES = 6, 4
 LOCK_S = 5.0
-"""Longest wait for another process that is looking around in the same folder, which takes it a millisecond."""
+"""Longest wait for another process that is looking around in the same folder, which takes it a
+millisecond.
+"""
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}
 """What file systems answer that cannot sync a folder; a disk that fails answers otherwise."""
@@ -43,9 +46,10 @@ class Output:
     path, fd   once entered: the unfinished file, beside the target, new, empty, and nobody else's. It is removed on
                leaving unless it was published
 
-    Entering raises OSError: FileExistsError when something has the name, BlockingIOError when another process is
-    making the same target, and what the disk says. Neither entering nor publishing ever takes the place of an input
-    (`protected`, `Input`) or of anything but a regular file.
+    Entering raises OSError: FileExistsError when something has the name, BlockingIOError when
+    another process is making the same target, and what the disk says. Neither entering nor
+    publishing ever takes the place of an input (`protected`, `Input`) or of anything but a regular
+    file.
     """
 
     def __init__(
@@ -91,7 +95,9 @@ class Output:
         return old
 
     def _make(self) -> None:
-        """Make the file, locked: so others know that somebody is at work, until this process ends however it ends."""
+        """Make the file, locked: so others know that somebody is at work, until this process ends
+        however it ends.
+        """
         # Absolute, because FFmpeg takes what stands before a colon for a protocol.
         folder, name = self._final.parent.absolute(), self._final.name
         with _alone(folder):
@@ -115,7 +121,8 @@ class Output:
             view = view[os.write(self.fd, view) :]
 
     def publish(self) -> None:
-        """Give the file its name, with its bytes and its name on the disk. What is written later is in it too.
+        """Give the file its name, with its bytes and its name on the disk. What is written later is
+        in it too.
 
         Raises FileExistsError when the name was taken meanwhile and ``overwrite`` is not set.
         """
@@ -165,7 +172,9 @@ def write_file(target: str | os.PathLike[str], content: bytes, *, overwrite: boo
 
 
 def clear_dead(target: Path) -> None:
-    """Remove what killed processes left of this target, when it is published and nobody makes it again."""
+    """Remove what killed processes left of this target, when it is published and nobody makes it
+    again.
+    """
     with _alone(target.parent.absolute()), contextlib.suppress(BlockingIOError):
         _clear_dead(target.parent, target.name)
 
@@ -201,7 +210,9 @@ _TEMPORARY = re.compile(
 
 
 def _temporary_name(name: str, token: str) -> str:
-    """A hidden name for an unfinished ``name``, which tells that it is one: its last part is a digest of the rest."""
+    """A hidden name for an unfinished ``name``, which tells that it is one: its last part is a
+    digest of the rest.
+    """
     check = blake2s(
         os.fsencode(name) + token.encode(), digest_size=CHECK_BYTES, person=b"streamsr"
     ).hexdigest()
@@ -209,7 +220,9 @@ def _temporary_name(name: str, token: str) -> str:
 
 
 def _clear_dead(folder: Path, name: str) -> None:
-    """Remove the unfinished files for ``name`` in a folder. Raises BlockingIOError when a process is making one."""
+    """Remove the unfinished files for ``name`` in a folder. Raises BlockingIOError when a process
+    is making one.
+    """
     try:
         names = os.listdir(folder)
     except OSError:  # a folder that may be written but not read
@@ -223,7 +236,9 @@ def _clear_dead(folder: Path, name: str) -> None:
 
 
 def _check_dead(path: Path, *, remove: bool) -> None:
-    """Raise BlockingIOError when a process is making this file; else ``remove`` what it left, if it is this user's."""
+    """Raise BlockingIOError when a process is making this file; else ``remove`` what it left, if it
+    is this user's.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:  # there is none, it is a link, or another user's
@@ -245,7 +260,9 @@ def _check_dead(path: Path, *, remove: bool) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Within it no other process that asks looks into or makes files in the folder, where it can be locked."""
+    """Within it no other process that asks looks into or makes files in the folder, where it can be
+    locked.
+    """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:

@@ -1,4 +1,5 @@
-"""Files that are read: no output of this process may take their place, and a change of theirs is seen.
+"""Files that are read: no output of this process may take their place, and a change of theirs is
+seen.
 
 Standard library only. What is refused is an OSError whose ``strerror`` says why in words.
 """
@@ -18,7 +19,9 @@ _reading: dict[tuple[int, int], int] = {}
 
 @contextlib.contextmanager
 def protected(paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
-    """Within it no `Output` of this process takes the place of any of these files, whatever its name."""
+    """Within it no `Output` of this process takes the place of any of these files, whatever its
+    name.
+    """
     keys = []
     for path in paths:
         with contextlib.suppress(OSError, ValueError):  # missing: whoever opens it will say so
@@ -47,10 +50,11 @@ def _key(status: os.stat_result) -> tuple[int, int]:
 
 
 class Input:
-    """A file as it was when this was made, protected and watched until it is left. A context manager.
+    """A file as it was when this was made, protected and watched until it is left. A context
+    manager.
 
-    ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a pipe cannot be read
-    twice.
+    ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a
+    pipe cannot be read twice.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -82,7 +86,9 @@ class Input:
         return self._was.st_size
 
     def check(self) -> None:
-        """Raise OSError when the file was changed or replaced since. One that was only deleted is as it was."""
+        """Raise OSError when the file was changed or replaced since. One that was only deleted is
+        as it was.
+        """
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._was.st_size, self._was.st_mtime_ns):
             raise OSError(errno.ESTALE, "changed while it was read")

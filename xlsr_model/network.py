@@ -1,12 +1,14 @@
-"""XLSR and the two networks it is compared with, each defined once as a function of its convolutions.
+"""XLSR and the two networks it is compared with, each defined once as a function of its
+convolutions.
 
-A network is ``xlsr(conv, concat, x, scale)``: it calls ``conv(name, x, channels, kernel, groups, activation)``. What
-``conv`` does decides what comes out: the table of layers (`layers`), a training pass on any Keras backend
-(`forward`), or a Keras model for export (`export.keras_model`). All convolutions have stride 1, "same" zero padding
-and a bias.
+A network is ``xlsr(conv, concat, x, scale)``: it calls ``conv(name, x, channels, kernel, groups,
+activation)``. What ``conv`` does decides what comes out: the table of layers (`layers`), a training
+pass on any Keras backend (`forward`), or a Keras model for export (`export.keras_model`). All
+convolutions have stride 1, "same" zero padding and a bias.
 
-Input is RGB/255 in [N, H, W, 3]. The output is packed: [N, H, W, 3*s*s], which depth to space turns into [N, H*s,
-W*s, 3]. Weights are a dict of arrays: ``name/kernel`` [k, k, C_in/groups, C_out] and ``name/bias`` [C_out].
+Input is RGB/255 in [N, H, W, 3]. The output is packed: [N, H, W, 3*s*s], which depth to space turns
+into [N, H*s, W*s, 3]. Weights are a dict of arrays: ``name/kernel`` [k, k, C_in/groups, C_out] and
+``name/bias`` [C_out].
 """
 
 from collections.abc import Callable
@@ -33,7 +35,9 @@ Concat = Callable[[Tensor, Tensor], Tensor]
 
 
 def xlsr(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:
-    """Ayazoglu, "Extremely Lightweight Quantization Robust Real-Time Single-Image Super Resolution", 2021."""
+    """Ayazoglu, "Extremely Lightweight Quantization Robust Real-Time Single-Image Super
+    Resolution", 2021.
+    """
     y = conv("stem", x, 32, 3, 1, "relu")
     y = conv("stem_mix", y, 32, 1, 1, "none")
     for block in (1, 2, 3):
@@ -45,18 +49,20 @@ def xlsr(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:
 
 
 def espcn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa: ARG001 (one signature for all)
-    """Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel CNN", 2016; RGB,
-    ReLU."""
+    """Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+    CNN", 2016; RGB, ReLU.
+    """
     y = conv("conv1", x, 64, 5, 1, "relu")
     y = conv("conv2", y, 32, 3, 1, "relu")
     return conv("head", y, 3 * scale**2, 3, 1, "clip")
 
 
 def fsrcnn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa: ARG001 (one signature for all)
-    """Dong et al., "Accelerating the Super-Resolution Convolutional Neural Network", 2016; RGB, ReLU.
+    """Dong et al., "Accelerating the Super-Resolution Convolutional Neural Network", 2016; RGB,
+    ReLU.
 
-    Its 9x9 transposed convolution is written as a 3x3 convolution and depth to space: at x3 the same function and as
-    many weights.
+    Its 9x9 transposed convolution is written as a 3x3 convolution and depth to space: at x3 the
+    same function and as many weights.
     """
     y = conv("extract", x, 56, 5, 1, "relu")
     y = conv("shrink", y, 12, 1, 1, "relu")
@@ -75,7 +81,8 @@ NETWORKS: dict[str, Callable[[Conv, Concat, Tensor, int], Tensor]] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution. `activation` is "none", "relu" or "clip" (Clipped ReLU, max(0, min(x, 1)))."""
+    """One convolution. `activation` is "none", "relu" or "clip" (Clipped ReLU, max(0, min(x, 1))).
+    """
 
     name: str
     channels_in: int
@@ -94,7 +101,9 @@ class Layer:
 
 
 def layers(network: str, scale: int) -> list[Layer]:
-    """The convolutions of a network in the order they run. Raises ValueError for an unknown network."""
+    """The convolutions of a network in the order they run. Raises ValueError for an unknown
+    network.
+    """
     if network not in NETWORKS:
         raise ValueError(f"unknown network {network!r}; known: {', '.join(NETWORKS)}")
     if scale < 2:
@@ -123,7 +132,8 @@ def macs_per_pixel(network: str, scale: int) -> int:
 def initial_weights(network: str, scale: int, *, seed: int, variance_scale: float = 0.1) -> Arrays:
     """He-normal kernels with the variance scaled (0.1 in the paper), zero biases.
 
-    The small start matters: with plain He-normal a 20,000-step run ended 0.26 dB lower (docs/quality.md).
+    The small start matters: with plain He-normal a 20,000-step run ended 0.26 dB lower
+    (docs/quality.md).
     """
     rng = np.random.default_rng(seed)
     weights: Arrays = {}
@@ -138,7 +148,9 @@ def initial_weights(network: str, scale: int, *, seed: int, variance_scale: floa
 
 
 def check_weights(weights: Arrays, network: str, scale: int) -> None:
-    """Raises ValueError, naming the first difference, unless the weights are those of this network at this scale."""
+    """Raises ValueError, naming the first difference, unless the weights are those of this network
+    at this scale.
+    """
     for layer in layers(network, scale):
         for part, shape in (("kernel", layer.kernel_shape), ("bias", (layer.channels,))):
             seen = weights.get(f"{layer.name}/{part}")

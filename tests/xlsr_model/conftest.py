@@ -1,4 +1,6 @@
-"""What the tests of xlsr_model share: the evaluation data where it is there, and TensorFlow where it is installed."""
+"""What the tests of xlsr_model share: the evaluation data where it is there, and TensorFlow where
+it is installed.
+"""
 
 import importlib.util
 import os

@@ -20,7 +20,8 @@ def run(*arguments: object, cwd=None, **environment: str) -> subprocess.Complete
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The last line on standard error, where nothing but LiteRT's own notices may come before it."""
+    """The last line on standard error, where nothing but LiteRT's own notices may come before it.
+    """
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     line = result.stderr.strip().splitlines()[-1]

@@ -299,7 +299,8 @@ def test_a_disk_that_fails_at_any_call_leaves_all_as_it_was(
             write_file(target, b"new", overwrite=overwrite)
         except OSError:
             if target.exists() and target.read_bytes() == b"new":
-                # Only the folder could not be synced: the file is whole, under its name, and the error is said.
+                # Only the folder could not be synced: the file is whole, under its name, and the
+                # error is said.
                 assert call in ("fsync", "open")
             else:
                 assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

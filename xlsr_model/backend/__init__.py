@@ -1,1 +1,2 @@
-"""What a training step is made of: forward pass, gradient, worker processes, optimizer, checkpoint."""
+"""What a training step is made of: forward pass, gradient, worker processes, optimizer, checkpoint.
+"""

@@ -1,6 +1,8 @@
-"""The whole state of a training run in one .npz file under 1 MB: enough to go on as if it had never stopped.
+"""The whole state of a training run in one .npz file under 1 MB: enough to go on as if it had never
+stopped.
 
-Written beside its name first and renamed, so that a kill or a full disk leaves the previous file intact.
+Written beside its name first and renamed, so that a kill or a full disk leaves the previous file
+intact.
 """
 
 import json
@@ -18,10 +20,11 @@ from xlsr_model.network import Arrays
 
 @dataclass
 class State:
-    """Owned and changed by the training loop alone. All vectors are float32 and as long as all weights together.
+    """Owned and changed by the training loop alone. All vectors are float32 and as long as all
+    weights together.
 
-    `weights` is a dict of views into `vector`, so that the optimiser works on one vector and the network on named
-    arrays.
+    `weights` is a dict of views into `vector`, so that the optimiser works on one vector and the
+    network on named arrays.
     """
 
     vector: np.ndarray
@@ -64,7 +67,9 @@ _VECTORS = ("vector", "momentum", "variance", "average", "best")
 
 
 def save(file: Path, state: State, about: dict[str, Any]) -> None:
-    """`about` (configuration, code version) is kept beside the numbers. Raises OSError, with the old file intact."""
+    """`about` (configuration, code version) is kept beside the numbers. Raises OSError, with the
+    old file intact.
+    """
     numbers = {
         "step": state.step,
         "updates": state.updates,

@@ -1,4 +1,6 @@
-"""A training pass of a network on whichever Keras backend is set: pure functions of weights and images."""
+"""A training pass of a network on whichever Keras backend is set: pure functions of weights and
+images.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -27,9 +29,9 @@ def forward(
 ) -> Tensor:
     """Packed output [N, H, W, 3*s*s] before its Clipped ReLU, from RGB/255 [N, H, W, 3]. Float32.
 
-    `kernel_tap` sees each kernel before its use, and `activation_tap` the tensors that the exported graph stores:
-    "input", each layer's output after its activation ("head": before the clip) and "concat". Quantisation-aware
-    training puts its fake quantisers there.
+    `kernel_tap` sees each kernel before its use, and `activation_tap` the tensors that the exported
+    graph stores: "input", each layer's output after its activation ("head": before the clip) and
+    "concat". Quantisation-aware training puts its fake quantisers there.
     """
 
     def conv(
@@ -55,7 +57,8 @@ def _conv(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
         return _conv_torch(x, kernel, bias, groups)
     if groups == 1:
         return ops.conv(x, kernel, padding="same", data_format="channels_last") + bias
-    # Split: TensorFlow's gradient of a grouped convolution takes 1.1 s a step on a CPU against 50 ms.
+    # Split: TensorFlow's gradient of a grouped convolution takes 1.1 s a step on a CPU against 50
+    # ms.
     parts = zip(ops.split(x, groups, axis=-1), ops.split(kernel, groups, axis=-1), strict=True)
     y = [
         ops.conv(part, weight, padding="same", data_format="channels_last")
@@ -65,7 +68,9 @@ def _conv(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
 
 
 def _conv_torch(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
-    """Straight to oneDNN on views: keras.ops.conv copies every activation, a step then takes 24 ms instead of 13."""
+    """Straight to oneDNN on views: keras.ops.conv copies every activation, a step then takes 24 ms
+    instead of 13.
+    """
     from torch.nn.functional import conv2d
 
     y = conv2d(

@@ -12,7 +12,9 @@ BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8  # the paper's
 
 
 def learning_rate(points: Sequence[tuple[int, float]], curve: str, step: int) -> float:
-    """The rate at a step between the given (step, rate) points, constant before the first and after the last."""
+    """The rate at a step between the given (step, rate) points, constant before the first and after
+    the last.
+    """
     after = bisect_right([position for position, _ in points], step)
     if after == 0:
         return points[0][1]

@@ -1,7 +1,8 @@
 """The gradient of a batch, computed in parts by single-threaded processes.
 
-Two processes of one thread take 10 ms a step where one process of two threads takes 13, and far less on a machine that
-is busy otherwise: threads meet after every operator and wait for the slowest, processes once a step.
+Two processes of one thread take 10 ms a step where one process of two threads takes 13, and far
+less on a machine that is busy otherwise: threads meet after every operator and wait for the
+slowest, processes once a step.
 """
 
 import multiprocessing
@@ -20,8 +21,10 @@ from xlsr_model.network import Arrays, Batch, Gradient
 
 @contextmanager
 def gradient_workers(make: Callable[[], Gradient], count: int) -> Iterator[Gradient]:
-    """`make`, called once in each process (so it must be picklable), returns its gradient function. The batch is cut
-    into `count` equal parts, in order; the result is the mean of theirs. Raises RuntimeError if a process dies."""
+    """`make`, called once in each process (so it must be picklable), returns its gradient function.
+    The batch is cut into `count` equal parts, in order; the result is the mean of theirs. Raises
+    RuntimeError if a process dies.
+    """
     context = multiprocessing.get_context("spawn")  # a forked PyTorch or TensorFlow can hang
     pipes = [context.Pipe() for _ in range(count)]
     processes = [
@@ -57,7 +60,8 @@ def _scatter(pipes: list[Connection], weights: Arrays, batch: Batch) -> tuple[fl
 
 
 def _serve(make: Callable[[], Gradient], pipe: Connection) -> None:
-    # Signals reach the whole process group; the trainer finishes its step and ends us by closing the pipe.
+    # Signals reach the whole process group; the trainer finishes its step and ends us by closing
+    # the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.environ.get("KERAS_BACKEND") == "torch":

@@ -1,1 +1,3 @@
-"""Training data: pictures and their shrunk twins, random patches, video degradation, drawn pictures."""
+"""Training data: pictures and their shrunk twins, random patches, video degradation, drawn
+pictures.
+"""

@@ -1,7 +1,9 @@
-"""Pictures as they look in real video: slightly blurred and noisy, then through a lossy codec with 4:2:0 chroma.
+"""Pictures as they look in real video: slightly blurred and noisy, then through a lossy codec with
+4:2:0 chroma.
 
-A clip of a few frames is encoded in which the picture drifts into place, so that the last frame is predicted from
-others as most frames of a film are. Only the low-resolution twin is degraded; the target stays clean.
+A clip of a few frames is encoded in which the picture drifts into place, so that the last frame is
+predicted from others as most frames of a film are. Only the low-resolution twin is degraded; the
+target stays clean.
 """
 
 import os
@@ -16,7 +18,8 @@ import numpy as np
 
 from xlsr_model.data.images import Y_FROM_RGB, Image, Pair
 
-# Quality factors span "hardly visible" to "a poor stream"; the scales of the three encoders are not the same.
+# Quality factors span "hardly visible" to "a poor stream"; the scales of the three encoders are not
+# the same.
 CODECS: dict[str, tuple[str, int, int, dict[str, str]]] = {
     "libx264": ("h264", 12, 33, {"preset": "veryfast", "threads": "1"}),
     "libx265": (
@@ -38,7 +41,9 @@ BLUR, NOISE = 0.6, 2.5  # largest standard deviations: in low-resolution pixels,
 
 @dataclass(frozen=True)
 class Degradation:
-    """What happens to one picture. `crf` is the encoder's own quality factor; `drift` (dx, dy) pixels a frame."""
+    """What happens to one picture. `crf` is the encoder's own quality factor; `drift` (dx, dy)
+    pixels a frame.
+    """
 
     codec: str
     crf: int
@@ -60,7 +65,9 @@ def random_degradation(rng: np.random.Generator) -> Degradation:
 
 
 def degrade(lr: Image, degradation: Degradation, rng: np.random.Generator) -> Image:
-    """The decoded last frame of the clip, as large as `lr`: RGB uint8 [H, W, 3]. `rng` makes the noise."""
+    """The decoded last frame of the clip, as large as `lr`: RGB uint8 [H, W, 3]. `rng` makes the
+    noise.
+    """
     if degradation.blur:
         lr = np.asarray(cv2.GaussianBlur(lr, (0, 0), degradation.blur), np.uint8)
     dx, dy = degradation.drift
@@ -97,9 +104,11 @@ def through_codec(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
 
 
 def to_yuv(rgb: Image) -> Image:
-    """RGB uint8 [H, W, 3], of even sizes, as the rows of its Y, U and V planes, 4:2:0: uint8 [H * 3 / 2, W].
+    """RGB uint8 [H, W, 3], of even sizes, as the rows of its Y, U and V planes, 4:2:0: uint8 [H * 3
+    / 2, W].
 
-    Rounded once, because FFmpeg's own conversion loses about one level of 255, and a network learns to add it.
+    Rounded once, because FFmpeg's own conversion loses about one level of 255, and a network learns
+    to add it.
     """
     y, u, v = np.moveaxis(rgb @ TO_YUV.T + ZEROS, -1, 0)
     halves = []

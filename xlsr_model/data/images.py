@@ -1,7 +1,8 @@
-"""Training images: any folders of pictures, or DIV2K as downloaded, cut into random augmented patches.
+"""Training images: any folders of pictures, or DIV2K as downloaded, cut into random augmented
+patches.
 
-Everything is kept in memory as uint8; a batch is a pure function of (seed, step), so a resumed run sees the same
-batches.
+Everything is kept in memory as uint8; a batch is a pure function of (seed, step), so a resumed run
+sees the same batches.
 """
 
 import logging
@@ -35,8 +36,9 @@ class Pair:
 
 
 def read_image(file: Path) -> Image:
-    """RGB uint8 [H, W, 3]; grey pictures become RGB, transparency is dropped. Raises ValueError if it cannot be
-    decoded."""
+    """RGB uint8 [H, W, 3]; grey pictures become RGB, transparency is dropped. Raises ValueError if
+    it cannot be decoded.
+    """
     data = np.frombuffer(file.read_bytes(), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
@@ -45,9 +47,10 @@ def read_image(file: Path) -> Image:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures of a folder, sorted by path. A folder with an ``HR`` folder inside is a benchmark, and one with
-    ``DIV2K_train_HR`` inside is DIV2K: those are taken; otherwise every picture at any depth. Raises ValueError if
-    there is none."""
+    """The pictures of a folder, sorted by path. A folder with an ``HR`` folder inside is a
+    benchmark, and one with ``DIV2K_train_HR`` inside is DIV2K: those are taken; otherwise every
+    picture at any depth. Raises ValueError if there is none.
+    """
     if not folder.is_dir():
         raise ValueError(f"no such folder: {folder}")
     root = next(
@@ -60,8 +63,9 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def low_resolution_file(file: Path, scale: int) -> Path | None:
-    """The shrunk twin that came with the picture: ``LR_bicubic/X3`` beside ``HR``, ``DIV2K_train_LR_bicubic/X3`` beside
-    ``DIV2K_train_HR``; None if there is none."""
+    """The shrunk twin that came with the picture: ``LR_bicubic/X3`` beside ``HR``,
+    ``DIV2K_train_LR_bicubic/X3`` beside ``DIV2K_train_HR``; None if there is none.
+    """
     parent = file.parent.name
     folder = {"HR": "LR_bicubic"}.get(parent, parent.replace("_HR", "_LR_bicubic"))
     if folder == parent:
@@ -79,8 +83,9 @@ def low_resolution_file(file: Path, scale: int) -> Path | None:
 
 
 def load_pair(file: Path, scale: int) -> Pair:
-    """A picture cut to a multiple of the scale, with its shrunk twin from disk, or else made as MATLAB's imresize
-    does."""
+    """A picture cut to a multiple of the scale, with its shrunk twin from disk, or else made as
+    MATLAB's imresize does.
+    """
     hr = _cut(read_image(file), scale)
     twin = low_resolution_file(file, scale)
     if twin is None:
@@ -106,8 +111,9 @@ def _cut(hr: Image, scale: int) -> Image:
 
 
 def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[Pair]:
-    """Every picture that can be used; the others (unreadable, or below `smallest` low-resolution pixels) are named
-    in the log and skipped. Raises ValueError if none is left."""
+    """Every picture that can be used; the others (unreadable, or below `smallest` low-resolution
+    pixels) are named in the log and skipped. Raises ValueError if none is left.
+    """
     pairs: list[Pair] = []
     for file in files:
         try:
@@ -132,8 +138,9 @@ def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[
 def shrunk_pairs(
     pairs: Iterable[Pair], scale: int, sizes: Sequence[float], *, smallest: int = 1
 ) -> list[Pair]:
-    """Each picture again at each of `sizes` (a factor below 1): sharper, with more in every patch. Those that would
-    fall below `smallest` low-resolution pixels are left out."""
+    """Each picture again at each of `sizes` (a factor below 1): sharper, with more in every patch.
+    Those that would fall below `smallest` low-resolution pixels are left out.
+    """
     found = []
     for pair in pairs:
         for size in sizes:
@@ -144,8 +151,9 @@ def shrunk_pairs(
 
 
 def split_held_out(folders: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
-    """(training files, validation files): the last files of each folder in name order are held out, `held_out` in
-    all."""
+    """(training files, validation files): the last files of each folder in name order are held out,
+    `held_out` in all.
+    """
     training: list[Path] = []
     validation: list[Path] = []
     for position, folder in enumerate(folders):
@@ -162,8 +170,9 @@ def split_held_out(folders: Sequence[Path], held_out: int) -> tuple[list[Path], 
 
 @dataclass(frozen=True)
 class Patches:
-    """Random patches of `size` low-resolution pixels, `count` a batch, each flipped and turned one of 8 ways and
-    darkened by one of `intensities`."""
+    """Random patches of `size` low-resolution pixels, `count` a batch, each flipped and turned one
+    of 8 ways and darkened by one of `intensities`.
+    """
 
     pairs: Sequence[Pair]
     scale: int
@@ -173,9 +182,11 @@ class Patches:
     seed: int = 0
 
     def batch(self, step: int) -> tuple[Image, Image, NDArray[np.float32]]:
-        """(lr [N, P, P, 3], packed hr [N, P, P, 3*s*s], gain [N, 1, 1, 1]): the bytes times the gain are in 0..1.
+        """(lr [N, P, P, 3], packed hr [N, P, P, 3*s*s], gain [N, 1, 1, 1]): the bytes times the
+        gain are in 0..1.
 
-        The same step always gives the same batch. Bytes, because turning floats around took a fifth of a step.
+        The same step always gives the same batch. Bytes, because turning floats around took a fifth
+        of a step.
         """
         rng = np.random.default_rng((self.seed, step))
         scale, size = self.scale, self.size
@@ -205,8 +216,9 @@ def _turned(image: Image, turn: int) -> Image:
 
 
 def pack(hr: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Space to depth: [N, H*s, W*s, 3] to [N, H, W, s*s*3], channels ordered (row, column, colour) as TensorFlow
-    does."""
+    """Space to depth: [N, H*s, W*s, 3] to [N, H, W, s*s*3], channels ordered (row, column, colour)
+    as TensorFlow does.
+    """
     count, height, width, _ = hr.shape
     blocks = hr.reshape(count, height // scale, scale, width // scale, scale, 3)
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(count, height // scale, width // scale, -1)

@@ -1,8 +1,8 @@
-"""Bicubic resizing equal to MATLAB's ``imresize`` on uint8 images, the one that super-resolution benchmarks are made
-with.
+"""Bicubic resizing equal to MATLAB's ``imresize`` on uint8 images, the one that super-resolution
+benchmarks are made with.
 
-Antialiased when it shrinks, and rounded to uint8 between its two passes, rows first: without that rounding 12 % of the
-pixels of the standard Set5 x3 files differ by 1, with it none does.
+Antialiased when it shrinks, and rounded to uint8 between its two passes, rows first: without that
+rounding 12 % of the pixels of the standard Set5 x3 files differ by 1, with it none does.
 """
 
 from fractions import Fraction
@@ -16,7 +16,9 @@ Image = NDArray[np.uint8]
 
 
 def imresize(image: Image, scale: Fraction | int) -> Image:
-    """Resize [H, W, C] uint8 to [ceil(H * scale), ceil(W * scale), C] uint8. ``Fraction(1, 3)`` shrinks by 3."""
+    """Resize [H, W, C] uint8 to [ceil(H * scale), ceil(W * scale), C] uint8. ``Fraction(1, 3)``
+    shrinks by 3.
+    """
     if image.ndim != 3 or image.dtype != np.uint8:
         raise ValueError(f"expected [H, W, C] uint8, got {image.shape} {image.dtype}")
     if scale <= 0:
@@ -35,8 +37,9 @@ def _resize_rows(image: Image, scale: Fraction) -> Image:
 
 @lru_cache(maxsize=256)
 def _taps(length: int, scale: Fraction) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each output position the source indices and weights: [out, taps] each; borders are mirrored, edge
-    repeated."""
+    """For each output position the source indices and weights: [out, taps] each; borders are
+    mirrored, edge repeated.
+    """
     shrink = min(float(scale), 1.0)  # widens the kernel when shrinking: the antialiasing
     width = 4 / shrink
     count = ceil(width) + 2

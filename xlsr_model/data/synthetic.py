@@ -1,7 +1,8 @@
-"""Drawn pictures for training: flat, saturated colours with hard edges, as screens, titles and animation have them.
+"""Drawn pictures for training: flat, saturated colours with hard edges, as screens, titles and
+animation have them.
 
-Photographs hold next to no saturated flat areas, and a network trained on them alone turns pure green (0, 255, 0) into
-(9, 189, 34): the graph has no path that carries the input to the output.
+Photographs hold next to no saturated flat areas, and a network trained on them alone turns pure
+green (0, 255, 0) into (9, 189, 34): the graph has no path that carries the input to the output.
 """
 
 import cv2
@@ -68,7 +69,9 @@ def _draw(rng: np.random.Generator) -> Image:
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    """Half of all colours are corners of the cube, where every channel is 0 or full (or a fixed lower level)."""
+    """Half of all colours are corners of the cube, where every channel is 0 or full (or a fixed
+    lower level).
+    """
     if rng.random() < 0.5:
         top = int(rng.choice([255, 255, 235, 191, 128]))
         red, green, blue = (int(top * bit) for bit in rng.integers(0, 2, 3))

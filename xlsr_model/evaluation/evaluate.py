@@ -81,7 +81,9 @@ def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
 
 
 def _ends_in_relu6(file: Path) -> bool:
-    """Whether a convolution is clipped at 6: our export's form of Clipped ReLU, whose white is 6 and not 1."""
+    """Whether a convolution is clipped at 6: our export's form of Clipped ReLU, whose white is 6
+    and not 1.
+    """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.read_bytes(), 0))
     options = [operator.builtinOptions for operator in model.subgraphs[0].operators]
     relu6 = schema.ActivationFunctionType.RELU6
@@ -91,7 +93,9 @@ def _ends_in_relu6(file: Path) -> bool:
 
 
 def evaluate(upscaler: Upscaler, pairs: list[Pair]) -> dict[str, Any]:
-    """{"mean": {psnr_y, psnr_rgb, ssim_y, ssim_rgb}, "images": {name: the same}}; the border cut is the scale."""
+    """{"mean": {psnr_y, psnr_rgb, ssim_y, ssim_rgb}, "images": {name: the same}}; the border cut is
+    the scale.
+    """
     images = {pair.name: compare(upscaler.run(pair.lr), pair.hr, upscaler.scale) for pair in pairs}
     keys = next(iter(images.values()))
     return {
@@ -101,6 +105,8 @@ def evaluate(upscaler: Upscaler, pairs: list[Pair]) -> dict[str, Any]:
 
 
 def evaluate_folder(upscaler: Upscaler, folder: Path) -> dict[str, Any]:
-    """Over every picture of a folder (or of its ``HR`` folder, with ``LR_bicubic/X3`` beside it where there is one)."""
+    """Over every picture of a folder (or of its ``HR`` folder, with ``LR_bicubic/X3`` beside it
+    where there is one).
+    """
     # 11 pixels of SSIM window and two borders must fit.
     return evaluate(upscaler, load_pairs(find_images(folder), upscaler.scale, smallest=12))

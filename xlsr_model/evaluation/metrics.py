@@ -1,5 +1,6 @@
-"""PSNR and SSIM as the super-resolution literature measures them: on 8-bit images with `border` pixels cut from
-every side."""
+"""PSNR and SSIM as the super-resolution literature measures them: on 8-bit images with `border`
+pixels cut from every side.
+"""
 
 import cv2
 import numpy as np
@@ -17,8 +18,9 @@ def luma(image: Image) -> NDArray[np.float64]:
 
 
 def compare(image: Image, truth: Image, border: int) -> dict[str, float]:
-    """psnr_y, psnr_rgb (dB), ssim_y and ssim_rgb of two RGB uint8 images of one shape. Identical images have PSNR
-    infinity."""
+    """psnr_y, psnr_rgb (dB), ssim_y and ssim_rgb of two RGB uint8 images of one shape. Identical
+    images have PSNR infinity.
+    """
     if image.shape != truth.shape:
         raise ValueError(f"expected two images of one shape, got {image.shape} and {truth.shape}")
     if min(truth.shape[:2]) - 2 * border < SSIM_WINDOW:
@@ -43,7 +45,9 @@ def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Mean over channels and over the positions where the whole Gaussian window fits. [H, W, C] float64, 0..255."""
+    """Mean over channels and over the positions where the whole Gaussian window fits. [H, W, C]
+    float64, 0..255.
+    """
     mean_a, mean_b = _blur(a), _blur(b)
     variance_a = _blur(a * a) - mean_a**2
     variance_b = _blur(b * b) - mean_b**2

@@ -1,4 +1,6 @@
-"""Model cards: the JSON beside a .tflite that says what it is, how it was made, and what it measures."""
+"""Model cards: the JSON beside a .tflite that says what it is, how it was made, and what it
+measures.
+"""
 
 import hashlib
 import json
@@ -13,8 +15,10 @@ from xlsr_model.network import macs_per_pixel, parameter_count
 
 
 def make_card(file: Path, about: dict[str, Any], *, method: str) -> dict[str, Any]:
-    """The card of a .tflite made from a checkpoint. `about` is what the checkpoint says of its training, `method`
-    how the numbers in the file were made ("float32", "post-training, per-tensor", ...)."""
+    """The card of a .tflite made from a checkpoint. `about` is what the checkpoint says of its
+    training, `method` how the numbers in the file were made ("float32", "post-training,
+    per-tensor", ...).
+    """
     config = about["config"]
     interpreter = Interpreter(str(file))
     return {

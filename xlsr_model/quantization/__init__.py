@@ -1,1 +1,2 @@
-"""From float weights to uint8 .tflite files: simulated in training, equalized, exported, rewritten."""
+"""From float weights to uint8 .tflite files: simulated in training, equalized, exported, rewritten.
+"""

@@ -1,9 +1,11 @@
-"""Cross-layer equalisation: the same function with channels of other sizes, which per-tensor rounding harms less.
+"""Cross-layer equalisation: the same function with channels of other sizes, which per-tensor
+rounding harms less.
 
-Every activation but the last is linear or a ReLU, so a channel may be multiplied by any positive factor when what
-reads it is divided by it (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
-2019). There the factors have a closed form for one pair of layers; here all of them are found together, by gradient
-descent on how far uniform noise as large as the rounding of kernels and stored tensors moves the output.
+Every activation but the last is linear or a ReLU, so a channel may be multiplied by any positive
+factor when what reads it is divided by it (Nagel et al., "Data-Free Quantization Through Weight
+Equalization and Bias Correction", 2019). There the factors have a closed form for one pair of
+layers; here all of them are found together, by gradient descent on how far uniform noise as large
+as the rounding of kernels and stored tensors moves the output.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,8 +33,9 @@ RATE = 0.03  # of the logarithms of the factors, falling to nothing
 def factors(
     network: str, scale: int, logs: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(factor of each kernel [1, 1, C_in/groups, C_out] and bias [C_out], log of the factors of each tensor [C])
-    where each layer's output is multiplied by exp of its `logs` [C]."""
+    """(factor of each kernel [1, 1, C_in/groups, C_out] and bias [C_out], log of the factors of
+    each tensor [C]) where each layer's output is multiplied by exp of its `logs` [C].
+    """
     of_weights: dict[str, Tensor] = {}
     of_tensors: dict[str, Tensor] = {}
 
@@ -65,7 +68,9 @@ def equalizing_factors(
     steps: int = STEPS,
     seed: int = 0,
 ) -> Arrays:
-    """What to multiply each of the float weights by. ``images(step)`` is a batch of RGB/255 [N, H, W, 3]."""
+    """What to multiply each of the float weights by. ``images(step)`` is a batch of RGB/255 [N, H,
+    W, 3].
+    """
     rng = np.random.default_rng(seed)
     table = layers(network, scale)
     stored = stored_tensors(network, scale)

@@ -1,7 +1,9 @@
-"""Weights become .tflite files. TensorFlow is needed here, and nowhere else but on its own training backend.
+"""Weights become .tflite files. TensorFlow is needed here, and nowhere else but on its own training
+backend.
 
-Clipped ReLU is exported as RELU6 with the last convolution scaled by 6: the same function, but MINIMUM would run
-outside XNNPACK (101 ms a 640x360 frame against 65). The output bytes are pixels all the same; its scale says 6/255.
+Clipped ReLU is exported as RELU6 with the last convolution scaled by 6: the same function, but
+MINIMUM would run outside XNNPACK (101 ms a 640x360 frame against 65). The output bytes are pixels
+all the same; its scale says 6/255.
 """
 
 import os
@@ -18,7 +20,8 @@ from xlsr_model.quantization.rewrite_tflite import pin_output
 
 
 def keras_model(network: str, scale: int, weights: Arrays, *, clipped: bool = True) -> Any:
-    """The deployed graph as a Keras model (TensorFlow backend): grouped convolutions, RELU6, depth to space.
+    """The deployed graph as a Keras model (TensorFlow backend): grouped convolutions, RELU6, depth
+    to space.
 
     RGB/255 [N, H, W, 3] float32 in, RGB*6/255 [N, H*s, W*s, 3] out (RGB/255 if not `clipped`).
     """
@@ -65,9 +68,11 @@ def export_uint8(
     per_channel: bool = False,
     clipped: bool = True,
 ) -> None:
-    """Standard TensorFlow post-training quantisation: int8 inside, uint8 in and out, so that bytes are pixels.
+    """Standard TensorFlow post-training quantisation: int8 inside, uint8 in and out, so that bytes
+    are pixels.
 
-    `calibration` are uint8 RGB images [H, W, 3]; the ranges of their activations become the ranges of the file.
+    `calibration` are uint8 RGB images [H, W, 3]; the ranges of their activations become the ranges
+    of the file.
     """
     import tensorflow as tf
 

@@ -1,10 +1,12 @@
-"""Quantisation-aware training: the network as the per-tensor int8 graph computes it, with ranges that are learned.
+"""Quantisation-aware training: the network as the per-tensor int8 graph computes it, with ranges
+that are learned.
 
-Beside the float weights stand logarithms of ranges, trained by the same optimiser: ``kernel_range/NAME`` [1] is
-log(max |w|) of a kernel (symmetric, -127..127), ``range/NAME`` [1] is log(max) of a stored tensor after ReLU, or [2]
-log(-min) and log(max) of one that is signed (256 levels, zero on a level). Rounding passes gradients straight
-through, so a range learns from what it clips and what it coarsens (Esser et al., "Learned Step Size Quantization",
-2020). The tensors that a concatenation joins share its range, as in the file; input and output are fixed to bytes.
+Beside the float weights stand logarithms of ranges, trained by the same optimiser:
+``kernel_range/NAME`` [1] is log(max |w|) of a kernel (symmetric, -127..127), ``range/NAME`` [1] is
+log(max) of a stored tensor after ReLU, or [2] log(-min) and log(max) of one that is signed (256
+levels, zero on a level). Rounding passes gradients straight through, so a range learns from what it
+clips and what it coarsens (Esser et al., "Learned Step Size Quantization", 2020). The tensors that
+a concatenation joins share its range, as in the file; input and output are fixed to bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +24,9 @@ CALIBRATION_BATCHES = 50
 
 
 def stored_tensors(network: str, scale: int) -> dict[str, bool]:
-    """The tensors with a range of their own: name to whether it is signed. Input and head are fixed to bytes; what a
-    concatenation joins takes its range."""
+    """The tensors with a range of their own: name to whether it is signed. Input and head are fixed
+    to bytes; what a concatenation joins takes its range.
+    """
     signed: dict[str, bool] = {}
 
     def conv(name: str, x: str, channels: int, kernel: int, groups: int, activation: str) -> str:  # noqa: ARG001
@@ -50,7 +53,9 @@ def without_ranges(weights: Arrays) -> Arrays:
 def channel_extremes(
     network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(lowest, highest) value of each channel [C] of the stored tensors, over RGB/255 batches [N, H, W, 3]."""
+    """(lowest, highest) value of each channel [C] of the stored tensors, over RGB/255 batches [N,
+    H, W, 3].
+    """
     extremes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     stored = stored_tensors(network, scale)
 
@@ -70,8 +75,9 @@ def channel_extremes(
 
 
 def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]) -> Arrays:
-    """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255 batches [N, H, W,
-    3]."""
+    """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255
+    batches [N, H, W, 3].
+    """
     extremes = channel_extremes(network, scale, weights, images)
     ranges: Arrays = {}
     for layer in layers(network, scale):
@@ -89,7 +95,9 @@ def _log(values: Sequence[float]) -> np.ndarray:
 
 
 def fake_quantizers(weights: dict[str, Tensor]) -> tuple[Tap, Tap]:
-    """(kernel tap, activation tap) for `forward`; both change nothing where the weights have no ranges."""
+    """(kernel tap, activation tap) for `forward`; both change nothing where the weights have no
+    ranges.
+    """
     if not has_ranges(weights):
         return keep, keep
     return partial(_kernel, weights), partial(_activation, weights)
@@ -113,7 +121,8 @@ def _activation(weights: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
 
 
 def _round(x: Tensor) -> Tensor:
-    """To the nearest integer, halves to even as XNNPACK does; the gradient passes straight through."""
+    """To the nearest integer, halves to even as XNNPACK does; the gradient passes straight through.
+    """
     return x + ops.stop_gradient(ops.round(x) - x)
 
 

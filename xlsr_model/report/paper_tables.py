@@ -129,7 +129,10 @@ def calibration_table(measured: dict[str, Any]) -> tuple[list[str], list[list[st
             " + ".join(seen["pictures"]),
             str(seen["count"]),
             "per channel" if seen["per_channel"] else "per tensor",
-            *(f"{floats[s]['psnr_rgb'] - seen['uint8'][s]['psnr_rgb']:.3f}" for s in sorted(floats)),
+            *(
+                f"{floats[s]['psnr_rgb'] - seen['uint8'][s]['psnr_rgb']:.3f}"
+                for s in sorted(floats)
+            ),
         ]
         for seen in measured["calibration"]
     ]

@@ -1,7 +1,9 @@
-"""The shipped models: ``NAME.tflite`` files with a JSON model card ``NAME.json`` beside each. Standard library only.
+"""The shipped models: ``NAME.tflite`` files with a JSON model card ``NAME.json`` beside each.
+Standard library only.
 
-Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and ``xlsr-video_x{scale}_u8`` for those trained
-on decoded video; a suffix names a variant (``xlsr_x3_u8_perchannel``).
+Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and
+``xlsr-video_x{scale}_u8`` for those trained on decoded video; a suffix names a variant
+(``xlsr_x3_u8_perchannel``).
 """
 
 import json
@@ -28,7 +30,8 @@ def path(name: str) -> Path:
 
 
 def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The model card of a shipped model (by name) or of any .tflite file (by path); {} where there is none.
+    """The model card of a shipped model (by name) or of any .tflite file (by path); {} where there
+    is none.
 
     Raises ValueError when a card is there but is not a JSON object.
     """

@@ -1,4 +1,5 @@
-"""Loss and gradient are the same on TensorFlow and on PyTorch; each runs in a process of its own."""
+"""Loss and gradient are the same on TensorFlow and on PyTorch; each runs in a process of its own.
+"""
 
 import json
 import os

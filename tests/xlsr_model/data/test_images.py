@@ -19,7 +19,9 @@ from xlsr_model.data.imresize import imresize
 
 
 def nearest_pair(seed: int) -> Pair:
-    """A pair in which every high-resolution pixel repeats its low-resolution one, so that patches can be checked."""
+    """A pair in which every high-resolution pixel repeats its low-resolution one, so that patches
+    can be checked.
+    """
     lr = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
     return Pair(str(seed), lr, lr.repeat(3, 0).repeat(3, 1))
 

@@ -19,7 +19,9 @@ def images(step: int) -> np.ndarray:
 
 @pytest.fixture
 def weights():
-    """One channel of the stem is large and of the next layer small, as the other way round before the concatenation."""
+    """One channel of the stem is large and of the next layer small, as the other way round before
+    the concatenation.
+    """
     weights = initial_weights("xlsr", 3, seed=4, variance_scale=1.0)
     weights["head/bias"] += 0.5  # inside the clip
     for producer, consumer, factor in (("stem", "stem_mix", 30.0), ("side", "merge", 0.05)):

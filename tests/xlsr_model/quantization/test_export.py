@@ -1,4 +1,6 @@
-"""The exported files: the same function as training, in the graph that the stream processor expects."""
+"""The exported files: the same function as training, in the graph that the stream processor
+expects.
+"""
 
 import numpy as np
 import pytest
@@ -41,7 +43,9 @@ def images() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def files(tensorflow, weights, images, tmp_path_factory):  # noqa: ARG001 (only to skip without it)
-    """Float, post-training and quantisation-aware files of one set of weights, and the weights with their ranges."""
+    """Float, post-training and quantisation-aware files of one set of weights, and the weights with
+    their ranges.
+    """
     from xlsr_model.quantization.export import export_float, export_uint8
     from xlsr_model.quantization.fake_quant import with_ranges
     from xlsr_model.quantization.rewrite_tflite import requantize
@@ -58,7 +62,9 @@ def files(tensorflow, weights, images, tmp_path_factory):  # noqa: ARG001 (only 
 
 
 def training_output(weights: dict[str, np.ndarray], image: np.ndarray) -> np.ndarray:
-    """What training sees: split groups on TensorFlow, fake quantisers where there are ranges; rounded to bytes."""
+    """What training sees: split groups on TensorFlow, fake quantisers where there are ranges;
+    rounded to bytes.
+    """
     from keras import ops
 
     from xlsr_model.backend.forward import clipped_relu, forward
@@ -90,8 +96,8 @@ def test_quantisation_aware_file_computes_what_training_simulated(files, images)
 
     folder, ranged = files
     difference = tflite(folder / "qat.tflite").run(images[0]) - training_output(ranged, images[0])
-    # Biases are rounded in the file alone: 1 in 2,000 values falls to the other side of an edge between two levels,
-    # which layers after it spread, so bytes differ a little.
+    # Biases are rounded in the file alone: 1 in 2,000 values falls to the other side of an edge
+    # between two levels, which layers after it spread, so bytes differ a little.
     assert np.abs(difference).max() <= 6
     assert np.abs(difference).mean() < 0.5
 
@@ -169,7 +175,9 @@ def test_per_channel_file_has_a_scale_for_every_output_channel(weights, images, 
 
 
 def test_the_mean_error_of_a_quantisation_aware_file_is_corrected(pictures, tmp_path):
-    """An untrained network is black; lifting the biases of its output by the mean error makes it right on average."""
+    """An untrained network is black; lifting the biases of its output by the mean error makes it
+    right on average.
+    """
     from xlsr_model import quantize
     from xlsr_model.config import Config
     from xlsr_model.train import train
