@@ -1,5 +1,6 @@
-"""``python -m xlsr_model train|export|quantize|evaluate|tables|report``. Errors are one line on
-standard error, exit 1; usage errors exit 2.
+"""The command ``python -m xlsr_model train|export|quantize|evaluate|tables|report``.
+
+Errors are one line on standard error, exit 1; usage errors exit 2.
 """
 
 import json
@@ -7,6 +8,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -94,8 +96,9 @@ def quantize(
     twin: Path | None,
     weights: str,
 ) -> None:
-    """Write a uint8 .tflite and its model card: with the ranges of a quantisation-aware checkpoint,
-    or calibrated ones.
+    """Write a uint8 .tflite and its model card.
+
+    Its ranges are those of a quantisation-aware checkpoint, or calibrated ones.
     """
     _tensorflow()
     from xlsr_model.quantize import make_uint8
@@ -132,23 +135,18 @@ def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) 
     if model == "bicubic":
         upscaler = evaluation.bicubic(scale or 3)
     else:
-        upscaler = evaluation.tflite(
-            weights.path(model) if model in weights.names() else Path(model)
-        )
+        file = weights.path(model) if model in weights.names() else Path(model)
+        upscaler = evaluation.tflite(file)
     if scale not in (None, upscaler.scale):
         raise ValueError(f"{model} upscales by {upscaler.scale}, not by {scale}")
     result = evaluation.evaluate_folder(upscaler, data)
     for name, values in [*result["images"].items(), ("mean", result["mean"])]:
-        y, rgb = (
-            f"{values[f'psnr_{kind}']:6.3f} dB {values[f'ssim_{kind}']:.4f}"
-            for kind in ("y", "rgb")
-        )
+        y = f"{values['psnr_y']:6.3f} dB {values['ssim_y']:.4f}"
+        rgb = f"{values['psnr_rgb']:6.3f} dB {values['ssim_rgb']:.4f}"
         print(f"{name:24} Y {y}   RGB {rgb}")
     if json_file:
         about = {"model": model, "scale": upscaler.scale, "data": data.name}
-        write_file(
-            json_file, (json.dumps(about | result, indent=1) + "\n").encode(), overwrite=True
-        )
+        _write_json(json_file, about | result)
 
 
 @app.command()
@@ -183,10 +181,12 @@ def tables(runs: Path, sets: Path, output: Path) -> None:
     _tensorflow()
     from xlsr_model.report.paper_tables import measure_tables
 
-    write_file(
-        output, (json.dumps(measure_tables(runs, sets), indent=1) + "\n").encode(), overwrite=True
-    )
+    _write_json(output, measure_tables(runs, sets))
     print(output)
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    write_file(file, (json.dumps(content, indent=1) + "\n").encode(), overwrite=True)
 
 
 def _tensorflow() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 class Config:
     """The settings of one run. They are saved in its checkpoint and in the model card.
 
-    `folders` alone has no default. Lengths and rates count optimizer steps.
+    `folders` alone has no default. Lengths and rates count optimiser steps.
 
     folders           of training pictures (DIV2K as downloaded is one), below ``--data``
     network           a name of `network.NETWORKS`
@@ -22,22 +22,22 @@ class Config:
     held_out          pictures kept out of training, which choose the best weights
     batch             patches in a step
     patch             side of a patch, in low-resolution pixels
-    video             versions of each picture degraded as video is, instead of the clean one; 0: clean
-    graphics          drawn pictures of flat, saturated colors, beside the photographs
+    video             degraded versions of each picture, instead of the clean one; 0: clean
+    graphics          drawn pictures of flat, saturated colours, beside the photographs
     sizes             factors below 1: each photograph is used again, shrunk to each of these
     intensities       factors of brightness, of which each patch gets one at random
     clipped           ends in Clipped ReLU; false is the linear variant of the paper's Table 2
-    variance_scale    of the He-normal initialization
+    variance_scale    of the He-normal initialisation
     loss              "charbonnier", or "psnr": the log of each patch's mean squared error
-    luma              share of the luma error in the loss "psnr"; the rest is that of the colors
+    luma              share of the luma error in the loss "psnr"; the rest is that of the colours
     epsilon           of the Charbonnier loss; 0 is the mean squared error
     rate              (step, learning rate) points
     curve             between those points: "linear", or "cosine", which eases in and out
     average           decay of the weight average that is validated and exported; 0: the weights
-    start             checkpoint to start from: its weights, and its optimizer state where it fits
+    start             checkpoint to start from: its weights, and its optimiser state where it fits
     precision         of the convolutions; "bfloat16" is a third faster on CPUs that have it
-    fused             PyTorch compiles the loss: a quantization-aware step then takes a third
-    quantise          quantization-aware: trains activation ranges too, validates with rounding
+    fused             PyTorch compiles the loss: a quantisation-aware step then takes a third
+    quantise          quantisation-aware: trains activation ranges too, validates with rounding
     equalise          first rescales the channels so that rounding harms least; ranges start anew
     validate_every    steps between two measurements on the held-out pictures
     checkpoint_every  steps between two checkpoints

@@ -1,7 +1,7 @@
-"""Files that are read: no output of this process may take their place, and a change of theirs is
-seen.
+"""Protects files while they are read: no output of this process takes their place.
 
-Standard library only. What is refused is an OSError whose ``strerror`` says why in words.
+A change of theirs is seen. Standard library only. What is refused is an OSError whose ``strerror``
+says why in words.
 """
 
 import contextlib
@@ -19,8 +19,9 @@ _reading: dict[tuple[int, int], int] = {}
 
 @contextlib.contextmanager
 def protected(paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
-    """Within it no `Output` of this process takes the place of any of these files, whatever its
-    name.
+    """Keep every `Output` of this process from taking the place of any of these files.
+
+    Whatever name it has.
     """
     keys = []
     for path in paths:
@@ -50,8 +51,7 @@ def _key(status: os.stat_result) -> tuple[int, int]:
 
 
 class Input:
-    """A file as it was when this was made, protected and watched until it is left. A context
-    manager.
+    """A file as it was when this was made: a context manager that protects and watches it.
 
     ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a
     pipe cannot be read twice.
@@ -86,8 +86,9 @@ class Input:
         return self._was.st_size
 
     def check(self) -> None:
-        """Raise OSError when the file was changed or replaced since. One that was only deleted is
-        as it was.
+        """Raise OSError when the file was changed or replaced since.
+
+        One that was only deleted is as it was.
         """
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._was.st_size, self._was.st_mtime_ns):

@@ -1,7 +1,7 @@
 """Makes a .tflite file with its model card from a checkpoint: float, or uint8 in one of three ways.
 
-A quantization-aware checkpoint brings its own ranges, and the mean error that rounding leaves is
-taken from the head's biases. Any other is quantized after training, with ranges from calibration
+A quantisation-aware checkpoint brings its own ranges, and the mean error that rounding leaves is
+taken from the head's biases. Any other is quantised after training, with ranges from calibration
 pictures, per-tensor (what NPUs take) or per-channel (for CPUs).
 """
 

@@ -43,7 +43,7 @@ def begin(config: Config, patches: Patches) -> checkpoint.State:
     """Make new weights, or take those of the checkpoint that `config.start` names.
 
     A start at another scale gives all layers but the head, which is new. `patches` give the first
-    ranges of quantization and what equalizing needs. Raises ValueError for another network.
+    ranges of quantisation and what equalising needs. Raises ValueError for another network.
     """
     weights = initial_weights(
         config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale
@@ -56,7 +56,7 @@ def begin(config: Config, patches: Patches) -> checkpoint.State:
         raise ValueError(
             f"{config.start}: is of {network}, the configuration says {config.network}"
         )
-    # The weights as training left them, not their average: they fit the optimizer's moments, so
+    # The weights as training left them, not their average: they fit the optimiser's moments, so
     # no second warm-up is needed.
     known = source.weights
     if config.equalise or not config.quantise:
@@ -79,7 +79,7 @@ def begin(config: Config, patches: Patches) -> checkpoint.State:
 
 
 def _moment(known: Arrays, shapes: Mapping[str, tuple[int, ...]], factors: Arrays) -> np.ndarray:
-    """Return a moment of the optimizer as one vector, with zeros for weights that are new.
+    """Return a moment of the optimiser as one vector, with zeros for weights that are new.
 
     The gradient of a weight that was multiplied by a factor is divided by it.
     """
@@ -101,7 +101,7 @@ def _factors(config: Config, weights: Arrays, patches: Patches) -> Arrays:
 
 
 def _ranged(config: Config, weights: Arrays, patches: Patches) -> Arrays:
-    """Add first ranges to the weights if the run is quantization-aware and they have none."""
+    """Add first ranges to the weights if the run is quantisation-aware and they have none."""
     if not config.quantise or has_ranges(weights):
         return weights
     images = [_images(patches, step) for step in range(CALIBRATION_BATCHES)]

@@ -1,4 +1,4 @@
-"""The training loop. The optimizer is NumPy, so only the gradient depends on the Keras backend."""
+"""The training loop. The optimiser is NumPy, so only the gradient depends on the Keras backend."""
 
 import csv
 import io

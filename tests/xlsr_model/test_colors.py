@@ -9,7 +9,7 @@ from xlsr_model import weights
 from xlsr_model.evaluation.evaluate import tflite
 
 LARGEST_ERROR = 8  # of 255; models trained on photographs alone are off by 40 to 90
-COLOURS = [
+COLORS = [
     *product((0, 255), repeat=3),
     *product((0, 191), repeat=3),
     (128, 128, 128),
@@ -19,11 +19,11 @@ COLOURS = [
 
 
 @pytest.mark.parametrize("name", weights.names())
-def test_flat_colours_stay(name: str) -> None:
+def test_flat_colors_stay(name: str) -> None:
     upscaler = tflite(weights.path(name))
     border = 8 * upscaler.scale
-    for colour in COLOURS:
+    for color in COLORS:
         lr = np.empty((24, 24, 3), np.uint8)
-        lr[:] = colour
+        lr[:] = color
         inner = np.asarray(upscaler.run(lr))[border:-border, border:-border].astype(np.int16)
-        assert np.abs(inner - colour).max() <= LARGEST_ERROR, (colour, inner[0, 0])
+        assert np.abs(inner - color).max() <= LARGEST_ERROR, (color, inner[0, 0])

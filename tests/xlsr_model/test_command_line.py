@@ -20,8 +20,7 @@ def run(*arguments: object, cwd=None, **environment: str) -> subprocess.Complete
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The last line on standard error, where nothing but LiteRT's own notices may come before it.
-    """
+    """The last line on standard error; only LiteRT's own notices may come before it."""
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     line = result.stderr.strip().splitlines()[-1]
@@ -98,5 +97,6 @@ def test_unknown_options_are_usage_errors():
 
 
 def test_help_imports_neither_keras_nor_tensorflow():
-    code = "import sys, xlsr_model.__main__; print({'keras', 'tensorflow', 'torch'} & set(sys.modules))"
+    heavy = {"keras", "tensorflow", "torch"}
+    code = f"import sys, xlsr_model.__main__; print({heavy} & set(sys.modules))"
     assert run_program([sys.executable, "-c", code], check=True).stdout == "set()\n"

@@ -182,8 +182,8 @@ def test_a_name_that_no_file_can_have_is_refused_at_once(tmp_path: Path, name: s
 
 
 STRANGERS = (
-    "film.mkv.part", ".film.mkv.part", ".film.mkv.0123456789ab-00000000.part", ".film.mkv.0123456789ab.part",
-    "film.mkv.lock", ".film.mkv.tmp", "film.mkv~",
+    "film.mkv.part", ".film.mkv.part", ".film.mkv.0123456789ab-00000000.part",
+    ".film.mkv.0123456789ab.part", "film.mkv.lock", ".film.mkv.tmp", "film.mkv~",
 )  # fmt: skip
 
 

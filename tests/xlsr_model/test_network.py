@@ -58,7 +58,8 @@ def test_same_seed_gives_same_weights():
 def test_weights_of_another_scale_are_refused_by_the_layer_that_differs():
     with pytest.raises(
         ValueError,
-        match=r"not weights of xlsr x3: expected head/kernel \(3, 3, 32, 27\), got \(3, 3, 32, 12\)",
+        match=r"not weights of xlsr x3: "
+        r"expected head/kernel \(3, 3, 32, 27\), got \(3, 3, 32, 12\)",
     ):
         check_weights(initial_weights("xlsr", 2, seed=0), "xlsr", 3)
 

@@ -54,7 +54,7 @@ def test_training_lowers_the_loss_and_keeps_the_best_weights(config, tmp_path, l
     assert state.best_psnr == pytest.approx(max(curve), abs=1e-3)
 
 
-def test_quantisation_aware_run_starts_from_a_float_one_and_at_another_scale(config, tmp_path):
+def test_quantization_aware_run_starts_from_a_float_one_and_at_another_scale(config, tmp_path):
     from xlsr_model.train import train
 
     train(replace(config, steps=2), tmp_path / "float")

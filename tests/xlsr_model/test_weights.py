@@ -75,5 +75,6 @@ def test_shipped_x3_is_clearly_better_than_bicubic(benchmarks):
 
 
 def test_importing_the_weights_imports_nothing_heavy():
-    code = "import sys, xlsr_model.weights; print({'numpy', 'keras', 'tensorflow', 'cv2'} & set(sys.modules))"
+    heavy = {"numpy", "keras", "tensorflow", "cv2"}
+    code = f"import sys, xlsr_model.weights; print({heavy} & set(sys.modules))"
     assert run([sys.executable, "-c", code], check=True).stdout == "set()\n"

@@ -1,2 +1,1 @@
-"""What a training step is made of: forward pass, gradient, worker processes, optimizer, checkpoint.
-"""
+"""Parts of a training step: forward pass, gradient, worker processes, optimiser, checkpoint."""

@@ -1,8 +1,7 @@
-"""The whole state of a training run in one .npz file under 1 MB: enough to go on as if it had never
-stopped.
+"""The whole state of a training run in one .npz file under 1 MB.
 
-Written beside its name first and renamed, so that a kill or a full disk leaves the previous file
-intact.
+It is enough to go on as if the run had never stopped. Written beside its name first and renamed, so
+that a kill or a full disk leaves the previous file intact.
 """
 
 import json
@@ -20,18 +19,23 @@ from xlsr_model.network import Arrays
 
 @dataclass
 class State:
-    """Owned and changed by the training loop alone. All vectors are float32 and as long as all
-    weights together.
+    """The state of a run, owned and changed by the training loop alone.
 
-    `weights` is a dict of views into `vector`, so that the optimiser works on one vector and the
-    network on named arrays.
+    All vectors are float32 and as long as all weights together. `weights` is a dict of views into
+    `vector`, so that the optimiser works on one vector and the network on named arrays.
+
+    step        of this run
+    updates     of the optimiser since its moments were zero; more than `step` where a run went on
+                from another
+    loss_sum    since the last row of the history, over `loss_count` steps
+    history     rows of "step" and "psnr", or "loss" and "rate"
     """
 
     vector: np.ndarray
     shapes: dict[str, tuple[int, ...]]
     step: int = 0
-    updates: int = 0  # of the optimiser since its moments were zero; more than `step` where a run went on from another
-    loss_sum: float = 0.0  # since the last row of the history
+    updates: int = 0
+    loss_sum: float = 0.0
     loss_count: int = 0
     best_psnr: float = -np.inf
     history: list[dict[str, float]] = field(default_factory=list)
@@ -47,6 +51,7 @@ class State:
         return self.named(self.vector)
 
     def named(self, vector: np.ndarray) -> Arrays:
+        """Cut a vector as long as all weights into named arrays, which are views of it."""
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
         parts = np.split(vector, ends[:-1])
         return {
@@ -60,6 +65,7 @@ def new_state(weights: Arrays) -> State:
 
 
 def flatten(arrays: Arrays) -> np.ndarray:
+    """Join arrays, in their order, into one float32 vector."""
     return np.concatenate([np.ravel(value) for value in arrays.values()]).astype(np.float32)
 
 
@@ -67,8 +73,9 @@ _VECTORS = ("vector", "momentum", "variance", "average", "best")
 
 
 def save(file: Path, state: State, about: dict[str, Any]) -> None:
-    """`about` (configuration, code version) is kept beside the numbers. Raises OSError, with the
-    old file intact.
+    """Write the state, and `about` (configuration, code version) beside the numbers.
+
+    Raises OSError, with the old file intact.
     """
     numbers = {
         "step": state.step,
@@ -88,7 +95,7 @@ def save(file: Path, state: State, about: dict[str, Any]) -> None:
 
 
 def load(file: Path) -> tuple[State, dict[str, Any]]:
-    """(state, about). Raises ValueError if the file is missing or not a checkpoint."""
+    """Return (state, about). Raises ValueError if the file is missing or not a checkpoint."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             meta = json.loads(str(content["meta"]))
@@ -108,7 +115,7 @@ def load(file: Path) -> tuple[State, dict[str, Any]]:
 
 
 def code_version() -> str:
-    """The commit of this checkout, "-dirty" appended if the package was changed since.
+    """Return the commit of this checkout, with "-dirty" if the package was changed since.
 
     "unknown" where there is no checkout.
     """

@@ -1,6 +1,4 @@
-"""A training pass of a network on whichever Keras backend is set: pure functions of weights and
-images.
-"""
+"""A network's forward pass on whichever Keras backend is set: pure functions of arrays."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,7 +11,7 @@ Tap = Callable[[str, Tensor], Tensor]
 
 
 def keep(name: str, value: Tensor) -> Tensor:  # noqa: ARG001 (the signature of a Tap)
-    """The tap that changes nothing."""
+    """Return the value: the tap that changes nothing."""
     return value
 
 
@@ -27,11 +25,12 @@ def forward(
     activation_tap: Tap = keep,
     precision: str = "float32",
 ) -> Tensor:
-    """Packed output [N, H, W, 3*s*s] before its Clipped ReLU, from RGB/255 [N, H, W, 3]. Float32.
+    """Compute the packed output [N, H, W, 3*s*s], before its Clipped ReLU, float32.
 
-    `kernel_tap` sees each kernel before its use, and `activation_tap` the tensors that the exported
-    graph stores: "input", each layer's output after its activation ("head": before the clip) and
-    "concat". Quantisation-aware training puts its fake quantisers there.
+    `lr` is RGB/255 [N, H, W, 3]. `kernel_tap` sees each kernel before its use, and `activation_tap`
+    the tensors that the exported graph stores: "input", each layer's output after its activation
+    ("head": before the clip) and "concat". Quantisation-aware training puts its fake quantisers
+    there.
     """
 
     def conv(
@@ -68,8 +67,9 @@ def _conv(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
 
 
 def _conv_torch(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
-    """Straight to oneDNN on views: keras.ops.conv copies every activation, a step then takes 24 ms
-    instead of 13.
+    """Go straight to oneDNN on views.
+
+    keras.ops.conv copies every activation; a step then takes 24 ms instead of 13.
     """
     from torch.nn.functional import conv2d
 

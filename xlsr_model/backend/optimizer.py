@@ -12,9 +12,7 @@ BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8  # the paper's
 
 
 def learning_rate(points: Sequence[tuple[int, float]], curve: str, step: int) -> float:
-    """The rate at a step between the given (step, rate) points, constant before the first and after
-    the last.
-    """
+    """Interpolate between (step, rate) points; constant before the first and after the last."""
     after = bisect_right([position for position, _ in points], step)
     if after == 0:
         return points[0][1]
@@ -28,7 +26,7 @@ def learning_rate(points: Sequence[tuple[int, float]], curve: str, step: int) ->
 
 
 def adam(state: State, gradient: np.ndarray, rate: float) -> None:
-    """One step. Kingma and Ba, 2015, algorithm 1."""
+    """Take one step (Kingma and Ba, 2015, algorithm 1). In NumPy: a resumed run is byte-exact."""
     state.updates += 1
     state.momentum += (1 - BETA1) * (gradient - state.momentum)
     state.variance += (1 - BETA2) * (gradient * gradient - state.variance)

@@ -1,4 +1,4 @@
-"""The gradient of a batch, computed in parts by single-threaded processes.
+"""Computes the gradient of a batch in parts, by single-threaded processes.
 
 Two processes of one thread take 10 ms a step where one process of two threads takes 13, and far
 less on a machine that is busy otherwise: threads meet after every operator and wait for the
@@ -21,9 +21,10 @@ from xlsr_model.network import Arrays, Batch, Gradient
 
 @contextmanager
 def gradient_workers(make: Callable[[], Gradient], count: int) -> Iterator[Gradient]:
-    """`make`, called once in each process (so it must be picklable), returns its gradient function.
-    The batch is cut into `count` equal parts, in order; the result is the mean of theirs. Raises
-    RuntimeError if a process dies.
+    """Start `count` processes, each with the gradient function that `make` returns.
+
+    `make` must be picklable. The batch is cut into equal parts, in order; the result is the mean of
+    theirs. Raises RuntimeError if a process dies.
     """
     context = multiprocessing.get_context("spawn")  # a forked PyTorch or TensorFlow can hang
     pipes = [context.Pipe() for _ in range(count)]

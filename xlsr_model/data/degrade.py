@@ -1,5 +1,4 @@
-"""Pictures as they look in real video: slightly blurred and noisy, then through a lossy codec with
-4:2:0 chroma.
+"""Degrades pictures as video is: blur, noise, then a lossy codec with 4:2:0 chroma.
 
 A clip of a few frames is encoded in which the picture drifts into place, so that the last frame is
 predicted from others as most frames of a film are. Only the low-resolution twin is degraded; the
@@ -41,8 +40,9 @@ BLUR, NOISE = 0.6, 2.5  # largest standard deviations: in low-resolution pixels,
 
 @dataclass(frozen=True)
 class Degradation:
-    """What happens to one picture. `crf` is the encoder's own quality factor; `drift` (dx, dy)
-    pixels a frame.
+    """What happens to one picture.
+
+    `crf` is the encoder's own quality factor; `drift` (dx, dy) pixels a frame.
     """
 
     codec: str
@@ -65,8 +65,9 @@ def random_degradation(rng: np.random.Generator) -> Degradation:
 
 
 def degrade(lr: Image, degradation: Degradation, rng: np.random.Generator) -> Image:
-    """The decoded last frame of the clip, as large as `lr`: RGB uint8 [H, W, 3]. `rng` makes the
-    noise.
+    """Return the decoded last frame of the clip: RGB uint8 [H, W, 3], as large as `lr`.
+
+    `rng` makes the noise.
     """
     if degradation.blur:
         lr = np.asarray(cv2.GaussianBlur(lr, (0, 0), degradation.blur), np.uint8)
@@ -82,13 +83,16 @@ def degrade(lr: Image, degradation: Degradation, rng: np.random.Generator) -> Im
 
 
 def through_codec(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
-    """Frames of one size, encoded as 4:2:0 and decoded again."""
+    """Encode frames of one size as 4:2:0, and return them decoded."""
     height, width = frames[0].shape[:2]
     decoder_name, _, _, options = CODECS[codec]
     # Any: PyAV types create() as the base class, which has neither encode nor decode.
     encoder: Any = av.CodecContext.create(codec, "w")
-    encoder.width, encoder.height = width + width % 2, height + height % 2  # 4:2:0 needs even sizes
-    encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
+    encoder.width = width + width % 2  # 4:2:0 needs even sizes
+    encoder.height = height + height % 2
+    encoder.pix_fmt = "yuv420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.framerate = Fraction(25)
     encoder.options = {**options, "crf": str(crf)}
     decoder: Any = av.CodecContext.create(decoder_name, "r")
     packets = []
@@ -104,11 +108,10 @@ def through_codec(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
 
 
 def to_yuv(rgb: Image) -> Image:
-    """RGB uint8 [H, W, 3], of even sizes, as the rows of its Y, U and V planes, 4:2:0: uint8 [H * 3
-    / 2, W].
+    """Convert RGB uint8 [H, W, 3], of even sizes, to rows of Y, U and V planes, 4:2:0.
 
-    Rounded once, because FFmpeg's own conversion loses about one level of 255, and a network learns
-    to add it.
+    They are uint8 [H * 3 / 2, W]. Rounded once, because FFmpeg's own conversion loses about one
+    level of 255, and a network learns to add it.
     """
     y, u, v = np.moveaxis(rgb @ TO_YUV.T + ZEROS, -1, 0)
     halves = []
@@ -123,7 +126,7 @@ def to_yuv(rgb: Image) -> Image:
 
 
 def to_rgb(rows: Image) -> Image:
-    """The inverse of `to_yuv`, with chroma interpolated linearly: RGB uint8 [H, W, 3]."""
+    """Invert `to_yuv`, interpolating chroma linearly: RGB uint8 [H, W, 3]."""
     height, width = rows.shape[0] * 2 // 3, rows.shape[1]
     yuv = np.empty((height, width, 3))
     yuv[..., 0] = rows[:height]

@@ -1,5 +1,4 @@
-"""Training images: any folders of pictures, or DIV2K as downloaded, cut into random augmented
-patches.
+"""Training pictures: any folders, or DIV2K as downloaded, cut into random patches.
 
 Everything is kept in memory as uint8; a batch is a pure function of (seed, step), so a resumed run
 sees the same batches.
@@ -36,8 +35,9 @@ class Pair:
 
 
 def read_image(file: Path) -> Image:
-    """RGB uint8 [H, W, 3]; grey pictures become RGB, transparency is dropped. Raises ValueError if
-    it cannot be decoded.
+    """Read a picture as RGB uint8 [H, W, 3]; grey becomes RGB, transparency is dropped.
+
+    Raises ValueError if it cannot be decoded.
     """
     data = np.frombuffer(file.read_bytes(), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
@@ -47,9 +47,10 @@ def read_image(file: Path) -> Image:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures of a folder, sorted by path. A folder with an ``HR`` folder inside is a
-    benchmark, and one with ``DIV2K_train_HR`` inside is DIV2K: those are taken; otherwise every
-    picture at any depth. Raises ValueError if there is none.
+    """List the pictures of a folder at any depth, sorted by path.
+
+    Of a benchmark, with an ``HR`` folder inside, and of DIV2K, with ``DIV2K_train_HR``, only that
+    folder is taken. Raises ValueError if there is no picture.
     """
     if not folder.is_dir():
         raise ValueError(f"no such folder: {folder}")
@@ -63,8 +64,10 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def low_resolution_file(file: Path, scale: int) -> Path | None:
-    """The shrunk twin that came with the picture: ``LR_bicubic/X3`` beside ``HR``,
-    ``DIV2K_train_LR_bicubic/X3`` beside ``DIV2K_train_HR``; None if there is none.
+    """Find the shrunk twin that came with a picture; None if there is none.
+
+    It is in ``LR_bicubic/X3`` beside ``HR``, or ``DIV2K_train_LR_bicubic/X3`` beside
+    ``DIV2K_train_HR``.
     """
     parent = file.parent.name
     folder = {"HR": "LR_bicubic"}.get(parent, parent.replace("_HR", "_LR_bicubic"))
@@ -83,9 +86,7 @@ def low_resolution_file(file: Path, scale: int) -> Path | None:
 
 
 def load_pair(file: Path, scale: int) -> Pair:
-    """A picture cut to a multiple of the scale, with its shrunk twin from disk, or else made as
-    MATLAB's imresize does.
-    """
+    """Load a picture, cut to a multiple of the scale, and its twin from disk or else shrunk."""
     hr = _cut(read_image(file), scale)
     twin = low_resolution_file(file, scale)
     if twin is None:
@@ -94,13 +95,14 @@ def load_pair(file: Path, scale: int) -> Pair:
     lr = read_image(twin)
     if lr.shape != (height, width, 3):
         raise ValueError(
-            f"{twin}: expected {width}x{height} pixels beside {file.name}, got {lr.shape[1]}x{lr.shape[0]}"
+            f"{twin}: expected {width}x{height} pixels beside {file.name}, "
+            f"got {lr.shape[1]}x{lr.shape[0]}"
         )
     return Pair(file.stem, lr, hr)
 
 
 def shrunk_pair(name: str, hr: Image, scale: int) -> Pair:
-    """A picture cut to a multiple of the scale, with a twin made as MATLAB's imresize does."""
+    """Cut a picture to a multiple of the scale and shrink it as MATLAB's imresize does."""
     hr = _cut(hr, scale)
     return Pair(name, imresize(hr, Fraction(1, scale)), hr)
 
@@ -111,8 +113,10 @@ def _cut(hr: Image, scale: int) -> Image:
 
 
 def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[Pair]:
-    """Every picture that can be used; the others (unreadable, or below `smallest` low-resolution
-    pixels) are named in the log and skipped. Raises ValueError if none is left.
+    """Load every picture that can be used.
+
+    The others (unreadable, or below `smallest` low-resolution pixels) are named in the log and
+    skipped. Raises ValueError if none is left.
     """
     pairs: list[Pair] = []
     for file in files:
@@ -138,8 +142,9 @@ def load_pairs(files: Iterable[Path], scale: int, *, smallest: int = 1) -> list[
 def shrunk_pairs(
     pairs: Iterable[Pair], scale: int, sizes: Sequence[float], *, smallest: int = 1
 ) -> list[Pair]:
-    """Each picture again at each of `sizes` (a factor below 1): sharper, with more in every patch.
-    Those that would fall below `smallest` low-resolution pixels are left out.
+    """Make each picture again at each of `sizes`, factors below 1: more is in every patch.
+
+    Those that would be smaller than `smallest` low-resolution pixels are left out.
     """
     found = []
     for pair in pairs:
@@ -151,8 +156,9 @@ def shrunk_pairs(
 
 
 def split_held_out(folders: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
-    """(training files, validation files): the last files of each folder in name order are held out,
-    `held_out` in all.
+    """Return (training files, validation files).
+
+    The last files of each folder in name order are held out, `held_out` in all.
     """
     training: list[Path] = []
     validation: list[Path] = []
@@ -170,8 +176,9 @@ def split_held_out(folders: Sequence[Path], held_out: int) -> tuple[list[Path], 
 
 @dataclass(frozen=True)
 class Patches:
-    """Random patches of `size` low-resolution pixels, `count` a batch, each flipped and turned one
-    of 8 ways and darkened by one of `intensities`.
+    """Random patches of `size` low-resolution pixels, `count` a batch.
+
+    Each is flipped and turned one of 8 ways and darkened by one of `intensities`.
     """
 
     pairs: Sequence[Pair]
@@ -182,11 +189,10 @@ class Patches:
     seed: int = 0
 
     def batch(self, step: int) -> tuple[Image, Image, NDArray[np.float32]]:
-        """(lr [N, P, P, 3], packed hr [N, P, P, 3*s*s], gain [N, 1, 1, 1]): the bytes times the
-        gain are in 0..1.
+        """Return lr [N, P, P, 3], packed hr [N, P, P, 3*s*s] and gain [N, 1, 1, 1].
 
-        The same step always gives the same batch. Bytes, because turning floats around took a fifth
-        of a step.
+        The bytes times the gain are in 0..1. The same step always gives the same batch. Bytes,
+        because turning floats around took a fifth of a step.
         """
         rng = np.random.default_rng((self.seed, step))
         scale, size = self.scale, self.size
@@ -207,7 +213,7 @@ class Patches:
 
 
 def _turned(image: Image, turn: int) -> Image:
-    """One of the 8 flips and rotations of a square, as a view."""
+    """Return one of the 8 flips and rotations of a square, as a view."""
     if turn & 1:
         image = image[::-1]
     if turn & 2:
@@ -216,8 +222,9 @@ def _turned(image: Image, turn: int) -> Image:
 
 
 def pack(hr: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Space to depth: [N, H*s, W*s, 3] to [N, H, W, s*s*3], channels ordered (row, column, colour)
-    as TensorFlow does.
+    """Space to depth: [N, H*s, W*s, 3] to [N, H, W, s*s*3].
+
+    Channels are ordered (row, column, colour), as TensorFlow does.
     """
     count, height, width, _ = hr.shape
     blocks = hr.reshape(count, height // scale, scale, width // scale, scale, 3)

@@ -18,7 +18,10 @@ from xlsr_model.network import CLIP_AT
 
 @dataclass(frozen=True)
 class Upscaler:
-    """`run` takes uint8 RGB [H, W, 3] to uint8 RGB [H*scale, W*scale, 3]."""
+    """An upscaling function under a name.
+
+    `run` takes uint8 RGB [H, W, 3] to uint8 RGB [H*scale, W*scale, 3].
+    """
 
     name: str
     scale: int
@@ -30,9 +33,9 @@ def bicubic(scale: int) -> Upscaler:
 
 
 def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
-    """A .tflite super-resolution file: uint8 in and out or float32 (RGB/255 in, 0..6 or 0..1 out).
+    """Open a .tflite super-resolution file.
 
-    Raises ValueError for anything else.
+    Uint8 in and out, or float32 (RGB/255 in, 0..6 or 0..1 out). Raises ValueError for any other.
     """
     if not file.is_file():
         raise ValueError(f"no such model file: {file}")
@@ -49,7 +52,8 @@ def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
         or given[0]["shape"][-1] != 3
     ):
         raise ValueError(
-            f"{file}: expected one uint8 or float32 image in and one out, got {len(given)} and {len(made)}"
+            f"{file}: expected one uint8 or float32 image in and one out, "
+            f"got {len(given)} and {len(made)}"
         )
 
     def invoke(lr: np.ndarray) -> np.ndarray:
@@ -81,8 +85,9 @@ def tflite(file: Path, *, threads: int | None = None) -> Upscaler:
 
 
 def _ends_in_relu6(file: Path) -> bool:
-    """Whether a convolution is clipped at 6: our export's form of Clipped ReLU, whose white is 6
-    and not 1.
+    """Tell whether a convolution is clipped at 6.
+
+    That is our export's form of Clipped ReLU, whose white is 6 and not 1.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.read_bytes(), 0))
     options = [operator.builtinOptions for operator in model.subgraphs[0].operators]
@@ -93,8 +98,9 @@ def _ends_in_relu6(file: Path) -> bool:
 
 
 def evaluate(upscaler: Upscaler, pairs: list[Pair]) -> dict[str, Any]:
-    """{"mean": {psnr_y, psnr_rgb, ssim_y, ssim_rgb}, "images": {name: the same}}; the border cut is
-    the scale.
+    """Return {"mean": {psnr_y, psnr_rgb, ssim_y, ssim_rgb}, "images": {name: the same}}.
+
+    The border cut is the scale.
     """
     images = {pair.name: compare(upscaler.run(pair.lr), pair.hr, upscaler.scale) for pair in pairs}
     keys = next(iter(images.values()))
@@ -105,8 +111,9 @@ def evaluate(upscaler: Upscaler, pairs: list[Pair]) -> dict[str, Any]:
 
 
 def evaluate_folder(upscaler: Upscaler, folder: Path) -> dict[str, Any]:
-    """Over every picture of a folder (or of its ``HR`` folder, with ``LR_bicubic/X3`` beside it
-    where there is one).
+    """Evaluate on every picture of a folder.
+
+    Or of its ``HR`` folder, with ``LR_bicubic/X3`` beside it where there is one.
     """
     # 11 pixels of SSIM window and two borders must fit.
     return evaluate(upscaler, load_pairs(find_images(folder), upscaler.scale, smallest=12))

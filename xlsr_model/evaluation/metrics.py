@@ -1,6 +1,4 @@
-"""PSNR and SSIM as the super-resolution literature measures them: on 8-bit images with `border`
-pixels cut from every side.
-"""
+"""PSNR and SSIM as the super-resolution literature measures them: on 8-bit images."""
 
 import cv2
 import numpy as np
@@ -13,19 +11,21 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def luma(image: Image) -> NDArray[np.float64]:
-    """RGB uint8 [H, W, 3] to Y [H, W, 1], 16..235."""
+    """Convert RGB uint8 [H, W, 3] to Y [H, W, 1], 16..235."""
     return (image.astype(np.float64) @ Y_FROM_RGB + 16)[..., None]
 
 
 def compare(image: Image, truth: Image, border: int) -> dict[str, float]:
-    """psnr_y, psnr_rgb (dB), ssim_y and ssim_rgb of two RGB uint8 images of one shape. Identical
-    images have PSNR infinity.
+    """Return psnr_y, psnr_rgb (dB), ssim_y and ssim_rgb of two RGB uint8 images of one shape.
+
+    `border` pixels are cut from every side. Identical images have PSNR infinity.
     """
     if image.shape != truth.shape:
         raise ValueError(f"expected two images of one shape, got {image.shape} and {truth.shape}")
     if min(truth.shape[:2]) - 2 * border < SSIM_WINDOW:
         raise ValueError(
-            f"image of {truth.shape[1]}x{truth.shape[0]} is too small to compare with a border of {border}"
+            f"image of {truth.shape[1]}x{truth.shape[0]} is too small to compare "
+            f"with a border of {border}"
         )
     cut = slice(border, -border or None)
     image, truth = image[cut, cut], truth[cut, cut]
@@ -45,8 +45,9 @@ def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Mean over channels and over the positions where the whole Gaussian window fits. [H, W, C]
-    float64, 0..255.
+    """Mean over channels and over the positions where the whole Gaussian window fits.
+
+    [H, W, C] float64, 0..255.
     """
     mean_a, mean_b = _blur(a), _blur(b)
     variance_a = _blur(a * a) - mean_a**2

@@ -1,6 +1,4 @@
-"""Model cards: the JSON beside a .tflite that says what it is, how it was made, and what it
-measures.
-"""
+"""Model cards: the JSON beside a .tflite file. What it is, how it was made, its measures."""
 
 import hashlib
 import json
@@ -15,9 +13,10 @@ from xlsr_model.network import macs_per_pixel, parameter_count
 
 
 def make_card(file: Path, about: dict[str, Any], *, method: str) -> dict[str, Any]:
-    """The card of a .tflite made from a checkpoint. `about` is what the checkpoint says of its
-    training, `method` how the numbers in the file were made ("float32", "post-training,
-    per-tensor", ...).
+    """Make the card of a .tflite made from a checkpoint.
+
+    `about` is what the checkpoint says of its training, `method` how the numbers in the file were
+    made ("float32", "post-training, per-tensor", ...).
     """
     config = about["config"]
     interpreter = Interpreter(str(file))
@@ -48,7 +47,7 @@ def _tensor(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(file: Path, sets: Path) -> dict[str, dict[str, float]]:
-    """{set: {psnr_y, psnr_rgb, ssim_y, ssim_rgb}} for every folder in `sets`, through LiteRT."""
+    """Return {set: {psnr_y, psnr_rgb, ssim_y, ssim_rgb}} for every folder in `sets`."""
     upscaler = tflite(file)
     folders = sorted(folder for folder in sets.iterdir() if folder.is_dir())
     if not folders:
@@ -60,7 +59,10 @@ def measure(file: Path, sets: Path) -> dict[str, dict[str, float]]:
 
 
 def loss_against(twin: Path, measured: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """PSNR lost against the float twin's card, in dB; empty where that card has no measurements."""
+    """Return the PSNR lost against the float twin's card, in dB.
+
+    Empty where that card has no measurements.
+    """
     card = read_card(twin)
     return {
         name: {key: round(theirs[key] - measured[name][key], 4) for key in ("psnr_y", "psnr_rgb")}
@@ -70,6 +72,7 @@ def loss_against(twin: Path, measured: dict[str, dict[str, float]]) -> dict[str,
 
 
 def read_card(model: Path) -> dict[str, Any]:
+    """Read the card beside a .tflite; {} if there is none."""
     file = model.with_suffix(".json")
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return content

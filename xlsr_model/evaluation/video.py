@@ -1,6 +1,4 @@
-"""How models do on video: frames of a clip are shrunk, encoded, decoded, upscaled, and compared
-with the originals.
-"""
+"""Measures models on video: frames are shrunk, encoded, decoded, upscaled and compared."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -20,8 +18,9 @@ FRAMES, SKIPPED = 12, 24  # skipped, because the start of a clip is often a stil
 
 
 def read_frames(clip: Path, scale: int) -> list[Image]:
-    """Consecutive RGB frames cut to a multiple of the scale. Raises ValueError if the clip has too
-    few.
+    """Read consecutive RGB frames, cut to a multiple of the scale.
+
+    Raises ValueError if the clip has too few.
     """
     with av.open(str(clip)) as container:
         decoded = islice(container.decode(video=0), SKIPPED, SKIPPED + FRAMES)
@@ -35,8 +34,9 @@ def read_frames(clip: Path, scale: int) -> list[Image]:
 def compare_on_video(
     clip: Path, upscalers: Sequence[Upscaler], *, codec: str, crf: int
 ) -> dict[str, float]:
-    """Mean Y PSNR in dB of each upscaler over the frames, border of one scale cut. All must have
-    one scale.
+    """Return the mean Y PSNR in dB of each upscaler over the frames, border of one scale cut.
+
+    All must have one scale.
     """
     (scale,) = {upscaler.scale for upscaler in upscalers}
     frames = read_frames(clip, scale)

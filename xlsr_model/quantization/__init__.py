@@ -1,2 +1,1 @@
-"""From float weights to uint8 .tflite files: simulated in training, equalized, exported, rewritten.
-"""
+"""Makes uint8 .tflite files: simulated in training, equalised, exported, rewritten."""

@@ -1,5 +1,4 @@
-"""Weights become .tflite files. TensorFlow is needed here, and nowhere else but on its own training
-backend.
+"""Exports weights as .tflite files. TensorFlow is needed here, and to train on its own backend.
 
 Clipped ReLU is exported as RELU6 with the last convolution scaled by 6: the same function, but
 MINIMUM would run outside XNNPACK (101 ms a 640x360 frame against 65). The output bytes are pixels
@@ -20,10 +19,10 @@ from xlsr_model.quantization.rewrite_tflite import pin_output
 
 
 def keras_model(network: str, scale: int, weights: Arrays, *, clipped: bool = True) -> Any:
-    """The deployed graph as a Keras model (TensorFlow backend): grouped convolutions, RELU6, depth
-    to space.
+    """Build the deployed graph as a Keras model: grouped convolutions, RELU6, depth to space.
 
     RGB/255 [N, H, W, 3] float32 in, RGB*6/255 [N, H*s, W*s, 3] out (RGB/255 if not `clipped`).
+    The Keras backend must be TensorFlow.
     """
     import keras
 
@@ -55,6 +54,7 @@ def keras_model(network: str, scale: int, weights: Arrays, *, clipped: bool = Tr
 def export_float(
     network: str, scale: int, weights: Arrays, file: Path, *, clipped: bool = True
 ) -> None:
+    """Write a float32 .tflite file."""
     write_file(file, _converter(network, scale, weights, clipped).convert(), overwrite=True)
 
 
@@ -68,11 +68,10 @@ def export_uint8(
     per_channel: bool = False,
     clipped: bool = True,
 ) -> None:
-    """Standard TensorFlow post-training quantisation: int8 inside, uint8 in and out, so that bytes
-    are pixels.
+    """Write a uint8 .tflite file by TensorFlow's post-training quantisation.
 
-    `calibration` are uint8 RGB images [H, W, 3]; the ranges of their activations become the ranges
-    of the file.
+    It is int8 inside, uint8 in and out, so that bytes are pixels. `calibration` are uint8 RGB
+    images [H, W, 3]; the ranges of their activations become the ranges of the file.
     """
     import tensorflow as tf
 

@@ -1,12 +1,15 @@
-"""Quantisation-aware training: the network as the per-tensor int8 graph computes it, with ranges
-that are learned.
+"""Quantisation-aware training: computes as the per-tensor int8 graph does, with learned ranges.
 
-Beside the float weights stand logarithms of ranges, trained by the same optimiser:
-``kernel_range/NAME`` [1] is log(max |w|) of a kernel (symmetric, -127..127), ``range/NAME`` [1] is
-log(max) of a stored tensor after ReLU, or [2] log(-min) and log(max) of one that is signed (256
-levels, zero on a level). Rounding passes gradients straight through, so a range learns from what it
-clips and what it coarsens (Esser et al., "Learned Step Size Quantization", 2020). The tensors that
-a concatenation joins share its range, as in the file; input and output are fixed to bytes.
+Beside the float weights stand logarithms of ranges, trained by the same optimiser. Rounding passes
+gradients straight through, so a range learns from what it clips and what it coarsens (Esser et al.,
+"Learned Step Size Quantization", 2020).
+
+kernel_range/NAME [1]   log(max |w|) of a kernel: symmetric, -127..127
+range/NAME [1]          log(max) of a stored tensor after ReLU
+range/NAME [2]          log(-min) and log(max) of a signed one: 256 levels, zero on a level
+
+The tensors that a concatenation joins share its range, as in the file; input and output are fixed
+to bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,15 +24,19 @@ from xlsr_model.network import NETWORKS, Arrays, Tensor, layers
 KERNEL_LEVELS = 127
 LEVELS = 255
 CALIBRATION_BATCHES = 50
+SMALLEST_END = 1e-3  # of a first range
 
 
 def stored_tensors(network: str, scale: int) -> dict[str, bool]:
-    """The tensors with a range of their own: name to whether it is signed. Input and head are fixed
-    to bytes; what a concatenation joins takes its range.
+    """List the tensors with a range of their own: name to whether it is signed.
+
+    Input and head are fixed to bytes; what a concatenation joins takes its range.
     """
     signed: dict[str, bool] = {}
 
-    def conv(name: str, x: str, channels: int, kernel: int, groups: int, activation: str) -> str:  # noqa: ARG001
+    def conv(
+        name: str, _x: str, _channels: int, _kernel: int, _groups: int, activation: str
+    ) -> str:
         if activation != "clip":
             signed[name] = activation == "none"
         return name
@@ -53,8 +60,9 @@ def without_ranges(weights: Arrays) -> Arrays:
 def channel_extremes(
     network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(lowest, highest) value of each channel [C] of the stored tensors, over RGB/255 batches [N,
-    H, W, 3].
+    """Return (lowest, highest) value of each channel [C] of the stored tensors.
+
+    `images` are RGB/255 batches [N, H, W, 3].
     """
     extremes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     stored = stored_tensors(network, scale)
@@ -75,8 +83,9 @@ def channel_extremes(
 
 
 def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.ndarray]) -> Arrays:
-    """The weights with first ranges beside them: the largest |w|, and the extremes over RGB/255
-    batches [N, H, W, 3].
+    """Return the weights with first ranges beside them.
+
+    These are the largest |w|, and the extremes over `images`, RGB/255 batches [N, H, W, 3].
     """
     extremes = channel_extremes(network, scale, weights, images)
     ranges: Arrays = {}
@@ -89,14 +98,14 @@ def with_ranges(network: str, scale: int, weights: Arrays, images: Sequence[np.n
 
 
 def _log(values: Sequence[float]) -> np.ndarray:
-    return np.log(np.maximum(values, 1e-3)).astype(
-        np.float32
-    )  # 1e-3: a tensor that is never negative still has a range
+    # A tensor that is never negative still has a range.
+    return np.log(np.maximum(values, SMALLEST_END)).astype(np.float32)
 
 
 def fake_quantizers(weights: dict[str, Tensor]) -> tuple[Tap, Tap]:
-    """(kernel tap, activation tap) for `forward`; both change nothing where the weights have no
-    ranges.
+    """Return (kernel tap, activation tap) for `forward`.
+
+    Both change nothing where the weights have no ranges.
     """
     if not has_ranges(weights):
         return keep, keep
@@ -121,7 +130,9 @@ def _activation(weights: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
 
 
 def _round(x: Tensor) -> Tensor:
-    """To the nearest integer, halves to even as XNNPACK does; the gradient passes straight through.
+    """Round to the nearest integer, halves to even as XNNPACK does.
+
+    The gradient passes straight through.
     """
     return x + ops.stop_gradient(ops.round(x) - x)
 
@@ -134,7 +145,7 @@ def kernel_step(weights: Arrays, name: str) -> float:
 
 
 def activation_scales(weights: Arrays, network: str, scale: int) -> dict[str, Scale]:
-    """What `_activation` does, as (step, int8 zero point) of every stored tensor."""
+    """Return what `_activation` does, as (step, int8 zero point) of every stored tensor."""
     scales: dict[str, Scale] = {}
     for name in stored_tensors(network, scale):
         ends = np.exp(weights[f"range/{name}"])

@@ -1,6 +1,6 @@
-"""Writes the numbers of quantization-aware training into a quantized .tflite file, not its graph.
+"""Writes the numbers of quantisation-aware training into a quantised .tflite file, not its graph.
 
-The template is a post-training-quantized file of the same network. All its operators and tensors
+The template is a post-training-quantised file of the same network. All its operators and tensors
 stay; only kernels, biases, steps and zero points are replaced. So the file computes exactly what
 training simulated.
 """
@@ -43,7 +43,7 @@ def requantize(template: bytes, weights: Arrays, network: str, scale: int) -> by
 
 
 def pin_output(content: bytes) -> bytes:
-    """Return a post-training-quantized file with an output scale of exactly 6/255, zero point 0.
+    """Return a post-training-quantised file with an output scale of exactly 6/255, zero point 0.
 
     Its bytes then are pixels. Calibration gives that only if some picture comes out at full white;
     the head's own numbers do not depend on it.

@@ -1,4 +1,4 @@
-"""What quantization costs: networks trained alike (the paper's tables 2 and 5), and calibration.
+"""What quantisation costs: networks trained alike (the paper's tables 2 and 5), and calibration.
 
 Both are measured on checkpoints, which are not shipped; so the numbers go into a JSON file beside
 the document.

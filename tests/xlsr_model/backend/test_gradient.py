@@ -1,5 +1,4 @@
-"""Loss and gradient are the same on TensorFlow and on PyTorch; each runs in a process of its own.
-"""
+"""Loss and gradient are the same on TensorFlow and PyTorch, each in a process of its own."""
 
 import json
 import os
@@ -21,19 +20,22 @@ from xlsr_model.train import _make_gradient
 
 rng = np.random.default_rng(1)
 lr = rng.integers(0, 256, (2, 12, 12, 3), dtype=np.uint8)
-batch = lr, rng.integers(0, 256, (2, 12, 12, 27), dtype=np.uint8), np.full((2, 1, 1, 1), 1 / 255, np.float32)
+hr = rng.integers(0, 256, (2, 12, 12, 27), dtype=np.uint8)
+batch = lr, hr, np.full((2, 1, 1, 1), 1 / 255, np.float32)
+image = lr.astype(np.float32) / 255
 weights = initial_weights("xlsr", 3, seed=1, variance_scale=1.0)
 weights["head/bias"] += 0.5
 result = {}
-for kind, values in {"float": weights, "aware": with_ranges("xlsr", 3, weights, [lr.astype(np.float32) / 255])}.items():
+for kind, values in {"float": weights, "aware": with_ranges("xlsr", 3, weights, [image])}.items():
     loss, gradients = _make_gradient(Config(folders=("x",)))(values, batch)
     names = ("stem/kernel", "head/bias", "block2_mix/kernel")
     result[kind] = [loss, *(float(np.abs(gradients[name]).sum()) for name in names)]
     if kind == "aware":
-        result["ranges"] = [float(gradients["range/concat"].sum()), float(gradients["kernel_range/merge"].sum())]
-image = lr.astype(np.float32) / 255
+        names = ("range/concat", "kernel_range/merge")
+        result["ranges"] = [float(gradients[name].sum()) for name in names]
 factors = equalizing_factors("xlsr", 3, weights, lambda step: image, steps=3)
-result["equalised"] = [float(np.abs(np.log(factors[f"{name}/bias"])).max()) for name in ("stem", "merge", "side")]
+logs = [np.log(factors[f"{name}/bias"]) for name in ("stem", "merge", "side")]
+result["equalized"] = [float(np.abs(log).max()) for log in logs]
 print(json.dumps(result))
 """
 
@@ -55,8 +57,8 @@ def test_pytorch_agrees_with_tensorflow():
     # A value on the edge between two levels may fall to either side.
     assert theirs["aware"] == pytest.approx(reference["aware"], rel=0.05)
     assert theirs["ranges"] == pytest.approx(reference["ranges"], rel=0.2, abs=2e-3)
-    assert theirs["equalised"] == pytest.approx(
-        reference["equalised"], rel=0.05
+    assert theirs["equalized"] == pytest.approx(
+        reference["equalized"], rel=0.05
     )  # the longest way of Adam's 3 steps
 
 

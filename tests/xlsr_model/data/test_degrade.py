@@ -33,7 +33,7 @@ def test_a_worse_quality_factor_loses_more_and_keeps_size_and_place(lr, codec):
     assert compare(bad, lr, 0)["psnr_y"] > compare(bad, shifted, 0)["psnr_y"]
 
 
-def test_colours_are_converted_exactly_as_streamsr_converts_them(lr):
+def test_colors_are_converted_exactly_as_streamsr_converts_them(lr):
     rgb = lr[:70, :92]
     rows = to_yuv(rgb)
     y, (u, v) = rows[:70], rows[70:].reshape(2, 35, 46)

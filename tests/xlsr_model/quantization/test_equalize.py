@@ -59,21 +59,21 @@ def output(weights: dict[str, np.ndarray], *, rounded: bool) -> np.ndarray:
     )
 
 
-def test_equalised_weights_are_the_same_function_and_lose_less_to_rounding(weights):
+def test_equalized_weights_are_the_same_function_and_lose_less_to_rounding(weights):
     from xlsr_model.quantization.equalize import equalizing_factors
 
     factors = equalizing_factors("xlsr", 3, weights, images, steps=60)
-    equalised = {name: value * factors[name] for name, value in weights.items()}
+    equalized = {name: value * factors[name] for name, value in weights.items()}
     before = output(weights, rounded=False)
-    np.testing.assert_allclose(output(equalised, rounded=False), before, atol=1e-4)
+    np.testing.assert_allclose(output(equalized, rounded=False), before, atol=1e-4)
     assert factors["stem/bias"][0] < 0.7 * np.median(factors["stem/bias"])
     lost, still_lost = (
-        np.sqrt(np.mean(np.square(output(w, rounded=True) - before))) for w in (weights, equalised)
+        np.sqrt(np.mean(np.square(output(w, rounded=True) - before))) for w in (weights, equalized)
     )
     assert still_lost < 0.7 * lost
 
 
-def test_a_run_from_equalised_weights_starts_where_the_float_run_ended(
+def test_a_run_from_equalized_weights_starts_where_the_float_run_ended(
     pictures, tmp_path, monkeypatch
 ):
     from xlsr_model.quantization.equalize import equalizing_factors

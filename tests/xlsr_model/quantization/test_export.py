@@ -91,7 +91,7 @@ def test_float_file_with_grouped_convolutions_equals_training_with_split_ones(
     assert (difference != 0).mean() < 1e-3
 
 
-def test_quantisation_aware_file_computes_what_training_simulated(files, images):
+def test_quantization_aware_file_computes_what_training_simulated(files, images):
     from xlsr_model.evaluation.evaluate import tflite
 
     folder, ranged = files
@@ -174,7 +174,7 @@ def test_per_channel_file_has_a_scale_for_every_output_channel(weights, images, 
     assert tflite(tmp_path / "c.tflite").scale == 3
 
 
-def test_the_mean_error_of_a_quantisation_aware_file_is_corrected(pictures, tmp_path):
+def test_the_mean_error_of_a_quantization_aware_file_is_corrected(pictures, tmp_path):
     """An untrained network is black; lifting the biases of its output by the mean error makes it
     right on average.
     """
