@@ -79,13 +79,9 @@ def test_export_without_tensorflow_says_what_to_install(tmp_path):
     checkpoint.save(
         tmp_path / "c.npz", state, {"config": {"network": "xlsr", "scale": 3, "clipped": True}}
     )
-    for module in (
-        "keras",
-        "tensorflow",
-    ):  # stands before the real one, and is as absent as a package can be
-        (tmp_path / f"{module}.py").write_text(
-            f"raise ModuleNotFoundError('No module', name='{module}')"
-        )
+    for module in ("keras", "tensorflow"):  # found before the real one, and as good as absent
+        text = f"raise ModuleNotFoundError('No module', name='{module}')"
+        (tmp_path / f"{module}.py").write_text(text)
     result = run(
         "export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite", PYTHONPATH=str(tmp_path)
     )
