@@ -175,7 +175,9 @@ def report(sets: Path, output: Path) -> None:
     help="Where configs/compare_*.toml were trained.",
 )
 @click.option("--sets", type=FILE, required=True, help="Folder of evaluation sets.")
-@click.option("-o", "--output", type=FILE, default="docs/quality_tables.json", show_default=True)
+@click.option(
+    "-o", "--output", type=FILE, default="docs/data/quality_tables.json", show_default=True
+)
 def tables(runs: Path, sets: Path, output: Path) -> None:
     """Measure what quantisation costs each network, for the report."""
     _tensorflow()

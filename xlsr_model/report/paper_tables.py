@@ -1,7 +1,7 @@
 """What quantisation costs: networks trained alike (the paper's tables 2 and 5), and calibration.
 
-Both are measured on checkpoints, which are not shipped; so the numbers go into a JSON file beside
-the document.
+Both are measured on checkpoints, which are not shipped; so the numbers go into a JSON file,
+which the page is made from.
 """
 
 import json

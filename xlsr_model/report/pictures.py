@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from xlsr_model import weights
 from xlsr_model.data.imresize import imresize
 from xlsr_model.evaluation.evaluate import tflite
-from xlsr_model.files import write_file
+from xlsr_model.page import write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "samples" / "bbb_640x360.mp4"
@@ -39,7 +39,7 @@ def training_curve(file: Path) -> str:
     axes.grid(alpha=0.3)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=110, bbox_inches="tight")
-    write_file(file, picture.getvalue(), overwrite=True)
+    write_picture(file, picture.getvalue())
     return f"### Training\n\n![held-out PSNR against steps](images/{file.name})"
 
 
@@ -56,6 +56,6 @@ def crops(file: Path) -> str:
         cv2.resize(part[CROP], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for part in parts
     ]
     bgr = np.hstack(enlarged)[..., ::-1]
-    write_file(file, cv2.imencode(".png", bgr)[1].tobytes(), overwrite=True)
+    write_picture(file, cv2.imencode(".png", bgr)[1].tobytes())
     sentence = f"{CAPTION[0].upper()}{CAPTION[1:]}."
     return f"### Crops\n\n![{CAPTION}](images/{file.name})\n\n{sentence}"
