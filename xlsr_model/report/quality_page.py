@@ -50,7 +50,7 @@ def write_report(sets: Path, document: Path) -> None:
             "### Challenge score (Table 3)\n\n" + score_table(measured),
             "### On video\n\n" + video_table(),
             training_curve(images / "quality_curve.png"),
-            crops(images / "quality_crops.png"),
+            crops(images / "quality_crops.webp"),
         ]
     )
     write_file(document, filled(text, {PART: part}).encode(), overwrite=True)
