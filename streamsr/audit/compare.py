@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import zip_longest
 from typing import Any
 
 from streamsr.audit.check import KEPT, LOST, NOTE, Check, ms
 from streamsr.audit.reader import MediaReader, Track
+from streamsr.audit.times import compare
 from streamsr.audit.video import VideoComparison
 
 DEFAULT = 1
@@ -58,22 +59,23 @@ def audit(
         for frame_in, frame_out in zip_longest(before.frames(), after.frames()):
             video.add(frame_in, frame_out)
         checks = list(video.checks())
-        checks += _tracks(before, after, video.shift - zero_s)
-        checks += _chapters(before, after, video.shift - zero_s, end)
+        shifts = [shift - zero_s for shift in video.shifts]
+        checks += _tracks(before, after, shifts)
+        checks += _chapters(before, after, shifts[0], end)
         checks += _metadata(before, after)
     return checks
 
 
-def _tracks(before: MediaReader, after: MediaReader, shift: Fraction) -> Iterator[Check]:
-    """Every other stream of the input with its partner in the output, whose clock is ``shift``
-    seconds ahead."""
+def _tracks(before: MediaReader, after: MediaReader, shifts: Sequence[Fraction]) -> Iterator[Check]:
+    """Every other stream of the input with its partner in the output, whose clock is ``shifts``
+    seconds ahead, one for each stretch in which the input's runs evenly."""
     left = dict(after.tracks)
     for track in before.tracks.values():
         what = f"{'cover' if track.cover else track.kind} {track.index}"
         partner = _partner(track, left)
         if partner is not None:
             del left[partner.index]
-            yield _content(what, track, partner, shift)
+            yield _content(what, track, partner, shifts, before)
             yield from _labels(what, track, partner)
         elif track.carried_otherwise:
             yield from _timecode(track, after)
@@ -126,16 +128,20 @@ def _name(track: Track) -> str:
     return f"{track.codec} {track.name}".strip()
 
 
-def _content(what: str, track: Track, partner: Track, shift: Fraction) -> Check:
+def _content(
+    what: str, track: Track, partner: Track, shifts: Sequence[Fraction], source: MediaReader
+) -> Check:
     """Whether the partner has the track's packets, texts or samples."""
     if _family(track) == _family(partner):
-        return _copied(what, track, partner, shift)
+        return _copied(what, track, partner, shifts, source)
     if track.read.samples is not None:
         return _as_samples(what, track, partner)
-    return _as_text(what, track, partner, shift)
+    return _as_text(what, track, partner, shifts)
 
 
-def _copied(what: str, track: Track, partner: Track, shift: Fraction) -> Check:
+def _copied(
+    what: str, track: Track, partner: Track, shifts: Sequence[Fraction], source: MediaReader
+) -> Check:
     name = _name(track)
     before = track.read
     after = partner.read
@@ -145,13 +151,17 @@ def _copied(what: str, track: Track, partner: Track, shift: Fraction) -> Check:
         if before.content == after.content:
             detail = f"{name}: the same bytes in {packets_out} instead of {packets_in} packets"
             return Check(what, KEPT, detail)
+        gone = _left_out(before.digests, after.digests)
+        if gone and track.kind in ("audio", "video") and source.is_damaged(track, gone):
+            detail = f"{name}: {len(gone)} of {packets_in} packets are damaged, and left out"
+            return Check(what, NOTE, detail)
         pairs = zip(before.digests, after.digests, strict=False)
         differ = sum(digest_in != digest_out for digest_in, digest_out in pairs)
         detail = f"{name}: {packets_in} packets in, {packets_out} out, {differ} differ"
         return Check(what, LOST, detail)
     if track.cover or track.kind == "attachment":
         return Check(what, KEPT, f"{name}: equal")
-    moved, exact = _moved(track, partner, shift)
+    moved, exact = _moved(track, partner, shifts)
     if moved:
         return Check(what, LOST, f"{name}: {moved}")
     return Check(what, KEPT, f"{name}: {packets_in} packets equal{exact}")
@@ -163,34 +173,63 @@ def _as_samples(what: str, track: Track, partner: Track) -> Check:
     return Check(what, NOTE if same else LOST, detail)
 
 
-def _as_text(what: str, track: Track, partner: Track, shift: Fraction) -> Check:
+def _left_out(before: Sequence[int], after: Sequence[int]) -> set[int]:
+    """Numbers of those before that are not among those after, which are otherwise the same in the
+    same order; none where that is not so."""
+    gone = set()
+    number = 0
+    for position, digest in enumerate(before):
+        if number < len(after) and after[number] == digest:
+            number += 1
+        else:
+            gone.add(position)
+    return gone if number == len(after) else set()
+
+
+def _as_text(what: str, track: Track, partner: Track, shifts: Sequence[Fraction]) -> Check:
     name = f"{_name(track)} -> {partner.codec}"
     before = track.read
     after = partner.read
     if before.texts != after.texts:
         counts = f"{len(before.times)} -> {len(after.times)} packets"
         return Check(what, LOST, f"{name}: {counts}, other words")
-    moved, exact = _moved(track, partner, shift)
+    moved, exact = _moved(track, partner, shifts)
     if moved:
         return Check(what, LOST, f"{_name(track)}: {moved}")
     return Check(what, NOTE, f"{name}: the same {len(before.texts)} texts, without styles{exact}")
 
 
-def _moved(track: Track, partner: Track, shift: Fraction) -> tuple[str, str]:
-    """How many packets are at another time than ``shift`` seconds later, empty for none; and how
+def _moved(track: Track, partner: Track, shifts: Sequence[Fraction]) -> tuple[str, str]:
+    """How many packets are at another time than ``shifts`` seconds later, empty for none; and how
     exactly the times can be compared."""
     tick = partner.time_base
     half = max(tick, track.time_base) / 2 if tick != track.time_base else Fraction(0)
+    shifted = any(shifts)
     # Matroska keeps a sound's time and the delay of its coder apart, each rounded to its tick.
-    slack = half if shift == 0 and track.kind != "audio" else half + tick * bool(half or shift)
-    differences = [
-        ticks_out * tick - ticks_in * track.time_base - shift
-        for ticks_in, ticks_out in zip(track.read.times, partner.read.times, strict=True)
-    ]
-    off = [difference for difference in differences if abs(difference) > slack]
-    moved = ""
+    slack = half
+    if shifted or track.kind == "audio":
+        slack += tick * bool(half or shifted)
+    times = compare(
+        track.read.times,
+        partner.read.times,
+        track.time_base,
+        tick,
+        slack=slack,
+        jumps=len(shifts) > 1,
+        ordered=track.kind != "video",
+    )
+    wrong = len(times.wrong)
+    first_s = times.first_s
+    if len(times.shifts) == len(shifts):
+        off = [a - b for a, b in zip(times.shifts, shifts, strict=True) if abs(a - b) > slack]
+    else:  # its clock does not jump where the picture's does
+        off = [a for a in times.shifts if all(abs(a - b) > slack for b in shifts)]
     if off:
-        moved = f"{len(off)} of {len(differences)} packets at another time, first by {ms(off[0])}"
+        wrong = max(wrong, len(times.moves) if len(times.shifts) == 1 else len(off))
+        first_s = off[0]
+    moved = ""
+    if wrong:
+        moved = f"{wrong} of {len(times.moves)} packets at another time, first by {ms(first_s)}"
     return moved, "" if slack == 0 else f", times to {ms(slack)}"
 
 

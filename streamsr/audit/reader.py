@@ -5,7 +5,7 @@ import hashlib
 import os
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,6 +23,9 @@ from streamsr.media.containers import becomes_samples, codec_of, is_carried_othe
 from streamsr.media.decode import in_line
 from streamsr.media.input import main_video, open_input
 from streamsr.media.subtitles import TEXT, words
+
+INDEXED = frozenset({"mov", "matroska", "avi", "asf", "webm", "mxf", "nut"})
+"""Containers whose times are from one clock."""
 
 
 class PacketDigests:
@@ -130,6 +133,8 @@ class MediaReader:
         self.format = container.format.name
         self.metadata = dict(container.metadata)
         self.chapters: list[Any] = container.chapters()  # Any: their time bases are never None
+        self.path = os.fspath(path)
+        self.clock_may_jump = not INDEXED & set(container.format.name.split(","))
         self.damaged = 0
         self.tracks = {s.index: _track(s) for s in container.streams if s.index != main.index}
 
@@ -153,15 +158,11 @@ class MediaReader:
         )
 
     def _decoded(self) -> Iterator[VideoFrame]:
-        packets = self._container.demux()
+        packets = self._packets()
         # AVI has no presentation times: pictures take the packets' ticks in the order shown.
         ticks: deque[int] | None = deque() if self.format == "avi" else None
         while True:
-            try:
-                packet = next(packets, None)
-            except FFmpegError:
-                self.damaged += 1
-                return
+            packet = next(packets, None)
             if packet is None:
                 return
             # The packets that flush a decoder say their stream only here, not in ``stream_index``.
@@ -180,6 +181,40 @@ class MediaReader:
                 if ticks:
                     frame.pts = ticks.popleft()
                 yield frame
+
+    def _packets(self) -> "Iterator[Packet[Any]]":
+        """All packets; what cannot be read is counted, and reading goes on behind it."""
+        failed = 0
+        while failed < 16:
+            try:
+                for packet in self._container.demux():
+                    failed = 0 if packet.size else failed
+                    yield packet
+                return
+            except FFmpegError:
+                self.damaged += 1
+                failed += 1
+        for stream in self._container.streams:
+            end: Packet[Any] = Packet()
+            end.stream = stream
+            yield end
+
+    def is_damaged(self, track: "Track", numbers: "Container[int]") -> bool:
+        """Whether a decoder refuses each of these packets of the track, counted from 0."""
+        with open_input(self.path) as container:
+            number = 0
+            for packet in container.demux(container.streams[track.index]):
+                if not packet.size or (packet.dts is None and packet.pts is None):
+                    continue
+                refused = False
+                try:
+                    packet.decode()
+                except FFmpegError:
+                    refused = True
+                if number in numbers and not refused:
+                    return False
+                number += 1
+        return True
 
     def _note(self, packet: "Packet[Any]") -> None:
         """Take in a packet of another stream."""

@@ -10,6 +10,7 @@ from av.video.frame import VideoFrame
 
 from streamsr.audit.check import KEPT, LOST, NOTE, Check, ms
 from streamsr.audit.reader import MediaReader
+from streamsr.audit.times import compare
 from streamsr.color import FULL, UNSPECIFIED, ColorTags
 from streamsr.media.decode import display_matrix
 from streamsr.media.frames import FrameReader, depth_of, has_alpha, tags_of
@@ -29,7 +30,8 @@ class VideoComparison:
     """Compares the main video of an input with that of an output, frame by frame.
 
     begin  of the span that is compared, on the input's clock in seconds: the output's zero
-    shift  after `checks`: how many seconds later than that the output's frames are
+    shifts  after `checks`: how many seconds later than that the output's frames are, for each
+            stretch in which the input's clock runs evenly
     """
 
     def __init__(self, before: MediaReader, after: MediaReader, begin: Fraction) -> None:
@@ -45,21 +47,19 @@ class VideoComparison:
         self._transparent = before.main.metadata.get("alpha_mode") == "1"
         self._first: tuple[VideoFrame, VideoFrame] | None = None
         self._readers: list[FrameReader] = []
-        self.shift = Fraction(0)
+        self.shifts: tuple[Fraction, ...] = (Fraction(0),)
 
     def add(self, frame_in: VideoFrame | None, frame_out: VideoFrame | None) -> None:
         """Take in the next frame of the input and of the output, None where there is none."""
         if frame_in is not None:
             pts = frame_in.pts
-            # Two frames at one time cannot be shown; as for the source, the next tick keeps order
-            # and count.
-            if pts is None or (self._pts_in and pts <= self._pts_in[-1]):
+            if pts is None:  # bare pictures follow each other by their duration
                 self._untimed += 1
-                pts = _next_tick(self._pts_in)
+                pts = _next_tick(self._pts_in, frame_in.duration)
             self._pts_in.append(pts)
         if frame_out is not None:
             pts = frame_out.pts
-            self._pts_out.append(_next_tick(self._pts_out) if pts is None else pts)
+            self._pts_out.append(_next_tick(self._pts_out, 1) if pts is None else pts)
         if frame_in is None or frame_out is None:
             return
         if self._first is None:
@@ -115,35 +115,46 @@ class VideoComparison:
         return Check("colour", KEPT if same else LOST, detail)
 
     def _times(self) -> Iterator[Check]:
-        """Rows for the frames' times; sets ``shift``."""
+        """Rows for the frames' times; sets ``shifts``."""
         base_in = self._before.main.time_base
         base_out = self._after.main.time_base
         assert base_in is not None
         assert base_out is not None
-        moved = [
-            pts_out * base_out - (pts_in * base_in - self._begin)
-            for pts_in, pts_out in zip(self._pts_in, self._pts_out, strict=False)
-        ]
+        times = compare(
+            self._pts_in,
+            self._pts_out,
+            base_in,
+            base_out,
+            slack=base_out,
+            jumps=self._before.clock_may_jump,
+        )
+        moved = [move + self._begin for move in times.moves]
+        self.shifts = tuple(shift + self._begin for shift in times.shifts)
+        number = len(moved)
         tick = f"one tick is {ms(base_out)}"
-        repaired = f"; {self._untimed} frames had no time of their own" if self._untimed else ""
-        if all(abs(move) <= base_out / 2 for move in moved):
-            exact = "equal" if not any(moved) else f"equal to the output's tick ({tick})"
-            yield Check("timestamps", KEPT, f"{len(moved)} {exact}{repaired}")
-            return
-        self.shift = moved[0]
-        wrong = [i for i, move in enumerate(moved) if abs(move - self.shift) > base_out]
-        if wrong:
-            first = f"first frame {wrong[0]} by {ms(moved[wrong[0]])}"
-            yield Check("timestamps", LOST, f"{len(wrong)} of {len(moved)} differ, {first}")
-        else:
-            detail = f"{len(moved)} equal after the shift ({tick}){repaired}"
+        untimed = self._untimed + times.own
+        repaired = f"; {untimed} frames had no time of their own" if untimed else ""
+        if times.wrong:
+            first = f"first frame {times.wrong[0]} by {ms(times.first_s)}"
+            yield Check("timestamps", LOST, f"{len(times.wrong)} of {number} differ, {first}")
+        elif not any(moved):
+            yield Check("timestamps", KEPT, f"{number} equal{repaired}")
+        elif all(abs(move) <= base_out / 2 for move in moved):
+            detail = f"{number} equal to the output's tick ({tick}){repaired}"
             yield Check("timestamps", KEPT, detail)
-        yield Check("clock", NOTE, f"the whole file is shifted by {ms(self.shift)}")
+        else:
+            detail = f"{number} equal after the shift ({tick}){repaired}"
+            yield Check("timestamps", KEPT, detail)
+        if abs(self.shifts[0]) > base_out / 2:
+            yield Check("clock", NOTE, f"the whole file is shifted by {ms(self.shifts[0])}")
+        if len(self.shifts) > 1:
+            jumps = len(self.shifts) - 1
+            yield Check("clock", NOTE, f"jumps {jumps} times in the input; the output runs evenly")
 
 
-def _next_tick(pts: "array[int]") -> int:
+def _next_tick(pts: "array[int]", duration: int | None) -> int:
     """The time of a frame that has none of its own."""
-    return pts[-1] + 1 if pts else 0
+    return pts[-1] + max(duration or 0, 1) if pts else 0
 
 
 def _reader(frame: VideoFrame, file: MediaReader) -> FrameReader:

@@ -1,7 +1,9 @@
 """Decodes a video stream, also where it is damaged or its first timestamps are wrong."""
 
+import logging
 from collections import deque
 from collections.abc import Generator, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,31 +16,95 @@ from av.video.stream import VideoStream
 
 from streamsr import interrupt
 from streamsr.errors import SourceError
+from streamsr.media.input import clock
+from streamsr.media.packets import readable
+from streamsr.media.timeline import TimeLine
 from streamsr.stats import Event, Recorder, Stage
 
 DAMAGED_IN_A_ROW = 8
-"""After so many failures without a picture in between the decoder will not recover."""
+"""So many packets that cannot be decoded, without a picture in between, are a hole of the film."""
+
+PACKETS_BEFORE_A_PICTURE = 3000
+"""A film that gives no picture for so long is encrypted or no film: the longest recordings between
+two key frames have a few hundred."""
+
+log = logging.getLogger("streamsr")
 
 
 def decoded(
-    container: InputContainer, stream: VideoStream, path: Path, record: Recorder
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    record: Recorder,
+    *,
+    line: TimeLine | None = None,
+    position: int = 0,
+    strict: bool = False,
 ) -> Generator[VideoFrame]:
     """All frames of the stream. Use one generator for all: it holds the decoder's buffered frames.
 
-    A frame that cannot be decoded is left out and counted as damaged in ``record``; after
-    DAMAGED_IN_A_ROW of them in a row SourceError is raised, with ``path``.
+    A frame that cannot be decoded is left out and counted as damaged in ``record``. Behind a hole
+    the film goes on with the next key frame, and the log says where it was. Raises SourceError with
+    the ``path`` when nothing can be decoded, and where it is ``strict`` at a hole.
+
+    line      the film's clock, on which the frames' times are
+    position  where in the file, in bytes, reading begins
     """
-    return in_line(_decoded(container, stream, path, record))
+    return in_line(_decoded(container, stream, path, record, line or TimeLine(), position, strict))
+
+
+class _Damage:
+    """Counts what cannot be decoded, and says where the holes are."""
+
+    def __init__(self, path: Path, record: Recorder, *, strict: bool) -> None:
+        self._path = path
+        self._record = record
+        self._strict = strict
+        self._in_a_row = 0
+        self._pictures = 0
+        self._last_s: Fraction | None = None
+
+    def failed(self, error: FFmpegError) -> None:
+        self._record.count(Event.DAMAGED)
+        self._in_a_row += 1
+        is_hole = self._in_a_row >= DAMAGED_IN_A_ROW
+        if (is_hole and self._strict) or (
+            not self._pictures and self._in_a_row >= PACKETS_BEFORE_A_PICTURE
+        ):
+            reason = f"{self._in_a_row} frames in a row cannot be decoded: damaged or encrypted"
+            raise SourceError(f"{self._path}: {reason}") from error
+
+    def decoded(self, frame: VideoFrame) -> None:
+        time_s = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
+        if self._in_a_row >= DAMAGED_IN_A_ROW and self._pictures:
+            begin = "the beginning" if self._last_s is None else clock(float(self._last_s))
+            end = "later" if time_s is None else f"to {clock(float(time_s))}"
+            log.warning(
+                "%s: %d frames in a row cannot be decoded, from %s %s",
+                self._path,
+                self._in_a_row,
+                begin,
+                end,
+            )
+        self._in_a_row = 0
+        self._pictures += 1
+        self._last_s = time_s
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, path: Path, record: Recorder
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    record: Recorder,
+    line: TimeLine,
+    position: int,
+    strict: bool,
 ) -> Generator[VideoFrame]:
-    in_a_row = 0
+    damage = _Damage(path, record, strict=strict)
     # AVI stores no presentation times, and those that FFmpeg makes up for B-frames run backwards.
     # The frames in order of presentation have the times of the packets in order of storage.
     ticks: deque[int] | None = deque() if container.format.name == "avi" else None
-    packets = container.demux(stream)
+    packets = line.mended(readable(container, [stream], damage.failed), position=position)
     opaque = stream.metadata.get("alpha_mode") != "1"
     decoder = None if opaque else _decoder_with_alpha(stream)
     while True:
@@ -56,17 +122,12 @@ def _decoded(
                     else decoder.decode(packet if packet.size else None)
                 )
         except FFmpegError as error:
-            record.count(Event.DAMAGED)
-            in_a_row += 1
-            if in_a_row >= DAMAGED_IN_A_ROW:
-                reason = f"{in_a_row} frames in a row cannot be decoded: damaged or encrypted"
-                raise SourceError(f"{path}: {reason}") from error
+            damage.failed(error)
             continue
-        if frames:
-            in_a_row = 0
         for frame in frames:
             if ticks:
                 frame.pts = ticks.popleft()
+            damage.decoded(frame)
             yield frame
 
 

@@ -1,7 +1,9 @@
 """Copies the other streams, chapters and metadata of an input into an output."""
 
 import logging
+import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from types import TracebackType
@@ -9,7 +11,7 @@ from typing import Any, Self
 
 import av
 from av.container.output import OutputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.packet import Packet
 from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
@@ -25,11 +27,21 @@ from streamsr.media.containers import (
     is_cover,
     title,
 )
-from streamsr.media.input import main_video, open_input
+from streamsr.media.input import clock, main_video, open_input
 from streamsr.media.muxer import OF_MP4_ITSELF
+from streamsr.media.packets import readable
 from streamsr.media.subtitles import TextConverter
+from streamsr.media.timeline import FORWARD_S, time_line
 
 log = logging.getLogger("streamsr")
+
+PACKET_ERRORS = (InvalidDataError, ArgumentError)
+"""What a muxer, or a filter in front of it, says of a packet that it cannot take; others concern
+the file."""
+
+LATEST_START_S = FORWARD_S
+"""A film in a container with a clock of its own that begins later shows nothing for so long, and
+nobody waits: its clock is a broadcaster's."""
 
 COVERS = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "webp"}
 """Image type by codec: Matroska keeps a cover as an attachment."""
@@ -43,10 +55,11 @@ class StreamCopy:
     it cannot hold are rewritten in its own format, audio as PCM, and named in ``changed``. Unless
     ``quiet``, the log says so.
 
-    begin, end  part of the file to copy, in seconds on its own clock; None for no limit
-    origin_s    the time on that clock that becomes the output's zero: ``begin``, or the start of
-                the main video where that is negative, since MP4 shows nothing before zero
+    begin, end  part of the file to copy, in seconds on the film's clock; None for no limit
+    origin_s    the time on that clock that becomes the output's zero: ``begin``, or where the film
+                begins if that is before zero, long after it, or on a clock without a meaning
     input       the opened file
+    line        the film's clock
     """
 
     def __init__(
@@ -59,26 +72,43 @@ class StreamCopy:
     ) -> None:
         self._path = path
         self.input = open_input(path)
+        self.line = time_line(path)
         self._begin = begin
         self._end = end
         self._level = logging.DEBUG if quiet else logging.WARNING
         self._main = main_video(self.input)
-        self.origin_s = Fraction(0) if begin is None else begin
-        if (
-            begin is None
-            and self._main is not None
-            and self._main.start_time is not None
-            and self._main.time_base
-        ):
-            self.origin_s = min(self._main.start_time * self._main.time_base, Fraction(0))
+        self.origin_s = self._beginning() if begin is None else begin
         self._wanted: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
         self._covers: list[tuple[Stream, bytes]] = []
         self._converters: dict[int, TextConverter] = {}
         self._sounds: dict[int, SoundConverter] = {}
+        self._takes_new_headers = False
+        self._last: dict[int, int] = {}
+        self._mended: Counter[int] = Counter()
+        self._refused: Counter[int] = Counter()
+        self._unreadable = 0
         self.lost: list[str] = []
         self.changed: list[str] = []
+
+    def _beginning(self) -> Fraction:
+        """Where the film begins on its clock, if the output's zero is to stand there."""
+
+        def start_s(stream: Stream) -> Fraction | None:
+            if stream.start_time is None or stream.time_base is None:
+                return None
+            return stream.start_time * stream.time_base
+
+        main_s = None if self._main is None else start_s(self._main)
+        if main_s is not None and main_s < 0:
+            return main_s
+        streams = [s for s in self.input.streams if s.type in ("video", "audio")]
+        starts = [when_s for s in streams if (when_s := start_s(s)) is not None]
+        first_s = min(starts, default=Fraction(0))
+        if first_s > 0 and (not self.line.indexed or first_s > LATEST_START_S):
+            return first_s
+        return Fraction(0)
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +128,7 @@ class StreamCopy:
         """
         video: VideoStream | None = None
         container = output.format.name
+        self._takes_new_headers = container == "mpegts"
         own = OF_MP4_ITSELF - {"creation_time"}
         output.metadata.update(
             {key: value for key, value in self.input.metadata.items() if key not in own}
@@ -122,7 +153,8 @@ class StreamCopy:
             output.set_chapters(_cut_chapters(chapters, self.origin_s, self._end))
         others = [self.input.streams[i] for i in self._outputs]
         if others:
-            self._wanted = self._in_span(self.input.demux(others))
+            packets = readable(self.input, others, self._failed)
+            self._wanted = self._in_span(self.line.mended(packets))
         return video or add_video()
 
     def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
@@ -200,8 +232,13 @@ class StreamCopy:
             cover.time_base = Fraction(1, 1000)
             output.mux(cover)
         for packet in self._due(time_s):
-            for ready in self._converted(packet):
-                output.mux(ready)
+            index = packet.stream.index
+            try:
+                for ready in self._converted(packet):
+                    self._put_in_order(ready, index)
+                    output.mux(ready)
+            except PACKET_ERRORS:
+                self._refused[index] += 1
 
     def _due(self, time_s: Fraction | None) -> "Iterator[Packet[Any]]":
         """The packets up to this time on the output's clock. The one after it is kept."""
@@ -218,20 +255,56 @@ class StreamCopy:
 
     def _in_span(self, packets: "Iterator[Packet[Any]]") -> "Iterator[Packet[Any]]":
         """Those from ``begin`` to ``end``, and the empty packet that ends each stream."""
-        try:
-            for packet in packets:
-                when_s = _time_s(packet)
-                if packet.size == 0 or (
-                    when_s is not None
-                    and (self._begin is None or when_s >= self._begin)
-                    and (self._end is None or when_s < self._end)
-                ):
-                    yield packet
-        except FFmpegError as error:
-            reason = getattr(error, "strerror", None) or "damaged"
-            log.warning(
-                "%s: the other streams end where the file is damaged: %s", self.input.name, reason
-            )
+        for packet in packets:
+            when_s = _time_s(packet)
+            if packet.size == 0 or (
+                when_s is not None
+                and (self._begin is None or when_s >= self._begin)
+                and (self._end is None or when_s < self._end)
+            ):
+                yield packet
+
+    def _failed(self, _error: FFmpegError) -> None:
+        self._unreadable += 1
+
+    def _put_in_order(self, packet: "Packet[Any]", index: int) -> None:
+        """Give the packet the next free tick, where its decoding time is not later than the one
+        before in the same stream: most muxers refuse it."""
+        base = packet.stream.time_base
+        if packet.dts is None or packet.time_base is None or base is None:
+            return
+        ticks = _rounded(packet.dts * packet.time_base / base)
+        last = self._last.get(index)
+        if last is not None and ticks <= last and index not in self._converters:
+            self._mended[index] += ticks < last
+            ticks = last + 1
+            shown = ticks if packet.pts is None else _rounded(packet.pts * packet.time_base / base)
+            packet.time_base = base
+            packet.dts = ticks
+            packet.pts = max(shown, ticks)
+        self._last[index] = ticks
+
+    def say(self) -> None:
+        """Tell the log what of the file had to be mended or left out, once all is muxed."""
+        name = self.input.name
+        for time_s in self.line.jumps:
+            if (self._begin is None or time_s >= self._begin) and (
+                self._end is None or time_s < self._end
+            ):
+                log.warning(
+                    "%s: its clock jumps at %s; what follows was moved behind what was before",
+                    name,
+                    clock(float(time_s - self.origin_s)),
+                )
+        for index, number in sorted(self._mended.items()):
+            if number:
+                what = title(self.input.streams[index])
+                log.warning("%s: %d packets of %s came before their time", name, number, what)
+        for index, number in sorted(self._refused.items()):
+            what = title(self.input.streams[index])
+            log.warning("%s: left out: %d damaged packets of %s", name, number, what)
+        if self._unreadable:
+            log.warning("%s: could not be read at %d places", name, self._unreadable)
 
     def _converted(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
         """What the packet becomes in the output, on the output's clock."""
@@ -248,8 +321,30 @@ class StreamCopy:
                 text.stream = self._outputs[index]
                 yield text
         elif packet.size:
+            if packet.has_sidedata("new_extradata") and not self._takes_new_headers:
+                packet = _without_new_headers(packet)
             packet.stream = self._outputs[index]
             yield packet
+
+
+def _without_new_headers(packet: "Packet[Any]") -> "Packet[Any]":
+    """The packet without the decoder's headers that a joined recording gives again: FFmpeg's
+    muxers would write them over the first ones, and over what stands behind them."""
+    plain: Packet[Any] = av.Packet(bytes(packet))
+    plain.time_base = packet.time_base
+    plain.pts = packet.pts
+    plain.dts = packet.dts
+    plain.duration = packet.duration
+    plain.is_keyframe = packet.is_keyframe
+    for data in packet.iter_sidedata():
+        if data.data_type != "new_extradata":
+            plain.set_sidedata(data)
+    return plain
+
+
+def _rounded(value: Fraction) -> int:
+    """To the nearest, halves away from zero, as FFmpeg rescales times."""
+    return math.floor(value + Fraction(1, 2)) if value >= 0 else -_rounded(-value)
 
 
 def _time_s(packet: "Packet[Any]") -> Fraction | None:

@@ -29,6 +29,7 @@ from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.media.encode import Encoding
 from streamsr.media.errors import sink_errors
 from streamsr.media.input import MAX_PIXELS, main_video, open_input
+from streamsr.media.timeline import time_line
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
@@ -67,7 +68,8 @@ def plan(
             raise SourceError(f"{path}: has no video stream")
         base = stream.time_base
         # AVI has no presentation times of its own.
-        keys = [] if container.format.name == "avi" else _key_times(container.demux(stream))
+        packets = time_line(path).mended(container.demux(stream))
+        keys = [] if container.format.name == "avi" else _key_times(packets)
         first = (stream.start_time or 0) * base if begin is None else begin
     cuts: list[Fraction] = []
     seeks: list[Fraction] = []

@@ -242,6 +242,8 @@ class FileSink:
                 self._copy.until(None if whole else self._last_s, output)
             self._output = None
             output.close()
+        if self._copy is not None:
+            self._copy.say()
         if self._unchanged is not None:
             self._unchanged()
 

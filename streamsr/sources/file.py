@@ -23,7 +23,15 @@ from streamsr.media.decode import decoded
 from streamsr.media.deinterlace import CHOICES, Deinterlacer
 from streamsr.media.frames import FrameReader, depth_of, has_alpha
 from streamsr.media.hdr import has_no_base_layer
-from streamsr.media.input import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
+from streamsr.media.input import (
+    MAX_DURATION_S,
+    MAX_PIXELS,
+    clock,
+    main_video,
+    open_input,
+    source_errors,
+)
+from streamsr.media.timeline import TimeLine, time_line
 from streamsr.media.video import DecodedVideo, info_of
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.yuv import Plane
@@ -43,8 +51,12 @@ class FileSource:
     interlaced           what to do with interlaced frames: ``deinterlace`` them, ``keep`` them as
                          they are, or raise SourceError (``error``)
     reader               opens the file, on a machine that does not see the path
+    line                 the film's clock, read from the file where it is not given; with a
+                         ``reader``, the container's own
+    strict               a hole in the film raises SourceError; else it goes on with the next key
+                         frame, and the log says where
     record               where damaged frames are counted: a frame that cannot be decoded is left
-                         out; after DAMAGED_IN_A_ROW of them in a row SourceError is raised
+                         out
     begin, end           attributes, set on entering: the part that is decoded, in seconds on the
                          file's clock; ``end`` is None where the file is decoded to its end
     """
@@ -61,6 +73,8 @@ class FileSource:
         max_pixels: int = MAX_PIXELS,
         max_duration_s: float = MAX_DURATION_S,
         reader: Callable[[], BinaryIO] | None = None,
+        line: TimeLine | None = None,
+        strict: bool = False,
         record: Recorder | None = None,
     ) -> None:
         if start_s < 0 or (duration_s is not None and duration_s <= 0):
@@ -76,6 +90,8 @@ class FileSource:
         self.begin = Fraction(0)
         self.end: Fraction | None = None
         self._open_file = reader
+        self._line = line or (TimeLine() if reader else None)
+        self._strict = strict
         self._interlaced = interlaced
         self._max_pixels = max_pixels
         # A segment is as long as it was cut.
@@ -114,13 +130,15 @@ class FileSource:
     def _open(self) -> DecodedVideo:
         """Open the file, decoded up to the first frame. Raises SourceError for a video that cannot
         be upscaled, before an output is made."""
-        video = self._open_at(seek=True)
-        late = video.first_s is None or video.first_s > self.begin
-        if late and self._span is not None and self._span.seek is not None:
+        if self._line is None:
+            with source_errors(self.path):
+                self._line = time_line(self.path)
+        video, sought = self._open_at(self._line, seek=True)
+        if sought and (video.first_s is None or video.first_s > self.begin):
             # Seeking is only as good as the container's index. Without it the video is decoded from
             # its start.
             video.close()
-            video = self._open_at(seek=False)
+            video, _ = self._open_at(self._line, seek=False)
         try:
             self._check_first(video.first)
         except BaseException:
@@ -128,25 +146,43 @@ class FileSource:
             raise
         return video
 
-    def _open_at(self, *, seek: bool) -> DecodedVideo:
-        """Open the file and decode one frame. ``seek``: from a key frame before the part wanted."""
+    def _open_at(self, line: TimeLine, *, seek: bool) -> tuple[DecodedVideo, bool]:
+        """Open the file and decode one frame; with ``seek``, from a key frame before the part
+        wanted. Also whether it was sought: a file without an index and times does not allow it."""
         container = open_input(self.path, reader=self._open_file)
         try:
             stream = self._main_video(container)
             stream.thread_type = "AUTO"
             start = self._set_span(stream)
-            if seek and start is not None:
+            position = 0
+            seek = seek and start is not None
+            if seek and not line.indexed:
+                position = line.position_before(self.begin)
+                seek = position > 0
+            if seek and position:
+                container.seek(position, unsupported_byte_offset=True)
+            elif seek and start is not None:
                 container.seek(start, stream=stream)
-            frames = decoded(container, stream, self.path, self._record)
+            frames = decoded(
+                container,
+                stream,
+                self.path,
+                self._record,
+                line=line,
+                position=position,
+                strict=self._strict,
+            )
             video = DecodedVideo(container, stream, frames)
         except BaseException:
             container.close()
             raise
-        if start is None and self._span is None and video.first_s is not None:
-            moved = max(self.begin - video.first_s, Fraction(0))
-            self.begin -= moved
-            self.end = None if self.end is None else self.end - moved
-        return video
+        if video.first_s is not None and self._span is None and not seek:
+            late_s = self.begin - _seconds(self._start_s) - video.first_s
+            # Bare pictures do not say before they are decoded where they begin.
+            if (start is None and late_s > 0) or stream.start_time is None:
+                self.begin -= late_s
+                self.end = None if self.end is None else self.end - late_s
+        return video, seek
 
     def _main_video(self, container: InputContainer) -> VideoStream:
         """The stream to decode. Raises SourceError when there is none, or when it is too large or
@@ -175,9 +211,9 @@ class FileSource:
             self.end = self._span.end
             seek_s = self._span.seek
         else:
-            self.begin = zero_s + Fraction(self._start_s).limit_denominator(1_000_000)
+            self.begin = zero_s + _seconds(self._start_s)
             if self._duration_s is not None:
-                self.end = self.begin + Fraction(self._duration_s).limit_denominator(1_000_000)
+                self.end = self.begin + _seconds(self._duration_s)
             seek_s = self.begin if self._start_s > 0 else None
         return None if seek_s is None else int(seek_s / stream.time_base)
 
@@ -226,11 +262,9 @@ class FileSource:
         last: int | None = None
         for frame in self._progressive(video.frames()):
             pts = frame.pts if frame.pts is not None else frame.dts
-            if pts is None:
-                pts = 0 if last is None else last + 1
+            if pts is None:  # bare pictures have no times, but a rate
+                pts = 0 if last is None else last + max(frame.duration or 0, 1)
             time_s = pts * video.time_base
-            if skips and time_s < self.begin:
-                continue
             if self.end is not None and time_s >= self.end:
                 break
             if last is not None and pts <= last:
@@ -238,6 +272,8 @@ class FileSource:
                 # and count.
                 pts = last + 1
             last = pts
+            if skips and time_s < self.begin:
+                continue
             self._check_length(float(time_s - self.begin))
             yield frame, pts
 
@@ -295,3 +331,8 @@ class FileSource:
                 yield from deinterlacer.push(frame)
         if deinterlacer is not None:
             yield from deinterlacer.push(None)
+
+
+def _seconds(value: float) -> Fraction:
+    """Seconds as they were meant: 2.6 is 13/5."""
+    return Fraction(value).limit_denominator(1_000_000)
