@@ -1,5 +1,6 @@
 """Upscales pictures and frames in full: the engine, then a resize where another size is wanted."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from streamsr.picture.high_depth import deepened, enlarged
 from streamsr.region import Region
 from streamsr.stats import Fate, Recorder, Stage
 from streamsr.tiling.changes import WHOLE_ABOVE, tiles_of
-from streamsr.tiling.results import Results, sized
+from streamsr.tiling.results import Results, read_only, sized
 
 
 class Upscaler:
@@ -89,6 +90,7 @@ class Upscaler:
         self.reuse = reuse
         self.verify_reuse = verify_reuse
         self._results = Results(self.engine)
+        self._process = os.getpid()
 
     def __call__(self, image: Image) -> Image:
         """Upscale an RGB picture [H, W, 3] uint8. The result, [s H, s W, 3] uint8 or of the size
@@ -99,7 +101,8 @@ class Upscaler:
         """Upscale consecutive frames of a stream. What did not change since the frame before is
         taken from its result.
 
-        The pixels are always those of full computation. Several frames go into one engine call
+        The pixels are always those of full computation; nobody may write to them, since the next
+        frame may share them: copy what is to be drawn on. Several frames go into one engine call
         where the device gains from that.
         """
         if self.reuse and self.engine.batch == 1:
@@ -116,16 +119,17 @@ class Upscaler:
     def _completed(self, frame: Frame, hr: Image) -> Frame:
         """The upscaled frame, with the full depth and the opacity that the source's has."""
         if frame.deep is None and frame.alpha is None:
-            return replace(frame, rgb=hr)
+            return replace(frame, rgb=read_only(hr))
         with self.record.stage(Stage.DEEP):
             deep = None if frame.deep is None else deepened(frame.deep, frame.rgb, hr)
             alpha = (
                 None if frame.alpha is None else enlarged(frame.alpha, (hr.shape[1], hr.shape[0]))
             )
-        return replace(frame, rgb=hr, deep=deep, alpha=alpha)
+        return replace(frame, rgb=read_only(hr), deep=deep, alpha=alpha)
 
     def _following(self, lr: Image) -> Image:
         """Upscale a picture, as far as it differs from the previous one."""
+        self._check_process()
         previous = self._results.previous
         with self.record.stage(Stage.COMPARE):
             cells = self._results.changed(lr, self.size)
@@ -158,12 +162,22 @@ class Upscaler:
         self._results.remember(lr, hr, shown, self.size)
         return shown
 
+    def _check_process(self) -> None:
+        """Raises ModelError in a forked child: the threads of the engine are not in it, and it
+        would wait for them without end."""
+        if os.getpid() != self._process:
+            raise ModelError(
+                "this upscaler was made before a fork; make one in each process, or start processes "
+                "by spawn"
+            )
+
     def _verify(self, lr: Image, hr: Image) -> None:
         if self._judge is not None:
             self._judge.check(lr, hr)
 
     def _computed(self, images: Sequence[Image]) -> list[Image]:
         """Run the network over each picture as a whole."""
+        self._check_process()
         tiles = []
         for lr in images:
             height, width = lr.shape[:2]

@@ -28,7 +28,7 @@ from streamsr.tiling.priority import (
     wanted_pixels,
     work_for,
 )
-from streamsr.tiling.results import Result, Results, sized
+from streamsr.tiling.results import Result, Results, read_only, sized
 
 RESIZE_COST = 1024
 """What interpolating a region costs beside its area, in LR pixels: about 10 us for a call."""
@@ -171,7 +171,7 @@ class LiveStage:
             return None
         self._shown_s = done_s
         # There is no time for more than 8 bits, nor for opacity.
-        return replace(frame, rgb=shown, lr=seen.lr, deep=None, alpha=None)
+        return replace(frame, rgb=read_only(shown), lr=seen.lr, deep=None, alpha=None)
 
     def _look(self, lr: Image) -> _Seen:
         """Compare the picture with the one before."""

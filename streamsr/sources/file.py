@@ -296,6 +296,7 @@ class FileSource:
             self._reader.read(frame, deep)
         if has_alpha(info.pixel_format):
             alpha = self._reader.alpha(frame)
+        rgb.flags.writeable = False
         return rgb, deep, alpha
 
     def _check_size(self, width: int, height: int) -> None:

@@ -106,6 +106,7 @@ class _Stream:
         for frame in chain([first] if first is not None else [], self._decoded):
             rgb = self._pool.take((frame.height, frame.width, 3))
             self._reader.read(frame, rgb)
+            rgb.flags.writeable = False
             yield rgb, frame.time
 
     def _decode(self) -> Generator[av.VideoFrame]:

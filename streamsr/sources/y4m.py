@@ -110,6 +110,7 @@ class Y4mSource:
             with self._record.stage(Stage.CONVERT):
                 rgb = self._pool.take((self.format.height, self.format.width, 3))
                 self._read(content, rgb)
+            rgb.flags.writeable = False
             yield Frame(rgb, index, self.info.time_base, 1, index, time.monotonic())
             index += 1
 

@@ -62,8 +62,16 @@ class Results:
         return hr
 
     def remember(self, lr: Image, hr: Image, shown: Image, size: tuple[int, int] | None) -> None:
-        """Make this the previous result. Nobody writes to these pictures any more."""
-        self.previous = Result(lr, hr, shown, size)
+        """Make this the previous result. Nobody writes to ``hr`` and ``shown`` any more; ``lr`` is
+        copied where somebody may."""
+        self.previous = Result(lr.copy() if lr.flags.writeable else lr, hr, shown, size)
+
+
+def read_only(picture: Image) -> Image:
+    """The picture for others: the next one may be compared with it, or copied from it."""
+    view = picture.view()
+    view.flags.writeable = False
+    return view
 
 
 def sized(hr: Image, size: tuple[int, int] | None, record: Recorder) -> Image:
