@@ -167,8 +167,8 @@ class Upscaler:
         would wait for them without end."""
         if os.getpid() != self._process:
             raise ModelError(
-                "this upscaler was made before a fork; make one in each process, or start processes "
-                "by spawn"
+                "this upscaler was made before a fork; make one in each process, or start "
+                "processes by spawn"
             )
 
     def _verify(self, lr: Image, hr: Image) -> None:
