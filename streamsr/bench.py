@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from streamsr.engines import Engine, Tile
-from streamsr.engines.choose import ENGINES, EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.engines.difference import NONE, Bound, Difference, bound_of, difference_of
 from streamsr.engines.fused.peak import Peak, macs
 from streamsr.errors import ModelError
@@ -30,6 +30,7 @@ from streamsr.frame import Frame, Image
 from streamsr.machine import processor_name, usable_cores
 from streamsr.media.frames import FrameWriter
 from streamsr.model import ModelFile, find_model
+from streamsr.options import ENGINES, EngineChoice
 from streamsr.region import Region
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource

@@ -2,6 +2,7 @@
 multiple."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +11,12 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from streamsr.engines import Engine, Tile
-from streamsr.engines.choose import EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.engines.conformity import Judge
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
+from streamsr.options import EngineChoice
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.high_depth import deepened, enlarged
 from streamsr.picture.resize import resized
@@ -24,12 +26,11 @@ from streamsr.tiling.changes import WHOLE_ABOVE, affected_cells, tiles_of
 
 
 class _Last(NamedTuple):
-    """The picture before: as it came, by network, and at the size wanted then."""
+    """The picture before: as it came, by network, and at the size wanted."""
 
     lr: Image
     hr: Image
     shown: Image
-    size: tuple[int, int] | None
 
 
 class Upscaler:
@@ -42,8 +43,8 @@ class Upscaler:
              video model
     size     (width, height) of the result when it is not ``scale`` times the input
     engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
-             ``batch`` go with it, see `streamsr.engines.choose.EngineChoice`. Or a function that
-             makes your own engine from the model file; the upscaler closes it
+             ``batch`` go with it. Or all of these as one `streamsr.options.EngineChoice`. Or a
+             function that makes your own engine from the model file; the upscaler closes it
     reuse    in `frames`, take what did not change since the frame before from its result
     verify_reuse  compute it too, and raise ModelError should it differ, or be further from LiteRT's
                   than the engine
@@ -62,7 +63,7 @@ class Upscaler:
         scale: int | None = None,
         lossy: bool = False,
         size: tuple[int, int] | None = None,
-        engine: str | Callable[[ModelFile], Engine] = "auto",
+        engine: str | EngineChoice | Callable[[ModelFile], Engine] = "auto",
         threads: int | None = None,
         delegate: str | None = None,
         delegate_options: Mapping[str, str] | None = None,
@@ -71,14 +72,14 @@ class Upscaler:
         verify_reuse: bool = False,
         record: Recorder | None = None,
     ) -> None:
-        if size is not None and min(size) < 1:
-            raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
+        _check_size(size)
         file = (
             model if isinstance(model, ModelFile) else find_model(model, scale=scale, lossy=lossy)
         )
         if isinstance(engine, str):
-            choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
-            self.engine, self.why = open_engine(file, choice)
+            engine = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
+        if isinstance(engine, EngineChoice):
+            self.engine, self.why = open_engine(file, engine)
         else:
             self.engine, self.why = engine(file), "your own"
         if scale is not None and self.engine.scale != scale:
@@ -88,23 +89,54 @@ class Upscaler:
             )
         self.model = file
         self.scale = self.engine.scale
-        self.size = size
-        self.record = record or Recorder()
-        self.record.engine, self.record.model, self.record.threads = (
-            self.engine.name,
-            file.name,
-            self.engine.threads,
-        )
-        self.reuse, self.verify_reuse = reuse, verify_reuse
+        self.reuse = reuse
+        self.verify_reuse = verify_reuse
         self._judge: Judge | None = None
-        if verify_reuse and isinstance(engine, str) and self.engine.name != "litert":
+        if verify_reuse and isinstance(engine, EngineChoice) and self.engine.name != "litert":
             try:
                 self._judge = Judge(self.engine, file)
             except BaseException:
                 self.engine.close()
                 raise
+        self._shared = False
+        self._begin(size, record or Recorder())
+
+    def _begin(self, size: tuple[int, int] | None, record: Recorder) -> None:
+        self._size = size
+        self._record = record
         self._last: _Last | None = None
         self._pool = BufferPool()
+        record.engine = self.engine.name
+        record.model = self.model.name
+        record.threads = self.engine.threads
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the results; None for ``scale`` times the input."""
+        return self._size
+
+    @property
+    def record(self) -> Recorder:
+        """Where what happens is counted."""
+        return self._record
+
+    def output_size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the result for pictures of this size."""
+        return self._size or (width * self.scale, height * self.scale)
+
+    def for_size(
+        self, size: tuple[int, int] | None, *, record: Recorder | None = None
+    ) -> "Upscaler":
+        """An upscaler for other pictures, with the same model and engine.
+
+        It remembers no picture, and counts into ``record``, by default this one's. The engine stays
+        this one's to close, and both must not compute at the same time.
+        """
+        _check_size(size)
+        other = copy(self)
+        other._shared = True
+        other._begin(size, record or self._record)
+        return other
 
     def __call__(self, image: Image) -> Image:
         """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is
@@ -143,7 +175,7 @@ class Upscaler:
     def _following(self, lr: Image) -> Image:
         """Upscale a picture, given those before it."""
         last = self._last
-        if last is None or (last.lr.shape, last.size) != (lr.shape, self.size):
+        if last is None or last.lr.shape != lr.shape:
             cells, share = None, 1.0
         else:
             with self.record.stage("compare"):
@@ -174,7 +206,7 @@ class Upscaler:
                 f"report this"
             )
         self._verify(lr, hr)
-        self._last = _Last(lr, hr, shown, self.size)
+        self._last = _Last(lr, hr, shown)
         return shown
 
     def _verify(self, lr: Image, hr: Image) -> None:
@@ -199,8 +231,11 @@ class Upscaler:
             return [resized(image, self.size) for image in images]
 
     def close(self) -> None:
-        """Release the engine. Closing twice is harmless."""
+        """Release the engine, unless it is another's (see `for_size`). Closing twice is
+        harmless."""
         self._last = None
+        if self._shared:
+            return
         if self._judge is not None:
             self._judge.close()
         self.engine.close()
@@ -215,6 +250,11 @@ class Upscaler:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check_size(size: tuple[int, int] | None) -> None:
+    if size is not None and min(size) < 1:
+        raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
 
 
 def _checked(image: Image) -> Image:

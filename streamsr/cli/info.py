@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from streamsr.engines import Engine
-from streamsr.engines.choose import ENGINES, EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.errors import ModelError
 from streamsr.machine import processor_name, usable_cores
 from streamsr.model import find_model
+from streamsr.options import ENGINES, EngineChoice
 from streamsr.stats import versions
 from xlsr_model import weights
 

@@ -24,7 +24,7 @@ from streamsr.errors import SinkError, shortened
 from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
 
 if TYPE_CHECKING:
-    from streamsr.cluster.driver import Progress
+    from streamsr.jobs.observer import Progress
 
 
 class RecorderCollector(Collector):

@@ -53,6 +53,23 @@ def streams_kept() -> Iterator[None]:
         yield
 
 
+class _Nowhere(io.TextIOBase):
+    """Takes all text and keeps none. Not a file, because Ray goes on holding it until the program
+    ends."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def stdout_silenced() -> contextlib.redirect_stdout[io.TextIOBase]:
+    """Within it nothing that is printed appears: Ray prints what goes wrong with nodes, dozens of
+    lines each time, which we say in one."""
+    return contextlib.redirect_stdout(_Nowhere())
+
+
 def flushed(status: int) -> int:
     """The exit status once standard output is written out: what cannot be is an error, told here
     and not at exit."""

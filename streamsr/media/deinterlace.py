@@ -8,8 +8,6 @@ from av.error import EOFError as Finished
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-CHOICES = ("deinterlace", "keep", "error")
-
 
 class Deinterlacer:
     """bwdif, one frame out for each frame in, with its time; frames that are not interlaced pass

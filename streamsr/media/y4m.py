@@ -9,7 +9,7 @@ import numpy as np
 
 from streamsr.color import FULL, LIMITED, ColorTags
 from streamsr.errors import quoted
-from streamsr.media.input import MAX_PIXELS
+from streamsr.options import MAX_PIXELS
 
 MAX_TERM = (1 << 31) - 1
 """Of a ratio above or below the line: FFmpeg, which writes and reads most of these streams, keeps

@@ -1,5 +1,5 @@
-"""What is finished of a long job, kept so that a kill or a power cut at any moment loses at most
-one segment.
+"""The finished segments of a long job, kept so that a kill or a power cut at any moment loses at
+most one.
 
 A folder beside the output, ``NAME.resume``, holds one file for each finished segment and
 ``ledger.jsonl``: the first line says what the job is, each further line that a segment is finished.
@@ -212,7 +212,8 @@ class Ledger:
         """
         path = self.path(segment)
         try:
-            if blake2b is not None and file_digest(made or path) != blake2b:
+            digest = file_digest(made or path)
+            if blake2b is not None and digest != blake2b:
                 raise SinkError(f"{made or path}: arrived damaged")
             if made is not None:
                 os.replace(made, path)
@@ -221,7 +222,7 @@ class Ledger:
                 "segment": segment,
                 "frames": frames,
                 "bytes": path.stat().st_size,
-                "blake2b": file_digest(path),
+                "blake2b": digest,
             }
             self._append(line)
         except OSError as error:
@@ -303,7 +304,7 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def _differences(then: Settings, now: Settings, prefix: str = "") -> Iterator[str]:
-    """In words, what differs between two settings."""
+    """Say what differs between two settings."""
     for name in [*then, *(name for name in now if name not in then)]:
         a, b = then.get(name), now.get(name)
         if isinstance(a, dict) and isinstance(b, dict):

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +17,11 @@ from av.video.frame import VideoFrame
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.media.decode import decoded, display_matrix
-from streamsr.media.deinterlace import CHOICES, Deinterlacer
+from streamsr.media.deinterlace import Deinterlacer
 from streamsr.media.frames import FrameReader, depth_of, has_alpha, tags_of
 from streamsr.media.hdr import has_no_base_layer, hdr_of
-from streamsr.media.input import MAX_DURATION_S, MAX_PIXELS, clock, main_video, open_input
+from streamsr.media.input import clock, main_video, open_input
+from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
 from streamsr.picture.buffers import BufferPool
 from streamsr.stats import Recorder
 from xlsr_model.inputs import protected
@@ -29,13 +31,15 @@ class FileSource:
     """Decodes the main video stream of a file. See `streamsr.sources.Source` for the contract.
 
     start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
-    span, info           one segment of a film instead, and what is known of the whole film: so all
-                         segments agree
+    span, info           one segment of a film instead, and what is known of the whole film, so that
+                         all segments agree; ValueError for one without the other, or beside
+                         start_s and duration_s
     max_pixels           of a picture; larger ones raise SourceError before memory is asked for them
     max_duration_s       of the film or the span that is wanted; longer ones raise SourceError: on
                          entering where the file says so, else at the first frame that comes later
     interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with
                          an interlaced film
+    decode               these three as one value, which then goes before them
     begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for
                          all
     reader               what opens the file, where this machine does not see the path
@@ -54,6 +58,7 @@ class FileSource:
         interlaced: str = "deinterlace",
         max_pixels: int = MAX_PIXELS,
         max_duration_s: float = MAX_DURATION_S,
+        decode: DecodeOptions | None = None,
         reader: Callable[[], BinaryIO] | None = None,
         record: Recorder | None = None,
     ) -> None:
@@ -62,15 +67,15 @@ class FileSource:
                 f"expected a start of at least 0 and a duration above 0, got {start_s} and "
                 f"{duration_s}"
             )
-        if interlaced not in CHOICES:
-            raise ValueError(
-                f"expected interlaced to be one of {', '.join(CHOICES)}, got {interlaced!r}"
-            )
+        if (span is None) != (info is None):
+            raise ValueError("expected a span and the info of the whole film together")
+        if span is not None and (start_s > 0 or duration_s is not None):
+            raise ValueError("expected either a span, or start_s and duration_s")
         self.path = Path(path)
         self._opens = reader
-        self._interlaced, self._max_pixels = interlaced, max_pixels
-        # A segment is as long as it was cut.
-        self._max_duration_s = max_duration_s if info is None else float("inf")
+        self._limits = decode or DecodeOptions(interlaced, max_pixels, max_duration_s)
+        if span is not None:  # a segment is as long as it was cut
+            self._limits = replace(self._limits, max_duration_s=float("inf"))
         self._start_s = start_s
         self._duration_s = duration_s
         self._span, self._known = span, info
@@ -257,15 +262,15 @@ class FileSource:
 
     def _check_size(self, width: int, height: int) -> None:
         """Before memory is asked for a picture of this size; 0 is not known yet."""
-        if width < 0 or height < 0 or width * height > self._max_pixels:
-            limit = f"{self._max_pixels} pixels"
+        if width < 0 or height < 0 or width * height > self._limits.max_pixels:
+            limit = f"{self._limits.max_pixels} pixels"
             raise SourceError(
                 f"{self.path}: a picture of {width}x{height} is larger than {limit} (--max-pixels)"
             )
 
     def _check_length(self, seconds: float) -> None:
-        if seconds > self._max_duration_s:
-            limit = clock(self._max_duration_s)
+        if seconds > self._limits.max_duration_s:
+            limit = clock(self._limits.max_duration_s)
             raise SourceError(
                 f"{self.path}: is {clock(seconds)} long; at most {limit} is taken (--max-duration)"
             )
@@ -288,9 +293,13 @@ class FileSource:
         """The frames, none of them interlaced unless that was asked for."""
         graph: Deinterlacer | None = None
         for frame in frames:
-            if frame.interlaced_frame and self._interlaced == "error":
+            if frame.interlaced_frame and self._limits.interlaced == "error":
                 raise SourceError(f"{self.path}: is interlaced")
-            if graph is None and frame.interlaced_frame and self._interlaced == "deinterlace":
+            if (
+                graph is None
+                and frame.interlaced_frame
+                and self._limits.interlaced == "deinterlace"
+            ):
                 graph = Deinterlacer(frame)
             if graph is None or not graph.takes(frame):
                 yield frame

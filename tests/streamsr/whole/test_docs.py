@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from streamsr.cli import cli
-from streamsr.cli.pipeline_file import read_pipeline
+from streamsr.cli.pipeline_file import COMMANDS, read_pipeline
 from tests.conftest import ROOT
 from tests.support.command import Command
 from tests.support.markdown import Snippet, commands_of, run_script, snippets, words_of
@@ -175,10 +175,7 @@ def check_pipeline(snippet: Snippet, folder: Path) -> None:
     assert "command" in tomllib.loads(snippet.text)
     path = folder / "snippet.toml"
     path.write_text(snippet.text)
-    command, words = read_pipeline(
-        path, {name: cli.commands[name] for name in ("upscale", "live", "pipe")}
-    )
-    with command.make_context("streamsr", [*words]):
+    with read_pipeline(path, {name: cli.commands[name] for name in COMMANDS}).context():
         pass
 
 

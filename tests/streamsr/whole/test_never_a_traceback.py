@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from streamsr.cli import cli
 from streamsr.errors import Cancelled, SourceError
-from streamsr.jobs.files import Job
+from streamsr.jobs.files import FileJob
 from tests.conftest import ROOT
 from tests.support.command import Command, Result
 from tests.support.media import look, make_video
@@ -183,6 +183,7 @@ toml = st.recursive(
 def test_any_value_in_a_pipeline_file(streamsr: Command, film: Path, key: str, value: str) -> None:
     from streamsr.cli.pipeline_file import table_of
 
+    (mine,) = {table_of(p) for p in cli.commands["upscale"].params if f"--{key}" in p.opts}
     file, target = film.with_name("odd.toml"), film.with_name("out.mkv")
     fixed = {
         "source": f'input = "{film}"\n',
@@ -190,7 +191,7 @@ def test_any_value_in_a_pipeline_file(streamsr: Command, film: Path, key: str, v
         "upscale": "",
     }
     tables = [
-        f"[{table}]\n{fixed[table]}" + (f"{key} = {value}\n" if table_of(key) == table else "")
+        f"[{table}]\n{fixed[table]}" + (f"{key} = {value}\n" if mine == table else "")
         for table in fixed
     ]
     file.write_text('command = "upscale"\n' + "\n".join(tables), encoding="utf-8")
@@ -358,14 +359,14 @@ def test_one_bad_input_ends_no_batch(
     for name in names:
         shutil.copy(film, tmp_path / name)
     (tmp_path / "out").mkdir()
-    run = Job.run
+    run = FileJob.run
 
-    def failing(self: Job, source: Path, *args: object, **more: object) -> object:
+    def failing(self: FileJob, source: Path, *args: object, **more: object) -> object:
         if source.name == "b.mkv":
             raise error
         return run(self, source, *args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Job, "run", failing)
+    monkeypatch.setattr(FileJob, "run", failing)
     result = streamsr(
         "upscale", *(tmp_path / name for name in names), "-o", tmp_path / "out", *FAST
     )
@@ -380,7 +381,7 @@ def test_ctrl_c_ends_a_batch(
 ) -> None:
     shutil.copy(film, tmp_path / "b.mkv")
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr(Job, "run", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(FileJob, "run", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     result = streamsr("upscale", film, tmp_path / "b.mkv", "-o", tmp_path / "out", *FAST)
     assert result.status == 130
     assert "stopped" in result.err
