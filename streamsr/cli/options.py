@@ -12,11 +12,10 @@ from typing import Any, TypeVar
 
 import click
 
+from streamsr.cli.parameters import TableOption
+from streamsr.cli.pipeline_file import write_pipeline
 from streamsr.errors import ModelError, quoted
 from streamsr.options import ENGINES, EngineChoice
-
-TABLES = ("source", "upscale", "sink")
-"""Of a pipeline file; every option stands in one."""
 
 MOST_THREADS = 1024
 """More than any machine has cores; every one costs memory and a thread of the system's, used or
@@ -28,14 +27,6 @@ MOST_FRAMES_A_CALL = 64
 Options = TypeVar("Options")
 Command = Callable[..., Any]
 """A function that click calls, with values of any type."""
-
-
-class TableOption(click.Option):
-    """An option that stands in a table of pipeline files."""
-
-    def __init__(self, *names: Any, table: str, **attributes: Any) -> None:  # Any: click's
-        super().__init__(*names, **attributes)
-        self.table = table
 
 
 def _option(table: str, *names: str, **attributes: Any) -> Callable[[Command], Command]:
@@ -144,8 +135,6 @@ def engine_options(command: Command) -> Command:
     def printed_or_run(*, print_pipeline: bool, **asked: Any) -> Any:  # Any: click's values
         if not print_pipeline:
             return command(**asked)
-        from streamsr.cli.pipeline_file import write_pipeline
-
         return click.echo(write_pipeline(click.get_current_context()))
 
     decorated: Command = printed_or_run

@@ -1,4 +1,5 @@
-"""Types of the values that options take: times, sizes, names, hosts and addresses."""
+"""What an option is besides click's own: its table in pipeline files, and types of values: times,
+sizes, names, hosts and addresses."""
 
 import math
 import re
@@ -8,6 +9,9 @@ import click
 
 from streamsr.errors import quoted
 
+TABLES = ("source", "upscale", "sink")
+"""Of a pipeline file; every option stands in one."""
+
 LONGEST_S = 10**9
 """32 years. In nanoseconds, the finest ticks that containers have, such a time is still a number of
 64 bits."""
@@ -15,6 +19,14 @@ LONGEST_S = 10**9
 LONGEST_HOST, LONGEST_LABEL = 253, 63
 """Characters of a host's name and of what stands between its dots, RFC 1035; Python's IDNA codec
 fails on others."""
+
+
+class TableOption(click.Option):
+    """An option that stands in a table of pipeline files."""
+
+    def __init__(self, *names: Any, table: str, **attributes: Any) -> None:  # Any: click's
+        super().__init__(*names, **attributes)
+        self.table = table
 
 
 class Number(click.FloatRange):

@@ -23,7 +23,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from streamsr.cli.options import TABLES, TableOption
+from streamsr.cli.parameters import TABLES, TableOption
 from streamsr.errors import quoted
 
 COMMANDS = ("upscale", "live", "pipe")

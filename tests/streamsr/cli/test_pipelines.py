@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamsr.cli import cli, pipeline_file
-from streamsr.cli.options import TABLES
+from streamsr.cli.parameters import TABLES
 from streamsr.cli.pipeline_file import read_pipeline, table_of
 from tests.conftest import ROOT
 from tests.support.command import Command, run
