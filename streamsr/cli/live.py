@@ -37,7 +37,7 @@ LONGEST_BUDGET_MS = 3_600_000
 @upscale_option(
     "--budget-ms",
     type=Number(1, LONGEST_BUDGET_MS),
-    default=BUDGET_S * 1e3,
+    default=round(BUDGET_S * 1e3),
     show_default=True,
     help="Age at which a frame must be upscaled; less time means less by network.",
 )

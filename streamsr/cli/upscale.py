@@ -179,7 +179,7 @@ def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
         raise click.UsageError(
             f"-o must be a directory when there are several inputs: {output} is not one"
         )
-    from streamsr.jobs.files import output_name
+    from streamsr.jobs.outputs import output_name
 
     pairs = [(source, output / output_name(source)) for source in inputs]
     names = [target.name for _, target in pairs]

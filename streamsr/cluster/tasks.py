@@ -9,8 +9,9 @@ from streamsr.cluster.transfer import sampled_digest
 from streamsr.frame import Span
 from streamsr.jobs.options import UpscaleOptions
 from streamsr.model import ModelFile
-from streamsr.segments.film import SegmentedJob, engine_class, library_versions
+from streamsr.segments.film import SegmentedJob
 from streamsr.segments.segment import SegmentWork
+from streamsr.segments.settings import engine_class, library_versions
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
 

@@ -14,9 +14,9 @@ from streamsr.errors import ModelError, SourceError, StreamsrError
 from streamsr.frame import Frame
 from streamsr.machine import peak_memory_mib
 from streamsr.model import find_model
-from streamsr.segments.film import engine_class, library_versions
 from streamsr.segments.ledger import file_digest
 from streamsr.segments.segment import upscale_segment
+from streamsr.segments.settings import engine_class, library_versions
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 

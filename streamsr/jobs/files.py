@@ -1,8 +1,6 @@
 """Upscaling files: their options become source, upscaler and sink."""
 
 import itertools
-import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -14,17 +12,16 @@ from streamsr.errors import Cancelled, ModelError, SinkError, SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.jobs.observer import Observer, Progress
 from streamsr.jobs.options import FileOptions, target_size
+from streamsr.jobs.outputs import container_of, output_for
 from streamsr.jobs.upscaler import open_upscaler
-from streamsr.media.containers import FORMATS, better_in_matroska, check_output
-from streamsr.media.encode import Encoder
-from streamsr.media.input import open_input, watched
+from streamsr.media.containers import check_output
+from streamsr.media.input import watched
 from streamsr.model import CHOICES
 from streamsr.options import MAX_SIDE
 from streamsr.picture.files import is_image, read_image, write_image
 from streamsr.picture.resize import resized
 from streamsr.pipeline import Pipeline
 from streamsr.segments.film import ENCODER_THREADS, SegmentedJob
-from streamsr.segments.ledger import Ledger
 from streamsr.segments.resume import upscale_resumable
 from streamsr.segments.segment import SegmentWork
 from streamsr.sinks.file import FileSink
@@ -35,8 +32,6 @@ from xlsr_model import weights
 
 if TYPE_CHECKING:
     from streamsr.audit.check import Check
-
-log = logging.getLogger("streamsr")
 
 
 def upscale_files(
@@ -81,33 +76,13 @@ class FileJob:
         self._upscalers = {}
 
     def output_for(self, source: Path, target: Path) -> Path:
-        """The path of the output: ``target``, or a .mkv beside it when only that holds all of the
-        film.
-
-        The latter is logged in one line, or raises SinkError with ``strict``. A file under the new
-        name, which nobody said to replace, is never replaced: SinkError, as for a second output of
-        that name.
-        """
-        container = _container_of(target)
-        if not is_image(source) and container != "matroska":
-            encoder = Encoder(self.options.encoding).name
-            with open_input(source) as film:
-                missing = ", ".join(better_in_matroska(container, film, encoder).values())
-            if missing:
-                target = self._in_matroska(target, f"{container} cannot hold {missing}")
-        if target.resolve() in self._taken:
-            raise SinkError(f"{target}: another input of this run becomes it")
-        self._taken.add(target.resolve())
-        return target
-
-    def _in_matroska(self, target: Path, reason: str) -> Path:
-        better = target.with_suffix(".mkv")
-        if self.options.strict:
-            raise SinkError(f"{target}: {reason}; a .mkv output would; refused by --strict")
-        if os.path.lexists(better) and not (self.options.resume and Ledger.begun(better)):
-            raise SinkError(f"{target}: {reason}, and {better} exists already; name a .mkv output")
-        log.warning("%s: all goes into %s", reason, better)
-        return better
+        """As `streamsr.jobs.outputs.output_for`. Raises SinkError also for a second output of that
+        name."""
+        output = output_for(source, target, self.options)
+        if output.resolve() in self._taken:
+            raise SinkError(f"{output}: another input of this run becomes it")
+        self._taken.add(output.resolve())
+        return output
 
     def run(self, source: Path, target: Path, *, observer: Observer) -> "list[Check]":
         """Upscale ``source`` into ``target``, or only check that it can be done. Return what the
@@ -199,7 +174,7 @@ class FileJob:
             film.info,
             upscaler.output_size(film.info.width, film.info.height),
             replace(o.encoding, threads=ENCODER_THREADS),
-            _container_of(target),
+            container_of(target),
             o.decode,
         )
         return SegmentedJob(
@@ -295,17 +270,6 @@ def upscale_image(
     for what in ("in", "out", "network"):
         upscaler.record.count(what)
     upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)
-
-
-def output_name(source: Path) -> str:
-    """The name of its output in a directory: its own, with .mkv where no such files are made."""
-    made = is_image(source) or source.suffix.lower() in FORMATS
-    return source.name if made else source.with_suffix(".mkv").name
-
-
-def _container_of(target: Path) -> str:
-    """FFmpeg's name of the output's container."""
-    return FORMATS.get(target.suffix.lower(), "matroska")
 
 
 def _after_each_frame(observer: Observer, total: int | None) -> Callable[[Frame], None]:

@@ -13,11 +13,17 @@ from streamsr.media.containers import check_output
 from streamsr.media.errors import sink_errors
 from streamsr.media.input import source_errors
 from streamsr.segments.join import join
-from streamsr.segments.ledger import Ledger, Settings, input_identity
+from streamsr.segments.ledger import Ledger
 from streamsr.segments.plan import plan
 from streamsr.segments.segment import SegmentWork
+from streamsr.segments.settings import (
+    Settings,
+    engine_class,
+    input_identity,
+    library_versions,
+)
 from streamsr.sinks.file import FileSink
-from streamsr.stats import Recorder, versions
+from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output, clear_dead
 from xlsr_model.inputs import Input
@@ -26,20 +32,7 @@ ENCODER_THREADS = 4
 """The encoder's bytes depend on their number, so it is not the machine's: the work may go on on
 another one."""
 
-EXACT_ENGINES = frozenset({"litert", "fused"})
-"""They give the same bytes, so that work begun with one may go on with the other."""
-
 KEPT = "what is finished is kept: run the same command again to go on"
-
-
-def library_versions() -> dict[str, str]:
-    """Of all that decides the bytes of the output."""
-    return {name: value for name, value in versions().items() if name != "python"}
-
-
-def engine_class(name: str) -> str:
-    """``exact`` for all engines that give the same bytes, else the engine's name."""
-    return "exact" if name in EXACT_ENGINES else name
 
 
 class SegmentedJob:

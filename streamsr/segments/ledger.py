@@ -16,15 +16,15 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from streamsr.errors import SinkError
+from streamsr.segments.settings import Settings, differences
 from xlsr_model.files import NAME_BYTES, fitting_name, is_unfinished, sync_folder, write_file
-from xlsr_model.inputs import Input
 
 log = logging.getLogger("streamsr")
 
@@ -33,23 +33,11 @@ FOLDER_SUFFIX = ".resume"
 LEDGER = "ledger.jsonl"
 ELSEWHERE = "move it, or name another output"
 
-Settings = Mapping[str, Any]
-"""JSON values by name: all that decides the bytes of the output."""
-
 
 def file_digest(path: Path) -> str:
     """BLAKE2b of the contents. Raises OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def input_identity(source: Input) -> Settings:
-    """What a file is, by its contents: its name and dates may change. Raises OSError, also when it
-    changes just now."""
-    with open(source.fd, "rb", closefd=False) as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    source.check()
-    return {"bytes": source.size, "blake2b": digest}
 
 
 _OURS = re.compile(r"\d{6,}\.segment|\d{6,}\.[0-9a-f]{32}\.made|here-[0-9a-f]{32}", re.ASCII)
@@ -174,9 +162,9 @@ class Ledger:
         except (ValueError, LookupError):
             reason = f"damaged, or not ours; move {self.folder} to start again"
             raise SinkError(f"{self.folder / LEDGER}: {reason}") from None
-        if differences := list(_differences(then, self._settings)):
+        if changes := list(differences(then, self._settings)):
             raise SinkError(
-                f"{self.target}: cannot go on: {'; '.join(differences)}"
+                f"{self.target}: cannot go on: {'; '.join(changes)}"
                 f" (run it as before, or delete {self.folder} to start again)"
             )
         file.truncate(len(whole))
@@ -301,16 +289,3 @@ def _object(line: bytes) -> dict[str, Any]:
     ):
         raise ValueError(f"expected a finished segment, got {line[:40]!r}")
     return entry
-
-
-def _differences(then: Settings, now: Settings, prefix: str = "") -> Iterator[str]:
-    """Say what differs between two settings."""
-    for name in [*then, *(name for name in now if name not in then)]:
-        a, b = then.get(name), now.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            if name == "input" and a != b:
-                yield "the input has changed"
-            else:
-                yield from _differences(a, b, f"{name} " if name == "versions" else prefix)
-        elif a != b:
-            yield "the model is another" if name == "model" else f"{prefix}{name} was {a}, now {b}"

@@ -147,8 +147,8 @@ def segments() -> dict[str, Any]:
 def opening() -> dict[str, float]:
     """What opening a film takes for each second of it: knowing it again by its bytes, finding its
     key frames."""
-    from streamsr.segments.ledger import input_identity
     from streamsr.segments.plan import plan
+    from streamsr.segments.settings import input_identity
     from xlsr_model.inputs import Input
 
     with tempfile.TemporaryDirectory() as scratch:

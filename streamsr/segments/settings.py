@@ -1,0 +1,46 @@
+"""All that decides the bytes of a film's segments, as its ledger keeps it."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from streamsr.stats import versions
+from xlsr_model.inputs import Input
+
+Settings = Mapping[str, Any]
+"""JSON values by name."""
+
+EXACT_ENGINES = frozenset({"litert", "fused"})
+"""They give the same bytes, so that work begun with one may go on with the other."""
+
+
+def library_versions() -> dict[str, str]:
+    """Of all that decides the bytes of the output."""
+    return {name: value for name, value in versions().items() if name != "python"}
+
+
+def engine_class(name: str) -> str:
+    """``exact`` for all engines that give the same bytes, else the engine's name."""
+    return "exact" if name in EXACT_ENGINES else name
+
+
+def input_identity(source: Input) -> Settings:
+    """What a file is, by its contents: its name and dates may change. Raises OSError, also when it
+    changes just now."""
+    with open(source.fd, "rb", closefd=False) as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    source.check()
+    return {"bytes": source.size, "blake2b": digest}
+
+
+def differences(then: Settings, now: Settings, prefix: str = "") -> Iterator[str]:
+    """Say what differs between two settings."""
+    for name in [*then, *(name for name in now if name not in then)]:
+        a, b = then.get(name), now.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if name == "input" and a != b:
+                yield "the input has changed"
+            else:
+                yield from differences(a, b, f"{name} " if name == "versions" else prefix)
+        elif a != b:
+            yield "the model is another" if name == "model" else f"{prefix}{name} was {a}, now {b}"
