@@ -20,21 +20,18 @@ from streamsr.cli.streams import flushed, streams_kept
 from streamsr.cli.upscale import upscale
 
 NO_HOME = "/nonexistent"
-"""The home of users who have none, by Debian's policy (9.2.3): nothing is ever found or made
-there."""
+"""Debian's home for users who have none (policy 9.2.3): nothing is ever found or made there."""
 
 
 def main() -> NoReturn:
     """Entry point. Exit status: 0 done, 1 an error in one line, 2 wrong usage, 130 Ctrl-C."""
-    with contextlib.suppress(
-        ValueError
-    ):  # not the main thread: an embedding program owns the signals
+    with contextlib.suppress(ValueError):
+        # Raised outside the main thread: an embedding program owns the signals.
         interrupt.heard()
     try:
         Path.home()
-    except (
-        RuntimeError
-    ):  # a container's process without a name: several libraries cannot be imported then
+    except RuntimeError:
+        # The user has no name, as in some containers: several libraries cannot be imported then.
         os.environ["HOME"] = NO_HOME
     with streams_kept():
         status = flushed(status_of(_command))
@@ -50,9 +47,8 @@ def _forget_interrupts() -> None:
     by SIGINT instead, whoever handled it. Running anything in that way forgets it (CPython's
     pythonrun.c).
     """
-    if (
-        "numpy" in sys.modules
-    ):  # which has imported ctypes; without it no native module of others was loaded
+    if "numpy" in sys.modules:
+        # Numpy has imported ctypes; without it no native module of others was loaded.
         import ctypes
 
         ctypes.pythonapi.PyRun_SimpleString(b"")

@@ -1,4 +1,4 @@
-"""What ``streamsr info`` says."""
+"""``streamsr info``: this machine, its engines and models, or a file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +15,8 @@ from xlsr_model import weights
 
 
 def describe(what: str | None) -> Iterator[str]:
-    """Lines about the machine, or about a media file or model. Raises StreamsrError when it cannot
-    be read."""
+    """Describe the machine, a media file or a model, line by line. Raises StreamsrError when it
+    cannot be read."""
     if what is None:
         return _machine()
     if what in weights.names() or Path(what).suffix == ".tflite":
@@ -44,7 +44,7 @@ def _machine() -> Iterator[str]:
 
 
 def _works(engine: Engine) -> str:
-    """That it runs, and how far its test pictures were from LiteRT's."""
+    """Say that an engine runs, and how far its test pictures were from LiteRT's."""
     tested = getattr(engine, "difference", None)
     return (
         " runs here" if tested is None else f" runs here as {engine.name}, against LiteRT: {tested}"
@@ -97,9 +97,8 @@ def _media(path: Path) -> Iterator[str]:
             if stream.language and stream.language != "und":
                 line += f" [{stream.language}]"
             if stream in container.streams.video:
-                video = container.streams.video[
-                    container.streams.video.index(stream)
-                ]  # typed as video
+                # The same stream, typed as video.
+                video = container.streams.video[container.streams.video.index(stream)]
                 rate = (
                     f"{float(video.average_rate):.3f} fps"
                     if video.average_rate

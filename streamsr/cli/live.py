@@ -1,4 +1,4 @@
-"""``streamsr live``: pictures that do not wait."""
+"""``streamsr live``: a live source within a latency budget."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamsr.upscaler import Upscaler
 
 LONGEST_BUDGET_MS = 3_600_000
-"""An hour, in which nothing is late: threads wait so long at once, which systems limit."""
+"""An hour, in which nothing is late. Threads wait that long at once, which systems limit."""
 
 
 @click.command()
@@ -104,14 +104,14 @@ def live(
                 begun=begun,
                 opened=lambda url: print(f"open {url}", file=sys.stderr),
             )
-        except KeyboardInterrupt:  # how a live run ends; all is closed and kept
+        except KeyboardInterrupt:  # the usual end of a live run; everything is closed and kept
             pass
         finally:
             _report(record)
 
 
 def _report(record: "Recorder") -> None:
-    """The last line: what happened to the frames."""
+    """Print the last line: what happened to the frames."""
     stats: Stats = record.snapshot()
     f = stats.frames
     fates = ", ".join(

@@ -18,11 +18,10 @@ from streamsr.errors import ModelError, quoted
 from streamsr.options import ENGINES, EngineChoice
 
 MOST_THREADS = 1024
-"""More than any machine has cores; every one costs memory and a thread of the system's, used or
-not."""
+"""More than any machine has cores. Each costs memory and a system thread, used or not."""
 
 MOST_FRAMES_A_CALL = 64
-"""Of a batch, all of which wait in memory; NPUs gain nothing beyond four or eight."""
+"""Frames of a batch, which all wait in memory; NPUs gain nothing beyond four or eight."""
 
 Options = TypeVar("Options")
 Command = Callable[..., Any]
@@ -129,7 +128,7 @@ ENGINE_OPTIONS = (
 
 
 def engine_options(command: Command) -> Command:
-    """Give a command the options that all which upscale have."""
+    """Add the options that all upscaling commands share."""
 
     @functools.wraps(command)
     def printed_or_run(*, print_pipeline: bool, **asked: Any) -> Any:  # Any: click's values

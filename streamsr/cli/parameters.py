@@ -30,14 +30,14 @@ class TableOption(click.Option):
 
 
 class Number(click.FloatRange):
-    """A number in a range, which click's own takes to include ``nan``."""
+    """A finite number in a range; click's own type takes ``nan``."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:  # Any: click's
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{quoted(value)} is not a number to work with", param, ctx)
+            self.fail(f"{quoted(value)} is not a finite number", param, ctx)
         return number
 
 
@@ -82,7 +82,7 @@ class Word(click.ParamType[str]):
 
 
 class Host(click.ParamType[str]):
-    """A name or an address of a machine, ``[::1]`` or ``::1`` too."""
+    """A host name or address; ``[::1]`` and ``::1`` are the same."""
 
     name = "host"
 
@@ -96,7 +96,7 @@ class Host(click.ParamType[str]):
 
 
 class Address(click.ParamType[str]):
-    """``9464``, ``0.0.0.0:9464`` or ``[::1]:9464``; a port alone is this machine's own."""
+    """``9464``, ``0.0.0.0:9464`` or ``[::1]:9464``; a port alone is on this machine only."""
 
     name = "address"
 
@@ -118,7 +118,7 @@ class Address(click.ParamType[str]):
 
 
 def is_host(text: str) -> bool:
-    """Whether this could be a host's name, in its ASCII form, or its IPv4 or IPv6 address."""
+    """Whether a text has the form of a host name in ASCII or of an IPv4 or IPv6 address."""
     labels = text.removesuffix(".").split(".")
     return (
         len(text) <= LONGEST_HOST

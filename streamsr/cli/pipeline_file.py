@@ -1,4 +1,5 @@
-"""Pipelines as files: a command of ``streamsr`` with its options in three tables, read and written.
+"""``streamsr run`` and ``--print-pipeline``: a command with its options as a TOML file of three
+tables.
 
     command = "live"          # upscale, live or pipe
     [source]
@@ -30,7 +31,7 @@ COMMANDS = ("upscale", "live", "pipe")
 """Those that a file can name."""
 
 LARGEST_FILE = 1 << 20
-"""Bytes of a pipeline file; ordinary ones have some hundred, a device never ends."""
+"""Bytes of a pipeline file; ordinary ones have some hundred, and a device never ends."""
 
 Value = str | int | float | bool | list[str]
 
@@ -111,14 +112,16 @@ def _content(path: Path) -> dict[str, Any]:
         with open(path, "rb") as file:
             text = file.read(LARGEST_FILE + 1)
         if len(text) > LARGEST_FILE:
-            raise click.UsageError(f"{path}: is larger than {LARGEST_FILE} bytes: no pipeline")
+            raise click.UsageError(
+                f"{path}: is too large for a pipeline file (over {LARGEST_FILE} bytes)"
+            )
         return tomllib.loads(text.decode())
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # also an integer of more than 4300 digits
         raise click.UsageError(f"{path}: not TOML: {error}") from None
     except RecursionError:
-        raise click.UsageError(f"{path}: not TOML: brackets in brackets without end") from None
+        raise click.UsageError(f"{path}: not TOML: nested too deeply") from None
 
 
 def write_pipeline(context: click.Context) -> str:
@@ -195,7 +198,7 @@ def _texts(path: Path, key: str, value: object) -> list[str]:
 
 
 def _plain(value: object) -> Value:
-    """What click made of an argument, as TOML has it."""
+    """Turn a value that click has converted into one that TOML has."""
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""How upscaling files is shown: lines on standard error, and a bar on a terminal."""
+"""Progress of upscaling files: lines on standard error, and a bar on a terminal."""
 
 import contextlib
 import sys
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Display:
-    """Shows what a job tells: see `streamsr.jobs.observer.Observer`. A context manager.
+    """Shows the progress of a job: see `streamsr.jobs.observer.Observer`. A context manager.
 
-    A line where each file begins and one where it ends; with a terminal a bar with rate and time
-    left besides. Audits are printed on what was standard output when this was made.
+    Prints a line when a file begins and one when it ends; on a terminal there is a bar with rate
+    and time left. Audits go to what was standard output when this was made.
 
-    files     how many there are; errors are printed as they come unless there is only one
-    together  they are upscaled at once, on a cluster: one bar and one last line for all of them
-    quiet     they are only checked: no bar and no line at the end
-
-    ``errors`` are those of the files that failed, ``now`` is how far a cluster is.
+    files     their number; errors are printed as they come unless there is only one file
+    together  all files are upscaled at once, on a cluster: one bar and one last line for all
+    quiet     files are only checked: no bar, and no line at the end of a file
+    errors    those of the files that failed
+    now       the last progress that was reported
     """
 
     def __init__(
@@ -147,24 +147,25 @@ class Display:
 
 
 def described(upscaler: "Upscaler") -> str:
-    """The network, what runs it and why."""
+    """Name the network, the engine that runs it and the reason for that engine."""
     engine = upscaler.engine
     threads = f"{engine.threads} thread{_s(engine.threads)}"
     return f"{upscaler.model.name} on {engine.name}, {threads} ({upscaler.why})"
 
 
 def print_audit(target: Path, checks: "list[Check]", file: TextIO) -> None:
-    """Print what an audit found. Raises SinkError on a loss, and when that cannot be told."""
+    """Print what an audit found. Raises SinkError on a loss, and when it cannot be printed."""
     from streamsr.audit.check import lost, table
 
     try:
         for line in table(checks):
             print(line, file=file)
-    except BrokenPipeError:  # who reads it has seen enough; the status says the rest
+    except BrokenPipeError:  # its reader has seen enough; the exit status says the rest
         pass
     except OSError as error:
         raise SinkError(
-            f"{target}: is complete, but not its audit: standard output: {error.strerror}"
+            f"{target}: is complete, but its audit could not be printed: standard output: "
+            f"{error.strerror}"
         ) from error
     if gone := lost(checks):
         raise SinkError(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
-    """Write the numbers at the end, also of a run that failed. Raises SinkError at once where that
-    cannot be."""
+    """Write a run's statistics as JSON at its end, also when it failed. Raises SinkError at once
+    when the file cannot be written."""
     if path is None:
         yield
         return
@@ -32,7 +32,7 @@ def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
         try:
             yield
         except BaseException:
-            with contextlib.suppress(SinkError):  # what went wrong first is what is told
+            with contextlib.suppress(SinkError):  # the first error is the one to report
                 numbers()
             raise
         numbers()
@@ -42,8 +42,7 @@ def stats_written(path: Path | None, record: "Recorder") -> Iterator[None]:
 def metrics_shown(
     address: str | None, record: "Recorder", progress: "Callable[[], Progress] | None" = None
 ) -> Iterator[None]:
-    """Serve the run's numbers, and a cluster's progress, to Prometheus for ``--metrics``. Raises
-    SinkError."""
+    """Serve a run's metrics, and a cluster's progress, to Prometheus. Raises SinkError."""
     if address is None:
         yield
         return
@@ -58,17 +57,19 @@ def metrics_shown(
 
 
 LARGEST_NUMBERS = 16 << 20
-"""Bytes of a file of numbers; a long run's has some thousand."""
+"""Bytes of a statistics file; a long run's has some thousand."""
 
 NUMBERS = ({"frames", "seconds", "versions"}, {"machine", "stages", "command"})
-"""Entries that tell our files: of `streamsr.stats.Stats` and of `streamsr.bench.Report`."""
+"""Keys by which our own files are recognized: of `streamsr.stats.Stats` and
+`streamsr.bench.Report`."""
 
 
 @contextlib.contextmanager
 def text_written(path: Path) -> Iterator[Callable[[str], None]]:
-    """A file of numbers, checked before the work; what it yields writes it. Raises SinkError.
+    """Check before the work that a file of numbers can be written; yield what writes it. Raises
+    SinkError.
 
-    Replaces only files that this function made before, and empty ones. A pipe or terminal is
+    Only files that this function made before, and empty ones, are replaced. A pipe or terminal is
     written to as it is.
     """
     with contextlib.ExitStack() as stack:
@@ -103,8 +104,8 @@ def _errors_of(path: Path) -> Iterator[None]:
 
 
 def _is_device(path: Path) -> bool:
-    """Whether bytes go through it to somebody. What stands in /dev may lead to a file, which the
-    shell opened."""
+    """Whether this is a pipe, a socket or a terminal, or a path in /dev to a file that the shell
+    opened."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -114,8 +115,7 @@ def _is_device(path: Path) -> bool:
 
 
 def _send(path: Path, content: bytes) -> None:
-    """Write to a device, behind what is there already. Raises OSError, also when nobody reads a
-    pipe."""
+    """Append to a device. Raises OSError, also when nobody reads a pipe."""
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
     os.set_blocking(fd, True)
     with open(fd, "wb") as file:
@@ -123,7 +123,7 @@ def _send(path: Path, content: bytes) -> None:
 
 
 def _has_numbers(path: Path) -> bool:
-    """Whether a file holds what a command wrote with ``--stats-json`` or ``--json``, or nothing."""
+    """Whether a file is empty, or was written by ``--stats-json`` or ``--json``."""
     try:
         if path.stat().st_size > LARGEST_NUMBERS:
             return False

@@ -171,8 +171,8 @@ def _check_together(asked: dict[str, Any], cluster: str | None) -> None:
 
 
 def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
-    """Each input with its output. Inside a directory an output keeps its input's name as far as it
-    can."""
+    """Pair each input with its output. In a directory an output keeps its input's name where
+    possible. Raises UsageError."""
     if len(inputs) == 1 and not output.is_dir():
         return [(inputs[0], output)]
     if not output.is_dir():
@@ -184,7 +184,7 @@ def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
     pairs = [(source, output / output_name(source)) for source in inputs]
     names = [target.name for _, target in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise click.UsageError(f"several inputs would become {twice[0]}")
+        raise click.UsageError(f"several inputs would have the same output {twice[0]}")
     return pairs
 
 

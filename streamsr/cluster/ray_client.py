@@ -21,20 +21,19 @@ from streamsr.machine import usable_cores
 
 LOCAL = "auto"
 OBJECT_STORE_BYTES = 100 << 20
-"""Of a cluster on this machine only: its workers read and write files, next to nothing goes through
-the store."""
+"""For a cluster on this machine only: its workers use files, and hardly anything goes through the
+store."""
 
 CONNECT_S = 5.0
 NODES_S = 2.0
 SERVER_THREADS = 8
 
 Ref = Any
-"""Ray's reference to a value that is somewhere, or will be: Ray's types are not stable enough to
-name."""
+"""Ray's reference to a present or future value; Ray's own types change too often to be named."""
 
 
 class WorkerLost(Exception):  # noqa: N818 - nothing is wrong with the work
-    """The worker is gone, with what it was doing. ``str`` says how."""
+    """The worker died, and its task with it. ``str`` says how."""
 
 
 class RayCluster:
@@ -60,7 +59,7 @@ class RayCluster:
     def connect(self) -> None:
         """Join or start the cluster; takes seconds. Raises StreamsrError."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        import ray  # a second, and only who asks for a cluster has it
+        import ray  # here: takes a second, and is installed only with the extra [cluster]
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         here = {
@@ -81,9 +80,8 @@ class RayCluster:
         except Exception as error:  # Ray raises all kinds, bare ones too; wrapped once, here
             raise StreamsrError(f"--cluster {self.address}: {_first_line(error)}") from error
         finally:
-            with contextlib.suppress(
-                ValueError, TypeError
-            ):  # not the main thread, or not set from Python
+            with contextlib.suppress(ValueError, TypeError):
+                # Raised outside the main thread, or when it was not set from Python.
                 signal.signal(signal.SIGTERM, ours)
         self.connected = True
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -117,7 +115,7 @@ class RayCluster:
         return self._ray.put(pickle.dumps(work))
 
     def send(self, work: Ref, task: SegmentTask, *, cores: int, memory: int) -> Ref:
-        """Have a segment made. It begins when a node has so many cores and bytes of memory free."""
+        """Send a task. It begins when a node has this many cores and bytes of memory free."""
         # The caller counts attempts; SPREAD, or few segments would all go to one node.
         remote = self._task.options(
             num_cpus=cores, memory=memory, max_retries=0, scheduling_strategy="SPREAD"
@@ -148,7 +146,7 @@ class RayCluster:
         return value
 
     def cancel(self, ref: Ref) -> None:
-        """Do not begin this segment any more."""
+        """Cancel a segment unless it has begun."""
         self._ray.cancel(ref, force=False)
 
     def begun(self, over: Sequence[str]) -> dict[str, int]:
@@ -177,7 +175,7 @@ class RayCluster:
 
 def node_task() -> Callable[..., tuple[str, str, Any]]:
     """The function that a node runs. Made inside another one, it travels as code and not as a name
-    to import, so that a node without streamsr, or with another one, can say so."""
+    to import, so that a node without streamsr, or with another version, can report that."""
 
     def segment(version: str, work: bytes, task: bytes, server: Any) -> tuple[str, str, Any]:
         import pickle
@@ -202,7 +200,7 @@ def node_task() -> Callable[..., tuple[str, str, Any]]:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """Raise StreamsrError when nothing listens at the address; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "//" in address or not host or not port.isdecimal():
         raise StreamsrError(
@@ -211,11 +209,8 @@ def _check_reachable(address: str) -> None:
         )
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (
-        OSError,
-        OverflowError,
-        ValueError,
-    ) as error:  # the last of names and numbers that are none
+    except (OSError, OverflowError, ValueError) as error:
+        # The last two for impossible numbers and names.
         reason = getattr(error, "strerror", None) or error
         raise StreamsrError(
             f"--cluster {shortened(address)}: nothing answers there: {reason}"

@@ -9,11 +9,11 @@ from math import floor, log2
 from streamsr.frame import Span, StreamInfo
 
 AHEAD = 2
-"""Segments under way for each one that the cluster can work on at once: the next waits where the
-last is made, and no more than that are kept."""
+"""Segments sent for each one that the cluster can work on at once: the next one waits at its
+worker, and no more than that."""
 
 DEFAULT_RATE = 25
-"""Frames a second of a film that does not tell; only the order of work depends on it."""
+"""Frames a second of a film that does not say; only the order of work depends on it."""
 
 PROCESS_BYTES = 200 << 20
 PICTURE_BYTES = {"h264": 300, "hevc": 300, "av1": 500, "ffv1": 100}
@@ -70,7 +70,7 @@ def urgency(segment: PendingSegment) -> tuple[int, int, int]:
 
 
 def memory_bytes(width: int, height: int, codec: str) -> int:
-    """The most that a worker needs for a segment of this output size."""
+    """Upper bound of a worker's memory for a segment of this output size."""
     return PROCESS_BYTES + PICTURE_BYTES[codec] * width * height
 
 

@@ -55,7 +55,7 @@ class SegmentTask:
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """A finished segment: its digest, and what happened on the way."""
+    """A finished segment: its digest, and the worker's statistics."""
 
     blake2b: str
     frames: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""The segments that a cluster has to make: which is next, which are being made, which failed."""
+"""The queue of a cluster's segments: waiting, running, and lost with their workers."""
 
 import heapq
 import uuid
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from streamsr.cluster.schedule import PendingSegment, urgency
 
 ATTEMPTS = 8
-"""A segment that lost so many workers is what kills them: memory, or a decoder that crashes."""
+"""A segment that lost this many workers kills them itself: by its memory, or a crashing decoder."""
 
 
 class WorkQueue:

@@ -1,4 +1,4 @@
-"""What a node of a cluster does: checks that it is like the driver's machine, and makes one
+"""The work of a cluster's node: checks that it matches the driver's machine, and makes one
 segment."""
 
 import tempfile
@@ -25,10 +25,10 @@ REPORT_S = 1.0
 
 
 def make(remote: RemoteWork, task: SegmentTask, server: Any) -> SegmentResult:
-    """Make a segment and leave it in the film's folder, through the ``server`` (a Ray actor) where
-    that is not seen here.
+    """Make a segment and put it into the film's folder, through the ``server`` (a Ray actor) when
+    this node does not see the folder.
 
-    Raises a StreamsrError when this node cannot do what the driver's machine would.
+    Raises a StreamsrError when this node cannot make the bytes that the driver's machine would.
     """
     _check_versions(remote)
     work = remote.work
@@ -80,7 +80,7 @@ def _check_versions(remote: RemoteWork) -> None:
 
 
 def _reporting(task: SegmentTask, server: Any) -> Callable[[Frame], None]:
-    """What counts frames and tells the server now and then."""
+    """Make a callback that counts frames and reports them to the server once a second."""
     done = 0
     told = time.monotonic()
 
@@ -95,7 +95,7 @@ def _reporting(task: SegmentTask, server: Any) -> Callable[[Frame], None]:
 
 
 def _reader(remote: RemoteWork, server: Any) -> Callable[[], BinaryIO]:
-    """What opens the source through the server."""
+    """Make a function that opens the source through the server."""
     import ray  # only where a node does not see the file
 
     def fetch(block: int) -> bytes:
@@ -111,7 +111,7 @@ def _reader(remote: RemoteWork, server: Any) -> Callable[[], BinaryIO]:
 
 
 def _sees(remote: RemoteWork) -> bool:
-    """Whether this node has the input under its path. Raises SourceError when something else is
+    """Whether this node sees the input under its path. Raises SourceError when another file is
     there."""
     source = remote.work.source
     try:
@@ -121,7 +121,7 @@ def _sees(remote: RemoteWork) -> bool:
     except OSError as error:
         raise SourceError(f"{source}: {error.strerror}") from error
     if not same:
-        raise SourceError(f"{source}: is another file there")
+        raise SourceError(f"{source}: is a different file on this node")
     return True
 
 
@@ -135,8 +135,8 @@ def _send(local: Path, target: str, server: Any) -> None:
 
 
 _upscalers: dict[tuple[object, ...], Upscaler] = {}
-"""Of this process: it makes many segments, and opening an engine takes a third of a second. One for
-each model, and a run has at most one for each scale."""
+"""Kept by this process, which makes many segments: opening an engine takes a third of a second. One
+for each model; a run has at most one model for each scale."""
 
 
 def _upscaler(remote: RemoteWork) -> Upscaler:
@@ -149,8 +149,7 @@ def _upscaler(remote: RemoteWork) -> Upscaler:
 
 
 def _check_model(remote: RemoteWork) -> None:
-    """Raise ModelError when this node's model of that name or path is another: it is not set up
-    like the others."""
+    """Raise ModelError when this node has a different model under that name or path."""
     model = remote.model
     if not remote.shipped and not model.path.exists():
         return
@@ -163,8 +162,8 @@ def _check_model(remote: RemoteWork) -> None:
 
 
 def _opened(remote: RemoteWork) -> Upscaler:
-    """An upscaler with an engine of the right class; where any will do, the fastest that this node
-    has."""
+    """Open an upscaler with an engine of the right class, the fastest one here where several
+    are."""
     o = remote.options
     engines = [o.choice.engine]
     if engines == ["auto"] and remote.engine == "exact":

@@ -1,4 +1,4 @@
-"""Upscaling files: their options become source, upscaler and sink."""
+"""Upscaling files: makes source, upscaler and sink from the options."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -80,7 +80,7 @@ class FileJob:
         name."""
         output = output_for(source, target, self.options)
         if output.resolve() in self._taken:
-            raise SinkError(f"{output}: another input of this run becomes it")
+            raise SinkError(f"{output}: is already the output of another input of this run")
         self._taken.add(output.resolve())
         return output
 
@@ -113,7 +113,9 @@ class FileJob:
         """Upscale a still picture."""
         o = self.options
         if not is_image(target):
-            raise SinkError(f"{target}: a picture becomes a picture; name it .png, .jpg or .webp")
+            raise SinkError(
+                f"{target}: the output of a picture is a picture; name it .png, .jpg or .webp"
+            )
         with watched(source) as unchanged:
             picture = read_image(source, max_pixels=o.decode.max_pixels)
             height, width = picture[0].shape[:2]
@@ -200,7 +202,7 @@ class FileJob:
         )
 
     def _begin(self, film: FileSource) -> Fraction | None:
-        """Where the span asked for begins; None for the whole film."""
+        """Where the requested span begins on the file's clock; None for the whole film."""
         o = self.options
         return film.begin if o.start_s > 0 or o.duration_s is not None else None
 
@@ -259,8 +261,7 @@ def upscale_image(
     overwrite: bool,
     unchanged: Callable[[], None] | None = None,
 ) -> None:
-    """Upscale what `read_image` gave into a file. Transparency is resized beside the colours.
-    Raises SinkError."""
+    """Upscale a picture from `read_image` into a file; its alpha is resized. Raises SinkError."""
     rgb, alpha = picture
     result = upscaler(rgb)
     if alpha is not None:
@@ -273,7 +274,7 @@ def upscale_image(
 
 
 def _after_each_frame(observer: Observer, total: int | None) -> Callable[[Frame], None]:
-    """What tells the observer how far a file is."""
+    """Make a callback that reports the progress of one file."""
     frames = itertools.count(1)
     return lambda _frame: observer.progress(Progress(next(frames), total))
 

@@ -1,4 +1,4 @@
-"""Live upscaling: its options become source, upscaler and sinks."""
+"""Live upscaling: makes source, upscaler and sinks from the options."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What upscaling files tells whoever shows it."""
+"""The interface through which upscaling files reports its progress."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the work is: of the file that is upscaled, or on a cluster of all files opened so
-    far.
+    """Progress of the file that is upscaled, or on a cluster of all files opened so far.
 
     frames   done
     total    None when unknown
@@ -27,7 +26,7 @@ class Progress:
 
 
 class Observer(Protocol):
-    """Is told how upscaling files goes, by one thread."""
+    """Receives the progress of upscaling files. Called by one thread."""
 
     def began(
         self,

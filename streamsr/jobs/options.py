@@ -1,4 +1,4 @@
-"""The options of each kind of job. The command line, pipeline files and these are the same names.
+"""Options of each kind of job, under the names that the command line and pipeline files use.
 
 Imports the standard library and `streamsr.options` only, so that the command line can use them
 before it loads anything heavy.

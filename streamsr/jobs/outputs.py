@@ -1,4 +1,4 @@
-"""Where the outputs of files go."""
+"""Names and containers of output files."""
 
 import logging
 import os
@@ -16,7 +16,8 @@ log = logging.getLogger("streamsr")
 
 
 def output_name(source: Path) -> str:
-    """The name of its output in a directory: its own, with .mkv where no such files are made."""
+    """The name of a file's output in a directory: its own, or with .mkv where we cannot write that
+    kind."""
     made = is_image(source) or source.suffix.lower() in FORMATS
     return source.name if made else source.with_suffix(".mkv").name
 

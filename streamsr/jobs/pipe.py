@@ -1,4 +1,4 @@
-"""A stage between other programs: video in on standard input, out on standard output."""
+"""``streamsr pipe``: video in on standard input, out on standard output."""
 
 import contextlib
 import re
@@ -41,8 +41,7 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
         raise SourceError("standard input: is closed")
     if sys.stdout is None:
         raise SinkError("standard output: is closed")
-    # Past Python's buffers: nothing of a frame is left in them to be written, or to wait, when the
-    # run is stopped.
+    # Without Python's buffers, so that a stopped run leaves no part of a frame in them.
     source = Y4mSource(_unbuffered(sys.stdin), format=raw, record=record)
     output = _unbuffered(sys.stdout)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The upscaler that a job's options ask for."""
+"""Opens the upscaler for a job's options."""
 
 from streamsr.errors import ModelError
 from streamsr.jobs.options import UpscaleOptions, target_size
@@ -14,8 +14,8 @@ def open_upscaler(
     lossy: bool = False,
     picture: tuple[int, int] | None = None,
 ) -> Upscaler:
-    """Open the upscaler that was asked for. Raises ModelError, also for options that do not go
-    together, such as a model and another scale.
+    """Open the upscaler for these options. Raises ModelError, also for options that contradict each
+    other, such as a model and another scale.
 
     lossy    as in `StreamInfo`
     picture  (width, height) of all pictures that will come: the result then has the size that

@@ -29,8 +29,8 @@ from xlsr_model.files import Output, clear_dead
 from xlsr_model.inputs import Input
 
 ENCODER_THREADS = 4
-"""The encoder's bytes depend on their number, so it is not the machine's: the work may go on on
-another one."""
+"""The encoder's bytes depend on the number of its threads, so it is fixed: another machine may
+continue the work."""
 
 KEPT = "what is finished is kept: run the same command again to go on"
 
@@ -95,7 +95,7 @@ class SegmentedJob:
                     self.work.source, begin=self.begin, end=self.end, seconds=self._seconds
                 )
                 with self._sink():
-                    pass  # what the container cannot hold is said now, not after hours
+                    pass  # so that what the container cannot hold is said now, not after hours
             except SinkError:
                 if not self.ledger.finished:
                     self.ledger.clear()
@@ -122,8 +122,7 @@ class SegmentedJob:
 
     @contextmanager
     def _claimed(self) -> Iterator[Output]:
-        """The output in the making, for as long as the work lasts: no other run may begin the
-        same."""
+        """Hold the unfinished output while the work lasts, so that no other run begins it too."""
         with sink_errors(self.target), Output(self.target, overwrite=self._overwrite) as output:
             yield output
 
@@ -137,7 +136,7 @@ class SegmentedJob:
 
     @property
     def left(self) -> list[int]:
-        """Numbers of the segments that are not finished."""
+        """Numbers of the unfinished segments."""
         return [number for number in range(len(self.spans)) if number not in self.ledger.finished]
 
     @property
@@ -147,7 +146,7 @@ class SegmentedJob:
 
     @property
     def frames_left(self) -> int | None:
-        """As the container counts them; None when it does not tell."""
+        """Frames that are left by the container's count; None when it does not tell."""
         frames = self.work.info.frames
         return None if frames is None else max(frames - self.frames_done, 0)
 

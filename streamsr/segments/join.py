@@ -18,8 +18,8 @@ def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> No
     """Write the packets of all segments, in order, into the entered ``sink``. The caller commits
     it.
 
-    Decoding times are made anew for the whole film: each encoder counted them from its own start,
-    and where frames come at a variable rate those of two neighbours may overlap.
+    Decoding times are recomputed for the whole film: each encoder counts them from its own start,
+    and at a variable rate those of two neighbours may overlap.
     """
     shown = array("q")
     delay = 0

@@ -41,12 +41,12 @@ def file_digest(path: Path) -> str:
 
 
 _OURS = re.compile(r"\d{6,}\.segment|\d{6,}\.[0-9a-f]{32}\.made|here-[0-9a-f]{32}", re.ASCII)
-"""Names of finished segments, of segments that a cluster's worker brings, of the file by which it
-knows the folder."""
+"""Names of finished segments, of segments from a cluster's workers, and of the file by which these
+recognize the folder."""
 
 
 def is_ours(name: str) -> bool:
-    """Whether a file of this name in the folder of a ledger was made by a run that worked on it."""
+    """Whether a file of this name in a ledger's folder was made by one of its runs."""
     return bool(_OURS.fullmatch(name)) or is_unfinished(name)
 
 
@@ -71,7 +71,7 @@ class Ledger:
 
     @staticmethod
     def folder_of(target: Path) -> Path:
-        """Where the unfinished work of an output stands."""
+        """The folder for the unfinished work of an output."""
         name = target.name + FOLDER_SUFFIX
         if len(os.fsencode(name)) > NAME_BYTES:  # cut, and told from others that begin alike
             digest = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
@@ -96,8 +96,8 @@ class Ledger:
         return os.path.lexists(Ledger.folder_of(target) / LEDGER)
 
     def _opened(self) -> IO[bytes]:
-        """The ledger, made if there is none, and locked. Raises OSError, also for a folder that is
-        not ours."""
+        """Open and lock the ledger; create it if there is none. Raises OSError, also for a folder
+        that is not ours."""
         made = True
         try:
             self.folder.mkdir()
@@ -111,7 +111,8 @@ class Ledger:
                 if others := [name for name in os.listdir(self.folder) if not is_ours(name)]:
                     raise FileExistsError(
                         errno.EEXIST,
-                        f"holds files that are not of unfinished work ({min(others)}); {ELSEWHERE}",
+                        f"holds files that do not belong to unfinished work ({min(others)}); "
+                        f"{ELSEWHERE}",
                     )
                 try:
                     write_file(path, json.dumps(self._settings).encode() + b"\n")
@@ -127,13 +128,13 @@ class Ledger:
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise FileExistsError(
-                        errno.EEXIST, f"holds a {LEDGER} that is none; {ELSEWHERE}"
+                        errno.EEXIST, f"its {LEDGER} is not a regular file; {ELSEWHERE}"
                     )
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise SinkError(f"{self.target}: another run is working on it") from None
-                # Whoever held the lock may have finished, and cleared the ledger away.
+                # The holder of the lock may have finished and removed the ledger.
                 with suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(fd), os.lstat(path)):
                         return file
@@ -160,7 +161,7 @@ class Ledger:
             then = lines[0]
             then["format"]
         except (ValueError, LookupError):
-            reason = f"damaged, or not ours; move {self.folder} to start again"
+            reason = f"damaged, or not made by streamsr; move {self.folder} to start again"
             raise SinkError(f"{self.folder / LEDGER}: {reason}") from None
         if changes := list(differences(then, self._settings)):
             raise SinkError(
@@ -175,8 +176,8 @@ class Ledger:
                 self.finished[line["segment"]] = line
 
     def _is_sound(self, line: Mapping[str, Any]) -> bool:
-        """Whether a finished segment still is what it was: a power cut may have taken what the disk
-        promised."""
+        """Whether a finished segment still has its digest: after a power cut a disk may have lost
+        what it confirmed."""
         path = self.path(line["segment"])
         try:
             status = os.lstat(path)
@@ -186,7 +187,7 @@ class Ledger:
             return False
 
     def path(self, segment: int) -> Path:
-        """Where a segment's file stands."""
+        """The path of a segment's file."""
         return self.folder / f"{segment:06d}.segment"
 
     def finish(
@@ -194,9 +195,9 @@ class Ledger:
     ) -> None:
         """Record a segment whose file is complete and synced.
 
-        made     where in the folder it is, when it has not its name yet: several may have been
-                 making it
-        blake2b  what it must be; SinkError when it is not
+        made     its path in the folder when it does not have its final name yet, because several
+                 attempts may have made it
+        blake2b  expected digest; SinkError for another one
         """
         path = self.path(segment)
         try:
@@ -218,7 +219,7 @@ class Ledger:
         self.finished[segment] = line
 
     def join(self, joined: Path) -> None:
-        """Record what the joined file is, before it gets the output's name."""
+        """Record the digest of the joined file, before it gets the output's name."""
         try:
             self._append({"joined": file_digest(joined)})
         except OSError as error:
@@ -226,15 +227,15 @@ class Ledger:
 
     @property
     def published(self) -> bool:
-        """Whether the output under its name is this job's: only the clearing up was missed."""
+        """Whether the output already is this job's: an earlier run only missed clearing up."""
         try:
             return self.joined is not None and file_digest(self.target) == self.joined["joined"]
         except FileNotFoundError:
             return False
 
     def clear(self) -> None:
-        """Remove what is ours: the work is done. The ledger goes last, or what is left would look
-        like new work."""
+        """Remove our files once the work is done. The ledger goes last: without it the rest would
+        look like new work."""
         try:
             self.sweep(())
             (self.folder / LEDGER).unlink()
@@ -248,17 +249,16 @@ class Ledger:
             raise SinkError(f"{self.folder}: {error.strerror}") from error
 
     def sweep(self, kept: Container[Path]) -> None:
-        """Remove all files of ours but the ledger and those ``kept``: workers of an earlier run
-        left them."""
+        """Remove our files that workers of an earlier run left, but not the ledger and those
+        ``kept``."""
         for path in self.folder.iterdir():
             if is_ours(path.name) and path not in kept:
-                with suppress(
-                    IsADirectoryError, PermissionError
-                ):  # a stranger's folder of such a name
+                with suppress(IsADirectoryError, PermissionError):
+                    # A folder of such a name is not ours.
                     path.unlink(missing_ok=True)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        """Write a line whole and have it on the disk, or leave the ledger as it was."""
+        """Append a whole line and fsync it, or leave the ledger as it was."""
         assert self._file is not None
         end = os.fstat(self._file.fileno()).st_size
         content = json.dumps(line).encode() + b"\n"
@@ -273,8 +273,8 @@ class Ledger:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """A line of the ledger. Raises ValueError unless it is a JSON object whose known entries are of
-    their kind."""
+    """Parse a line of the ledger. Raises ValueError unless it is a JSON object whose known entries
+    have the right types."""
     try:
         entry = json.loads(line)
     except RecursionError as error:

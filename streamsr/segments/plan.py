@@ -1,4 +1,4 @@
-"""Where a film is cut into segments that can be decoded on their own."""
+"""Cuts a film into spans that can be decoded on their own."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -25,8 +25,8 @@ def plan(
     """Cut a film, or its part from ``begin`` to ``end``, at the first key frame after every
     ``seconds``.
 
-    Depends on the input alone. A film whose times do not run in order is one segment: there is no
-    telling where its frames belong. Raises SourceError when it cannot be read.
+    Depends on the input alone. A film whose times do not increase is one segment, because its
+    frames cannot be assigned. Raises SourceError when it cannot be read.
     """
     with open_input(path) as container:
         stream = main_video(container)
@@ -44,9 +44,8 @@ def plan(
             break
         if key - last >= seconds:
             cuts.append(key)
-            seeks.append(
-                before
-            )  # one group of pictures earlier: a container's index may point a little late
+            # One group of pictures earlier: a container's index may point a little late.
+            seeks.append(before)
             last = key
     begins, ends = [begin, *cuts], [*cuts, end]
     first_seek = (
@@ -56,13 +55,12 @@ def plan(
 
 
 def _key_times(packets: "Iterator[Packet[Any]]") -> list[int]:
-    """pts of the key frames, in ticks; none when some picture's time is missing, twice there or out
-    of order."""
+    """pts of the key frames, in ticks; none when a picture's time is missing, repeated or out of
+    order."""
     keys: list[int] = []
     highest: int | None = None
-    seen: set[int] = (
-        set()
-    )  # of the pictures since the key frame before the last: later ones may not be earlier
+    # Of the pictures since the key frame before the last: later ones may not be earlier.
+    seen: set[int] = set()
     try:
         for packet in packets:
             if packet.size == 0:
@@ -78,8 +76,7 @@ def _key_times(packets: "Iterator[Packet[Any]]") -> list[int]:
                 keys.append(packet.pts)
                 seen = {pts for pts in seen if pts >= keys[max(len(keys) - 2, 0)]}
             highest = packet.pts if highest is None else max(highest, packet.pts)
-    except (
-        FFmpegError
-    ):  # a damaged end: what comes before it is read by the source, or not, all the same
+    except FFmpegError:
+        # A damaged end: the source reads what comes before it, with or without key frames.
         return []
     return keys

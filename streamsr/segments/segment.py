@@ -1,7 +1,7 @@
 """One segment of a film: a pure function of (input, model, settings, span), and its file.
 
-A segment is decoded from a key frame of its own, encoded by an encoder of its own and starts with a
-key frame, so that it does not matter who made it, when, or what was made before.
+It is decoded from its own key frame and encoded by its own encoder, beginning with a key frame, so
+that any process can make it, in any order.
 """
 
 import os
@@ -30,7 +30,7 @@ from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output
 
 _GLOBAL_HEADER = 0x40
-"""AVFMT_GLOBALHEADER: the container wants the encoder's headers once, in its own."""
+"""AVFMT_GLOBALHEADER: the container stores the encoder's headers once, in its own header."""
 
 MAGIC = b"streamsr segment 1\n"
 PACKET = struct.Struct("<qqBI")
@@ -118,7 +118,9 @@ class SegmentSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OSError):  # the disk is full: that was said already, and the file goes
+        with suppress(
+            OSError
+        ):  # the disk is full: that was reported already, and the file is removed
             self._stack.__exit__(kind, error, trace)
 
     def write(self, frame: Frame) -> None:
@@ -157,7 +159,7 @@ def packets(
             nonlocal left
             left -= size
             if left < 0:
-                raise SinkError(f"{path}: ends in the middle; delete it to have it made again")
+                raise SinkError(f"{path}: is truncated; delete it and run again")
             if skip:
                 file.seek(size, os.SEEK_CUR)
             return b"" if skip else file.read(size)

@@ -1,4 +1,4 @@
-"""All that decides the bytes of a film's segments, as its ledger keeps it."""
+"""The settings that determine the bytes of a film's segments, as its ledger records them."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ Settings = Mapping[str, Any]
 """JSON values by name."""
 
 EXACT_ENGINES = frozenset({"litert", "fused"})
-"""They give the same bytes, so that work begun with one may go on with the other."""
+"""These give the same bytes: one may continue the work of the other."""
 
 
 def library_versions() -> dict[str, str]:
-    """Of all that decides the bytes of the output."""
+    """Versions of all libraries on which the output's bytes depend."""
     return {name: value for name, value in versions().items() if name != "python"}
 
 
@@ -25,8 +25,8 @@ def engine_class(name: str) -> str:
 
 
 def input_identity(source: Input) -> Settings:
-    """What a file is, by its contents: its name and dates may change. Raises OSError, also when it
-    changes just now."""
+    """Identify a file by its contents; its name and dates may change. Raises OSError, also when it
+    changes meanwhile."""
     with open(source.fd, "rb", closefd=False) as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     source.check()
@@ -43,4 +43,4 @@ def differences(then: Settings, now: Settings, prefix: str = "") -> Iterator[str
             else:
                 yield from differences(a, b, f"{name} " if name == "versions" else prefix)
         elif a != b:
-            yield "the model is another" if name == "model" else f"{prefix}{name} was {a}, now {b}"
+            yield "the model has changed" if name == "model" else f"{prefix}{name} was {a}, now {b}"

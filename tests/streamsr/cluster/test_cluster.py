@@ -259,7 +259,7 @@ def test_a_node_that_has_another_file_there_is_named(
     other.unlink()
     assert refused.returncode == 1
     line = refused.stderr.splitlines()[-1]
-    assert f"node {os.uname().nodename}: {ELSEWHERE}/film.mp4: is another file there" in line
+    assert f"node {os.uname().nodename}: {ELSEWHERE}/film.mp4: is a different file on this node" in line
     assert "run the same command again to go on" in line
     assert "Traceback" not in refused.stderr
 
@@ -585,7 +585,7 @@ def test_a_node_like_the_driver_makes_the_segment(node: Callable[..., Any], film
     ("changes", "said"),
     [
         ({"versions": {"streamsr": "0.0.1"}}, "the driver streamsr 0.0.1"),
-        ({"source_sample": "0"}, "is another file there"),
+        ({"source_sample": "0"}, "is a different file on this node"),
         ({"engine": "openvino"}, "engine, the driver openvino"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -492,7 +492,7 @@ def test_ledger_names_every_difference(tmp_path: Path) -> None:
         pass
     for words in (
         "the input has changed",
-        "the model is another",
+        "the model has changed",
         "size was [1, 2], now [1, 3]",
         "versions av was 18",
     ):

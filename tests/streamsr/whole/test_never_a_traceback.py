@@ -288,6 +288,18 @@ def test_every_error_is_one_line(
     assert said in result.err
 
 
+def test_an_internal_error_names_our_last_line_that_led_to_it(
+    streamsr: Command, monkeypatch: pytest.MonkeyPatch, film: Path, tmp_path: Path
+) -> None:
+    def odd(*_: object, **__: object) -> None:
+        raise Odd("x")
+
+    monkeypatch.setattr(FileJob, "run", odd)
+    result = streamsr("upscale", film, "-o", tmp_path / "out.mkv", *FAST)
+    assert result.status == 1
+    assert "internal error: Odd: x (files.py:" in result.err
+
+
 def test_a_traceback_is_shown_on_demand(streamsr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMSR_TRACEBACK", "1")
     registered(monkeypatch, raises(Odd("x")))
@@ -466,7 +478,7 @@ def test_an_audit_that_cannot_be_told_is_an_error_and_the_film_stays(
 ) -> None:
     done = shell(f"$S upscale '{film}' -o '{tmp_path}/out.mkv' $FAST --audit >/dev/full")
     assert done.returncode == 1
-    assert "is complete, but not its audit" in done.stderr
+    assert "is complete, but its audit could not be printed" in done.stderr
     assert (tmp_path / "out.mkv").exists()
 
 
