@@ -11,6 +11,9 @@ ENGINES = ("auto", "fused", "openvino", "litert")
 """After ``auto``, in the order of preference: the first two are faster, the last is the reference
 and runs anywhere."""
 
+SCALES = (2, 3, 4)
+"""Of the networks."""
+
 CODECS = ("h264", "hevc", "av1", "ffv1")
 LOSSLESS = frozenset({"ffv1"})
 """Codecs without a quality or a speed to choose."""

@@ -15,7 +15,7 @@ import click
 from streamsr.cli.parameters import TableOption
 from streamsr.cli.pipeline_file import write_pipeline
 from streamsr.errors import ModelError, quoted
-from streamsr.options import ENGINES, EngineChoice
+from streamsr.options import ENGINES, SCALES, EngineChoice
 
 MOST_THREADS = 1024
 """More than any machine has cores. Each costs memory and a system thread, used or not."""
@@ -32,13 +32,17 @@ def _option(table: str, *names: str, **attributes: Any) -> Callable[[Command], C
     return click.option(*names, cls=TableOption, table=table, **attributes)
 
 
+def _scale(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    return None if value is None else int(value)
+
+
 source_option = functools.partial(_option, "source")
 upscale_option = functools.partial(_option, "upscale")
 sink_option = functools.partial(_option, "sink")
 scale_option = upscale_option(
     "--scale",
-    type=click.IntRange(2, 4),
-    metavar="2|3|4",
+    type=click.Choice([str(scale) for scale in SCALES]),
+    callback=_scale,
     help="How many times larger.  [default: 3]",
 )
 

@@ -77,8 +77,7 @@ from xlsr_model.inputs import protected
     "--max-pixels",
     type=click.IntRange(1),
     default=MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger pictures.",
+    help=f"Refuse larger pictures.  [default: {MAX_PIXELS}]",
 )
 @source_option(
     "--max-duration",

@@ -217,7 +217,7 @@ def test_options_behind_the_file_go_before_those_in_it(streamsr: Command, tmp_pa
         ("threads", "[1, 2]", "threads takes one value, got 2"),
         ("threads", "true", "'True' is not a valid integer"),
         ("to", "-1.5", "expected a size such as 1080p or 1920x1080, got '-1.5'"),
-        ("scale", "5", "5 is not in the range 2<=x<=4"),
+        ("scale", "5", "'5' is not one of '2', '3', '4'"),
         ("delegate-option", "'a'", "'a' is not KEY=VALUE"),
     ],
 )
