@@ -88,6 +88,7 @@ class _Driver:
             film.closing.close()
 
     def run(self, pairs: Iterable[tuple[Path, Path]], *, stop: Callable[[], bool]) -> None:
+        """Upscale all pairs. Raises Cancelled once ``stop`` and all running segments are done."""
         coming: Iterator[tuple[int, tuple[Path, Path]]] = iter(enumerate(pairs))
         stopping = False
         while True:
@@ -196,6 +197,8 @@ class _Driver:
                 self._fail(segment.film, error)
 
     def _finished(self, segment: PendingSegment, name: str, result: SegmentResult) -> None:
+        """Record a segment that a worker has made. Raises StreamsrError when its file is damaged
+        or the input was changed."""
         frames = result.frames["out"]
         segmented = self._films[segment.film].segmented
         segmented.finished(
@@ -274,6 +277,7 @@ class _Driver:
         return {name: frames for name, frames in begun.items() if name in self._queue.running}
 
     def _tell(self) -> None:
+        """Report the progress, and once that nobody works."""
         working = self._progress()
         self._over = []
         now = time.monotonic()

@@ -140,8 +140,14 @@ for each model; a run has at most one model for each scale."""
 
 
 def _upscaler(remote: RemoteWork) -> Upscaler:
-    o = remote.options
-    key = (remote.model.sha256, remote.engine, str(o.choice), o.reuse, o.verify_reuse)
+    options = remote.options
+    key = (
+        remote.model.sha256,
+        remote.engine,
+        str(options.choice),
+        options.reuse,
+        options.verify_reuse,
+    )
     if key not in _upscalers:
         _check_model(remote)
         _upscalers[key] = _opened(remote)
@@ -164,17 +170,17 @@ def _check_model(remote: RemoteWork) -> None:
 def _opened(remote: RemoteWork) -> Upscaler:
     """Open an upscaler with an engine of the right class, the fastest one here where several
     are."""
-    o = remote.options
-    engines = [o.choice.engine]
+    options = remote.options
+    engines = [options.choice.engine]
     if engines == ["auto"] and remote.engine == "exact":
         engines = ["fused", "litert"]
     for engine in engines:
         try:
             upscaler = Upscaler(
                 remote.model,
-                engine=replace(o.choice, engine=engine),
-                reuse=o.reuse,
-                verify_reuse=o.verify_reuse,
+                engine=replace(options.choice, engine=engine),
+                reuse=options.reuse,
+                verify_reuse=options.verify_reuse,
             )
         except ModelError:
             if engine == engines[-1]:

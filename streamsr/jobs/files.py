@@ -87,15 +87,15 @@ class FileJob:
     def run(self, source: Path, target: Path, *, observer: Observer) -> "list[Check]":
         """Upscale ``source`` into ``target``, or only check that it can be done. Return what the
         audit found, nothing when it was not asked for."""
-        o = self.options
+        options = self.options
         if is_image(source):
             self._picture(source, target, observer)
             return []
-        if not o.resume or o.dry_run:
-            check_output(target, overwrite=o.overwrite)
+        if not options.resume or options.dry_run:
+            check_output(target, overwrite=options.overwrite)
         with watched(source) as unchanged, self._source(source) as film:
             upscaler = self._upscaler_for(film.info, source, target)
-            if o.resume and not o.dry_run:
+            if options.resume and not options.dry_run:
 
                 def begun(frames: int | None) -> Callable[[Frame], None]:
                     observer.began(source, target, upscaler, frames=frames)
@@ -105,24 +105,26 @@ class FileJob:
                 upscale_resumable(segmented, upscaler, record=self.record, begun=begun)
             else:
                 self._film(film, target, upscaler, unchanged, observer)
-        if o.dry_run:
+        if options.dry_run:
             return []
         return self.audit(source, target, begin=self._begin(film), end=film.end)
 
     def _picture(self, source: Path, target: Path, observer: Observer) -> None:
         """Upscale a still picture."""
-        o = self.options
+        options = self.options
         if not is_image(target):
             raise SinkError(
                 f"{target}: the output of a picture is a picture; name it .png, .jpg or .webp"
             )
         with watched(source) as unchanged:
-            picture = read_image(source, max_pixels=o.decode.max_pixels)
+            picture = read_image(source, max_pixels=options.decode.max_pixels)
             height, width = picture[0].shape[:2]
             upscaler = self._upscaler(width, height, source)
             observer.began(source, target, upscaler, frames=1)
-            if not o.dry_run:
-                upscale_image(picture, target, upscaler, overwrite=o.overwrite, unchanged=unchanged)
+            if not options.dry_run:
+                upscale_image(
+                    picture, target, upscaler, overwrite=options.overwrite, unchanged=unchanged
+                )
 
     def _film(
         self,
@@ -133,15 +135,15 @@ class FileJob:
         observer: Observer,
     ) -> None:
         """Upscale an entered film into a file, at once; with ``dry_run`` only open all."""
-        o = self.options
+        options = self.options
         info = film.info
         sink = FileSink(
             target,
             info,
             upscaler.output_size(info.width, info.height),
-            encoding=o.encoding,
-            overwrite=o.overwrite,
-            strict=o.strict,
+            encoding=options.encoding,
+            overwrite=options.overwrite,
+            strict=options.strict,
             copy_from=film.path,
             begin=self._begin(film),
             end=film.end,
@@ -150,14 +152,14 @@ class FileJob:
         )
         with sink:
             observer.began(film.path, target, upscaler, frames=info.frames)
-            if o.dry_run:
+            if options.dry_run:
                 return
             # The pipeline enters the source again and leaves it first: both are harmless.
             with Pipeline(film, upscaler, record=self.record) as pipeline:
                 try:
                     pipeline.run(sink, progress=_after_each_frame(observer, info.frames))
                 except SourceError:
-                    if o.keep_partial and sink.frames:
+                    if options.keep_partial and sink.frames:
                         sink.commit(whole=False)
                     raise
 
@@ -170,14 +172,14 @@ class FileJob:
     def _segmented(
         self, source: Path, target: Path, film: FileSource, upscaler: Upscaler
     ) -> SegmentedJob:
-        o = self.options
+        options = self.options
         work = SegmentWork(
             source,
             film.info,
             upscaler.output_size(film.info.width, film.info.height),
-            replace(o.encoding, threads=ENCODER_THREADS),
+            replace(options.encoding, threads=ENCODER_THREADS),
             container_of(target),
-            o.decode,
+            options.decode,
         )
         return SegmentedJob(
             work,
@@ -185,26 +187,26 @@ class FileJob:
             upscaler,
             begin=self._begin(film),
             end=film.end,
-            seconds=o.segment_s,
-            overwrite=o.overwrite,
-            strict=o.strict,
+            seconds=options.segment_s,
+            overwrite=options.overwrite,
+            strict=options.strict,
             record=self.record,
         )
 
     def _source(self, source: Path) -> FileSource:
-        o = self.options
+        options = self.options
         return FileSource(
             source,
-            start_s=o.start_s,
-            duration_s=o.duration_s,
-            decode=o.decode,
+            start_s=options.start_s,
+            duration_s=options.duration_s,
+            decode=options.decode,
             record=self.record,
         )
 
     def _begin(self, film: FileSource) -> Fraction | None:
         """Where the requested span begins on the file's clock; None for the whole film."""
-        o = self.options
-        return film.begin if o.start_s > 0 or o.duration_s is not None else None
+        options = self.options
+        return film.begin if options.start_s > 0 or options.duration_s is not None else None
 
     def _upscaler_for(self, info: StreamInfo, source: Path, target: Path) -> Upscaler:
         """The upscaler for a film. Raises SinkError when its output is too large for video
@@ -230,25 +232,25 @@ class FileJob:
 
     def _upscaler(self, width: int, height: int, source: Path, *, lossy: bool = False) -> Upscaler:
         """The upscaler for pictures of this size. ``lossy`` as in `StreamInfo`."""
-        o = self.options
-        size = None if o.to is None else target_size(o.to, width, height)
-        scale = o.scale
+        options = self.options
+        size = None if options.to is None else target_size(options.to, width, height)
+        scale = options.scale
         if size is not None:
             if size[0] <= width and size[1] <= height:
                 raise SourceError(
-                    f"{source}: is {width}x{height} already; --to {o.to} would not enlarge it"
+                    f"{source}: is {width}x{height} already; --to {options.to} would not enlarge it"
                 )
             if max(size) > MAX_SIDE:
                 raise SinkError(
                     f"{source}: would become {size[0]}x{size[1]}; the longest side may have "
                     f"{MAX_SIDE}"
                 )
-            if o.model in CHOICES:
+            if options.model in CHOICES:
                 factor = max(Fraction(size[0], width), Fraction(size[1], height))
-                scale = _scale_for(factor, o.model)
+                scale = _scale_for(factor, options.model)
         if (scale, lossy) not in self._upscalers:
             self._upscalers[scale, lossy] = open_upscaler(
-                replace(o, scale=scale), lossy=lossy, record=self.record
+                replace(options, scale=scale), lossy=lossy, record=self.record
             )
         return self._upscalers[scale, lossy].for_size(size)
 

@@ -79,48 +79,53 @@ def run_live(
     ``begun(upscaler)`` is called once all is known and open, ``opened(url)`` once a web page can be
     visited.
     """
-    o = options
     with ExitStack() as stack:
         connections = Connections()
-        web = partial(_web, o, record, opened, connections)
+        web = partial(_web, options, record, opened, connections)
         previews: list[Preview] = []
         source: Source
-        if o.source == BROWSER:
+        if options.source == BROWSER:
             source = feed = FeedSource(lossy=True)  # the page sends JPEG
             previews.append(stack.enter_context(web(feed=feed)))
         else:
             source = open_source(
-                o.source, realtime=o.realtime, size=o.size, rate=o.rate, record=record
+                options.source,
+                realtime=options.realtime,
+                size=options.size,
+                rate=options.rate,
+                record=record,
             )
-        if isinstance(source, Awaited) and not source.wait(o.duration_s):
+        if isinstance(source, Awaited) and not source.wait(options.duration_s):
             return
         stack.enter_context(source)
         info = source.info
-        upscaler = stack.enter_context(_upscaler(o, info, record))
+        upscaler = stack.enter_context(_upscaler(options, info, record))
         size = upscaler.output_size(info.width, info.height)
         sinks: list[Sink] = []
         recording = None
-        if o.recording is not None:
+        if options.recording is not None:
             # Checked first, so that nothing is opened in vain; made last, when nothing else can
             # fail.
-            recording = StreamSink(o.recording, info, size, overwrite=o.overwrite, record=record)
-        if o.publish is not None:
-            sinks.append(stack.enter_context(_published(o.publish, info, size, record)))
+            recording = StreamSink(
+                options.recording, info, size, overwrite=options.overwrite, record=record
+            )
+        if options.publish is not None:
+            sinks.append(stack.enter_context(_published(options.publish, info, size, record)))
         connections.watch([source, *sinks])
-        if o.preview == "window":
+        if options.preview == "window":
             from streamsr.preview.window import WindowSink
 
             previews.append(stack.enter_context(WindowSink(record, state=connections.state)))
-        elif o.preview == "web" and o.source != BROWSER:
+        elif options.preview == "web" and options.source != BROWSER:
             previews.append(stack.enter_context(web()))
         sinks += previews
         if recording is not None:
             sinks.insert(0, stack.enter_context(recording))
         pipeline = stack.enter_context(
-            Pipeline(source, upscaler, budget_s=o.budget_s if info.live else None)
+            Pipeline(source, upscaler, budget_s=options.budget_s if info.live else None)
         )
         begun(upscaler)
-        _play(pipeline, sinks, previews, duration_s=o.duration_s, record=record)
+        _play(pipeline, sinks, previews, duration_s=options.duration_s, record=record)
         for sink in sinks:
             sink.commit()
 
@@ -151,12 +156,14 @@ def _play(
         record.latency(time.monotonic() - frame.arrival_s, "shown")
 
 
-def _upscaler(o: LiveOptions, info: StreamInfo, record: Recorder) -> Upscaler:
-    if info.live and o.verify_reuse:
+def _upscaler(options: LiveOptions, info: StreamInfo, record: Recorder) -> Upscaler:
+    if info.live and options.verify_reuse:
         raise ModelError(
             "--verify-reuse computes every picture twice, for which a latency budget leaves no time"
         )
-    return open_upscaler(o, record=record, lossy=info.lossy, picture=(info.width, info.height))
+    return open_upscaler(
+        options, record=record, lossy=info.lossy, picture=(info.width, info.height)
+    )
 
 
 def _published(address: str, info: StreamInfo, size: tuple[int, int], record: Recorder) -> Sink:
@@ -168,7 +175,7 @@ def _published(address: str, info: StreamInfo, size: tuple[int, int], record: Re
 
 
 def _web(
-    o: LiveOptions,
+    options: LiveOptions,
     record: Recorder,
     opened: Callable[[str], None],
     connections: Connections,
@@ -180,5 +187,10 @@ def _web(
     except ModuleNotFoundError as error:
         raise SinkError(f"the web page needs {error.name}: pip install 'streamsr[web]'") from None
     return WebSink(
-        record, host=o.host, port=o.port, feed=feed, state=connections.state, opened=opened
+        record,
+        host=options.host,
+        port=options.port,
+        feed=feed,
+        state=connections.state,
+        opened=opened,
     )
