@@ -5,12 +5,19 @@ This is the only module that knows locks. Ends travel downstream behind the queu
 reader has gone" travels upstream and wakes a blocked writer.
 """
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
+from streamsr import interrupt
+
 T = TypeVar("T")
+
+LOOK_S = 0.1
+"""How often who waits looks whether it is to stop: Ctrl-C may not strike a wait for a lock."""
 
 
 class ReaderGone(Exception):  # noqa: N818 - a notice, not a failure
@@ -102,11 +109,14 @@ class Channel(Generic[T]):
     def get(self, timeout_s: float | None = None) -> T:
         """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the
         writer's error."""
+        end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
-            if not self._changed.wait_for(
-                lambda: self._items or self._ended or self._reader_gone, timeout_s
-            ):
-                raise TimeoutError
+            while not (self._items or self._ended or self._reader_gone):
+                left_s = end_s - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError
+                self._changed.wait(min(left_s, LOOK_S))
+                interrupt.check()
             if not self._items:
                 if self._error is not None and not self._reader_gone:
                     raise self._error

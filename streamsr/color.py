@@ -1,6 +1,7 @@
-"""Which matrix and range a video's numbers mean. Policy only; `convert` does the arithmetic.
+"""Colour tags of a video: which matrix, primaries, transfer function and range its samples have.
 
-Code points are those of ITU-T H.273, which FFmpeg and the containers share.
+Code points are those of ITU-T H.273, which FFmpeg and the containers share. The arithmetic is in
+`streamsr.picture.yuv`.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +30,8 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class ColorTags:
-    """Colour tags of a stream as code points; 2 (for ``range``: 0) means the file does not say."""
+    """Colour tags of a stream as code points. UNSPECIFIED, or 0 for ``range``, where the file does
+    not say."""
 
     matrix: int = UNSPECIFIED
     primaries: int = UNSPECIFIED
@@ -37,12 +39,13 @@ class ColorTags:
     range: int = 0
 
     def resolved(self, width: int, height: int, *, full_range: bool = False) -> "ColorTags":
-        """These tags with every gap filled as a player would fill it for a picture of this size.
+        """These tags, with those missing set to what a player would guess for a picture of this
+        size.
 
-        An output of another size must carry the result, or the player would guess anew and shift
-        the colours. The rule is mpv's (video/csputils.c): BT.709 from 1280 columns or above 576
-        lines, BT.601 below, with the primaries of the 625 or 525 line system only at exactly those
-        sizes.
+        An output of another size must carry the result: a player would guess again by the new size
+        and shift the colours. The rule is mpv's (video/csputils.c): BT.709 from 1280 columns or
+        above 576 lines, BT.601 below, with the primaries of the 625 or 525 line system only at
+        exactly those sizes.
         """
         hd = width >= 1280 or height > 576
         tags = self
@@ -59,13 +62,8 @@ class ColorTags:
 
     @property
     def luma(self) -> tuple[float, float]:
-        """(Kr, Kb) of the matrix. Only for resolved tags."""
+        """(Kr, Kb) of the matrix. For resolved tags only."""
         return _LUMA[self.matrix]
-
-    @property
-    def is_hdr(self) -> bool:
-        """PQ (16) or HLG (18) transfer."""
-        return self.transfer in (16, 18)
 
     def __str__(self) -> str:
         name = _NAMES.get(self.matrix, "untagged")

@@ -1,4 +1,4 @@
-"""What can go wrong, by what the caller can do about it.
+"""The exceptions, one class for each thing the caller can mend, and how messages quote text.
 
     StreamsrError
      |- SourceError   the input cannot be opened or read
@@ -31,12 +31,12 @@ class Cancelled(StreamsrError):  # noqa: N818 - it is not a failure
 
 
 LONGEST_QUOTE = 60
-"""Characters of somebody else's text in a message: more hides what is said about it."""
+"""Characters of text from outside in a message: more would hide the message."""
 
 
 def quoted(value: object) -> str:
-    """A value from outside as a message shows it: on one line, without control characters, cut in
-    the middle."""
+    """Format a value from outside for a message: on one line, control characters escaped, shortened
+    in the middle."""
     try:
         return shortened(repr(value) if isinstance(value, str) else str(value))
     except ValueError:  # Python writes no integer of more than 4300 digits
@@ -44,14 +44,24 @@ def quoted(value: object) -> str:
 
 
 def shortened(text: str, longest: int = LONGEST_QUOTE) -> str:
-    """The text, without its middle where it is long."""
+    """Replace the middle of a long text by three dots."""
     half = (longest - 3) // 2
     return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def reason_of(error: BaseException) -> str:
+    """The system's or FFmpeg's words for an error (``strerror``), else the first line of it."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
 def one_line(text: str) -> str:
-    """A message on one line: what is not to be printed (a line end or an escape code in a file's
-    name) is escaped."""
+    """Escape what cannot be printed, such as a line end or an escape code in a file's name."""
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
     )

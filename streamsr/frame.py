@@ -1,5 +1,4 @@
-"""What travels down the line: pictures with their time, and what is known about the stream they
-come from."""
+"""The basic types: a frame, what is known of its stream, HDR metadata, a span of a file."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,7 +12,8 @@ Image = NDArray[np.uint8]
 """RGB picture [H, W, 3] uint8."""
 
 CHROMATICITY, LUMINANCE = 50_000, 10_000
-"""Units of SMPTE ST 2086 in H.265 annex D.3.28: parts of 1, parts of a candela per square metre."""
+"""Units of SMPTE ST 2086 in H.265 annex D.3.28: 1/50000 in x and y, 1/10000 candela per square
+metre."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,10 +26,11 @@ class Frame:
     duration   in ticks, 0 when the container did not say
     index      position among the frames of its source, from 0
     arrival_s  ``time.monotonic()`` when the frame was captured or decoded
-    deep       the same picture [H, W, 3] uint16 over the full range, where the film has more than 8
-               bits
-    alpha      its opacity [H, W], over the full range of its type, where the film has one
-    lr         of an upscaled live frame, the picture it was made from
+    deep       the same picture [H, W, 3] uint16, 0 to 65535, where the video has more than 8 bits a
+               sample
+    alpha      its opacity [H, W] uint8 or uint16, over the full range of its type, where the video
+               has an alpha plane
+    lr         of an upscaled live frame, the picture before upscaling
     """
 
     rgb: Image
@@ -44,18 +45,21 @@ class Frame:
 
     @property
     def time_s(self) -> float:
+        """Presentation time in seconds."""
         return float(self.pts * self.time_base)
 
 
 @dataclass(frozen=True, slots=True)
 class HdrMetadata:
-    """Static metadata (HDR10), None where the film has none.
+    """Static HDR10 metadata of a video.
 
-    mastering  ten numbers: x, y of red, green, blue and white in 1/50000, lowest and highest
-               luminance in 1/10000 candela per square metre
-    light      greatest content and frame-average light level, candela per square metre
-    dynamic    names of the per-scene kinds that it has besides, which belong to its own pixels and
-               are not carried
+    mastering  of the mastering display: x, y of red, green, blue and white in 1/CHROMATICITY, then
+               the lowest and the highest luminance in 1/LUMINANCE candela per square metre; None
+               where the video has none
+    light      maximum content and maximum frame-average light level (MaxCLL, MaxFALL), candela per
+               square metre; None where the video has none
+    dynamic    names of its dynamic metadata, such as ``HDR10+``: these describe the input's own
+               pixels and are not carried over
     """
 
     mastering: tuple[int, ...] | None = None
@@ -65,16 +69,18 @@ class HdrMetadata:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What a source knows before its first frame.
+    """What is known of a stream before its first frame.
 
+    width, height   of the frames, in pixels
+    time_base       seconds per tick of the frames' ``pts``
     rate            frames per second as the container declares it, None when it does not
     sar             sample (pixel) aspect ratio, width : height
-    display_matrix  nine 16.16/2.30 fixed point numbers of the rotation side data, None when there
-                    is none
-    hdr             mastering display and light levels, as far as the film has them
-    frames          how many frames to expect, None when unknown; only for progress
     pixel_format    the decoder's format in FFmpeg's naming, such as ``yuv420p``
-    lossy           the pictures went through a lossy codec on their way here, or through a camera
+    display_matrix  nine 16.16 and 2.30 fixed point numbers of the rotation side data, None when
+                    there is none
+    frames          how many frames to expect, None when unknown; for progress only
+    live            frames come in real time and cannot be waited for
+    lossy           the pictures went through a lossy codec or a camera before
     """
 
     width: int
@@ -93,11 +99,11 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Part of a film on the file's own clock, in seconds.
+    """Part of a video, in seconds on the file's own clock.
 
-    begin, end  first time inside and first time behind; None for open
-    seek        where decoding starts, a key frame some way before ``begin``; None for the file's
-                start
+    begin, end  frames with begin <= time < end belong to it; None for no limit
+    seek        time of a key frame before ``begin`` where decoding starts; None for the start of
+                the file
     """
 
     begin: Fraction | None = None

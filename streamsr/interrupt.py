@@ -1,67 +1,119 @@
 """What cuts a wait or a run short: another thread, Ctrl-C, SIGTERM."""
 
+import contextlib
+import logging
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Result = TypeVar("Result")
 
 AGAIN_S = 0.05
-"""How soon a Ctrl-C is tried again where an import must not be interrupted."""
+"""How soon a Ctrl-C is tried again where it must not strike."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 """Before connecting again: short for a hiccup, and no burden on a server that stays away."""
 
+SHIELDED_NAMES = frozenset({"__enter__", "__exit__", "__del__"})
+SHIELDED_FILES = frozenset(
+    function.__code__.co_filename
+    for function in (contextlib.contextmanager, logging.getLogger, threading.Thread.start)
+)
+"""Where Ctrl-C must not strike. What is entered but not yet registered would never be left; a
+thread that is started but not yet known would never be joined; a lock that is taken outside a
+``with`` would never be released."""
+
+_heard = False
 _asked = False
+_due = False
 
 
 def heard() -> None:
-    """Have SIGTERM and SIGINT raise KeyboardInterrupt in this process's main thread. Raises
-    ValueError in another one.
+    """Have `stoppable` obey SIGTERM and SIGINT. Raises ValueError in another thread than the
+    process's main one.
 
     A SIGINT that is ignored, as for a shell's background jobs, stays so.
     """
-    global _asked
-    _asked = False
+    global _heard, _asked, _due
+    _heard, _asked, _due = True, False, False
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _stop):
         signal.signal(signal.SIGINT, _stop)
 
 
-def check() -> None:
-    """Raise KeyboardInterrupt once more if it was raised, and yet the caller goes on.
+def stoppable(command: Callable[[], Result]) -> Result:
+    """Run a command. Signals that are `heard` raise KeyboardInterrupt in here, and nowhere else.
 
-    For loops that wait: an exception that strikes a destructor is lost there.
+    Not while something is entered or left, a thread is started or joined, or a module is imported:
+    soon after. What takes long in there calls `check`.
     """
-    if _asked:
-        over()
+    check()
+    return command()
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt in the main thread if a signal asked for it, also once more.
+
+    For what waits or takes long: an exception that strikes a destructor is lost there. Not for what
+    clears up.
+    """
+    if _asked and threading.current_thread() is threading.main_thread():
+        _try_no_more()
         raise KeyboardInterrupt
 
 
+def due() -> bool:
+    """Whether a signal has asked the command to stop, and no KeyboardInterrupt was raised yet."""
+    return _due
+
+
 def over() -> None:
-    """Try it no more: the run ends."""
+    """The command has ended: from here to the end of the process signals change nothing."""
+    global _heard, _asked, _due
+    _try_no_more()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is _stop:
+                signal.signal(number, signal.SIG_IGN)
+    _heard = _asked = _due = False
+
+
+def _try_no_more() -> None:
+    global _due
+    _due = False
     if signal.getsignal(signal.SIGALRM) is _stop:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _stop(_signal: int, frame: FrameType | None) -> None:
-    global _asked
-    _asked = True
-    while frame is not None:
-        # Native modules that are interrupted while they are loaded say ImportError, or crash: after
-        # the import.
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            if signal.getsignal(signal.SIGALRM) in (
-                signal.SIG_DFL,
-                _stop,
-            ):  # else it is an embedding program's
-                signal.signal(signal.SIGALRM, _stop)
-                signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-            return
+    global _asked, _due
+    if not _heard:
+        return
+    _asked = _due = True
+    shielded = False
+    while frame is not None and frame.f_code is not stoppable.__code__:
+        shielded = shielded or _is_shielded(frame)
         frame = frame.f_back
-    over()
+    if frame is None:  # before the command, which will check, or after it
+        return
+    if shielded:
+        # Any other handler is an embedding program's.
+        if signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, _stop):
+            signal.signal(signal.SIGALRM, _stop)
+            signal.siginterrupt(signal.SIGALRM, False)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        return
+    _try_no_more()
     raise KeyboardInterrupt
+
+
+def _is_shielded(frame: FrameType) -> bool:
+    code = frame.f_code
+    # Native modules that are interrupted while they are loaded say ImportError, or crash.
+    imports = code.co_filename.startswith("<frozen importlib")
+    return imports or code.co_name in SHIELDED_NAMES or code.co_filename in SHIELDED_FILES
 
 
 class Waits(Protocol):
@@ -92,22 +144,27 @@ def wait_before(attempt: int) -> float:
     return float(min(FIRST_WAIT_S * 2.0 ** min(attempt, 30), LONGEST_WAIT_S))
 
 
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Within it the first Ctrl-C only sets the yielded event; the second is a KeyboardInterrupt."""
-    asked = threading.Event()
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Within it the first Ctrl-C only makes what is yielded say True; the second is a
+    KeyboardInterrupt."""
+    pressed = False
 
-    def interrupted(_signal: int, _frame: object) -> None:
-        # Nothing may be printed here: the interrupted code may be printing.
-        if asked.is_set():
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        # Nothing may be printed and no lock taken here: the interrupted code may be doing that.
+        nonlocal pressed
+        if not pressed:
+            pressed = True
+        elif _heard:
+            _stop(number, frame)
+        else:
             raise KeyboardInterrupt
-        asked.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield lambda: pressed
         return
     before = signal.signal(signal.SIGINT, interrupted)
     try:
-        yield asked
+        yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)

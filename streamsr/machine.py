@@ -1,21 +1,23 @@
-"""What this machine offers."""
+"""The machine's cores, processor and memory, for defaults and reports.
+
+Read from /proc by hand: psutil gives neither the peak memory nor the processor's name on Linux.
+"""
 
 import os
 import platform
 
 
 def usable_cores() -> int:
-    """Cores this process may run on: fewer than the machine has inside a container or under
-    taskset."""
+    """Number of cores this process may run on: under taskset fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def peak_memory_mib() -> float | None:
-    """The most memory this process has had at once; None where the system does not tell.
+    """Peak resident memory of this process in MiB; None where the system does not tell.
 
-    Not ``ru_maxrss``: that begins with what the parent had when it started us.
+    Not ``ru_maxrss``: that starts with the parent's memory at the time of the fork.
     """
     kib = _field("/proc/self/status", "VmHWM")
     return round(int(kib.split()[0]) / 1024, 1) if kib else None

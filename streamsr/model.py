@@ -1,20 +1,19 @@
-"""Which model file to use, and what it says about itself."""
+"""Finds a model file by name, kind or path, and reads it."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, reason_of
 from xlsr_model import weights
 
 MAX_MODEL_BYTES = 64 << 20
-"""Model files are untrusted; the shipped ones have 60 KB."""
+"""Model files are untrusted. The shipped ones have 60 KB."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model file as it was read: the engines all work on these bytes, not on whatever the path
-    holds later."""
+    """A model file as it was read. All engines work on these bytes: the file may change later."""
 
     name: str
     path: Path
@@ -26,18 +25,21 @@ class ModelFile:
 
 
 CHOICES = ("auto", *weights.KINDS)
-"""In place of a name: the kind that fits the pictures, or one kind; the scale then says which model
-it is."""
+"""Kinds that may stand in place of a name; kind and scale together say which shipped model it
+is."""
 
 
 def find_model(
     model: str | Path = "auto", *, scale: int | None = None, lossy: bool = False
 ) -> ModelFile:
-    """The model of this shipped name or file, or the shipped one of a kind for ``scale`` (default
-    3).
+    """Read the model with this name, kind or path.
 
-    ``auto`` is the ``video`` model for pictures that went through a lossy codec, where there is one
-    at this scale, else the ``clean`` one (docs/quality.md has the comparison). Raises ModelError.
+    model  name of a shipped model, path of a file, or one of CHOICES
+    scale  of a model chosen by kind, default 3
+    lossy  the pictures went through a lossy codec
+
+    ``auto`` takes the ``video`` model for lossy pictures where there is one at this scale, else the
+    ``clean`` one (docs/quality.md compares them). Raises ModelError.
     """
     try:
         if model in CHOICES:
@@ -66,4 +68,4 @@ def find_model(
             )
         return ModelFile(name, path, path.read_bytes())
     except OSError as error:
-        raise ModelError(f"cannot read model {path}: {error.strerror}") from error
+        raise ModelError(f"cannot read model {path}: {reason_of(error)}") from error

@@ -1,4 +1,5 @@
-"""Source, upscaler and sink run together: two threads here, the caller's the third."""
+"""Runs a source, an upscaler and a sink together: decoding and upscaling in a thread each, the rest
+in the caller's."""
 
 import threading
 import time
@@ -12,29 +13,30 @@ from streamsr.channel import Channel, ReaderGone
 from streamsr.frame import Frame, StreamInfo
 from streamsr.sinks import Sink
 from streamsr.sources import Source, Stoppable
-from streamsr.stats import Recorder, Stats
+from streamsr.stats import Event, Fate, Recorder, Stats
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
     from streamsr.live.stage import LiveStage
 
 WAITING = 2
-"""Frames that may wait between two stages: enough to hide a hiccup; more would only cost memory and
-latency."""
+"""Frames that may wait between two stages: enough to bridge a short delay; more would cost memory
+and latency."""
 
 
 class Pipeline:
-    """Upscaled frames of a source: ``for frame in Pipeline(source, upscaler): ...``, or ``async
-    for``, or `get`.
+    """Gives the upscaled frames of a source: ``for frame in Pipeline(source, upscaler): ...``, or
+    ``async for``, or `get`.
 
-    A context manager (entered by the loop itself if need be) and an iterator. The pipeline enters
-    and leaves the source; the upscaler stays the caller's. Leaving the ``with`` block or the loop
-    for any reason stops the threads and waits for them. The exception a stage raised surfaces,
-    itself, in the caller's loop.
+    A context manager, which a loop outside of it enters by itself, and an iterator. The pipeline
+    enters and leaves the source; the caller closes the upscaler. Leaving the ``with`` block or the
+    loop for any reason stops the threads and waits for them. An exception of a stage is raised in
+    the caller's loop.
 
-    budget_s  the source is live: frames leave the upscaler at this age at most, in lower quality if
-              need be, and only the newest waits; see `streamsr.live`. Without it every frame is
-              upscaled in full, however long it takes.
+    budget_s  for live sources: the age in seconds at which a frame leaves the upscaler at the
+              latest, in lower quality where time is short; only the newest frame waits. See
+              `streamsr.live`. Without it every frame is upscaled in full, however long it takes
+    record    where to count what happens, the upscaler's by default
     """
 
     def __init__(
@@ -45,7 +47,8 @@ class Pipeline:
         budget_s: float | None = None,
         record: Recorder | None = None,
     ) -> None:
-        self._source, self._upscaler = source, upscaler
+        self._source = source
+        self._upscaler = upscaler
         self.record = record or upscaler.record
         self._stack: ExitStack | None = None
         self._entered = False
@@ -57,7 +60,7 @@ class Pipeline:
 
     @property
     def info(self) -> StreamInfo:
-        """Of the source, once entered."""
+        """What is known of the source, once entered."""
         return self._source.info
 
     def __enter__(self) -> Self:
@@ -109,13 +112,13 @@ class Pipeline:
             yield frame
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
-        """The same for ``async for``: the event loop goes on while no frame is there."""
+        """For ``async for``: the event loop runs on while no frame is there."""
         if self._stack is None:
             with self:
                 async for frame in self:
                     yield frame
             return
-        import asyncio  # 0.05 s: only for who uses it
+        import asyncio  # here: 0.05 s, not needed for other loops
 
         while True:
             upscaled = await asyncio.to_thread(self.get)
@@ -124,19 +127,19 @@ class Pipeline:
             yield upscaled
 
     def get(self, timeout_s: float | None = None) -> Frame | None:
-        """The next frame, None after the last; in the ``with`` block. Raises TimeoutError when none
-        comes in time."""
+        """The next frame, None after the last one. For use in the ``with`` block. Raises
+        TimeoutError when none comes in time."""
         try:
             frame = self._upscaled.get(timeout_s)
         except EOFError:
             return None
         self.record.latency(time.monotonic() - frame.arrival_s)
-        self.record.count("out")
+        self.record.count(Event.OUT)
         return frame
 
     def _decode(self) -> None:
         for frame in self._source:
-            self.record.count("in")
+            self.record.count(Event.IN)
             self._decoded.put(frame)
 
     def _upscale(self) -> None:
@@ -150,11 +153,11 @@ class Pipeline:
     def _upscale_live(self, stage: "LiveStage") -> None:
         frames, lost = iter(self._decoded), 0
         while True:
-            # Not before the sink has taken the last one: a frame upscaled early would grow old
-            # waiting.
+            # Only once the sink has taken the last one: a frame upscaled earlier would age
+            # meanwhile.
             self._upscaled.wait_for_room()
             frame = next(frames, None)
-            self.record.count("dropped", self._decoded.dropped - lost)
+            self.record.count(Fate.DROPPED, self._decoded.dropped - lost)
             lost = self._decoded.dropped
             if frame is None:
                 return
@@ -163,14 +166,17 @@ class Pipeline:
                 self._upscaled.put(done)
 
     def _account(self) -> None:
-        """Once the threads are joined: frames of a live source that nobody fetched any more were
-        dropped."""
+        """Count the frames of a live source that were not upscaled any more as dropped, after the
+        threads have ended."""
         if self._live is not None:
-            self.record.count("dropped", self.record.unaccounted)
+            self.record.count(Fate.DROPPED, self.record.unaccounted)
 
     def run(self, sink: Sink, *, progress: Callable[[Frame], None] | None = None) -> Stats:
-        """Write every frame into the entered ``sink`` and commit it. ``progress`` is called after
-        each frame."""
+        """Write every frame into the entered ``sink`` and commit it. Returns the numbers of the
+        run.
+
+        progress  called with each frame after it was written
+        """
         for frame in self:
             interrupt.check()
             sink.write(frame)
@@ -187,16 +193,22 @@ def _join(threads: Sequence[threading.Thread]) -> None:
 
 
 def _live_stage(upscaler: Upscaler, budget_s: float) -> "LiveStage":
-    from streamsr.live.stage import LiveStage  # with its compiled loops: only for who is live
+    from streamsr.live.stage import LiveStage  # here: its compiled loops, for live sources only
 
-    return LiveStage(upscaler, budget_s)
+    return LiveStage(
+        upscaler.engine,
+        budget_s,
+        record=upscaler.record,
+        size=upscaler.size,
+        reuse=upscaler.reuse,
+    )
 
 
 def _closing_both_ends(
     work: Callable[[], None], reads: Channel[Frame] | None, writes: Channel[Frame]
 ) -> None:
-    """Run a stage; whatever happens, its reader learns the end and its writer learns that nobody
-    reads."""
+    """Run a stage. However it ends, the next stage gets the end or the error, and the one before
+    learns that nobody reads."""
     try:
         work()
     except ReaderGone:

@@ -1,6 +1,6 @@
-"""Rectangles of a picture, and the ways it is cut for the network. Pure: no pixels here.
+"""Rectangles and cells of a picture: geometry alone, without pixels.
 
-Sizes and positions are low-resolution pixels unless a name says otherwise.
+Sizes and positions are in low-resolution (LR) pixels unless a name says otherwise.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ HALO = 5
 """Receptive radius of XLSR: five 3x3 convolutions in a row each reach one pixel further."""
 
 CELL = 8
-"""Side of the squares in which pictures are compared: the blocks that video codecs skip. At least
-HALO, so that growing by one cell covers what a changed pixel reaches; engines that see further grow
-by more, see `changes.affected_cells`."""
+"""Side of the squares (cells) in which pictures are compared: the blocks that video codecs skip. At
+least HALO, so that the neighbours of a changed cell cover what it affects; for engines with a
+larger halo see `streamsr.tiling.changes.affected_cells`."""
 
 Cells = NDArray[np.bool_]
-"""A flag for each square of 8 x 8 pixels (CELL) of a picture, [ceil(H / 8), ceil(W / 8)]."""
+"""A flag for each cell of a picture, [ceil(H / CELL), ceil(W / CELL)] bool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Region:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Index of these pixels in an [H, W, ...] array."""
+        """Index of the rectangle's pixels in an [H, W, ...] array."""
         return slice(self.y, self.bottom), slice(self.x, self.right)
 
     def scaled(self, scale: int) -> "Region":
@@ -58,11 +58,11 @@ class Region:
         return Region(self.x * scale, self.y * scale, self.width * scale, self.height * scale)
 
     def grown(self, margin: int, width: int, height: int) -> "Region":
-        """This rectangle with ``margin`` more pixels on each side, cut off at a picture of this
+        """The rectangle with ``margin`` more pixels on each side, clipped to a picture of this
         size.
 
-        Growing by HALO gives what the network must see: at the real border of the picture it sees
-        its own zero padding, exactly as when the whole picture is run at once.
+        Grown by the halo it is the network's input for the rectangle: at the picture's border the
+        network has its zero padding, as in a run over the whole picture.
         """
         x, y = max(self.x - margin, 0), max(self.y - margin, 0)
         return Region(
@@ -70,8 +70,7 @@ class Region:
         )
 
     def within(self, width: int, height: int) -> bool:
-        """Whether a picture of this size holds the whole rectangle and the rectangle is not
-        empty."""
+        """Whether the rectangle is not empty and lies inside a picture of this size."""
         return (
             self.x >= 0
             and self.y >= 0

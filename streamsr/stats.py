@@ -1,4 +1,4 @@
-"""What happened to every frame, and where the time went."""
+"""Counts what happens to every frame, and where the time goes."""
 
 import platform
 import time
@@ -7,16 +7,85 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from streamsr.machine import peak_memory_mib
 
-FATES = ("network", "reused", "partial", "resized", "dropped")
-"""The one thing that happens to each frame read: computed by the network as a whole; copied whole
-from the previous output; part computed and part copied or resized; resized without the network;
-left out. They add up to frames in."""
+
+class Fate(StrEnum):
+    """The one thing that happens to each frame read: the counts add up to those of Event.IN.
+
+    NETWORK  computed by the network as a whole
+    REUSED   copied as a whole from the previous output
+    PARTIAL  computed in part; the rest is copied or resized
+    RESIZED  interpolated, without the network
+    DROPPED  left out
+    """
+
+    NETWORK = "network"
+    REUSED = "reused"
+    PARTIAL = "partial"
+    RESIZED = "resized"
+    DROPPED = "dropped"
+
+
+class Event(StrEnum):
+    """What is counted besides.
+
+    IN, OUT            frames read, and frames that left the pipeline
+    DAMAGED            frames that the decoder called damaged
+    PUBLISHED          frames encoded for the receiver of a stream
+    LATE               frames that left the upscaler older than the budget, shown or not
+    SHARP              frames shown that are the network's work in every pixel, computed now or
+                       before
+    RECONNECT          times that the source was connected to again
+    PUBLISH_RECONNECT  times that the receiver was connected to again
+    RESTART            segments of a cluster begun again because their worker was lost
+    """
+
+    IN = "in"
+    OUT = "out"
+    DAMAGED = "damaged"
+    PUBLISHED = "published"
+    LATE = "late"
+    SHARP = "sharp"
+    RECONNECT = "reconnect"
+    PUBLISH_RECONNECT = "publish_reconnect"
+    RESTART = "restart"
+
+
+class Stage(StrEnum):
+    """Work whose wall time is measured."""
+
+    DECODE = "decode"
+    CONVERT = "convert"
+    COMPARE = "compare"
+    COPY = "copy"
+    NETWORK = "network"
+    RESIZE = "resize"
+    DEEP = "deep"
+    ENCODE = "encode"
+    WRITE = "write"
+    PUBLISH = "publish"
+
+
+class Point(StrEnum):
+    """Where a frame's age is taken.
+
+    START     taken from the queue to be upscaled
+    UPSCALED  upscaled under a budget
+    OUT       left the pipeline
+    SHOWN     all sinks have it
+    """
+
+    START = "start"
+    UPSCALED = "upscaled"
+    OUT = "out"
+    SHOWN = "shown"
+
 
 LATENCIES_KEPT = 100_000
 """An hour at 28 frames a second; older ones leave the percentiles, so that memory stays flat."""
@@ -27,8 +96,15 @@ AGE_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3,
 
 @dataclass(frozen=True)
 class Stats:
-    """A snapshot. ``json()`` is the object that ``--stats-json`` writes, the same for every
-    command."""
+    """What a run did so far. ``json()`` is the object that ``--stats-json`` writes.
+
+    frames       counts by fate, and those read (``in``), given out and damaged
+    latency_ms   age of the frames that left the pipeline: p50, p95, p99, max; None before the first
+    seconds      wall time by stage, and of the whole run (``wall``)
+    fps          frames out a second of the whole run
+    reuse_share  share of all pixels that were taken from the frame before
+    live         None where there is no latency budget
+    """
 
     frames: dict[str, int]
     latency_ms: dict[str, float | None]
@@ -48,8 +124,11 @@ class Stats:
 
 @dataclass
 class Ages:
-    """Ages of all frames at one stage: how many up to each of AGE_BOUNDS_S (the last: above them),
-    and their sum."""
+    """A histogram of the frames' ages at one point.
+
+    counts  frames up to each of AGE_BOUNDS_S and above the one before it; the last: above them all
+    sum_s   sum of all ages
+    """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BOUNDS_S) + 1))
     sum_s: float = 0.0
@@ -57,15 +136,11 @@ class Ages:
 
 @dataclass(frozen=True)
 class Live:
-    """What only a live run has.
+    """What only a run with a latency budget has. For the counts see `Event`.
 
-    late         frames that left the upscaler older than the budget, shown or not
-    sharp        frames shown that are the network's work in every pixel, computed now or before
     pixel_share  of the pixels of all frames upscaled: by network, taken from the frame before,
                  resized
-    stages_ms    age of the frames at each stage: p50, p95, p99, max
-    reconnects   times the source was connected to again; publish_reconnects: the receiver of what
-                 is published
+    stages_ms    age of the frames at each `Point`: p50, p95, p99, max
     """
 
     budget_ms: float
@@ -78,26 +153,42 @@ class Live:
 
 
 class Recorder:
-    """Collects the numbers of one run. Each count and each stage has one writing thread."""
+    """Collects the numbers of one run. Each count and each stage has one writing thread; any thread
+    may read."""
 
     def __init__(self) -> None:
-        self.engine = self.model = ""
+        self.engine = ""
+        self.model = ""
         self.threads = 0
-        self._frames: Counter[str] = Counter(dict.fromkeys(("in", "out", *FATES, "damaged"), 0))
+        self.budget_s: float | None = None
+        self._counts: Counter[str] = Counter()
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._latency_s: defaultdict[str, deque[float]] = defaultdict(
             lambda: deque(maxlen=LATENCIES_KEPT)
         )
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
         self._pixels = {"network": 0, "reused": 0, "resized": 0}
-        self.budget_s: float | None = None
-        self.late = self.sharp = self.reconnects = self.publish_reconnects = self.restarts = 0
         self._start = time.perf_counter()
 
-    def count(self, what: str, number: int = 1) -> None:
-        self._frames[what] += number
+    def set_engine(self, name: str, *, model: str, threads: int) -> None:
+        """Say what the run upscales with."""
+        self.engine = name
+        self.model = model
+        self.threads = threads
+
+    def set_budget(self, budget_s: float) -> None:
+        """Say that the run is live, and at which age its frames are late."""
+        self.budget_s = budget_s
+
+    def count(self, what: Fate | Event, number: int = 1) -> None:
+        self._counts[what] += number
+
+    def counted(self, what: Fate | Event) -> int:
+        """The count so far."""
+        return self._counts[what]
 
     def pixels(self, *, total: int, reused: int, resized: int = 0) -> None:
+        """Count the pixels of an upscaled frame; the rest of ``total`` was computed."""
         self._pixels["network"] += total - reused - resized
         self._pixels["reused"] += reused
         self._pixels["resized"] += resized
@@ -106,28 +197,31 @@ class Recorder:
         self, frames: Mapping[str, int], seconds: Mapping[str, float], pixels: Mapping[str, int]
     ) -> None:
         """Count in what another Recorder counted: its `frames`, `seconds` and `pixel_counts`."""
-        for name, number in frames.items():
-            self._frames[name] += number
+        self._counts.update(frames)
         for name, wall in seconds.items():
             self._seconds[name] += wall
         for name, number in pixels.items():
             self._pixels[name] += number
 
-    def latency(self, seconds: float, stage: str = "out") -> None:
-        """The age of a frame at this stage; ``out`` is where it leaves the pipeline."""
-        self._latency_s[stage].append(seconds)
-        ages = self._ages[stage]
-        ages.counts[bisect_left(AGE_BOUNDS_S, seconds)] += 1
-        ages.sum_s += seconds
+    def latency(self, age_s: float, at: Point = Point.OUT) -> None:
+        """Take in the age of a frame at this point."""
+        self._latency_s[at.value].append(age_s)
+        ages = self._ages[at.value]
+        ages.counts[bisect_left(AGE_BOUNDS_S, age_s)] += 1
+        ages.sum_s += age_s
 
     @property
     def frames(self) -> dict[str, int]:
-        """The counts so far."""
-        return dict(self._frames)
+        """The counts of frames so far, by fate and otherwise."""
+        always = (Event.IN, Event.OUT, *Fate, Event.DAMAGED)
+        counts = {what.value: self._counts[what] for what in always}
+        if self._counts[Event.PUBLISHED]:
+            counts[Event.PUBLISHED.value] = self._counts[Event.PUBLISHED]
+        return counts
 
     @property
     def ages(self) -> dict[str, Ages]:
-        """By stage, still counting."""
+        """By point, still counting."""
         return dict(self._ages)
 
     @property
@@ -144,28 +238,29 @@ class Recorder:
     @property
     def unaccounted(self) -> int:
         """Frames read that have no fate yet."""
-        return self._frames["in"] - sum(self._frames[fate] for fate in FATES)
+        return self._counts[Event.IN] - sum(self._counts[fate] for fate in Fate)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, stage: Stage) -> Iterator[None]:
         """Add the wall time of the block to this stage's seconds."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - start
+            self._seconds[stage.value] += time.perf_counter() - start
 
     def snapshot(self) -> Stats:
+        """The numbers so far. Any thread may ask."""
         wall = time.perf_counter() - self._start
         pixels = max(sum(self._pixels.values()), 1)
         return Stats(
-            frames=dict(self._frames),
-            latency_ms=_percentiles_ms(self._latency_s["out"]),
+            frames=self.frames,
+            latency_ms=_percentiles_ms(self._latency_s[Point.OUT.value]),
             seconds={
                 "wall": round(wall, 4),
                 **{name: round(s, 4) for name, s in self._seconds.items()},
             },
-            fps=round(self._frames["out"] / wall, 3) if wall else 0.0,
+            fps=round(self._counts[Event.OUT] / wall, 3) if wall else 0.0,
             engine=self.engine,
             model=self.model,
             threads=self.threads,
@@ -179,19 +274,19 @@ class Recorder:
         pixels = max(sum(self._pixels.values()), 1)
         return Live(
             budget_ms=round(self.budget_s * 1e3, 3),
-            late=self.late,
-            sharp=self.sharp,
+            late=self._counts[Event.LATE],
+            sharp=self._counts[Event.SHARP],
             pixel_share={name: round(count / pixels, 4) for name, count in self._pixels.items()},
             stages_ms={
                 stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())
             },
-            reconnects=self.reconnects,
-            publish_reconnects=self.publish_reconnects,
+            reconnects=self._counts[Event.RECONNECT],
+            publish_reconnects=self._counts[Event.PUBLISH_RECONNECT],
         )
 
 
 def _percentiles_ms(seconds: deque[float]) -> dict[str, float | None]:
-    """Of a list that another thread may be appending to."""
+    """Percentiles of a list that another thread may be appending to."""
     values = list(seconds)
     if not values:
         return dict.fromkeys(("p50", "p95", "p99", "max"))
@@ -203,7 +298,7 @@ def _percentiles_ms(seconds: deque[float]) -> dict[str, float | None]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the result, for reports."""
+    """Versions of the packages that decide the result, for reports."""
     found = {"python": platform.python_version()}
     for name in ("streamsr", "av", "ai-edge-litert", "llvmlite", "numpy", "opencv-python"):
         try:

@@ -1,12 +1,11 @@
-"""Frames in, larger frames out: the engine, and the resize that follows where the wanted size is no
-multiple."""
+"""Upscales pictures and frames in full: the engine, then a resize where another size is wanted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
@@ -17,43 +16,33 @@ from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
 from streamsr.options import EngineChoice
-from streamsr.picture.buffers import BufferPool
 from streamsr.picture.high_depth import deepened, enlarged
-from streamsr.picture.resize import resized
 from streamsr.region import Region
-from streamsr.stats import Recorder
-from streamsr.tiling.changes import WHOLE_ABOVE, affected_cells, tiles_of
-
-
-class _Last(NamedTuple):
-    """The picture before: as it came, by network, and at the size wanted."""
-
-    lr: Image
-    hr: Image
-    shown: Image
+from streamsr.stats import Fate, Recorder, Stage
+from streamsr.tiling.changes import WHOLE_ABOVE, tiles_of
+from streamsr.tiling.results import Results, sized
 
 
 class Upscaler:
     """Upscales pictures. A context manager; for one thread at a time.
 
-    model    ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite file,
-             or a file as read
-    scale    2, 3 or 4, default 3, for the first three of these
-    lossy    the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes the
-             video model
-    size     (width, height) of the result when it is not ``scale`` times the input
-    engine   ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
-             ``batch`` go with it. Or all of these as one `streamsr.options.EngineChoice`. Or a
-             function that makes your own engine from the model file; the upscaler closes it
-    reuse    in `frames`, take what did not change since the frame before from its result
-    verify_reuse  compute it too, and raise ModelError should it differ, or be further from LiteRT's
-                  than the engine
-             promises (none for fused, 3 levels and 60 dB for OpenVINO and delegates; your own
-             promises nothing)
-    record   where to count what happens
+    model         ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite
+                  file, or a file that was read
+    scale         2, 3 or 4, default 3, where ``model`` is one of the first three
+    lossy         the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes
+                  the video model
+    size          (width, height) of the result when it is not ``scale`` times the input
+    engine        ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
+                  ``batch`` go with it. Or all of these as one `streamsr.options.EngineChoice`. Or
+                  a function that makes your own engine from the model file; the upscaler closes it
+    reuse         in `frames`, take what did not change since the frame before from its result
+    verify_reuse  compute it too, and raise ModelError when it differs, or when it is further from
+                  LiteRT's result than the engine promises (0 for fused, 3 levels and 60 dB for
+                  OpenVINO and delegates; your own promises nothing)
+    record        where to count what happens
 
-    Raises ModelError when the model or engine cannot be used, ValueError for arguments outside
-    their range.
+    ``engine_reason`` says in words why this engine was taken. Raises ModelError when the model or
+    the engine cannot be used, ValueError for arguments outside their range.
     """
 
     def __init__(
@@ -73,42 +62,40 @@ class Upscaler:
         record: Recorder | None = None,
     ) -> None:
         _check_size(size)
-        file = (
-            model if isinstance(model, ModelFile) else find_model(model, scale=scale, lossy=lossy)
-        )
+        if not isinstance(model, ModelFile):
+            model = find_model(model, scale=scale, lossy=lossy)
+        self.model = model
         if isinstance(engine, str):
             engine = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
         if isinstance(engine, EngineChoice):
-            self.engine, self.why = open_engine(file, engine)
+            self.engine, self.engine_reason = open_engine(model, engine)
         else:
-            self.engine, self.why = engine(file), "your own"
-        if scale is not None and self.engine.scale != scale:
+            self.engine = engine(model)
+            self.engine_reason = "your own"
+        self._judge: Judge | None = None
+        try:
+            if scale is not None and self.engine.scale != scale:
+                raise ValueError(
+                    f"expected a model of scale {scale}, {model.name} upscales by "
+                    f"{self.engine.scale}"
+                )
+            ours = isinstance(engine, EngineChoice)
+            if verify_reuse and ours and self.engine.name != "litert":
+                self._judge = Judge(self.engine, model)
+        except BaseException:
             self.engine.close()
-            raise ValueError(
-                f"expected a model of scale {scale}, {file.name} upscales by {self.engine.scale}"
-            )
-        self.model = file
+            raise
         self.scale = self.engine.scale
         self.reuse = reuse
         self.verify_reuse = verify_reuse
-        self._judge: Judge | None = None
-        if verify_reuse and isinstance(engine, EngineChoice) and self.engine.name != "litert":
-            try:
-                self._judge = Judge(self.engine, file)
-            except BaseException:
-                self.engine.close()
-                raise
         self._shared = False
         self._begin(size, record or Recorder())
 
     def _begin(self, size: tuple[int, int] | None, record: Recorder) -> None:
         self._size = size
         self._record = record
-        self._last: _Last | None = None
-        self._pool = BufferPool()
-        record.engine = self.engine.name
-        record.model = self.model.name
-        record.threads = self.engine.threads
+        self._results = Results(self.engine)
+        record.set_engine(self.engine.name, model=self.model.name, threads=self.engine.threads)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -127,7 +114,7 @@ class Upscaler:
     def for_size(
         self, size: tuple[int, int] | None, *, record: Recorder | None = None
     ) -> "Upscaler":
-        """An upscaler for other pictures, with the same model and engine.
+        """Make an upscaler for other pictures, with the same model and engine.
 
         It remembers no picture, and counts into ``record``, by default this one's. The engine stays
         this one's to close, and both must not compute at the same time.
@@ -139,15 +126,15 @@ class Upscaler:
         return other
 
     def __call__(self, image: Image) -> Image:
-        """The RGB picture [H, W, 3] uint8, upscaled. The result belongs to the caller; nothing is
-        remembered."""
-        return self._sized(self._computed([_checked(image)]))[0]
+        """Upscale an RGB picture [H, W, 3] uint8. The result, [s H, s W, 3] uint8 or of the size
+        wanted, belongs to the caller; nothing is remembered."""
+        return sized(self._computed([_checked(image)])[0], self.size, self.record)
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Upscale frames that follow each other: what did not change since the last one is taken
-        from its result.
+        """Upscale consecutive frames of a stream. What did not change since the frame before is
+        taken from its result.
 
-        The pixels are those of full computation, always. Several frames go into one engine call
+        The pixels are always those of full computation. Several frames go into one engine call
         where the device gains from that.
         """
         if self.reuse and self.engine.batch == 1:
@@ -157,15 +144,15 @@ class Upscaler:
             for frame, hr in zip(frames, computed, strict=True):
                 self._verify(frame.rgb, hr)
                 self.record.pixels(total=frame.rgb.shape[0] * frame.rgb.shape[1], reused=0)
-            results = self._sized(computed)
-            self.record.count("network", len(frames))
+            results = [sized(hr, self.size, self.record) for hr in computed]
+            self.record.count(Fate.NETWORK, len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
 
     def _completed(self, frame: Frame, hr: Image) -> Frame:
-        """The upscaled frame, with what the source's picture has besides 8 bits of colour."""
+        """The upscaled frame, with the full depth and the opacity that the source's has."""
         if frame.deep is None and frame.alpha is None:
             return replace(frame, rgb=hr)
-        with self.record.stage("deep"):
+        with self.record.stage(Stage.DEEP):
             deep = None if frame.deep is None else deepened(frame.deep, frame.rgb, hr)
             alpha = (
                 None if frame.alpha is None else enlarged(frame.alpha, (hr.shape[1], hr.shape[0]))
@@ -173,40 +160,37 @@ class Upscaler:
         return replace(frame, rgb=hr, deep=deep, alpha=alpha)
 
     def _following(self, lr: Image) -> Image:
-        """Upscale a picture, given those before it."""
-        last = self._last
-        if last is None or last.lr.shape != lr.shape:
-            cells, share = None, 1.0
-        else:
-            with self.record.stage("compare"):
-                cells = affected_cells(last.lr, lr, halo=self.engine.halo)
-            share = np.count_nonzero(cells) / cells.size
+        """Upscale a picture, as far as it differs from the previous one."""
+        previous = self._results.previous
+        with self.record.stage(Stage.COMPARE):
+            cells = self._results.changed(lr, self.size)
+        share = 1.0 if cells is None else np.count_nonzero(cells) / cells.size
         pixels = lr.shape[0] * lr.shape[1]
-        if last is None or cells is None or share >= WHOLE_ABOVE:
-            self.record.count("network")
+        if previous is None or cells is None or share >= WHOLE_ABOVE:
+            self.record.count(Fate.NETWORK)
             self.record.pixels(total=pixels, reused=0)
             hr = self._computed([lr])[0]
-            shown = self._sized([hr])[0]
+            shown = sized(hr, self.size, self.record)
         elif share > 0:
-            self.record.count("partial")
+            self.record.count(Fate.PARTIAL)
             self.record.pixels(total=pixels, reused=round(pixels * (1 - share)))
-            hr = self._pool.take(last.hr.shape)
-            with self.record.stage("copy"):
-                np.copyto(hr, last.hr)
-            with self.record.stage("network"):
+            with self.record.stage(Stage.COPY):
+                hr = self._results.copy(previous)
+            with self.record.stage(Stage.NETWORK):
                 self.engine.run(tiles_of(self.engine, lr, hr, cells))
-            shown = self._sized([hr])[0]
+            shown = sized(hr, self.size, self.record)
         else:
-            self.record.count("reused")
+            self.record.count(Fate.REUSED)
             self.record.pixels(total=pixels, reused=pixels)
-            hr, shown = last.hr, last.shown
+            hr = previous.hr
+            shown = previous.shown
         if self.verify_reuse and not np.array_equal(hr, self._computed([lr])[0]):
             raise ModelError(
                 f"reuse gave other pixels than full computation on {self.engine.name}; please "
                 f"report this"
             )
         self._verify(lr, hr)
-        self._last = _Last(lr, hr, shown)
+        self._results.remember(lr, hr, shown, self.size)
         return shown
 
     def _verify(self, lr: Image, hr: Image) -> None:
@@ -214,26 +198,20 @@ class Upscaler:
             self._judge.check(lr, hr)
 
     def _computed(self, images: Sequence[Image]) -> list[Image]:
-        """Each picture by network, as a whole."""
+        """Run the network over each picture as a whole."""
         tiles = []
         for lr in images:
             height, width = lr.shape[:2]
-            hr = self._pool.take((height * self.scale, width * self.scale, 3))
+            hr = self._results.buffer(lr)
             tiles.append(Tile(lr, hr, Region.of(width, height)))
-        with self.record.stage("network"):
+        with self.record.stage(Stage.NETWORK):
             self.engine.run(tiles)
         return [tile.hr for tile in tiles]
-
-    def _sized(self, images: Sequence[Image]) -> list[Image]:
-        if self.size is None:
-            return list(images)
-        with self.record.stage("resize"):
-            return [resized(image, self.size) for image in images]
 
     def close(self) -> None:
         """Release the engine, unless it is another's (see `for_size`). Closing twice is
         harmless."""
-        self._last = None
+        self._results.previous = None
         if self._shared:
             return
         if self._judge is not None:
@@ -258,18 +236,13 @@ def _check_size(size: tuple[int, int] | None) -> None:
 
 
 def _checked(image: Image) -> Image:
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-    ):
-        seen = (
-            f"{image.shape} {image.dtype}"
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
+    """The picture, C-contiguous. Raises ValueError for anything but [H, W, 3] uint8."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"expected an RGB picture [H, W, 3] uint8, got {image.shape} {image.dtype}"
         )
-        raise ValueError(f"expected an RGB picture [H, W, 3] uint8, got {seen}")
     if image.size == 0:
         raise ValueError(f"expected at least one pixel, got {image.shape[1]}x{image.shape[0]}")
     return np.ascontiguousarray(image)

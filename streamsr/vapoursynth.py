@@ -15,7 +15,7 @@ from streamsr.picture.planes import YuvPlanes
 from streamsr.upscaler import Upscaler
 
 CENTRED = (1, 3, 5)
-"""Values of ``_ChromaLocation`` between the luma samples horizontally: centre, top, bottom."""
+"""Values of ``_ChromaLocation`` with chroma between two luma columns: centre, top, bottom."""
 
 
 def upscale(
@@ -26,21 +26,21 @@ def upscale(
     engine: str = "auto",
     threads: int | None = None,
 ) -> vs.VideoNode:
-    """The clip, ``scale`` (2, 3 or 4, default 3) times as large, in its own format: the library's
-    own pictures.
+    """Upscale a clip, in its own format, as `streamsr.Upscaler` does.
 
-    clip     of one size and format: YUV 4:2:0, 4:2:2 or 4:4:4 and grey of 8 to 16 bits, or RGB24
-    others   as of `streamsr.Upscaler`
+    clip   of one size and format: YUV 4:2:0, 4:2:2 or 4:4:4 and grey of 8 to 16 bits, or RGB24
+    scale  2, 3 or 4, default 3
+    model, engine, threads  as for `streamsr.Upscaler`
 
-    Matrix, range and chroma location are read from each frame's properties; what they do not say is
-    taken as a player would for this size, and said in the output, because the size has changed. All
+    Matrix, range and chroma location are read from each frame's properties. Those missing are set
+    to what a player would guess by the size, in the output too, since its size is another. All
     other properties are kept. Raises ValueError for a clip of another kind, ModelError when the
-    model or engine cannot be used; vapoursynth.Error for an interlaced frame when it is asked for.
+    model or the engine cannot be used; vapoursynth.Error for an interlaced frame when it is
+    requested.
     """
     _check(clip)
     upscaler = Upscaler(model, scale=scale, engine=engine, threads=threads)
-    # The core calls one frame of a filter at a time, from whichever of its threads: no more is
-    # asked of us.
+    # The core calls it for one frame at a time, from any of its threads.
     filter_ = _Filter(upscaler, clip.format)
     larger = vs.core.std.BlankClip(
         clip, width=clip.width * upscaler.scale, height=clip.height * upscaler.scale, keep=True
@@ -72,12 +72,14 @@ class _Filter:
     """Upscales frames of one format, in any order. For one thread at a time."""
 
     def __init__(self, upscaler: Upscaler, form: vs.VideoFormat) -> None:
-        self._upscaler, self._form = upscaler, form
+        self._upscaler = upscaler
+        self._form = form
         self._pool = BufferPool()
         self._yuv: dict[tuple[ColorTags, bool], YuvPlanes] = {}
 
     def frame(self, n: int, f: Sequence[vs.VideoFrame]) -> vs.VideoFrame:
-        """``f``: a frame to copy, of the right size, and the one to upscale."""
+        """Frame ``n``. ``f``: an empty frame of the output's size, and the frame to upscale. Both
+        names are VapourSynth's."""
         blank, source = f
         if source.props.get("_FieldBased", 0):
             raise vs.Error(
@@ -120,7 +122,7 @@ class _Filter:
 
 
 def _tags(props: Mapping[str, Any]) -> ColorTags:  # Any: VapourSynth's values
-    """VapourSynth's properties are H.273's code points, except the range."""
+    """The colour tags. VapourSynth's properties are H.273's code points, except the range."""
     level = {0: LIMITED, 1: FULL}.get(props.get("_Range", -1), 0)
     return ColorTags(
         props.get("_Matrix", UNSPECIFIED),

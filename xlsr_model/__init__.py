@@ -1,4 +1,4 @@
-"""XLSR: definition, data, training, quantisation, evaluation and the shipped models.
+"""XLSR: network, training, quantisation, evaluation and the shipped models.
 
-Only ``xlsr_model.weights`` is imported by the stream processor; everything else belongs to the training side.
+The stream processor imports `weights`, `files` and `inputs` alone; the rest is for training.
 """

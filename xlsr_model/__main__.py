@@ -1,22 +1,30 @@
-"""``python -m xlsr_model train|export|quantize|evaluate|tables|report``. Errors are one line on standard error, exit 1;
-usage errors exit 2."""
+"""The command ``python -m xlsr_model train|export|quantize|evaluate|tables|report``.
+
+Errors are one line on standard error, exit 1; usage errors exit 2.
+"""
 
 import json
 import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from xlsr_model.files import write_file
 
-# Everything that imports Keras or TensorFlow is imported inside the command that needs it: help must stay fast,
-# and evaluation must work without them.
+# Everything that imports Keras or TensorFlow is imported inside the command that needs it: help
+# must stay fast, and evaluation must work without them.
 FILE = click.Path(path_type=Path)
-_sets = click.option("--sets", type=FILE, help="Folder of evaluation sets to measure for the model card.")
+_sets = click.option(
+    "--sets", type=FILE, help="Folder of evaluation sets to measure for the model card."
+)
 _weights = click.option(
-    "--weights", type=click.Choice(["best", "average"]), default="best", help="best on the held-out images, or average."
+    "--weights",
+    type=click.Choice(["best", "average"]),
+    default="best",
+    help="best on the held-out images, or average.",
 )
 _output = click.option("-o", "--output", type=FILE, required=True)
 
@@ -28,19 +36,29 @@ def app() -> None:
 
 @app.command()
 @click.argument("config", type=FILE)
-@click.option("--run", type=FILE, help="Folder of checkpoint and history; default runs/CONFIG.")
-@click.option("--backend", help="tensorflow, torch or jax; default KERAS_BACKEND.")
 @click.option(
-    "--workers", type=click.IntRange(1), default=1, help="Processes that share a batch; one per core is fastest."
+    "--data", default="", help="Folder with the training folders; default the current one."
 )
-def train(config: Path, run: Path | None, backend: str | None, workers: int) -> None:
+@click.option("--run", type=FILE, help="Folder of checkpoint and history; default runs/CONFIG.")
+@click.option(
+    "--backend",
+    type=click.Choice(["tensorflow", "torch"]),
+    help="What computes the gradient; default KERAS_BACKEND.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    help="Processes that share a batch; one per core is fastest.",
+)
+def train(config: Path, data: str, run: Path | None, backend: str | None, workers: int) -> None:
     """Train by a TOML configuration; goes on from the run's checkpoint if there is one."""
     if backend:
         os.environ["KERAS_BACKEND"] = backend
     from xlsr_model.config import read_config
     from xlsr_model.train import train as run_training
 
-    settings = read_config(config)
+    settings = read_config(config, data=data)
     state = run_training(settings, run or Path("runs") / config.stem, workers=workers)
     print(f"step {state.step}: best held-out RGB PSNR {state.best_psnr:.3f} dB")
 
@@ -63,7 +81,9 @@ def export(checkpoint: Path, output: Path, sets: Path | None, weights: str) -> N
 @click.argument("checkpoint", type=FILE)
 @_output
 @click.option("--per-channel", is_flag=True, help="Per-channel weights, for CPUs.")
-@click.option("--data", multiple=True, help="Folder of calibration pictures; default the training folders.")
+@click.option(
+    "--data", multiple=True, help="Folder of calibration pictures; default the training folders."
+)
 @_sets
 @click.option("--twin", type=FILE, help="The float .tflite to measure the loss against.")
 @_weights
@@ -76,40 +96,57 @@ def quantize(
     twin: Path | None,
     weights: str,
 ) -> None:
-    """Write a uint8 .tflite and its model card: with the ranges of a quantisation-aware checkpoint, or calibrated
-    ones."""
+    """Write a uint8 .tflite and its model card.
+
+    Its ranges are those of a quantisation-aware checkpoint, or calibrated ones.
+    """
     _tensorflow()
     from xlsr_model.quantize import make_uint8
 
-    make_uint8(checkpoint, output, which=weights, per_channel=per_channel, folders=list(data), sets=sets, twin=twin)
+    make_uint8(
+        checkpoint,
+        output,
+        which=weights,
+        per_channel=per_channel,
+        folders=list(data),
+        sets=sets,
+        twin=twin,
+    )
     print(output)
 
 
 @app.command()
-@click.option("--model", required=True, help="A .tflite file, the name of a shipped model, or bicubic.")
 @click.option(
-    "--data", type=FILE, required=True, help="Folder of HR pictures, or of a benchmark with HR and LR_bicubic/X3."
+    "--model", required=True, help="A .tflite file, the name of a shipped model, or bicubic."
+)
+@click.option(
+    "--data",
+    type=FILE,
+    required=True,
+    help="Folder of HR pictures, or of a benchmark with HR and LR_bicubic/X3.",
 )
 @click.option("--scale", type=int, help="Needed for bicubic; otherwise checked against the model.")
 @click.option("--json", "json_file", type=FILE, help="Write the result there too.")
 def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) -> None:
     """PSNR and SSIM, on Y and on RGB, border cut by the scale."""
-    from xlsr_model import evaluate as evaluation
     from xlsr_model import weights
+    from xlsr_model.evaluation import evaluate as evaluation
 
     if model == "bicubic":
         upscaler = evaluation.bicubic(scale or 3)
     else:
-        upscaler = evaluation.tflite(weights.path(model) if model in weights.names() else Path(model))
+        file = weights.path(model) if model in weights.names() else Path(model)
+        upscaler = evaluation.tflite(file)
     if scale not in (None, upscaler.scale):
         raise ValueError(f"{model} upscales by {upscaler.scale}, not by {scale}")
     result = evaluation.evaluate_folder(upscaler, data)
     for name, values in [*result["images"].items(), ("mean", result["mean"])]:
-        y, rgb = (f"{values[f'psnr_{kind}']:6.3f} dB {values[f'ssim_{kind}']:.4f}" for kind in ("y", "rgb"))
+        y = f"{values['psnr_y']:6.3f} dB {values['ssim_y']:.4f}"
+        rgb = f"{values['psnr_rgb']:6.3f} dB {values['ssim_rgb']:.4f}"
         print(f"{name:24} Y {y}   RGB {rgb}")
     if json_file:
         about = {"model": model, "scale": upscaler.scale, "data": data.name}
-        write_file(json_file, (json.dumps(about | result, indent=1) + "\n").encode(), overwrite=True)
+        _write_json(json_file, about | result)
 
 
 @app.command()
@@ -123,23 +160,35 @@ def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) 
 )
 def report(sets: Path, output: Path) -> None:
     """Remake docs/quality.md from the shipped models."""
-    from xlsr_model.report import write_report
+    from xlsr_model.report.quality_page import write_report
 
     write_report(sets, output)
     print(output)
 
 
 @app.command()
-@click.option("--runs", type=FILE, default="runs", show_default=True, help="Where configs/compare_*.toml were trained.")
+@click.option(
+    "--runs",
+    type=FILE,
+    default="runs",
+    show_default=True,
+    help="Where configs/compare_*.toml were trained.",
+)
 @click.option("--sets", type=FILE, required=True, help="Folder of evaluation sets.")
-@click.option("-o", "--output", type=FILE, default="docs/quality_tables.json", show_default=True)
+@click.option(
+    "-o", "--output", type=FILE, default="docs/data/quality_tables.json", show_default=True
+)
 def tables(runs: Path, sets: Path, output: Path) -> None:
     """Measure what quantisation costs each network, for the report."""
     _tensorflow()
-    from xlsr_model.tables import measure_tables
+    from xlsr_model.report.paper_tables import measure_tables
 
-    write_file(output, (json.dumps(measure_tables(runs, sets), indent=1) + "\n").encode(), overwrite=True)
+    _write_json(output, measure_tables(runs, sets))
     print(output)
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    write_file(file, (json.dumps(content, indent=1) + "\n").encode(), overwrite=True)
 
 
 def _tensorflow() -> None:

@@ -1,6 +1,7 @@
-"""The settings of a training run, read from TOML. Every key has its meaning here; an unknown one is an error."""
+"""The settings of a training run, read from TOML. An unknown key is an error."""
 
 import json
+import os
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,56 +10,90 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Config:
-    folders: tuple[
-        str, ...
-    ]  # of training images, relative to where the command runs; DIV2K as downloaded is one folder
+    """The settings of one run. They are saved in its checkpoint and in the model card.
+
+    `folders` alone has no default. Lengths and rates count optimiser steps.
+
+    folders           of training pictures (DIV2K as downloaded is one), below ``--data``
+    network           a name of `network.NETWORKS`
+    scale             output pixels for one input pixel, in each direction
+    steps             length of the run
+    seed              of the first weights, the batches, and what is drawn or degraded
+    held_out          pictures kept out of training, which choose the best weights
+    batch             patches in a step
+    patch             side of a patch, in low-resolution pixels
+    video             degraded versions of each picture, instead of the clean one; 0: clean
+    graphics          drawn pictures of flat, saturated colours, beside the photographs
+    sizes             factors below 1: each photograph is used again, shrunk to each of these
+    intensities       factors of brightness, of which each patch gets one at random
+    clipped           ends in Clipped ReLU; false is the linear variant of the paper's Table 2
+    variance_scale    of the He-normal initialisation
+    loss              "charbonnier", or "psnr": the log of each patch's mean squared error
+    luma              share of the luma error in the loss "psnr"; the rest is that of the colours
+    epsilon           of the Charbonnier loss; 0 is the mean squared error
+    rate              (step, learning rate) points
+    curve             between those points: "linear", or "cosine", which eases in and out
+    average           decay of the weight average that is validated and exported; 0: the weights
+    start             checkpoint to start from: its weights, and its optimiser state where it fits
+    precision         of the convolutions; "bfloat16" is a third faster on CPUs that have it
+    fused             PyTorch compiles the loss: a quantisation-aware step then takes a third
+    quantise          quantisation-aware: trains activation ranges too, validates with rounding
+    equalise          first rescales the channels so that rounding harms least; ranges start anew
+    validate_every    steps between two measurements on the held-out pictures
+    checkpoint_every  steps between two checkpoints
+
+    (`quantise` and `equalise` are spelled as in the checkpoints and model cards that exist.)
+    """
+
+    folders: tuple[str, ...]
     network: str = "xlsr"
     scale: int = 3
     steps: int = 500_000
     seed: int = 1
-    held_out: int = 8  # images for choosing the best weights
+    held_out: int = 8
     batch: int = 16
-    patch: int = 32  # low-resolution pixels
-    video: int = (
-        0  # versions of each picture degraded as video is, in place of the clean one; 0 trains on clean pictures
-    )
-    graphics: int = 0  # drawn pictures of flat, saturated colours beside the photographs
-    sizes: tuple[float, ...] = ()  # factors below 1: each photograph is trained on again, shrunk to each of these
+    patch: int = 32
+    video: int = 0
+    graphics: int = 0
+    sizes: tuple[float, ...] = ()
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
-    clipped: bool = True  # Clipped ReLU at the output; false is the linear variant of the paper's Table 2
-    variance_scale: float = 0.1  # of the He-normal initialisation
-    loss: str = "charbonnier"  # or "psnr": the logarithm of each patch's mean squared error, as sets are measured
-    luma: float = 0.0  # share of the error of luma, beside that of the colours, in the loss "psnr"
-    epsilon: float = 0.1  # of the Charbonnier loss; 0 means mean squared error
-    rate: tuple[tuple[int, float], ...] = ((0, 5e-5), (5_000, 2.5e-3), (500_000, 1e-4))  # (step, learning rate) points
-    curve: str = "linear"  # between the points; "cosine" eases in and out
-    average: float = (
-        0.0  # decay of the weight average (EMA) that is validated and exported; 0 takes the weights themselves
-    )
-    start: str = ""  # a checkpoint to start from: its weights, and its optimiser state if that fits
-    precision: str = "float32"  # of the convolutions in training; "bfloat16" is a third faster on CPUs that have it
-    fused: bool = (
-        False  # PyTorch compiles the loss: a third of the time of a quantisation-aware step, nothing gained without
-    )
-    quantise: bool = (
-        False  # quantisation-aware: trains the activation ranges too and validates the fake-quantised network
-    )
-    equalise: bool = False  # first finds factors of the channels that rounding harms least; ranges start anew
+    clipped: bool = True
+    variance_scale: float = 0.1
+    loss: str = "charbonnier"
+    luma: float = 0.0
+    epsilon: float = 0.1
+    rate: tuple[tuple[int, float], ...] = ((0, 5e-5), (5_000, 2.5e-3), (500_000, 1e-4))
+    curve: str = "linear"
+    average: float = 0.0
+    start: str = ""
+    precision: str = "float32"
+    fused: bool = False
+    quantise: bool = False
+    equalise: bool = False
     validate_every: int = 5_000
     checkpoint_every: int = 2_000
 
     def __post_init__(self) -> None:
         steps = [step for step, _ in self.rate]
         if not steps or steps != sorted(set(steps)):
-            raise ValueError(f"rate: expected (step, learning rate) points in rising order of steps, got {self.rate}")
+            raise ValueError(
+                "rate: expected (step, learning rate) points in rising order of steps, "
+                f"got {self.rate}"
+            )
         if self.curve not in ("linear", "cosine"):
             raise ValueError(f"curve: expected 'linear' or 'cosine', got {self.curve!r}")
         if self.loss not in ("charbonnier", "psnr"):
             raise ValueError(f"loss: expected 'charbonnier' or 'psnr', got {self.loss!r}")
         if self.equalise and not (self.quantise and self.start):
-            raise ValueError("equalise: is for a quantisation-aware run from a start; quantise or start is missing")
-        if min(self.steps, self.batch, self.patch, self.validate_every, self.checkpoint_every) < 1:
-            raise ValueError("steps, batch, patch, validate_every and checkpoint_every must be at least 1")
+            raise ValueError(
+                "equalise: is for a quantisation-aware run from a start; "
+                "quantise or start is missing"
+            )
+        counts = (self.steps, self.batch, self.patch, self.validate_every, self.checkpoint_every)
+        if min(counts) < 1:
+            raise ValueError(
+                "steps, batch, patch, validate_every and checkpoint_every must be at least 1"
+            )
         if not all(0 < size < 1 for size in self.sizes):
             raise ValueError(f"sizes: expected factors between 0 and 1, got {self.sizes}")
         if not 0 <= self.luma <= 1:
@@ -67,18 +102,35 @@ class Config:
             raise ValueError(f"average: expected 0 <= average < 1, got {self.average}")
 
 
-def read_config(file: Path) -> Config:
-    """Raises ValueError, naming the file and the key, for what is not a configuration."""
+def read_config(file: Path, *, data: str = "") -> Config:
+    """Read a TOML file; its key ``base`` names one beside it, which has the keys that are not here.
+
+    `folders` that are relative are looked for in the folder `data`; "" is the current one.
+    Raises ValueError, naming the file and the key, for what is not a configuration.
+    """
+    content = _read_toml(file)
+    if "base" in content:
+        content = _read_toml(file.with_name(str(content.pop("base")))) | content
+    folders = content.get("folders")
+    if isinstance(folders, list):
+        content["folders"] = [
+            os.path.join(data, folder) if isinstance(folder, str) else folder for folder in folders
+        ]
+    return make_config(content, str(file))
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: not TOML: {error}") from error
-    return make_config(content, str(file))
+    return content
 
 
 def make_config(content: dict[str, Any], origin: str) -> Config:
+    """Check keys and types. Raises ValueError that begins with `origin`."""
     known = {field.name: field for field in fields(Config)}
     for key in content:
         if key not in known:
@@ -93,15 +145,17 @@ def make_config(content: dict[str, Any], origin: str) -> Config:
 
 
 def _checked(key: str, value: Any, annotation: Any, origin: str) -> Any:
-    expected: Any = {bool: bool, int: int, float: (int, float), str: str}.get(annotation, list)
+    scalars = {bool: bool, int: int, float: (int, float), str: str}
+    expected: Any = scalars.get(annotation, list)
     if not isinstance(value, expected) or (annotation is not bool and isinstance(value, bool)):
-        raise ValueError(f"{origin}: {key}: expected {getattr(annotation, '__name__', annotation)}, got {value!r}")
+        name = getattr(annotation, "__name__", annotation)
+        raise ValueError(f"{origin}: {key}: expected {name}, got {value!r}")
     if isinstance(value, list):
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     return value
 
 
 def config_dict(config: Config) -> dict[str, Any]:
-    """In JSON's terms, for saving beside the weights; `make_config` reads it back."""
+    """Return it in JSON's terms, for saving beside the weights; `make_config` reads it back."""
     content: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     return content

@@ -1,7 +1,8 @@
 """Files written so that nothing of anybody else is harmed. Standard library only.
 
-Every file that this project writes is an `Output`: a new file with a name of its own beside the target, which takes the
-target's name when it is complete. What is refused is an OSError whose ``strerror`` says why in words.
+Every file that this project writes is an `Output`: a new file with a name of its own beside the
+target, which takes the target's name when it is complete. What is refused is an OSError whose
+``strerror`` says why in words.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ NAME_BYTES = 255
 
 TOKEN_BYTES, CHECK_BYTES = 6, 4
 LOCK_S = 5.0
-"""Longest wait for another process that is looking around in the same folder, which takes it a millisecond."""
+"""Longest wait for another process that looks around in the same folder: it takes a millisecond."""
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}
 """What file systems answer that cannot sync a folder; a disk that fails answers otherwise."""
@@ -37,18 +38,21 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCE
 class Output:
     """A file in the making. A context manager, for one thread.
 
-    target     the name it gets by `publish`. A link is followed with ``overwrite`` and refused without
+    target     the name it gets by `publish`. A link is followed with ``overwrite``, else refused
     overwrite  replace what has that name, whose mode and owner stay
     shared     other processes may be making it at the same time: the last one's stays
-    path, fd   once entered: the unfinished file, beside the target, new, empty, and nobody else's. It is removed on
-               leaving unless it was published
+    path, fd   once entered: the unfinished file, beside the target, new, empty, and nobody else's.
+               It is removed on leaving unless it was published
 
-    Entering raises OSError: FileExistsError when something has the name, BlockingIOError when another process is
-    making the same target, and what the disk says. Neither entering nor publishing ever takes the place of an input
-    (`protected`, `Input`) or of anything but a regular file.
+    Entering raises OSError: FileExistsError when something has the name, BlockingIOError when
+    another process is making the same target, and what the disk says. Neither entering nor
+    publishing ever takes the place of an input (`protected`, `Input`) or of anything but a regular
+    file.
     """
 
-    def __init__(self, target: str | os.PathLike[str], *, overwrite: bool = False, shared: bool = False) -> None:
+    def __init__(
+        self, target: str | os.PathLike[str], *, overwrite: bool = False, shared: bool = False
+    ) -> None:
         self.target = Path(target)
         self.overwrite = overwrite
         self._shared = shared
@@ -63,7 +67,8 @@ class Output:
         try:
             self._make()
             if old is not None:
-                os.fchmod(self.fd, 0o600)  # as secret as the old one may be; `publish` gives it the old mode
+                # As secret as the old one may be; `publish` gives it the old mode.
+                os.fchmod(self.fd, 0o600)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -87,7 +92,7 @@ class Output:
         return old
 
     def _make(self) -> None:
-        """Make the file, locked: so others know that somebody is at work, until this process ends however it ends."""
+        """Make the file, locked until this process ends: so others know that it is made."""
         # Absolute, because FFmpeg takes what stands before a colon for a protocol.
         folder, name = self._final.parent.absolute(), self._final.name
         with _alone(folder):
@@ -99,7 +104,8 @@ class Output:
                     raise
             self.path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-            with contextlib.suppress(OSError):  # a file system without locks: two runs are not told apart there
+            # Some file systems have no locks: there two runs are not told apart.
+            with contextlib.suppress(OSError):
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, content: bytes) -> None:
@@ -109,9 +115,10 @@ class Output:
             view = view[os.write(self.fd, view) :]
 
     def publish(self) -> None:
-        """Give the file its name, with its bytes and its name on the disk. What is written later is in it too.
+        """Give the file its name, with its bytes and its name on the disk.
 
-        Raises FileExistsError when the name was taken meanwhile and ``overwrite`` is not set.
+        What is written later is in it too. Raises FileExistsError when the name was taken meanwhile
+        and ``overwrite`` is not set.
         """
         os.fsync(self.fd)
         if not self._is_ours():
@@ -136,7 +143,10 @@ class Output:
             return False
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.fd < 0:
             return
@@ -156,7 +166,7 @@ def write_file(target: str | os.PathLike[str], content: bytes, *, overwrite: boo
 
 
 def clear_dead(target: Path) -> None:
-    """Remove what killed processes left of this target, when it is published and nobody makes it again."""
+    """Remove what killed processes left of a published target, unless it is made again now."""
     with _alone(target.parent.absolute()), contextlib.suppress(BlockingIOError):
         _clear_dead(target.parent, target.name)
 
@@ -186,29 +196,39 @@ def is_unfinished(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-_TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{{2 * TOKEN_BYTES}}}-[0-9a-f]{{{2 * CHECK_BYTES}}}\{SUFFIX}", re.DOTALL)
+_TEMPORARY = re.compile(
+    rf"\..*\.[0-9a-f]{{{2 * TOKEN_BYTES}}}-[0-9a-f]{{{2 * CHECK_BYTES}}}\{SUFFIX}", re.DOTALL
+)
 
 
 def _temporary_name(name: str, token: str) -> str:
-    """A hidden name for an unfinished ``name``, which tells that it is one: its last part is a digest of the rest."""
-    check = blake2s(os.fsencode(name) + token.encode(), digest_size=CHECK_BYTES, person=b"streamsr").hexdigest()
+    """Return a hidden name for an unfinished ``name``; its last part is a digest of the rest."""
+    content = os.fsencode(name) + token.encode()
+    check = blake2s(content, digest_size=CHECK_BYTES, person=b"streamsr").hexdigest()
     return fitting_name(f".{name}", f".{token}-{check}{SUFFIX}")
 
 
 def _clear_dead(folder: Path, name: str) -> None:
-    """Remove the unfinished files for ``name`` in a folder. Raises BlockingIOError when a process is making one."""
+    """Remove the unfinished files for ``name`` in a folder.
+
+    Raises BlockingIOError when a process is making one.
+    """
     try:
         names = os.listdir(folder)
     except OSError:  # a folder that may be written but not read
         return
     ending = 2 * TOKEN_BYTES + 1 + 2 * CHECK_BYTES + len(SUFFIX)
     for found in names:
-        if is_unfinished(found) and found == _temporary_name(name, found[-ending:][: 2 * TOKEN_BYTES]):
+        token = found[-ending:][: 2 * TOKEN_BYTES]
+        if is_unfinished(found) and found == _temporary_name(name, token):
             _check_dead(folder / found, remove=True)
 
 
 def _check_dead(path: Path, *, remove: bool) -> None:
-    """Raise BlockingIOError when a process is making this file; else ``remove`` what it left, if it is this user's."""
+    """Raise BlockingIOError when a process is making this file.
+
+    Else ``remove`` what it left, if it is this user's.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:  # there is none, it is a link, or another user's
@@ -230,7 +250,10 @@ def _check_dead(path: Path, *, remove: bool) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Within it no other process that asks looks into or makes files in the folder, where it can be locked."""
+    """Keep other processes that ask from looking into the folder and making files there.
+
+    Only where a folder can be locked.
+    """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:

@@ -1,6 +1,7 @@
-"""Files that are read: no output of this process may take their place, and a change of theirs is seen.
+"""Protects files while they are read: no output of this process takes their place.
 
-Standard library only. What is refused is an OSError whose ``strerror`` says why in words.
+A change of theirs is seen. Standard library only. What is refused is an OSError whose ``strerror``
+says why in words.
 """
 
 import contextlib
@@ -18,7 +19,10 @@ _reading: dict[tuple[int, int], int] = {}
 
 @contextlib.contextmanager
 def protected(paths: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
-    """Within it no `Output` of this process takes the place of any of these files, whatever its name."""
+    """Keep every `Output` of this process from taking the place of any of these files.
+
+    Whatever name it has.
+    """
     keys = []
     for path in paths:
         with contextlib.suppress(OSError, ValueError):  # missing: whoever opens it will say so
@@ -47,17 +51,19 @@ def _key(status: os.stat_result) -> tuple[int, int]:
 
 
 class Input:
-    """A file as it was when this was made, protected and watched until it is left. A context manager.
+    """A file as it was when this was made: a context manager that protects and watches it.
 
-    ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a pipe cannot be read
-    twice.
+    ``fd`` is open for reading. Raises OSError when there is no regular file: what comes through a
+    pipe cannot be read twice.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.fd = -1
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for the other end of a pipe
+            fd = os.open(
+                self.path, os.O_RDONLY | os.O_NONBLOCK
+            )  # not to wait for the other end of a pipe
         except ValueError:
             raise OSError(errno.EINVAL, "no file can have this name") from None
         try:
@@ -65,7 +71,9 @@ class Input:
             if stat.S_ISDIR(self._was.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
             if not stat.S_ISREG(self._was.st_mode):
-                raise OSError(errno.ESPIPE, "is not a file that can be read twice; save it to a disk first")
+                raise OSError(
+                    errno.ESPIPE, "is not a file that can be read twice; save it to a disk first"
+                )
         except BaseException:
             os.close(fd)
             raise
@@ -78,7 +86,10 @@ class Input:
         return self._was.st_size
 
     def check(self) -> None:
-        """Raise OSError when the file was changed or replaced since. One that was only deleted is as it was."""
+        """Raise OSError when the file was changed or replaced since.
+
+        One that was only deleted is as it was.
+        """
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._was.st_size, self._was.st_mtime_ns):
             raise OSError(errno.ESTALE, "changed while it was read")
@@ -90,7 +101,10 @@ class Input:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         fd, self.fd = self.fd, -1
         if fd >= 0:

@@ -1,12 +1,13 @@
-"""XLSR and the two networks it is compared with, each defined once as a function of its convolutions.
+"""XLSR and the two networks it is compared with, each defined once, by its convolutions.
 
-A network is ``xlsr(conv, concat, x, scale)``: it calls ``conv(name, x, channels, kernel, groups, activation)``. What
-``conv`` does decides what comes out: the table of layers (`layers`), a training pass on any Keras backend
-(`forward`), or a Keras model for export (`export.keras_model`). All convolutions have stride 1, "same" zero padding
-and a bias.
+A network is ``xlsr(conv, concat, x, scale)``: it calls ``conv(name, x, channels, kernel, groups,
+activation)``. What ``conv`` does decides what comes out: the table of layers (`layers`), a forward
+pass on any Keras backend (`backend.forward`), or a Keras model (`quantization.export`). All
+convolutions have stride 1, "same" zero padding and a bias.
 
-Input is RGB/255 in [N, H, W, 3]. The output is packed: [N, H, W, 3*s*s], which depth to space turns into [N, H*s,
-W*s, 3]. Weights are a dict of arrays: ``name/kernel`` [k, k, C_in/groups, C_out] and ``name/bias`` [C_out].
+input     RGB/255 [N, H, W, 3]
+output    packed [N, H, W, 3*s*s], which depth to space turns into [N, H*s, W*s, 3]
+weights   {"name/kernel": [k, k, C_in/groups, C_out], "name/bias": [C_out]}
 """
 
 from collections.abc import Callable
@@ -16,17 +17,27 @@ from typing import Any
 
 import numpy as np
 
-CLIP_AT = (
-    6.0  # Clipped ReLU is deployed as RELU6 of six times the last convolution: the same function, but one XNNPACK has
-)
+CLIP_AT = 6.0
+"""Clipped ReLU is deployed as RELU6 of six times the last convolution.
+
+That is the same function, and one that XNNPACK has.
+"""
+
 Arrays = dict[str, np.ndarray]
-Tensor = Any  # a tensor of whichever Keras backend runs
+Batch = tuple[np.ndarray, ...]
+Gradient = Callable[[Arrays, Batch], tuple[float, Arrays]]
+"""(weights, batch) -> (loss, gradient of each of the weights)."""
+
+Tensor = Any  # of whichever Keras backend runs
 Conv = Callable[[str, Tensor, int, int, int, str], Tensor]
 Concat = Callable[[Tensor, Tensor], Tensor]
 
 
 def xlsr(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:
-    """Ayazoglu, "Extremely Lightweight Quantization Robust Real-Time Single-Image Super Resolution", 2021."""
+    """Ayazoglu, 2021.
+
+    "Extremely Lightweight Quantization Robust Real-Time Single-Image Super Resolution".
+    """
     y = conv("stem", x, 32, 3, 1, "relu")
     y = conv("stem_mix", y, 32, 1, 1, "none")
     for block in (1, 2, 3):
@@ -37,19 +48,21 @@ def xlsr(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:
     return conv("head", y, 3 * scale**2, 3, 1, "clip")
 
 
-def espcn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa: ARG001 (one signature for all)
-    """Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel CNN", 2016; RGB,
-    ReLU."""
+def espcn(conv: Conv, _concat: Concat, x: Tensor, scale: int) -> Tensor:
+    """Shi et al., 2016; here RGB and ReLU.
+
+    "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel CNN".
+    """
     y = conv("conv1", x, 64, 5, 1, "relu")
     y = conv("conv2", y, 32, 3, 1, "relu")
     return conv("head", y, 3 * scale**2, 3, 1, "clip")
 
 
-def fsrcnn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa: ARG001 (one signature for all)
-    """Dong et al., "Accelerating the Super-Resolution Convolutional Neural Network", 2016; RGB, ReLU.
+def fsrcnn(conv: Conv, _concat: Concat, x: Tensor, scale: int) -> Tensor:
+    """Dong et al., 2016; here RGB and ReLU.
 
-    Its 9x9 transposed convolution is written as a 3x3 convolution and depth to space: at x3 the same function and as
-    many weights.
+    "Accelerating the Super-Resolution Convolutional Neural Network". Its 9x9 transposed convolution
+    is written as a 3x3 convolution and depth to space: at x3 the same function and as many weights.
     """
     y = conv("extract", x, 56, 5, 1, "relu")
     y = conv("shrink", y, 12, 1, 1, "relu")
@@ -59,12 +72,19 @@ def fsrcnn(conv: Conv, concat: Concat, x: Tensor, scale: int) -> Tensor:  # noqa
     return conv("head", y, 3 * scale**2, 3, 1, "clip")
 
 
-NETWORKS: dict[str, Callable[[Conv, Concat, Tensor, int], Tensor]] = {"espcn": espcn, "fsrcnn": fsrcnn, "xlsr": xlsr}
+NETWORKS: dict[str, Callable[[Conv, Concat, Tensor, int], Tensor]] = {
+    "espcn": espcn,
+    "fsrcnn": fsrcnn,
+    "xlsr": xlsr,
+}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution. `activation` is "none", "relu" or "clip" (Clipped ReLU, max(0, min(x, 1)))."""
+    """One convolution.
+
+    `activation` is "none", "relu" or "clip" (Clipped ReLU, max(0, min(x, 1))).
+    """
 
     name: str
     channels_in: int
@@ -83,14 +103,19 @@ class Layer:
 
 
 def layers(network: str, scale: int) -> list[Layer]:
-    """The convolutions of a network in the order they run. Raises ValueError for an unknown network."""
+    """List the convolutions of a network in the order they run.
+
+    Raises ValueError for an unknown network.
+    """
     if network not in NETWORKS:
         raise ValueError(f"unknown network {network!r}; known: {', '.join(NETWORKS)}")
     if scale < 2:
         raise ValueError(f"expected a scale of 2 or more, got {scale}")
     table: list[Layer] = []
 
-    def conv(name: str, channels_in: int, channels: int, kernel: int, groups: int, activation: str) -> int:
+    def conv(
+        name: str, channels_in: int, channels: int, kernel: int, groups: int, activation: str
+    ) -> int:
         table.append(Layer(name, channels_in, channels, kernel, groups, activation))
         return channels  # here a "tensor" is just its number of channels
 
@@ -103,32 +128,36 @@ def parameter_count(network: str, scale: int) -> int:
 
 
 def macs_per_pixel(network: str, scale: int) -> int:
-    """Multiply-accumulates for one low-resolution pixel."""
+    """Count the multiply-accumulates for one low-resolution pixel."""
     return sum(layer.parameters - layer.channels for layer in layers(network, scale))
 
 
 def initial_weights(network: str, scale: int, *, seed: int, variance_scale: float = 0.1) -> Arrays:
-    """He-normal kernels with the variance scaled (0.1 in the paper), zero biases.
+    """Draw He-normal kernels with the variance scaled (0.1 in the paper), and zero biases.
 
-    The small start matters: with plain He-normal a 20,000-step run ended 0.26 dB lower (docs/quality.md).
+    The small start matters: with plain He-normal a 20,000-step run ended 0.26 dB lower
+    (docs/quality.md).
     """
     rng = np.random.default_rng(seed)
     weights: Arrays = {}
     for layer in layers(network, scale):
         fan_in = layer.kernel**2 * layer.channels_in // layer.groups
         deviation = sqrt(2 * variance_scale / fan_in)
-        weights[f"{layer.name}/kernel"] = rng.normal(0, deviation, layer.kernel_shape).astype(np.float32)
+        weights[f"{layer.name}/kernel"] = rng.normal(0, deviation, layer.kernel_shape).astype(
+            np.float32
+        )
         weights[f"{layer.name}/bias"] = np.zeros(layer.channels, np.float32)
     return weights
 
 
 def check_weights(weights: Arrays, network: str, scale: int) -> None:
-    """Raises ValueError, naming the first difference, unless the weights are those of this network at this scale."""
+    """Raise ValueError, naming the first difference, unless the weights are of this network."""
     for layer in layers(network, scale):
         for part, shape in (("kernel", layer.kernel_shape), ("bias", (layer.channels,))):
             seen = weights.get(f"{layer.name}/{part}")
             if seen is None or seen.shape != shape:
                 found = "nothing" if seen is None else str(seen.shape)
                 raise ValueError(
-                    f"not weights of {network} x{scale}: expected {layer.name}/{part} {shape}, got {found}"
+                    f"not weights of {network} x{scale}: "
+                    f"expected {layer.name}/{part} {shape}, got {found}"
                 )

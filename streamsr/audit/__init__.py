@@ -1,0 +1,1 @@
+"""Compares an output with its input: `streamsr.audit.compare.audit`."""

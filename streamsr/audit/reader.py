@@ -1,12 +1,12 @@
-"""What a media file holds, read independently of the source and sink that are to be checked: one
-pass, flat memory."""
+"""Reads a media file for the audit, in one pass, independently of the source and the sink that are
+checked."""
 
 import hashlib
 import os
 from array import array
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -19,23 +19,64 @@ from av.video.frame import VideoFrame
 
 from streamsr.errors import SourceError
 from streamsr.media.audio import Samples
-from streamsr.media.containers import becomes_samples, codec_of, is_carried_otherwise
+from streamsr.media.containers import becomes_samples, codec_of, is_carried_otherwise, is_cover
 from streamsr.media.decode import in_line
 from streamsr.media.input import main_video, open_input
 from streamsr.media.subtitles import TEXT, words
 
 
-@dataclass
-class Track:
-    """A stream beside the main video, as it was read.
+class PacketDigests:
+    """What was read of one stream: times and digests of its packets, nothing else of them.
 
-    times    presentation times in ticks of ``time_base``, one for each packet
+    times    presentation times in ticks of the stream's time base, one for each packet
     digests  64 bits of each packet's bytes, without the transport header that only some containers
              want
+    texts    digests of what text subtitles say; packets that say nothing are not counted at all
+    samples  decodes sound that the output may have as samples; None for other streams
+    """
+
+    def __init__(self, codec: str, samples: Samples | None = None) -> None:
+        self.times = array("q")
+        self.digests = array("Q")
+        self.texts = array("Q")
+        self.samples = samples
+        self._codec = codec
+        self._content = hashlib.blake2b(digest_size=8)
+
+    def add(self, content: bytes, ticks: int) -> None:
+        """Take a packet in."""
+        if self._codec in TEXT:
+            text = words(self._codec, content)
+            if not text:
+                return
+            self.texts.append(_digest(text.encode()))
+        self.times.append(ticks)
+        self.digests.append(_digest(content))
+        if self.samples is None:
+            self._content.update(content)
+
+    def decode(self, packet: "Packet[Any]") -> None:
+        """Take in the samples of a packet, of sound that the output may have as samples."""
+        if self.samples is not None:
+            for frame in self.samples.of(packet):
+                self._content.update(frame.to_ndarray().tobytes())
+
+    @property
+    def content(self) -> bytes:
+        """Digest of all bytes in order, for containers that cut a stream into other packets; of the
+        samples where these are decoded."""
+        return self._content.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A stream beside the main video: what the file says of it, and what was read of it.
+
+    codec              FFmpeg's name, ``unknown`` for none that it knows
+    disposition        FFmpeg's flags: default, forced, attached picture and others
+    cover              an attached picture
     carried_otherwise  chapters' titles or a timecode, which the output has as chapters and metadata
-    words    digests of what text subtitles say; packets that say nothing are not counted at all
-    content  digest of all bytes in order, for containers that cut a stream into other packets; of
-             the samples for sound that the output may have as samples
+    name               of an attached file
     """
 
     index: int
@@ -44,41 +85,21 @@ class Track:
     time_base: Fraction
     disposition: int
     metadata: dict[str, str]
-    cover: bool = False
-    carried_otherwise: bool = False
-    name: str = ""
-    samples: Samples | None = None
-    times: "array[int]" = field(default_factory=lambda: array("q"))
-    digests: "array[int]" = field(default_factory=lambda: array("Q"))
-    words: "array[int]" = field(default_factory=lambda: array("Q"))
-    content: Any = field(
-        default_factory=lambda: hashlib.blake2b(digest_size=8)
-    )  # hashlib's objects have no type
-
-    def add(self, data: bytes, ticks: int) -> None:
-        if self.codec in TEXT:
-            said = words(self.codec, data)
-            if not said:
-                return
-            self.words.append(_digest(said.encode()))
-        self.times.append(ticks)
-        self.digests.append(_digest(data))
-        if self.samples is None:
-            self.content.update(data)
-
-    def hear(self, packet: "Packet[Any]") -> None:
-        """Decode a packet of sound that the output may have as samples."""
-        if self.samples is not None:
-            for frame in self.samples.of(packet):
-                self.content.update(frame.to_ndarray().tobytes())
+    cover: bool
+    carried_otherwise: bool
+    name: str
+    read: PacketDigests
 
 
-class Contents:
-    """An opened file. A context manager; iterate ``frames()`` once to the end, then ``tracks`` is
-    filled.
+class MediaReader:
+    """Reads a media file in one pass, in memory that does not grow with its packets' size.
+
+    A context manager. Iterate `frames` once to the end, then ``tracks`` is filled. Raises
+    SourceError when the file cannot be opened or has no video.
 
     begin, end  only this span, in seconds on the file's clock
-    like        a file whose main video stands at the same place among as many
+    reference   picks the main video by its index there when both files have equally many; without
+                it the main video is the one that a player would show
     """
 
     def __init__(
@@ -87,39 +108,45 @@ class Contents:
         *,
         begin: Fraction | None = None,
         end: Fraction | None = None,
-        like: "Contents | None" = None,
+        reference: "MediaReader | None" = None,
     ) -> None:
-        self._container: InputContainer = open_input(path)
-        self._begin, self._end = begin, end
-        container = self._container
-        films = [
-            s for s in container.streams.video if not s.disposition & s.disposition.attached_pic
+        container = open_input(path)
+        self._container: InputContainer = container
+        self._begin = begin
+        self._end = end
+        self.videos = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & stream.disposition.attached_pic
         ]
         main = main_video(container)
-        if like is not None and len(films) == like.films:
-            main = films[like.place]
+        if reference is not None and len(self.videos) == len(reference.videos):
+            main = self.videos[reference.main_place]
         if main is None:
             container.close()
             raise SourceError(f"{os.fspath(path)}: has no video stream")
         self.main = main
-        self.films: int = len(films)
-        self.place: int = films.index(main) if main in films else 0
         self.main.thread_type = "AUTO"
         self.format = container.format.name
         self.metadata = dict(container.metadata)
-        self.chapters = container.chapters()
+        self.chapters: list[Any] = container.chapters()  # Any: their time bases are never None
         self.damaged = 0
         self.tracks = {s.index: _track(s) for s in container.streams if s.index != main.index}
 
-    def __enter__(self) -> "Contents":
+    @property
+    def main_place(self) -> int:
+        """Index of the main video among the videos."""
+        return self.videos.index(self.main) if self.main in self.videos else 0
+
+    def __enter__(self) -> "MediaReader":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Decoded frames of the main video within the span; whatever else passes by is noted in
-        ``tracks``."""
+        """Decoded frames of the main video within the span. The packets of all other streams go
+        into ``tracks`` on the way."""
         base = self.main.time_base or Fraction(1)
         return (
             frame for frame in in_line(self._decoded()) if self._within((frame.pts or 0) * base)
@@ -155,24 +182,25 @@ class Contents:
                 yield frame
 
     def _note(self, packet: "Packet[Any]") -> None:
+        """Take in a packet of another stream."""
         track = self.tracks.get(packet.stream.index)
         if track is None:
             return
-        if packet.size == 0:
-            track.hear(packet)
+        if packet.size == 0:  # the demuxer's end mark: what a decoder still holds comes out
+            track.read.decode(packet)
             return
         ticks = packet.dts if packet.dts is not None else packet.pts
         if track.cover:
-            if not track.times:
-                track.add(bytes(packet), 0)
+            if not track.read.times:
+                track.read.add(bytes(packet), 0)
         elif ticks is not None and self._within(ticks * track.time_base):
             shown = packet.pts if packet.pts is not None else ticks
-            track.add(_bare(bytes(packet), track.codec), shown)
-            track.hear(packet)
+            track.read.add(_bare(bytes(packet), track.codec), shown)
+            track.read.decode(packet)
 
-    def _within(self, when: Fraction) -> bool:
-        return (self._begin is None or when >= self._begin) and (
-            self._end is None or when < self._end
+    def _within(self, time_s: Fraction) -> bool:
+        return (self._begin is None or time_s >= self._begin) and (
+            self._end is None or time_s < self._end
         )
 
 
@@ -181,24 +209,27 @@ def _digest(data: bytes) -> int:
 
 
 def _track(stream: Stream) -> Track:
-    name = codec_of(stream) or "unknown"
-    bits = stream.disposition
-    track = Track(
+    codec = codec_of(stream) or "unknown"
+    samples = None
+    if isinstance(stream, AudioStream) and becomes_samples("matroska", stream):
+        samples = Samples(stream)
+    read = PacketDigests(codec, samples)
+    name = ""
+    if isinstance(stream, AttachmentStream):
+        name = stream.name or ""
+        read.add(bytes(stream.data or b""), 0)
+    return Track(
         stream.index,
         stream.type,
-        name,
+        codec,
         stream.time_base or Fraction(1, 1000),
-        int(bits),
+        int(stream.disposition),
         dict(stream.metadata),
-        cover=bool(bits & bits.attached_pic),
-        carried_otherwise=is_carried_otherwise(stream),
+        is_cover(stream),
+        is_carried_otherwise(stream),
+        name,
+        read,
     )
-    if isinstance(stream, AudioStream) and becomes_samples("matroska", stream):
-        track.samples = Samples(stream)
-    if isinstance(stream, AttachmentStream):
-        track.name = stream.name or ""
-        track.add(bytes(stream.data or b""), 0)
-    return track
 
 
 def _bare(data: bytes, codec: str) -> bytes:

@@ -1,9 +1,7 @@
 """Errors as the one line and the exit status that end a command."""
 
-import contextlib
 import io
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from streamsr import interrupt
 from streamsr.errors import Cancelled, StreamsrError, one_line, shortened
 
 CANCELLED = 130
@@ -29,7 +28,7 @@ def status_of(command: Callable[[], int | None]) -> int:
     """Run a command. Exit status: 0 done, 1 an error, 2 wrong usage, 130 stopped; the reason on
     standard error."""
     try:
-        return command() or 0
+        return interrupt.stoppable(command) or 0
     except click.ClickException as error:
         usage = io.StringIO()
         error.show(usage)
@@ -38,23 +37,21 @@ def status_of(command: Callable[[], int | None]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Cancelled) as stopped:
         return _stopped(stopped)
-    except BrokenPipeError:  # whoever read our output left
-        return 1
+    except BrokenPipeError as error:  # whoever read our output left
+        return _stopped(error) if interrupt.due() else 1
     except BaseExceptionGroup as group:
-        if group.subgroup((KeyboardInterrupt, Cancelled)) is not None:
+        if interrupt.due() or group.subgroup((KeyboardInterrupt, Cancelled)) is not None:
             return _stopped(group)
         print(shown(line_of(group)), file=sys.stderr)
         return 1
     except Exception as error:  # noqa: BLE001 - the last net: no traceback ever reaches a user unasked
+        if interrupt.due():  # a system call that the signal cut short, or what clearing up met
+            return _stopped(error)
         print(shown(line_of(error)), file=sys.stderr)
         return 1
 
 
 def _stopped(stopped: BaseException) -> int:
-    with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # a further one must not interrupt the last message
     said = str(stopped) if isinstance(stopped, Cancelled) else ""
     print(shown(said or "stopped; the unfinished output was removed"), file=sys.stderr)
     return CANCELLED

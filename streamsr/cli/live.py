@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamsr import interrupt
 from streamsr.cli.options import (
     engine_options,
     engine_taken,
@@ -107,6 +108,7 @@ def live(
         except KeyboardInterrupt:  # the usual end of a live run; everything is closed and kept
             pass
         finally:
+            interrupt.over()
             _report(record)
 
 

@@ -20,8 +20,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streamsr import __version__
-from streamsr.errors import SinkError, shortened
-from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
+from streamsr.errors import SinkError, reason_of, shortened
+from streamsr.stats import AGE_BOUNDS_S, Event, Fate, Recorder
 
 if TYPE_CHECKING:
     from streamsr.jobs.observer import Progress
@@ -49,16 +49,20 @@ class RecorderCollector(Collector):
             "streamsr_frames",
             "Frames by what happened to them.",
             "fate",
-            {fate: frames[fate] for fate in FATES},
+            {fate.value: frames[fate] for fate in Fate},
         )
         yield CounterMetricFamily(
             "streamsr_frames_damaged", "Damaged frames in the input.", frames["damaged"]
         )
         yield CounterMetricFamily(
-            "streamsr_frames_late", "Frames upscaled later than the budget.", record.late
+            "streamsr_frames_late",
+            "Frames upscaled later than the budget.",
+            record.counted(Event.LATE),
         )
         yield CounterMetricFamily(
-            "streamsr_frames_sharp", "Frames all by network, now or before.", record.sharp
+            "streamsr_frames_sharp",
+            "Frames all by network, now or before.",
+            record.counted(Event.SHARP),
         )
         yield _counters(
             "streamsr_pixels",
@@ -70,17 +74,19 @@ class RecorderCollector(Collector):
             "streamsr_stage_seconds", "Wall time spent in each stage.", "stage", record.seconds
         )
         yield CounterMetricFamily(
-            "streamsr_reconnects", "Times the source was connected again.", record.reconnects
+            "streamsr_reconnects",
+            "Times the source was connected again.",
+            record.counted(Event.RECONNECT),
         )
         yield CounterMetricFamily(
             "streamsr_publish_reconnects",
             "Times the receiver was connected again.",
-            record.publish_reconnects,
+            record.counted(Event.PUBLISH_RECONNECT),
         )
         yield CounterMetricFamily(
             "streamsr_segment_restarts",
             "Segments of a cluster begun again after a loss.",
-            record.restarts,
+            record.counted(Event.RESTART),
         )
         yield GaugeMetricFamily(
             "streamsr_budget_seconds",
@@ -145,8 +151,9 @@ def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
     except (OSError, OverflowError, ValueError) as error:
         # The last two for an impossible port or name.
-        reason = getattr(error, "strerror", None) or error
-        raise SinkError(f"cannot serve metrics at {shortened(address)}: {reason}") from error
+        raise SinkError(
+            f"cannot serve metrics at {shortened(address)}: {reason_of(error)}"
+        ) from error
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it would print when a client hangs up
     try:
         yield f"http://{host}:{server.server_port}/metrics"

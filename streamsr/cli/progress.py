@@ -150,7 +150,7 @@ def described(upscaler: "Upscaler") -> str:
     """Name the network, the engine that runs it and the reason for that engine."""
     engine = upscaler.engine
     threads = f"{engine.threads} thread{_s(engine.threads)}"
-    return f"{upscaler.model.name} on {engine.name}, {threads} ({upscaler.why})"
+    return f"{upscaler.model.name} on {engine.name}, {threads} ({upscaler.engine_reason})"
 
 
 def print_audit(target: Path, checks: "list[Check]", file: TextIO) -> None:

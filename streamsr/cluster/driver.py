@@ -9,16 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamsr import interrupt
 from streamsr.cluster.films import ClusterFilm, Opener
 from streamsr.cluster.ray_client import RayCluster, Ref, WorkerLost
 from streamsr.cluster.schedule import AHEAD, PendingSegment, pending_segments, places
 from streamsr.cluster.tasks import SegmentResult, SegmentTask
 from streamsr.cluster.work_queue import ATTEMPTS, WorkQueue
 from streamsr.errors import Cancelled, StreamsrError
-from streamsr.interrupt import interruptible
 from streamsr.jobs.files import FileJob
 from streamsr.jobs.observer import Observer, Progress
 from streamsr.segments.film import KEPT, SegmentedJob
+from streamsr.stats import Event
 
 if TYPE_CHECKING:
     from streamsr.audit.check import Check
@@ -45,10 +46,10 @@ def upscale_on_cluster(
     goes on with them. Raises StreamsrError when the cluster cannot be used; what is wrong with one
     file is told to the observer.
     """
-    with interruptible() as stop:
+    with interrupt.interruptible() as stop:
         try:
             with _Driver(job, RayCluster(address), observer) as driver:
-                driver.run(pairs, stop=stop.is_set)
+                driver.run(pairs, stop=stop)
         except KeyboardInterrupt:
             raise Cancelled(f"stopped at once; {KEPT}") from None
 
@@ -92,6 +93,7 @@ class _Driver:
         coming: Iterator[tuple[int, tuple[Path, Path]]] = iter(enumerate(pairs))
         stopping = False
         while True:
+            interrupt.check()
             if stop() and not stopping:
                 stopping = True
                 coming = iter(())
@@ -219,7 +221,7 @@ class _Driver:
         segmented = film.segmented
         what = f"{segmented.target}: segment {segment.number + 1} of {len(segmented.spans)}"
         if self._queue.retry(segment):
-            self._job.record.restarts += 1
+            self._job.record.count(Event.RESTART)
             log.warning("%s again: %s", what, lost)
         else:
             error = StreamsrError(f"{what} lost its worker {ATTEMPTS} times: {lost}")

@@ -16,7 +16,7 @@ from typing import Any, Self
 from streamsr import __version__
 from streamsr.cluster.tasks import RemoteWork, SegmentResult, SegmentTask
 from streamsr.cluster.transfer import FileServer
-from streamsr.errors import StreamsrError, shortened
+from streamsr.errors import StreamsrError, first_line, reason_of, shortened
 from streamsr.machine import usable_cores
 
 LOCAL = "auto"
@@ -78,7 +78,7 @@ class RayCluster:
                     **(here if self.address == LOCAL else {}),
                 )
         except Exception as error:  # Ray raises all kinds, bare ones too; wrapped once, here
-            raise StreamsrError(f"--cluster {self.address}: {_first_line(error)}") from error
+            raise StreamsrError(f"--cluster {self.address}: {first_line(error)}") from error
         finally:
             with contextlib.suppress(ValueError, TypeError):
                 # Raised outside the main thread, or when it was not set from Python.
@@ -136,10 +136,10 @@ class RayCluster:
         except exceptions.RayTaskError as error:
             cause = error.cause
             raise StreamsrError(
-                f"a worker failed: {type(cause).__name__}: {_first_line(cause)}"
+                f"a worker failed: {type(cause).__name__}: {first_line(cause)}"
             ) from error
         except exceptions.RayError as error:
-            raise WorkerLost(_first_line(error) or type(error).__name__) from error
+            raise WorkerLost(first_line(error)) from error
         if outcome != "made":
             raise StreamsrError(f"node {node}: {value}")
         assert isinstance(value, SegmentResult)
@@ -211,11 +211,6 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError, ValueError) as error:
         # The last two for impossible numbers and names.
-        reason = getattr(error, "strerror", None) or error
         raise StreamsrError(
-            f"--cluster {shortened(address)}: nothing answers there: {reason}"
+            f"--cluster {shortened(address)}: nothing answers there: {reason_of(error)}"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from streamsr.engines import Engine
 from streamsr.engines.difference import WrongResults
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, first_line
 from streamsr.model import ModelFile
 from streamsr.options import EngineChoice
 
@@ -71,8 +71,9 @@ def _opened(opener: Opener, model: ModelFile, choice: EngineChoice) -> Engine:
             raise KeyboardInterrupt from error
         if isinstance(error, ModelError):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{model.path}: the engine cannot start here ({reason})") from error
+        raise ModelError(
+            f"{model.path}: the engine cannot start here ({first_line(error)})"
+        ) from error
 
 
 def _is_interrupted(error: BaseException | None) -> bool:

@@ -14,7 +14,7 @@ from streamsr.engines import Tile, check_tiles
 from streamsr.engines.difference import CLOSE, EXACT
 from streamsr.engines.tflite import reach
 from streamsr.engines.trial import check
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, first_line
 from streamsr.frame import Image
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
@@ -188,7 +188,7 @@ class _Interpreters:
         try:
             self.scale = _check_interface(interpreter, model)
         except (UnicodeDecodeError, IndexError) as error:  # names and indices of a damaged file
-            raise ModelError(f"{model.path}: damaged ({_first_line(error)})") from error
+            raise ModelError(f"{model.path}: damaged ({first_line(error)})") from error
 
     def _new(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter  # 0.1 s: only for who needs it
@@ -200,7 +200,7 @@ class _Interpreters:
             )
         except (ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{self._model.path}: not a model LiteRT can load ({_first_line(error)})"
+                f"{self._model.path}: not a model LiteRT can load ({first_line(error)})"
             ) from error
 
     def _get(self, shape: tuple[int, ...]) -> Any:
@@ -215,7 +215,7 @@ class _Interpreters:
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 raise ModelError(
-                    f"{self._model.path}: cannot take a {shape} input ({_first_line(error)})"
+                    f"{self._model.path}: cannot take a {shape} input ({first_line(error)})"
                 ) from error
         self._ready[shape] = interpreter  # most recently used last
         return interpreter
@@ -238,7 +238,7 @@ class _Interpreters:
             interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{self._model.path}: the engine failed ({_first_line(error)})"
+                f"{self._model.path}: the engine failed ({first_line(error)})"
             ) from error
         hr: Image = interpreter.tensor(interpreter.get_output_details()[0]["index"])()
         for i, (tile, seen) in enumerate(jobs):
@@ -274,12 +274,8 @@ def _check_interface(interpreter: Any, model: ModelFile) -> int:
         interpreter.allocate_tensors()
         shape = interpreter.get_output_details()[0]["shape"]
     except (ValueError, RuntimeError) as error:
-        raise ModelError(problem + _first_line(error)) from error
+        raise ModelError(problem + first_line(error)) from error
     scale = int(shape[1]) // 8
     if scale < 1 or tuple(shape) != (1, 8 * scale, 12 * scale, 3):
         raise ModelError(problem + f"an 8x12 picture becomes {list(shape)}")
     return scale
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

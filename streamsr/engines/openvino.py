@@ -14,7 +14,7 @@ import numpy as np
 from streamsr.engines import Tile, check_tiles, conformity
 from streamsr.engines.difference import CLOSE, WrongResults
 from streamsr.engines.litert import SHAPES_KEPT, LiteRTEngine, rounded_up
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, first_line
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
 from streamsr.region import Region
@@ -80,7 +80,7 @@ class OpenVINOEngine:
         except self._failures as error:
             self.close()
             raise ModelError(
-                f"{model.path}: OpenVINO cannot take it ({_first_line(error)})"
+                f"{model.path}: OpenVINO cannot take it ({first_line(error)})"
             ) from error
 
     def _conform(self, model: ModelFile) -> None:
@@ -112,7 +112,7 @@ class OpenVINOEngine:
                 )
             except self._failures as error:
                 raise ModelError(
-                    f"{self._path}: OpenVINO cannot take it ({_first_line(error)})"
+                    f"{self._path}: OpenVINO cannot take it ({first_line(error)})"
                 ) from error
         self._requests[shape] = request  # most recently used last
         return request
@@ -128,7 +128,7 @@ class OpenVINOEngine:
             try:
                 request.infer([np.ascontiguousarray(lr[seen.slices])[None]])
             except self._failures as error:
-                raise ModelError(f"{self._path}: OpenVINO failed ({_first_line(error)})") from error
+                raise ModelError(f"{self._path}: OpenVINO failed ({first_line(error)})") from error
             inner = Region(
                 region.x - seen.x, region.y - seen.y, region.width, region.height
             ).scaled(self.scale)
@@ -180,7 +180,3 @@ def _read(core: Any, model: ModelFile) -> Any:
         raise ModelError(
             f"{model.path}: no place for a copy that OpenVINO can read ({error.strerror})"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from streamsr import interrupt
 from streamsr.errors import Cancelled, ModelError, SinkError, SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.jobs.observer import Observer, Progress
@@ -26,7 +27,7 @@ from streamsr.segments.resume import upscale_resumable
 from streamsr.segments.segment import SegmentWork
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Fate, Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
 
@@ -47,6 +48,7 @@ def upscale_files(
         except Cancelled:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others go on
+            interrupt.check()  # it may be what the signal cut short
             observer.failed(error)
         else:
             observer.done(output, job.record.frames["out"] - before, checks)
@@ -270,7 +272,7 @@ def upscale_image(
         height, width = result.shape[:2]
         alpha = resized(alpha, (width, height))
     write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
-    for what in ("in", "out", "network"):
+    for what in (Event.IN, Event.OUT, Fate.NETWORK):
         upscaler.record.count(what)
     upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)
 

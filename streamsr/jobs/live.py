@@ -15,14 +15,14 @@ from streamsr.frame import StreamInfo
 from streamsr.jobs.options import LiveOptions
 from streamsr.jobs.upscaler import open_upscaler
 from streamsr.pipeline import Pipeline
-from streamsr.preview.preview import Preview
+from streamsr.preview.preview import Preview, state_of
 from streamsr.sinks import Sink
 from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.recording import StreamSink
 from streamsr.sources import Source
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.open import open_source
-from streamsr.stats import Recorder
+from streamsr.stats import Point, Recorder
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -43,29 +43,6 @@ class Awaited(Protocol):
         """Return False when nothing has come in time."""
 
 
-@runtime_checkable
-class Connected(Protocol):
-    """A source or sink with a connection that may be lost. ``state`` is ``live``, or says what is
-    wrong."""
-
-    state: str
-
-
-class Connections:
-    """The state of all connections of a run, for its previews. Any thread may ask."""
-
-    def __init__(self) -> None:
-        self._ends: list[Connected] = []
-
-    def watch(self, ends: Sequence[object]) -> None:
-        """Add those of the sources and sinks that have a connection."""
-        self._ends += [end for end in ends if isinstance(end, Connected)]
-
-    def state(self) -> str:
-        """``live``, or what is not as it should be."""
-        return "; ".join(end.state for end in self._ends if end.state != "live") or "live"
-
-
 def run_live(
     options: LiveOptions,
     *,
@@ -80,8 +57,8 @@ def run_live(
     visited.
     """
     with ExitStack() as stack:
-        connections = Connections()
-        web = partial(_web, options, record, opened, connections)
+        ends: list[object] = []  # the source, and who receives
+        web = partial(_web, options, record, opened, ends)
         previews: list[Preview] = []
         source: Source
         if options.source == BROWSER:
@@ -111,11 +88,11 @@ def run_live(
             )
         if options.publish is not None:
             sinks.append(stack.enter_context(_published(options.publish, info, size, record)))
-        connections.watch([source, *sinks])
+        ends += [source, *sinks]
         if options.preview == "window":
             from streamsr.preview.window import WindowSink
 
-            previews.append(stack.enter_context(WindowSink(record, state=connections.state)))
+            previews.append(stack.enter_context(WindowSink(record, state=lambda: state_of(ends))))
         elif options.preview == "web" and options.source != BROWSER:
             previews.append(stack.enter_context(web()))
         sinks += previews
@@ -153,7 +130,7 @@ def _play(
             break
         for sink in sinks:
             sink.write(frame)
-        record.latency(time.monotonic() - frame.arrival_s, "shown")
+        record.latency(time.monotonic() - frame.arrival_s, Point.SHOWN)
 
 
 def _upscaler(options: LiveOptions, info: StreamInfo, record: Recorder) -> Upscaler:
@@ -178,7 +155,7 @@ def _web(
     options: LiveOptions,
     record: Recorder,
     opened: Callable[[str], None],
-    connections: Connections,
+    ends: Sequence[object],
     *,
     feed: FeedSource | None = None,
 ) -> "WebSink":
@@ -191,6 +168,6 @@ def _web(
         host=options.host,
         port=options.port,
         feed=feed,
-        state=connections.state,
+        state=lambda: state_of(ends),
         opened=opened,
     )

@@ -1,0 +1,1 @@
+"""Upscaling under a latency budget: `budget` decides, `stage` does it."""

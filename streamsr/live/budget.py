@@ -1,10 +1,9 @@
-"""How much of a live frame the network may take, decided from ages and predicted costs. No clock,
-no pixels.
+"""Decides how much of a live frame the network computes, from ages and predicted costs.
 
-A frame is late when it leaves the upscaler older than the budget. What keeps it young is, from best
-to worst: compute all that is not yet at full quality; compute some of it and resize the rest;
-resize; drop. Quality falls at once and returns step by step, so that it does not flicker from frame
-to frame.
+Pure functions of numbers: no clock and no pixels. A frame is late when it leaves the upscaler older
+than the budget. The choices, from best to worst: compute all that is not yet at full quality;
+compute a part and resize the rest; resize; drop. Quality falls at once and returns step by step, so
+that it does not flicker from frame to frame.
 """
 
 import math
@@ -12,34 +11,40 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 GROWTH_S = 0.25
-"""Time in which the network's allowance may grow e-fold: from a tenth back to all of a frame in 0.6
-s."""
+"""Time in which the network's allowance may grow by a factor of e: from a tenth of a frame to all
+of it in 0.6 s."""
 
 MAX_GROWTH = 2.0
-"""Growth from one frame to the next at most, at low frame rates."""
+"""Largest growth from one frame to the next, for low frame rates."""
 
 SEED_S = 0.001
-"""Where an allowance that fell to nothing starts to grow from."""
+"""An allowance that fell to 0 grows from this."""
 
 STARVED_S = 0.5
-"""A viewer sees something at least this often, late if it must be."""
+"""Longest time without a frame shown; then a late one is shown too."""
 
 DECAY = 0.8
-"""Weight of a cost measurement against the one after it: five frames decide."""
+"""Weight of a measurement relative to the one after it: about the last five decide."""
 
 DOUBT = 0.95
-"""Costs not measured at a frame are believed to have fallen to this: what was too slow is tried
-again in a second."""
+"""Factor by which an expected cost falls with each frame that does not measure it: work that was
+too slow is tried again after a second."""
 
 CLOCK_S = 1e-7
-"""What a clock may fail to see counts as this much."""
+"""Shortest time that is measured: a clock's resolution."""
 
 SURPRISE = 3.0
-"""A measurement counts as at most this times what was predicted: one hiccup is no trend."""
+"""A measurement counts as at most this many times the prediction: one outlier is not a trend."""
 
 
 class Take(Enum):
-    """What to do with a frame."""
+    """What to do with a frame.
+
+    ALL     compute all that is not at full quality yet
+    SOME    compute a part of it, resize what changed besides
+    RESIZE  resize what changed
+    DROP    leave it out
+    """
 
     ALL = auto()
     SOME = auto()
@@ -49,17 +54,17 @@ class Take(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known when a frame is about to be upscaled; times in seconds, costs predicted.
+    """What is known of a frame before it is upscaled. Times in seconds; costs are predictions.
 
-    age_s       since its capture
+    age_s       time since its capture
     waiting     newer frames that wait already
-    silent_s    since a frame last left the stage
-    interval_s  between frames of the source, infinite when unknown
-    all_s       the network on everything that is not at full quality yet; 0 when nothing is
-    least_s     the network on the smallest part worth a call
-    resize_s    resizing everything that changed
-    other_s     what every frame costs besides
-    margin      how far above its prediction a cost may lie, at least 1
+    silent_s    time since a frame last left the stage
+    interval_s  time between frames of the source, infinite when unknown
+    all_s       cost of the network for everything that is not at full quality yet; 0 for nothing
+    least_s     cost of the network for the smallest part worth a call
+    resize_s    cost of resizing everything that changed
+    other_s     cost of a frame besides these
+    margin      factor by which a cost may exceed its prediction, at least 1
     """
 
     age_s: float
@@ -75,8 +80,8 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Network time the last two frames were allowed: one bad frame is a hiccup, two are a reason to
-    go slowly."""
+    """Network time that the last two frames were allowed: only two bad ones in a row make it grow
+    slowly again."""
 
     last_s: float = math.inf
     before_s: float = math.inf
@@ -84,14 +89,14 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``network_s`` is how long the network may run when it takes SOME."""
+    """What to do. ``network_s``: for SOME, how many seconds the network may run."""
 
     take: Take
     network_s: float = 0.0
 
 
 def decide(now: Situation, before: Allowance, *, budget_s: float) -> tuple[Decision, Allowance]:
-    """What to do with this frame, and what to remember for the next one."""
+    """Decide what to do with a frame. Returns that, and the allowance to pass for the next one."""
     left = budget_s - now.age_s - now.other_s
     # A frame that takes longer than the source's interval makes another one drop. Keeping up is a
     # matter of averages, so it needs no margin; keeping the age limit does.
@@ -109,7 +114,7 @@ def decide(now: Situation, before: Allowance, *, budget_s: float) -> tuple[Decis
         if left < now.resize_s * now.margin:
             return Decision(Take.DROP), before
         if now.waiting and now.all_s * now.margin > left:
-            return Decision(Take.DROP), before  # the newer one has more time
+            return Decision(Take.DROP), before  # the newer frame has more time left
     network_s = allowed - now.resize_s
     if network_s < now.least_s:
         return Decision(Take.RESIZE), after
@@ -117,17 +122,17 @@ def decide(now: Situation, before: Allowance, *, budget_s: float) -> tuple[Decis
 
 
 def too_late(age_s: float, silent_s: float, *, budget_s: float) -> bool:
-    """Whether a finished frame is to be dropped after all: it is older than the budget and the
-    viewer can wait."""
+    """Whether a finished frame is dropped: it is older than the budget, and the last one was shown
+    less than STARVED_S ago."""
     return age_s > budget_s and silent_s <= STARVED_S
 
 
 class Costs:
-    """Learns what one kind of work costs on this machine now: seconds = fixed + rate x pixels. For
-    one thread.
+    """Learns the cost of one kind of work on this machine: seconds = fixed + rate x pixels. For one
+    thread.
 
-    The recent measurements count most. Where all were of one size, the fixed part keeps its
-    proportion.
+    A weighted least-squares fit in which recent measurements count most. While all are of one
+    size, the fixed part keeps its proportion.
     """
 
     def __init__(self) -> None:
@@ -137,17 +142,16 @@ class Costs:
         self._deviation = 0.1
 
     def predict(self, pixels: float) -> float:
-        """Seconds that work on this many pixels is expected to take; 0 for none, and before
-        anything was measured."""
+        """Expected seconds for this many pixels; 0 for none, and before the first measurement."""
         return self._rate * (pixels + self._fixed_pixels) if pixels else 0.0
 
     @property
     def margin(self) -> float:
-        """A factor above the prediction under which most measurements stay."""
+        """Factor by which few measurements exceed the prediction."""
         return min(1.05 + 2 * self._deviation, 2.0)
 
     def learn(self, pixels: float, seconds: float) -> None:
-        """Take a measurement in."""
+        """Take a measurement in: these pixels took these seconds."""
         expected = self.predict(pixels)
         seconds = max(seconds, CLOCK_S)
         if expected:
@@ -164,12 +168,12 @@ class Costs:
         variance = self._xx / self._n - x * x
         if variance > (0.1 * x) ** 2:
             slope = (self._xy / self._n - x * y) / variance
-            slope = min(max(slope, 0.2 * y / x), y / x)  # neither all fixed nor less than nothing
+            slope = min(max(slope, 0.2 * y / x), y / x)  # a fixed part of 0 to 80 %
             self._fixed_pixels = y / slope - x
         self._rate = y / (x + self._fixed_pixels)
 
     def doubt(self) -> None:
-        """A frame passed without a measurement."""
+        """Lower the expected cost, after a frame without a measurement."""
         self._rate *= DOUBT
         self._y *= DOUBT
         self._xy *= DOUBT

@@ -1,4 +1,4 @@
-"""Upscaling under a latency budget: does with the pixels what `streamsr.live.budget` decides."""
+"""Upscales live frames within a latency budget, as `streamsr.live.budget` decides for each."""
 
 import math
 import time
@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamsr.engines import Tile
+from streamsr.engines import Engine, Tile
 from streamsr.frame import Frame, Image, StreamInfo
-from streamsr.live.budget import Allowance, Costs, Situation, Take, decide, too_late
-from streamsr.picture.buffers import BufferPool
-from streamsr.picture.resize import interpolate, resized
+from streamsr.live.budget import Allowance, Costs, Decision, Situation, Take, decide, too_late
+from streamsr.picture.resize import interpolate
 from streamsr.region import CELL, Cells, Region
+from streamsr.stats import Event, Fate, Point, Recorder, Stage
 from streamsr.tiling.changes import affected_cells, no_cells, regions_of
 from streamsr.tiling.priority import (
     Tiles,
@@ -28,7 +28,7 @@ from streamsr.tiling.priority import (
     wanted_pixels,
     work_for,
 )
-from streamsr.upscaler import Upscaler
+from streamsr.tiling.results import Result, Results, sized
 
 RESIZE_COST = 1024
 """What interpolating a region costs beside its area, in LR pixels: about 10 us for a call."""
@@ -41,86 +41,104 @@ RATE_WEIGHT = 0.1
 second."""
 
 
-class _Last(NamedTuple):
-    """The picture before, and which of its cells are not the network's work yet."""
+class _Seen(NamedTuple):
+    """What is known of a picture before anything of it is computed.
+
+    lr        the picture [H, W, 3] uint8
+    previous  the result it is compared with, None where there is none of this size
+    changed   cells whose result may differ from the previous one
+    stale     cells that are not the network's work yet, those that changed and older ones
+    work      what the network would compute for all of ``stale``
+    """
 
     lr: Image
-    hr: Image
-    shown: Image
+    previous: Result | None
+    changed: Cells
     stale: Cells
+    work: Sequence[Tile]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the picture."""
+        return self.lr.shape[1], self.lr.shape[0]
 
 
 class LiveStage:
     """Upscales the frames of a live source, each in the time it has left. For one thread.
 
+    engine    the caller's, which closes it
     budget_s  the age at which a frame must leave; older ones are dropped, or counted as late where
               the viewer would otherwise see nothing
+    record    where the fate of each frame, its age at the start and the end, and the pixels
+              computed, copied and resized are counted
+    size      (width, height) of the result when it is not the engine's scale times the input
+    reuse     take what did not change since the frame before from its result
     clock     ``time.monotonic``, what `Frame.arrival_s` was taken from; another one in tests
 
-    What it does to each frame is counted in the upscaler's record: its fate, the pixels by network,
-    copied and resized, its age at the start and the end. A part that was only resized is refined by
-    network once there is time.
+    A part that was only resized is refined by the network once there is time.
     """
 
     def __init__(
-        self, upscaler: Upscaler, budget_s: float, *, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        budget_s: float,
+        *,
+        record: Recorder | None = None,
+        size: tuple[int, int] | None = None,
+        reuse: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not budget_s > 0:
             raise ValueError(f"expected a budget above 0 seconds, got {budget_s}")
         self.budget_s = budget_s
-        self._upscaler, self._engine, self._record, self._clock = (
-            upscaler,
-            upscaler.engine,
-            upscaler.record,
-            clock,
-        )
-        self._side = side_of(upscaler.engine)
-        self._network, self._resize, self._other = Costs(), Costs(), Costs()
+        self._engine = engine
+        self._record = record or Recorder()
+        self._record.set_budget(budget_s)
+        self._size = size
+        self._reuse = reuse
+        self._clock = clock
+        self._side = side_of(engine)
+        self._results = Results(engine)
+        # What the kinds of work cost here, learned from frame to frame.
+        self._network = Costs()
+        self._resize = Costs()
+        self._other = Costs()
         self._allowance = Allowance()
-        self._pool = BufferPool()
-        self._last: _Last | None = None
+        self._stale = no_cells(0, 0)  # of the previous result
         self._age = np.zeros((0, 0), np.int64)
         self._taken = np.zeros((0, 0), np.bool_)
         self._interval_s = math.inf
         self._shown_s = -math.inf
-        self._previous: tuple[int, float] | None = None
-        self._record.budget_s = budget_s
+        self._arrived: tuple[int, float] | None = None  # index and arrival of the frame before
 
     def warm(self, info: StreamInfo) -> None:
-        """Compute pictures of the stream's size before it starts: costs are learned, memory
-        touched, loops compiled."""
+        """Compute pictures of the stream's size before it starts: costs are learned, memory is
+        touched, loops are compiled."""
         if info.rate:
             self._interval_s = float(1 / info.rate)
-        rng = np.random.default_rng(0)
-        lr = rng.integers(0, 256, (info.height, info.width, 3), np.uint8)
-        whole, half = (
-            Region.of(info.width, info.height),
-            Region.of(info.width, max(info.height // 2, 1)),
-        )
-        hr = self._pool.take((info.height * self._engine.scale, info.width * self._engine.scale, 3))
-        cells = no_cells(info.width, info.height)
+        width, height = info.width, info.height
+        lr = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        hr = self._results.buffer(lr)
+        whole = Region.of(width, height)
+        half = Region.of(width, max(height // 2, 1))
+        cells = no_cells(width, height)
         cells[::2, ::2] = True
         if self._engine.sparse:
-            tasks = [[Tile(lr, hr, half)], work_for(self._engine, lr, cells)]
+            rehearsals = [[Tile(lr, hr, half)], work_for(self._engine, lr, cells)]
         else:
-            parts = [
-                Tile(lr, hr, part)
-                for part in grid(tiles_with(cells, self._side), info.width, info.height)
-            ]
-            tasks = [
-                parts[:1],
-                parts[-1:],
-                parts,
-            ]  # one alone is cut for the workers, those at the edges are smaller
-        tasks.append([Tile(lr, hr, whole)])
-        for tiles in tasks:
+            regions = grid(tiles_with(cells, self._side), width, height)
+            parts = [Tile(lr, hr, region) for region in regions]
+            # One alone is cut for the workers; those at the edges are smaller.
+            rehearsals = [parts[:1], parts[-1:], parts]
+        rehearsals.append([Tile(lr, hr, whole)])
+        for tiles in rehearsals:  # not measured: the first run of a shape prepares it
             self._engine.run([tile._replace(hr=hr) for tile in tiles])
-        for tiles in tasks:
+        for tiles in rehearsals:
             self._run(hr, tiles)
         for region in (whole, half):
             self._enlarge(lr, hr, [region])
-        regions_of(cells, info.width, info.height, region_cost=RESIZE_COST)
-        self._sized(hr)
+        regions_of(cells, width, height, region_cost=RESIZE_COST)
+        sized(hr, self._size, self._record)
         scores(lr, lr, self._side)
         affected_cells(lr, lr, halo=self._engine.halo)
 
@@ -129,171 +147,185 @@ class LiveStage:
 
         ``waiting``: how many newer frames wait already.
         """
-        start = self._clock()
+        start_s = self._clock()
+        self._record.latency(start_s - frame.arrival_s, Point.START)
         self._follow_rate(frame)
-        lr = frame.rgb
-        height, width = lr.shape[:2]
-        last = self._last if self._last is not None and self._last.lr.shape == lr.shape else None
-        if not self._upscaler.reuse:
-            last = None
-        changed = (
-            ~no_cells(width, height)
-            if last is None
-            else affected_cells(last.lr, lr, halo=self._engine.halo)
-        )
-        stale = changed.copy() if last is None else changed | last.stale
-        everything = work_for(self._engine, lr, stale)
-        self._wait_on(stale & ~changed)
-        changed_pixels = self._area(changed, width, height)
-        now = self._clock()
-        age_s = now - frame.arrival_s
-        decision, self._allowance = decide(
-            Situation(
-                age_s=age_s,
-                waiting=waiting,
-                silent_s=now - self._shown_s,
-                interval_s=self._interval_s,
-                all_s=self._network.predict(pixels_of(self._engine, everything)),
-                least_s=self._network.predict((self._side * CELL) ** 2),
-                resize_s=self._resize.predict(changed_pixels),
-                other_s=self._other.predict(1),
-                margin=self._network.margin,
-            ),
-            self._allowance,
-            budget_s=self.budget_s,
-        )
-        self._record.latency(start - frame.arrival_s, "start")
+        seen = self._look(frame.rgb)
+        decision = self._decide(seen, frame, waiting)
         if decision.take is Take.DROP:
-            self._record.count("dropped")
+            self._record.count(Fate.DROPPED)
             return None
-        spent_s = now - start
-        begin = now
-        before, hr = last, None if last is None else last.hr
-        by_network: Sequence[Tile] = []
-        if hr is None or everything:
-            hr = self._pool.take((height * self._engine.scale, width * self._engine.scale, 3))
-            if before is not None and not changed.all():
-                np.copyto(hr, before.hr)
-            spent_s += self._clock() - begin
-            by_network = everything
-            if decision.take is not Take.ALL:
-                picked, by_network = no_cells(width, height), []
-                if decision.take is Take.SOME:
-                    picked, by_network = self._some(before, lr, changed, stale, decision.network_s)
-                enlarged = regions_of(changed & ~picked, width, height, region_cost=RESIZE_COST)
-                self._enlarge(lr, hr, enlarged)
-                for region in enlarged:  # merged regions hold more than what changed
-                    stale[cells_within(region, width, height)] = True
-            for tile in by_network:
-                if tile.cells is None:
-                    stale[cells_within(tile.region, width, height)] = False
-                else:
-                    stale = stale & ~tile.cells  # not in place: the tile may hold this very array
-            self._run(hr, by_network)
+        hr = self._begin(seen)
+        begun_s = self._clock()
+        by_network, stale = self._compute(seen, hr, decision)
+        computed_s = self._clock()
+        if seen.previous is not None and not seen.work:
+            shown = seen.previous.shown
+        else:
+            shown = sized(hr, self._size, self._record)
+        self._results.remember(seen.lr, hr, shown, self._size)
+        self._stale = stale
+        done_s = self._clock()
+        self._other.learn(1, begun_s - start_s + done_s - computed_s)
+        if not self._account(seen, by_network, stale, frame.arrival_s, done_s):
+            return None
+        self._shown_s = done_s
+        # There is no time for more than 8 bits, nor for opacity.
+        return replace(frame, rgb=shown, lr=seen.lr, deep=None, alpha=None)
+
+    def _look(self, lr: Image) -> _Seen:
+        """Compare the picture with the one before."""
+        changed = self._results.changed(lr, self._size) if self._reuse else None
+        if changed is None:
+            previous = None
+            changed = ~no_cells(lr.shape[1], lr.shape[0])
+            stale = changed
+        else:
+            previous = self._results.previous
+            stale = changed | self._stale
+        self._wait_on(stale & ~changed)
+        return _Seen(lr, previous, changed, stale, work_for(self._engine, lr, stale))
+
+    def _decide(self, seen: _Seen, frame: Frame, waiting: int) -> Decision:
+        """What to do with the frame, given its age and what everything is expected to cost."""
+        now_s = self._clock()
+        situation = Situation(
+            age_s=now_s - frame.arrival_s,
+            waiting=waiting,
+            silent_s=now_s - self._shown_s,
+            interval_s=self._interval_s,
+            all_s=self._network.predict(pixels_of(self._engine, seen.work)),
+            least_s=self._network.predict((self._side * CELL) ** 2),
+            resize_s=self._resize.predict(_area(seen.changed, seen.size)),
+            other_s=self._other.predict(1),
+            margin=self._network.margin,
+        )
+        decision, self._allowance = decide(situation, self._allowance, budget_s=self.budget_s)
+        return decision
+
+    def _begin(self, seen: _Seen) -> Image:
+        """The enlarged picture as far as the previous one has it; what changed is to be filled
+        in."""
+        previous = seen.previous
+        if previous is not None and not seen.work:
+            return previous.hr
+        if previous is None or seen.changed.all():
+            return self._results.buffer(seen.lr)
+        return self._results.copy(previous)
+
+    def _compute(self, seen: _Seen, hr: Image, decision: Decision) -> tuple[Sequence[Tile], Cells]:
+        """Fill in ``hr``: by network as far as was decided, what changed besides by interpolation.
+
+        Returns what the network did, and the cells that are not its work yet.
+        """
+        stale = seen.stale.copy()  # a tile may hold the other one
+        by_network = seen.work
+        if seen.work and decision.take is not Take.ALL:
+            picked = no_cells(*seen.size)
+            by_network = []
+            if decision.take is Take.SOME:
+                picked, by_network = self._some(seen, decision.network_s)
+            resized = regions_of(seen.changed & ~picked, *seen.size, region_cost=RESIZE_COST)
+            self._enlarge(seen.lr, hr, resized)
+            for region in resized:  # merged regions hold more than what changed
+                stale[cells_within(region, *seen.size)] = True
+        for tile in by_network:
+            if tile.cells is None:
+                stale[cells_within(tile.region, *seen.size)] = False
+            else:
+                stale &= ~tile.cells
+        self._run(hr, by_network)
         if not by_network:
             self._network.doubt()
-        begin = self._clock()
-        shown = self._sized(hr) if everything or before is None else before.shown
-        self._last = _Last(lr, hr, shown, stale)
-        done = self._clock()
-        self._other.learn(1, spent_s + done - begin)
-        self._count(by_network, stale, width, height)
-        if not self._in_time(done, frame.arrival_s):
-            self._record.count("dropped")
-            return None
-        self._count_fate(by_network, stale, width * height)
-        self._shown_s = done
-        # There is no time for more than 8 bits, nor for opacity.
-        return replace(frame, rgb=shown, lr=lr, deep=None, alpha=None)
+        return by_network, stale
+
+    def _account(
+        self,
+        seen: _Seen,
+        by_network: Sequence[Tile],
+        stale: Cells,
+        arrival_s: float,
+        done_s: float,
+    ) -> bool:
+        """Count what was done to a frame; False when it is too late to be shown."""
+        pixels = seen.size[0] * seen.size[1]
+        computed = sum(map(wanted_pixels, by_network))
+        poor = _area(stale, seen.size)
+        self._record.pixels(
+            total=pixels,
+            reused=max(pixels - computed - poor, 0),
+            resized=min(poor, pixels - computed),
+        )
+        age_s = done_s - arrival_s
+        if age_s > self.budget_s:
+            self._record.count(Event.LATE)
+        if too_late(age_s, done_s - self._shown_s, budget_s=self.budget_s):
+            self._record.count(Fate.DROPPED)
+            return False
+        self._record.latency(age_s, Point.UPSCALED)
+        sharp = not stale.any()
+        if sharp:
+            self._record.count(Event.SHARP)
+        if not by_network:
+            self._record.count(Fate.REUSED if sharp else Fate.RESIZED)
+        else:
+            self._record.count(Fate.NETWORK if sharp and computed == pixels else Fate.PARTIAL)
+        return True
 
     def _follow_rate(self, frame: Frame) -> None:
-        if self._previous is not None and frame.index > self._previous[0]:
-            index, arrival_s = self._previous
+        """Learn the time between two frames of the source."""
+        if self._arrived is not None and frame.index > self._arrived[0]:
+            index, arrival_s = self._arrived
             interval_s = (frame.arrival_s - arrival_s) / (frame.index - index)
             if 0 < interval_s < STALL_S:
-                known = self._interval_s if self._interval_s < math.inf else interval_s
-                self._interval_s = known + RATE_WEIGHT * (interval_s - known)
-        self._previous = frame.index, frame.arrival_s
+                known_s = self._interval_s if self._interval_s < math.inf else interval_s
+                self._interval_s = known_s + RATE_WEIGHT * (interval_s - known_s)
+        self._arrived = frame.index, frame.arrival_s
 
-    def _some(
-        self, before: _Last | None, lr: Image, changed: Cells, stale: Cells, network_s: float
-    ) -> tuple[Cells, list[Tile]]:
+    def _some(self, seen: _Seen, network_s: float) -> tuple[Cells, list[Tile]]:
         """The cells that the network takes within ``network_s``, and the work for them."""
-        height, width = lr.shape[:2]
-        score = scores(lr if before is None else before.lr, lr, self._side)
-        known = Tiles(score, tiles_with(changed, self._side), self._age, self._taken)
-        count = int(tiles_with(stale, self._side).sum())
+        before = seen.lr if seen.previous is None else seen.previous.lr
+        score = scores(before, seen.lr, self._side)
+        changed = tiles_with(seen.changed, self._side)
+        tiles = Tiles(score, changed, self._age, self._taken)
+        count = int(tiles_with(seen.stale, self._side).sum())
         while count > 0:
-            chosen = choose(known, count)
-            picked = cells_of(chosen, self._side, stale) & stale
-            tiles = work_for(self._engine, lr, picked)
-            cost_s = self._network.predict(pixels_of(self._engine, tiles))
+            chosen = choose(tiles, count)
+            picked = cells_of(chosen, self._side, seen.stale) & seen.stale
+            work = work_for(self._engine, seen.lr, picked)
+            cost_s = self._network.predict(pixels_of(self._engine, work))
             if cost_s <= network_s:
                 self._taken = chosen
-                return picked, tiles
+                return picked, work
             count = min(int(count * network_s / cost_s), count - 1)
-        return no_cells(width, height), []
+        return no_cells(*seen.size), []
 
     def _wait_on(self, still: Cells) -> None:
         """Count for how many frames each tile has had parts that stand still and were only
         resized."""
         tiles = tiles_with(still, self._side)
         if self._age.shape != tiles.shape:
-            self._age, self._taken = (
-                np.zeros(tiles.shape, np.int64),
-                np.zeros(tiles.shape, np.bool_),
-            )
+            self._age = np.zeros(tiles.shape, np.int64)
+            self._taken = np.zeros(tiles.shape, np.bool_)
         self._age = np.where(tiles, self._age + 1, 0)
 
     def _run(self, hr: Image, tiles: Sequence[Tile]) -> None:
-        """Do this work, and learn what it costs."""
+        """Compute these tiles into ``hr``, and learn what that costs."""
         if tiles:
-            begin = self._clock()
-            with self._record.stage("network"):
+            begin_s = self._clock()
+            with self._record.stage(Stage.NETWORK):
                 self._engine.run([tile._replace(hr=hr) for tile in tiles])
-            self._network.learn(pixels_of(self._engine, tiles), self._clock() - begin)
+            self._network.learn(pixels_of(self._engine, tiles), self._clock() - begin_s)
 
     def _enlarge(self, lr: Image, hr: Image, regions: Sequence[Region]) -> None:
-        """Bicubic interpolation of these regions, its cost learned."""
-        if not regions:
-            return
-        begin = self._clock()
-        with self._record.stage("resize"):
-            interpolate(lr, hr, regions)
-        self._resize.learn(sum(region.area for region in regions), self._clock() - begin)
+        """Interpolate these regions into ``hr``, bicubic, and learn what that costs."""
+        if regions:
+            begin_s = self._clock()
+            with self._record.stage(Stage.RESIZE):
+                interpolate(lr, hr, regions)
+            self._resize.learn(sum(region.area for region in regions), self._clock() - begin_s)
 
-    def _sized(self, hr: Image) -> Image:
-        if self._upscaler.size is None:
-            return hr
-        with self._record.stage("resize"):
-            return resized(hr, self._upscaler.size)
 
-    def _area(self, cells: Cells, width: int, height: int) -> int:
-        return round(float(np.count_nonzero(cells)) / cells.size * width * height)
-
-    def _in_time(self, now: float, arrival_s: float) -> bool:
-        """Count a late frame; whether it is shown all the same."""
-        age_s = now - arrival_s
-        if age_s > self.budget_s:
-            self._record.late += 1
-        if too_late(age_s, now - self._shown_s, budget_s=self.budget_s):
-            return False
-        self._record.latency(age_s, "upscaled")
-        return True
-
-    def _count(self, by_network: Sequence[Tile], stale: Cells, width: int, height: int) -> None:
-        network, poor = sum(map(wanted_pixels, by_network)), self._area(stale, width, height)
-        reused = max(width * height - network - poor, 0)
-        self._record.pixels(
-            total=width * height, reused=reused, resized=min(poor, width * height - network)
-        )
-
-    def _count_fate(self, by_network: Sequence[Tile], stale: Cells, pixels: int) -> None:
-        poor = bool(stale.any())
-        if not poor:
-            self._record.sharp += 1
-        if not by_network:
-            self._record.count("resized" if poor else "reused")
-        else:
-            whole = not poor and sum(map(wanted_pixels, by_network)) == pixels
-            self._record.count("network" if whole else "partial")
+def _area(cells: Cells, size: tuple[int, int]) -> int:
+    """Pixels in the true cells of a picture of this (width, height)."""
+    return round(float(np.count_nonzero(cells)) / cells.size * size[0] * size[1])

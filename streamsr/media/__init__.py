@@ -1,1 +1,1 @@
-"""What the project knows of media formats."""
+"""Reading and writing media files through FFmpeg (PyAV): streams, frames, containers, codecs."""

@@ -1,5 +1,4 @@
-"""Sound that no container here takes as it is, as in old phones' and cameras' files: decoded, and
-kept as samples."""
+"""Converts audio to PCM where no container here holds its codec, as in old phones' files."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,17 +12,17 @@ from av.packet import Packet
 from av.stream import Stream
 
 CONTAINERS = frozenset({"matroska", "mp4", "mov"})
-"""Which take plain samples of every kind below."""
+"""Containers that hold PCM of each of CODECS."""
 
 PCM = {"u8": "s16", "s16": "s16", "s32": "s32", "flt": "flt", "dbl": "flt"}
-"""The format that is written, by what the decoder gives; FFmpeg's names without the p of planar
-ones."""
+"""Sample format written for each one that a decoder gives, in FFmpeg's names without the p of
+planar formats."""
 
 CODECS = {"s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le"}
 
 
 class Samples:
-    """Decodes one sound stream into packed samples; nothing is lost against the decoder."""
+    """Decodes an audio stream into packed samples, as exact as the decoder gives them."""
 
     def __init__(self, source: AudioStream) -> None:
         context = source.codec_context
@@ -31,7 +30,7 @@ class Samples:
         self._resampler = AudioResampler(self.format, context.layout, context.sample_rate)
 
     def of(self, packet: "Packet[Any]") -> "Iterator[av.AudioFrame]":
-        """The packet's samples; those that cannot be decoded are left out, as a player would."""
+        """The packet's samples. None for a damaged packet, which a player leaves out too."""
         try:
             frames = packet.decode()
         except FFmpegError:
@@ -42,7 +41,11 @@ class Samples:
 
 
 class SoundConverter:
-    """One sound stream of ``output`` that takes the packets of ``source`` as samples."""
+    """Adds a PCM stream to ``output`` and converts the packets of ``source`` for it.
+
+    codec   FFmpeg's name of the PCM codec
+    stream  the stream of ``output``
+    """
 
     def __init__(self, output: OutputContainer, source: AudioStream) -> None:
         context = source.codec_context
@@ -53,12 +56,13 @@ class SoundConverter:
         )
 
     def converted(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
+        """The packet's samples as packets of the output."""
         for frame in self._samples.of(packet):
             yield from self.stream.encode(frame)
 
 
 def can_be_samples(container: str, stream: Stream) -> bool:
-    """Whether the stream is sound that this FFmpeg decodes and this container takes as samples."""
+    """Whether this FFmpeg decodes the stream to samples that this container holds."""
     if (
         container not in CONTAINERS
         or not isinstance(stream, AudioStream)

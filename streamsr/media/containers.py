@@ -1,4 +1,4 @@
-"""Which container an output gets, and what it can hold of a film."""
+"""Which container a file name means, and what of an input each container can hold."""
 
 import contextlib
 import io
@@ -28,10 +28,10 @@ FORMATS = {
 }
 
 STYLED = frozenset({"ass", "ssa"})
-"""Text subtitles that are more than words: places, colours, fonts."""
+"""Text subtitles with positions, colours and fonts."""
 
 PLAIN = frozenset({"mpegts", "avi"})
-"""Containers without chapters and without a turn of the picture."""
+"""Containers that hold neither chapters nor a rotation."""
 
 IN_TRANSPORT_STREAMS = frozenset(
     {
@@ -48,8 +48,6 @@ IN_TRANSPORT_STREAMS = frozenset(
         "aac_latm",
         "ac3",
         "eac3",
-    }
-    | {
         "dts",
         "truehd",
         "opus",
@@ -59,28 +57,30 @@ IN_TRANSPORT_STREAMS = frozenset(
         "dvb_teletext",
         "hdmv_pgs_subtitle",
         "klv",
+        "timed_id3",
     }
-    | {"timed_id3"}
 )
-"""FFmpeg's muxer takes anything, but nobody can tell what the rest is."""
+"""Codecs that a transport stream can name. FFmpeg's muxer takes others too, but no player then
+knows what they are."""
 
 HEAD_BYTES = 1 << 20
-"""Matroska's tracks stand at the beginning, before the pictures."""
+"""Bytes to search for Matroska's list of tracks, which comes before the packets."""
 
 Unheld = dict[int | str, str]
-"""What a container cannot hold, in words, by the stream's index or another name."""
+"""What a container cannot hold, in words, by the index of the stream or by a name such as
+``chapters``."""
 
 
 def check_output(path: Path, *, overwrite: bool) -> str:
-    """FFmpeg's name of the container for this output. Raises SinkError when the path cannot become
-    one."""
+    """FFmpeg's name of the container for this file name. Raises SinkError when no file can be made
+    there."""
     if path.suffix.lower() not in FORMATS:
         raise SinkError(
             f"{path}: unknown kind of video file {path.suffix!r}; known: {' '.join(FORMATS)}"
         )
     if path.is_dir():
         raise SinkError(f"{path}: is a directory")
-    if os.path.lexists(path) and not overwrite:  # a link to nothing is somebody's too
+    if os.path.lexists(path) and not overwrite:  # also a dangling link
         raise SinkError(f"{path}: exists already; --overwrite replaces it")
     if not path.parent.is_dir():
         raise SinkError(f"{path}: there is no directory {path.parent}")
@@ -90,23 +90,22 @@ def check_output(path: Path, *, overwrite: bool) -> str:
 
 
 def better_in_matroska(container: str, film: InputContainer, encoder: str) -> Unheld:
-    """What Matroska holds of the film and this container does not; nothing when Matroska would lose
-    something instead.
+    """What of the input this container cannot hold and Matroska can; empty when Matroska in turn
+    cannot hold something that this container can.
 
-    encoder  FFmpeg's name, of the new video
+    encoder  FFmpeg's name of the encoder of the new video
     """
     if container == "matroska":
         return {}
-    here, there = unheld(container, film, encoder), unheld("matroska", film, encoder)
-    return (
-        {what: words for what, words in here.items() if what not in there}
-        if there.keys() <= here.keys()
-        else {}
-    )
+    here = unheld(container, film, encoder)
+    there = unheld("matroska", film, encoder)
+    if not there.keys() <= here.keys():
+        return {}
+    return {what: words for what, words in here.items() if what not in there}
 
 
 def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
-    """What an output in this container, upscaled from ``film``, lacks."""
+    """What of the input, with its video encoded anew, this container cannot hold."""
     found: Unheld = {}
     main = main_video(film)
     try:
@@ -118,10 +117,8 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
     if not held:
         found["codec"] = f"{canonical_name(encoder)} video"
     if container == "avi" and film.format.name != "avi":
-        found["times"] = (
-            # it has none: pictures come at one rate, sound from zero
-            "the times of frames and sound"
-        )
+        # It has one frame rate, and sound starts at zero.
+        found["times"] = "the times of frames and sound"
     if container in PLAIN and film.chapters():
         found["chapters"] = "chapters"
     for stream in film.streams:
@@ -137,10 +134,10 @@ def unheld(container: str, film: InputContainer, encoder: str) -> Unheld:
 
 
 def fits(container: str, stream: Stream) -> bool:
-    """Whether the container has a place for a copy of the stream as it is.
+    """Whether the container can hold a copy of the stream.
 
-    Muxers say so only when the header is written, and then do not say which stream it was: so each
-    one is tried alone.
+    A muxer tells only when it writes the header, and not which stream is at fault: so each stream
+    is tried alone.
     """
     if isinstance(stream, AttachmentStream) or (is_cover(stream) and container == "matroska"):
         return container == "matroska"
@@ -159,45 +156,45 @@ def fits(container: str, stream: Stream) -> bool:
 
 
 def becomes_text(container: str, stream: Stream) -> bool:
-    """Whether the stream's words can be kept in the container's own kind of subtitle."""
+    """Whether the stream is text that the container can hold in its own subtitle format."""
     return container in OWN and codec_of(stream) in TEXT
 
 
 def becomes_samples(container: str, stream: Stream) -> bool:
-    """Whether the stream is sound to be decoded, because not even Matroska takes it as it is."""
+    """Whether this audio must be decoded to PCM: no container holds its codec."""
     return can_be_samples(container, stream) and not fits("matroska", stream)
 
 
 def is_carried_otherwise(stream: Stream) -> bool:
-    """Whether what a data stream says is read as something else: chapters' titles, or a timecode,
-    which is metadata."""
+    """Whether this data stream is carried as something else: chapters' titles as chapters, a
+    timecode as metadata."""
     return stream.type == "data" and (
         stream.discard == Discard.all or "timecode" in stream.metadata
     )
 
 
 def is_cover(stream: Stream) -> bool:
+    """Whether the stream is a cover picture, not a video."""
     return bool(stream.disposition & stream.disposition.attached_pic)
 
 
 def codec_of(stream: Stream) -> str:
-    """FFmpeg's name, empty for none that it knows."""
+    """FFmpeg's name of the codec, empty for one that it does not know."""
     if stream.codec_context:
         return stream.codec_context.codec.canonical_name
     return "webvtt" if stream.type == "subtitle" and _has_webvtt(stream.container.name) else ""
 
 
 def _has_webvtt(path: str) -> bool:
-    """Whether a Matroska file names WebVTT as mkvmerge does, which FFmpeg knows only by WebM's
-    older name."""
+    """Whether a Matroska file has WebVTT by mkvmerge's name; FFmpeg knows WebM's older one only."""
     try:
         with open(path, "rb") as file:
             return b"S_TEXT/WEBVTT" in file.read(HEAD_BYTES)
-    except OSError:  # not a file that this machine sees
+    except OSError:  # on another machine
         return False
 
 
 def title(stream: Stream) -> str:
-    """What the stream is, for people."""
+    """Name the stream in a message: kind, index, codec."""
     name = codec_of(stream) or stream.metadata.get("filename", "unknown codec")
     return f"{stream.type} stream {stream.index} ({name})"

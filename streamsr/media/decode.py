@@ -1,4 +1,4 @@
-"""Decoded frames of one film, whatever state it is in."""
+"""Decodes a video stream, also where it is damaged or its first timestamps are wrong."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -12,21 +12,21 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from streamsr import interrupt
 from streamsr.errors import SourceError
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder, Stage
 
 DAMAGED_IN_A_ROW = 8
-"""A decoder that fails this often without a picture in between will not recover."""
+"""After so many failures without a picture in between the decoder will not recover."""
 
 
 def decoded(
     container: InputContainer, stream: VideoStream, path: Path, record: Recorder
 ) -> Generator[VideoFrame]:
-    """All frames the decoder gives. One generator for the life of the stream, or its buffered
-    frames are lost.
+    """All frames of the stream. Use one generator for all: it holds the decoder's buffered frames.
 
-    A frame that cannot be decoded is left out and counted as damaged in ``record``;
-    DAMAGED_IN_A_ROW of them raise SourceError with the ``path``.
+    A frame that cannot be decoded is left out and counted as damaged in ``record``; after
+    DAMAGED_IN_A_ROW of them in a row SourceError is raised, with ``path``.
     """
     return in_line(_decoded(container, stream, path, record))
 
@@ -35,16 +35,16 @@ def _decoded(
     container: InputContainer, stream: VideoStream, path: Path, record: Recorder
 ) -> Generator[VideoFrame]:
     in_a_row = 0
-    # AVI stores no presentation times, and what FFmpeg makes up for B-frames runs backwards: but
-    # the pictures take, in the order shown, the very ticks that the packets have in the order
-    # stored.
+    # AVI stores no presentation times, and those that FFmpeg makes up for B-frames run backwards.
+    # The frames in order of presentation have the times of the packets in order of storage.
     ticks: deque[int] | None = deque() if container.format.name == "avi" else None
     packets = container.demux(stream)
     opaque = stream.metadata.get("alpha_mode") != "1"
     decoder = None if opaque else _decoder_with_alpha(stream)
     while True:
+        interrupt.check()  # the first frame may be far behind the place that was sought
         try:
-            with record.stage("decode"):
+            with record.stage(Stage.DECODE):
                 packet = next(packets, None)
                 if packet is None:
                     return
@@ -56,7 +56,7 @@ def _decoded(
                     else decoder.decode(packet if packet.size else None)
                 )
         except FFmpegError as error:
-            record.count("damaged")
+            record.count(Event.DAMAGED)
             in_a_row += 1
             if in_a_row >= DAMAGED_IN_A_ROW:
                 reason = f"{in_a_row} frames in a row cannot be decoded: damaged or encrypted"
@@ -71,8 +71,8 @@ def _decoded(
 
 
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""WebM keeps the opacity as a second picture in each packet, which FFmpeg's own decoders leave
-out."""
+"""WebM has the alpha plane as a second picture in each packet. FFmpeg's own decoders drop it, these
+do not."""
 
 
 def _decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
@@ -87,10 +87,9 @@ def _decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
 
 
 def in_line(frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:
-    """The same frames. A first one that says it comes after the second is put before it.
+    """The same frames. If the first one's PTS is after the second's, it is moved before that.
 
-    Cut transport streams begin with a picture whose time belongs to a lost one; all others would
-    pile up behind it.
+    A transport stream that was cut begins with such a frame: its PTS is that of a lost one.
     """
     first = next(frames, None)
     if first is None:
@@ -104,7 +103,7 @@ def in_line(frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:
     ):
         first.pts = second.pts - max(first.duration or second.duration, 1)
     yield first
-    del first  # the decoder's memory may go while the rest is read
+    del first  # lets go of the decoder's memory while the rest is read
     if second is not None:
         yield second
         del second
@@ -112,7 +111,7 @@ def in_line(frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    """The nine numbers of the rotation side data (FFmpeg's libavutil/display.h), None where there
+    """The nine numbers of the rotation side data (FFmpeg's libavutil/display.h); None where there
     is none."""
     for data in frame.side_data:
         if str(getattr(data, "type", "")).endswith("DISPLAYMATRIX"):

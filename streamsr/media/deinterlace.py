@@ -1,5 +1,4 @@
-"""Interlaced films: two half pictures in each frame, taken at different times, made into one whole
-one."""
+"""Deinterlaces frames: two fields, captured at different times, become one progressive picture."""
 
 from collections.abc import Iterator
 
@@ -10,15 +9,17 @@ from av.video.frame import VideoFrame
 
 
 class Deinterlacer:
-    """bwdif, one frame out for each frame in, with its time; frames that are not interlaced pass
-    unchanged.
+    """FFmpeg's filter bwdif. One frame comes out for each frame in, with its time; frames that are
+    not interlaced pass unchanged.
 
-    It looks one frame ahead. Made for frames of one size and format; for one thread.
+    first  a frame of the size and the format that it is made for
+
+    It needs one frame ahead. For one thread.
     """
 
     def __init__(self, first: VideoFrame) -> None:
         self._graph = Graph()
-        self._like = _kind(first)
+        self._kind = _kind(first)
         self._base = first.time_base
         source = self._graph.add_buffer(
             width=first.width, height=first.height, format=first.format, time_base=first.time_base
@@ -30,11 +31,11 @@ class Deinterlacer:
         self._graph.configure()
 
     def takes(self, frame: VideoFrame) -> bool:
-        """Whether the frame is of the size and format this was made for."""
-        return _kind(frame) == self._like
+        """Whether the frame has the size and the format that this was made for."""
+        return _kind(frame) == self._kind
 
     def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
-        """Frames that are ready once this one is known; None says that no more will come."""
+        """Put a frame in, None after the last; gives the frames that are ready then."""
         self._graph.push(frame)
         while True:
             try:

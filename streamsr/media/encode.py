@@ -1,5 +1,4 @@
-"""FFmpeg's encoders for an `Encoding`: the same settings whether it goes into a file at once or in
-segments."""
+"""Encoders and their settings, the same for a file made at once and for one made in segments."""
 
 import os
 from collections.abc import Mapping
@@ -18,11 +17,13 @@ NO_HDR = HdrMetadata()
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """An encoder: its FFmpeg name, what it takes, and its defaults. No ``crf``: it is lossless.
+    """An encoder.
 
-    chroma  its formats' names by chroma resolution, to which a depth above 8 is added
-    depths  bits of a sample it takes
-    alpha   it takes a plane of opacity as well
+    encoder      FFmpeg's name
+    chroma       its 8-bit pixel formats by the source's chroma resolution
+    crf, preset  defaults; None for a lossless codec
+    depths       bits of a sample that it takes
+    alpha        it takes an alpha plane too
     """
 
     encoder: str
@@ -40,7 +41,7 @@ CODECS = {
     "av1": Codec("libsvtav1", dict.fromkeys(_ALL, "yuv420p"), 28, "10"),
     "ffv1": Codec("ffv1", _ALL, None, None, depths=(8, 10, 12, 16), alpha=True),
 }
-"""Defaults near visually lossless at each codec's fast end; `docs/benchmarks.md` has what they
+"""Defaults are nearly visually lossless at a fast preset; `docs/benchmarks.md` has what they
 cost."""
 
 
@@ -56,12 +57,12 @@ class Encoder:
 
     @property
     def name(self) -> str:
-        """FFmpeg's name."""
+        """FFmpeg's name of the encoder."""
         return self.codec.encoder
 
     def pixel_format(self, info: StreamInfo) -> str:
-        """Of the encoder's frames: the source's chroma, depth and opacity as far as the codec
-        can."""
+        """FFmpeg's name of the pixel format to encode: the source's chroma, depth and alpha as far
+        as the codec has them."""
         codec = self.codec
         depth = depth_of(info.pixel_format)
         name = codec.chroma[chroma_of(info.pixel_format)]
@@ -69,38 +70,38 @@ class Encoder:
         if alpha:
             name = name.replace("yuv", "yuva")
         # FFmpeg's alpha formats lack 4:2:0 in 12 bits.
-        depths = [d for d in codec.depths if not (alpha and d == 12 and "420" in name)]
-        fitting = next((d for d in depths if d >= depth), depths[-1])
+        depths = [bits for bits in codec.depths if not (alpha and bits == 12 and "420" in name)]
+        fitting = next((bits for bits in depths if bits >= depth), depths[-1])
         return name if fitting == 8 else f"{name}{fitting}le"
 
     def lost(self, info: StreamInfo) -> list[str]:
-        """What of the picture this codec cannot hold, a line each."""
+        """What of the source's picture this codec cannot hold, a line each for the user."""
         codec = self.codec
         depth = depth_of(info.pixel_format)
-        said = []
+        lines = []
         if depth > codec.depths[-1]:
             better = next(
                 (name for name, other in CODECS.items() if depth <= other.depths[-1]),
                 "no codec here",
             )
-            said.append(
+            lines.append(
                 f"{self.encoding.codec} holds {codec.depths[-1]} of the picture's {depth} bits; "
                 f"{better} would hold all"
             )
         if has_alpha(info.pixel_format) and not codec.alpha:
-            said.append(
+            lines.append(
                 f"{self.encoding.codec} has no alpha: the picture's transparency is left out; ffv1 "
                 f"would keep it"
             )
         if info.hdr.dynamic:
-            said.append(
+            lines.append(
                 f"the base layer is upscaled: {' and '.join(info.hdr.dynamic)} metadata fit only "
                 f"its own pixels"
             )
-        return said
+        return lines
 
     def options(self, hdr: HdrMetadata = NO_HDR) -> dict[str, str]:
-        """For FFmpeg's encoder."""
+        """Options of FFmpeg's encoder for these settings and this HDR metadata."""
         encoding = self.encoding
         crf = self.codec.crf if encoding.crf is None else encoding.crf
         preset = encoding.preset or self.codec.preset
@@ -111,8 +112,8 @@ class Encoder:
         if preset is not None:
             options["preset"] = preset
         if self.name == "libx265":
-            # Without pools of a given size x265 counts the cores, and does without wavefronts on a
-            # single one. And its notes on itself in the stream name the processor's features.
+            # Without pools of a given size x265 counts the cores, and uses no wavefronts on a
+            # single one. info=0: its version in the stream would name the processor's features.
             fixed = (
                 ""
                 if threads is None
@@ -129,7 +130,7 @@ class Encoder:
             if joined := ":".join(filter(None, wanted)):
                 options["x264-params"] = joined
         if self.name == "libsvtav1":
-            os.environ.setdefault("SVT_LOG", "1")  # errors only; it knows no other way
+            os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no option for it
             fixed = "" if threads is None else f"lp={threads}"
             if parameters := f"{fixed}{_svt(hdr)}".strip(":"):
                 options["svtav1-params"] = parameters
@@ -138,20 +139,25 @@ class Encoder:
     def prepare(
         self, context: VideoCodecContext, info: StreamInfo, size: tuple[int, int]
     ) -> FrameWriter:
-        """Set up an encoder that was made with ``options()``; returns what turns pictures into its
-        frames."""
+        """Set up an encoder made with ``options()`` for frames of this (width, height); returns the
+        writer of its frames."""
         pixel_format = self.pixel_format(info)
-        # Encoders want whole chroma samples; the last line or column is repeated, nothing is cut
-        # off.
-        even_x, even_y = "420" in pixel_format or "422" in pixel_format, "420" in pixel_format
+        # Encoders want whole chroma samples: the last line or column is repeated, not cut off.
         width, height = size
-        width, height = width + (width % 2 if even_x else 0), height + (height % 2 if even_y else 0)
-        context.width, context.height, context.pix_fmt = width, height, pixel_format
+        if "420" in pixel_format or "422" in pixel_format:
+            width += width % 2
+        if "420" in pixel_format:
+            height += height % 2
+        context.width = width
+        context.height = height
+        context.pix_fmt = pixel_format
         # The input's own ticks, so that every frame keeps its exact time, at a variable rate too.
         context.time_base = info.time_base
         context.sample_aspect_ratio = info.sar
-        context.color_range, context.colorspace = info.color.range, info.color.matrix
-        context.color_primaries, context.color_trc = info.color.primaries, info.color.transfer
+        context.color_range = info.color.range
+        context.colorspace = info.color.matrix
+        context.color_primaries = info.color.primaries
+        context.color_trc = info.color.transfer
         if self.encoding.threads is None:
             context.thread_type = "AUTO"
         else:
@@ -160,22 +166,25 @@ class Encoder:
 
 
 def canonical_name(encoder: str) -> str:
-    """The codec's name for an encoder's."""
+    """FFmpeg's name of the codec that an encoder writes."""
     return str(av.codec.Codec(encoder, "w").canonical_name)
 
 
 def _x265(hdr: HdrMetadata) -> str:
-    """As x265 and x264 want it in their parameters, empty when there is nothing to say."""
-    said = ""
+    """The metadata as parameters of x265, empty for none."""
+    parameters = ""
     if hdr.mastering is not None:
         rx, ry, gx, gy, bx, by, wx, wy, low, high = hdr.mastering
-        said += f":master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+        parameters += (
+            f":master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
+        )
     if hdr.light is not None:
-        said += f":max-cll={hdr.light[0]},{hdr.light[1]}"
-    return said
+        parameters += f":max-cll={hdr.light[0]},{hdr.light[1]}"
+    return parameters
 
 
 def _x264(hdr: HdrMetadata) -> str:
+    """The same for x264."""
     return (
         _x265(hdr)
         .replace("master-display", "mastering-display")
@@ -185,14 +194,14 @@ def _x264(hdr: HdrMetadata) -> str:
 
 
 def _svt(hdr: HdrMetadata) -> str:
-    """As SVT-AV1 wants it: the same in plain numbers."""
-    said = ""
+    """The same for SVT-AV1, in whole units."""
+    parameters = ""
     if hdr.mastering is not None:
         rx, ry, gx, gy, bx, by, wx, wy = (f"{n / CHROMATICITY:.5f}" for n in hdr.mastering[:8])
         low, high = (f"{n / LUMINANCE:.4f}" for n in hdr.mastering[8:])
-        said += (
+        parameters += (
             f":mastering-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({high},{low})"
         )
     if hdr.light is not None:
-        said += f":content-light={hdr.light[0]},{hdr.light[1]}"
-    return said
+        parameters += f":content-light={hdr.light[0]},{hdr.light[1]}"
+    return parameters

@@ -1,4 +1,4 @@
-"""What FFmpeg and the system say of writing, as our errors."""
+"""Turns the errors of FFmpeg and of the system into SinkErrors."""
 
 import os
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 from av.error import FFmpegError
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, reason_of
 
 
 @contextmanager
 def sink_errors(name: str | os.PathLike[str]) -> Iterator[None]:
-    """Within it they are SinkErrors of one line, which begin with the ``name`` of the output."""
+    """Raise errors of FFmpeg and of the system as SinkErrors of one line that begins with
+    ``name``."""
     try:
         yield
     except (FFmpegError, OSError) as error:
-        reason = str(getattr(error, "strerror", None) or error).split("\n")[0]
-        raise SinkError(f"{name}: {reason}") from error
+        raise SinkError(f"{name}: {reason_of(error)}") from error

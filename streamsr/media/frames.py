@@ -1,5 +1,5 @@
-"""Between FFmpeg's frames and RGB pictures: which formats our converter takes, and FFmpeg's for the
-rest."""
+"""Converts FFmpeg's frames to RGB pictures and back: planar YUV by our converter, other formats by
+FFmpeg's."""
 
 import re
 from typing import Any
@@ -17,12 +17,12 @@ _PLANAR_YUV = re.compile(r"yuva?j?(420|422|444)p(9|10|12|14|16)?(le)?")
 _GRAY = re.compile(r"gray(9|10|12|14|16)?(le)?")
 
 CENTRED_CHROMA = frozenset({"mjpeg", "mpeg1video"})
-"""Codecs whose chroma lies between the luma samples; MPEG-2 and later put it on the even ones
-unless they say so."""
+"""Codecs whose chroma samples lie between the luma samples; those of MPEG-2 and later lie on the
+even columns."""
 
 
 def chroma_of(pixel_format: str) -> str:
-    """Chroma resolution to encode a source of this format with: ``420``, ``422`` or ``444``."""
+    """Chroma resolution to encode a source of this pixel format with: ``420``, ``422``, ``444``."""
     if match := _PLANAR_YUV.fullmatch(pixel_format):
         return match[1]
     if pixel_format.startswith(("nv12", "nv21", "p010", "gray", "yuv410", "yuv411")):
@@ -33,7 +33,7 @@ def chroma_of(pixel_format: str) -> str:
 
 
 def depth_of(pixel_format: str) -> int:
-    """Bits of one sample of the picture's colours."""
+    """Bits of a colour sample in this pixel format."""
     if match := _PLANAR_YUV.fullmatch(pixel_format) or _PLANAR_YUV.fullmatch(
         pixel_format.removesuffix("be")
     ):
@@ -44,12 +44,12 @@ def depth_of(pixel_format: str) -> int:
 
 
 def has_alpha(pixel_format: str) -> bool:
-    """Whether frames of this format say how opaque each pixel is. Palettes are taken as opaque."""
+    """Whether this pixel format has opacity. Palettes count as opaque."""
     return pixel_format != "pal8" and any(c.is_alpha for c in VideoFormat(pixel_format).components)
 
 
 def tags_of(frame: VideoFrame) -> ColorTags:
-    """What the frame says of its colours, as it says it."""
+    """The frame's colour tags, unresolved."""
     full = frame.format.name.startswith("yuvj")
     return ColorTags(
         int(frame.colorspace),
@@ -60,7 +60,11 @@ def tags_of(frame: VideoFrame) -> ColorTags:
 
 
 class FrameReader:
-    """Turns decoded frames of one stream into RGB. Keeps scratch memory; for one thread."""
+    """Converts decoded frames of one stream to RGB. Keeps scratch memory; for one thread.
+
+    tags   of the stream, resolved
+    codec  FFmpeg's name, for the position of its chroma samples
+    """
 
     def __init__(self, tags: ColorTags, *, codec: str = "") -> None:
         self._tags = tags
@@ -69,8 +73,8 @@ class FrameReader:
         self._reformatter = VideoReformatter()
 
     def read(self, frame: VideoFrame, out: Plane) -> None:
-        """Fill ``out`` [H, W, 3], the size of the frame, uint8 or uint16, over the full range of
-        its type."""
+        """Convert into ``out``, [H, W, 3] uint8 or uint16 of the frame's size, over the full range
+        of its type."""
         name = frame.format.name
         for prefixes, planar in _REPACKED.items():
             if name.startswith(prefixes):
@@ -80,8 +84,7 @@ class FrameReader:
         match = _PLANAR_YUV.fullmatch(name)
         gray = _GRAY.fullmatch(name)
         if (match is None and gray is None) or any(plane.line_size < 0 for plane in frame.planes):
-            # RGB, palettes and rarities: no YUV of ours is involved, FFmpeg's own defaults are
-            # right.
+            # RGB, palettes and rare formats: FFmpeg converts them right by default.
             kind = "rgb24" if out.dtype == np.uint8 else "rgb48le"
             rgb = self._reformatter.reformat(frame, format=kind)
             out[:] = _rows(rgb, 0, out.dtype)[:, : 3 * out.shape[1]].reshape(out.shape)
@@ -90,8 +93,7 @@ class FrameReader:
         dtype = np.uint8 if depth == 8 else np.uint16
         y = _rows(frame, 0, dtype)
         if gray:
-            u = v = np.full((1, 1), 1 << depth - 1, dtype)
-            u = v = np.broadcast_to(u, out.shape[:2]).copy()
+            u = v = np.full(out.shape[:2], 1 << depth - 1, dtype)
         else:
             u, v = _rows(frame, 1, dtype), _rows(frame, 2, dtype)
             if match and match[1] != "444":
@@ -102,8 +104,8 @@ class FrameReader:
         self._converters[depth].to_rgb((y, u, v), out)
 
     def alpha(self, frame: VideoFrame) -> Plane:
-        """How opaque each pixel is, [H, W] uint8 or uint16 over the full range, for formats that
-        `has_alpha`."""
+        """The opacity of a frame whose format `has_alpha`, [H, W] uint8 or uint16 over the full
+        range."""
         match = _PLANAR_YUV.fullmatch(frame.format.name)
         if match is None:
             wide = depth_of(frame.format.name) > 8
@@ -127,16 +129,17 @@ _REPACKED = {
     ("p012",): "yuv420p12le",
     ("p210", "y210"): "yuv422p10le",
 }
-"""Formats by how their names begin, with the planar one that holds the same samples."""
+"""Pixel formats by the beginning of their names, each with the planar one of the same samples."""
 
 
 class FrameWriter:
-    """Turns RGB pictures into frames for an encoder. Keeps scratch memory; for one thread.
+    """Converts RGB pictures to frames for an encoder. Keeps scratch memory; for one thread.
 
-    pixel_format  planar YUV of 8 to 16 bits, with or without alpha, or ``bgr0``, ``bgr24``,
-                  ``rgb24``
-    width, height of the frames; a picture may be smaller by a column or a line, which is then
-    repeated
+    tags           of the frames, resolved
+    pixel_format   planar YUV of 8 to 16 bits, with or without alpha, or ``bgr0``, ``bgr24``,
+                   ``rgb24``
+    width, height  of the frames; a picture may be smaller by a column or a line, which is then
+                   repeated
     """
 
     def __init__(self, tags: ColorTags, pixel_format: str, width: int, height: int) -> None:
@@ -149,7 +152,8 @@ class FrameWriter:
         self._reformatter = VideoReformatter()
 
     def of(self, picture: Frame) -> VideoFrame:
-        """A new frame with the picture, at its full depth where the format has one; pts not set."""
+        """A new frame with the picture, in more than 8 bits where the format and the picture have
+        them, and its opacity. ``pts`` is not set."""
         frame = self.frame(
             picture.rgb if picture.deep is None or self._depth == 8 else picture.deep
         )
@@ -158,7 +162,8 @@ class FrameWriter:
         return frame
 
     def frame(self, rgb: Plane) -> VideoFrame:
-        """A new frame with the picture [H, W, 3] uint8 or uint16, tagged; pts not set."""
+        """A new frame with the picture, [H, W, 3] uint8 or uint16, and the tags. ``pts`` is not
+        set. Raises ValueError for a picture of another size."""
         width, height = self._size
         if height - rgb.shape[0] not in (0, 1) or width - rgb.shape[1] not in (0, 1):
             raise ValueError(
@@ -178,6 +183,7 @@ class FrameWriter:
         return frame
 
     def _set_alpha(self, frame: VideoFrame, alpha: Plane | None) -> None:
+        """Fill the alpha plane; opaque for None."""
         out = _rows(frame, 3, np.uint8 if self._depth == 8 else np.uint16)
         top = (1 << self._depth) - 1
         if alpha is None:
@@ -187,11 +193,12 @@ class FrameWriter:
         level = (alpha.astype(np.uint32) * top + full // 2) // full
         height, width = level.shape
         out[:height, :width] = level
-        out[height:], out[:height, width:] = out[height - 1], level[:, -1:]
+        out[height:] = out[height - 1]
+        out[:height, width:] = level[:, -1:]
 
 
 def _rows(frame: VideoFrame, index: int, dtype: Any) -> Plane:
-    """A plane as [rows, columns with padding], a view of FFmpeg's memory."""
+    """A plane as [rows, columns with padding], a view of the frame's memory."""
     plane = frame.planes[index]
     flat = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # PyAV's planes are buffers
     view: Plane = flat.reshape(plane.height, -1)
@@ -199,7 +206,7 @@ def _rows(frame: VideoFrame, index: int, dtype: Any) -> Plane:
 
 
 def _keep(frame: VideoFrame) -> dict[str, Any]:
-    """Arguments that stop FFmpeg from touching the colours of a mere repacking."""
+    """Arguments that keep FFmpeg from converting colours where it only repacks samples."""
     matrix = int(frame.colorspace)
     matrix = matrix if matrix in (BT709, SMPTE170M) else SMPTE170M
     level = int(frame.color_range) or LIMITED

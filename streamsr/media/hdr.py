@@ -1,5 +1,4 @@
-"""Metadata of high dynamic range: what the screen was that a film was graded on, and how bright it
-gets."""
+"""Reads HDR metadata from decoded frames: the mastering display and the light levels."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,7 @@ from av.video.frame import VideoFrame
 
 from streamsr.frame import CHROMATICITY, LUMINANCE, HdrMetadata
 
-_DROPPED = {
+_DYNAMIC = {
     "DYNAMIC_HDR_PLUS": "HDR10+",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
     "DOVI_METADATA": "Dolby Vision",
@@ -17,25 +16,23 @@ _DROPPED = {
 
 
 def has_no_base_layer(frame: VideoFrame) -> bool:
-    """Whether this is Dolby Vision of profile 5, whose numbers are neither RGB nor YCbCr without
-    its metadata.
+    """Whether this is Dolby Vision profile 5, whose samples are neither RGB nor YCbCr without its
+    metadata.
 
-    As FFmpeg tells it (ff_dovi_guess_profile_hevc): RPU profile 0 with a base layer of full range.
+    FFmpeg's rule (ff_dovi_guess_profile_hevc): RPU profile 0 with a base layer of full range.
     """
     container: Any = frame.side_data  # typed as a mapping of strings; it gives its entries
     for entry in container:
         if entry.type.name == "DOVI_METADATA":
-            data = bytes(
-                entry
-            )  # AVDOVIMetadata: the first field is where its AVDOVIRpuDataHeader begins
+            # AVDOVIMetadata: the first field is the offset of its AVDOVIRpuDataHeader.
+            data = bytes(entry)
             header = int.from_bytes(data[:8], "little")
             return data[header + 4] == 0 and data[header + 10] == 1
     return False
 
 
 def hdr_of(frame: VideoFrame) -> HdrMetadata:
-    """What a decoded frame says (libavutil/mastering_display_metadata.h, ten rationals and two
-    flags)."""
+    """The frame's metadata (libavutil/mastering_display_metadata.h: ten rationals, two flags)."""
     container: Any = frame.side_data  # typed as a mapping of strings; it gives its entries
     found: Mapping[str, bytes] = {entry.type.name: bytes(entry) for entry in container}
     mastering = light = None
@@ -47,8 +44,8 @@ def hdr_of(frame: VideoFrame) -> HdrMetadata:
             units = [CHROMATICITY] * 8 + [LUMINANCE] * 2
             mastering = tuple(round(float(r) * unit) for r, unit in zip(ratios, units, strict=True))
     if (data := found.get("CONTENT_LIGHT_LEVEL")) is not None:
-        most, average = np.frombuffer(data, np.uint32)[:2]
-        light = int(most), int(average)
+        maximum, average = np.frombuffer(data, np.uint32)[:2]
+        light = int(maximum), int(average)
     return HdrMetadata(
-        mastering, light, tuple(name for kind, name in _DROPPED.items() if kind in found)
+        mastering, light, tuple(name for kind, name in _DYNAMIC.items() if kind in found)
     )

@@ -1,4 +1,4 @@
-"""How each container is told to keep times and flags as they are."""
+"""Options of FFmpeg's muxers that keep times and flags exact."""
 
 from fractions import Fraction
 from math import lcm
@@ -9,17 +9,17 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 EARLIEST_S = -30
-"""Matroska's first cluster stands at 0 and a block reaches at most 32.768 s before it."""
+"""Matroska's first cluster is at 0, and a block at most 32.768 s before its cluster."""
 
 MP4_MIN_TICKS = 10_000
-"""Coarser video time bases are doubled by movenc.c until they have so many ticks a second."""
+"""movenc.c doubles the ticks per second of a video until it has so many."""
 
 MOVIE_TIMESCALE_LIMIT = 1 << 31
-"""MP4's movie ticks a second are a signed 32 bit number."""
+"""MP4's movie ticks per second are a signed 32-bit number."""
 
 SAME_BYTES = {"fflags": "+bitexact"}
-"""No random identifiers: the same work gives the same file. The plus keeps FFmpeg's other flags,
-such as the one that lets it repack a stream for the container."""
+"""No random identifiers, so that the same work gives the same file. The plus keeps FFmpeg's default
+flags, such as the one for bitstream filters that a container needs."""
 
 _MP4_TAGS = frozenset(
     {
@@ -33,8 +33,6 @@ _MP4_TAGS = frozenset(
         "genre",
         "copyright",
         "description",
-    }
-    | {
         "synopsis",
         "grouping",
         "lyrics",
@@ -45,22 +43,25 @@ _MP4_TAGS = frozenset(
         "encoder",
         "track",
         "disc",
+        "hd_video",
+        "media_type",
     }
-    | {"hd_video", "media_type"}
 )
-"""What movenc.c writes where players look for it."""
+"""Metadata that movenc.c writes by default, where players look for it."""
 
 
 def muxer_options(
     container_format: str, time_base: Fraction, source: InputContainer | None
 ) -> dict[str, str]:
-    """FFmpeg's options for an output of this format beside ``source``, whose streams will be
-    copied.
+    """Options of FFmpeg's muxer for an output in this container.
 
-    Matroska: FFmpeg would move the whole film when something begins before zero, as the priming
-    samples of AAC do (by 23 ms at 44.1 kHz). Blocks may stand before zero, and are read back there
-    exactly, so nothing is moved. MP4: a track that begins late says so in ticks of the movie; a
-    thousand a second would round it.
+    time_base  of the video, seconds per tick
+    source     the input whose other streams will be copied, None for none
+
+    Matroska: FFmpeg would shift the whole file when a packet is before zero, as the priming samples
+    of AAC are (by 23 ms at 44.1 kHz). Matroska can hold such packets exactly, so nothing is
+    shifted. MP4: a track's start is stored in ticks of the movie; the default of a thousand per
+    second would round it.
     """
     streams = [] if source is None else list(source.streams)
     if container_format in ("matroska", "webm"):
@@ -88,8 +89,8 @@ def muxer_options(
 
 
 def _mp4_ticks(time_base: Fraction, stream: Stream | None = None) -> int:
-    """Ticks a second that movenc.c gives a track; the movie's must be a multiple for its start to
-    be exact."""
+    """Ticks per second that movenc.c gives a track. The movie's must be a multiple of them for the
+    track's start to be exact."""
     if isinstance(stream, AudioStream):
         return stream.codec_context.sample_rate or 1
     ticks = time_base.denominator
@@ -99,4 +100,4 @@ def _mp4_ticks(time_base: Fraction, stream: Stream | None = None) -> int:
 
 
 OF_MP4_ITSELF = frozenset({"major_brand", "minor_version", "compatible_brands", "creation_time"})
-"""What FFmpeg reads from an MP4's own fields as if it were metadata."""
+"""Fields of an MP4 that FFmpeg reads as metadata."""

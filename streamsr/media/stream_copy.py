@@ -1,4 +1,4 @@
-"""Everything of a file but its main video, carried over untouched."""
+"""Copies the other streams, chapters and metadata of an input into an output."""
 
 import logging
 import os
@@ -36,15 +36,16 @@ COVERS = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "we
 
 
 class StreamCopy:
-    """Copies the other streams, chapters and metadata of ``path`` into an output. For one thread.
+    """Copies all of the file ``path`` but its main video into an output. A context manager, which
+    closes the file; for one thread.
 
-    What the output's container cannot hold is left out and named in ``lost``; a text subtitle is
-    rewritten in the container's own format instead, sound as samples, and named in ``changed``.
-    Unless ``quiet``, the log says so.
+    What the output's container cannot hold is left out and named in ``lost``. Text subtitles that
+    it cannot hold are rewritten in its own format, audio as PCM, and named in ``changed``. Unless
+    ``quiet``, the log says so.
 
-    begin, end  span of the copied streams in seconds on the input's clock, None for open
-    zero        the time that becomes the output's zero: ``begin``, or the first frame's where that
-                is negative, since MP4 shows nothing before zero
+    begin, end  part of the file to copy, in seconds on its own clock; None for no limit
+    origin_s    the time on that clock that becomes the output's zero: ``begin``, or the start of
+                the main video where that is negative, since MP4 shows nothing before zero
     input       the opened file
     """
 
@@ -58,18 +59,19 @@ class StreamCopy:
     ) -> None:
         self._path = path
         self.input = open_input(path)
-        self._begin, self._end = begin, end
+        self._begin = begin
+        self._end = end
         self._level = logging.DEBUG if quiet else logging.WARNING
         self._main = main_video(self.input)
-        self.zero = Fraction(0) if begin is None else begin
+        self.origin_s = Fraction(0) if begin is None else begin
         if (
             begin is None
             and self._main is not None
             and self._main.start_time is not None
             and self._main.time_base
         ):
-            self.zero = min(self._main.start_time * self._main.time_base, Fraction(0))
-        self._packets: Iterator[Packet[Any]] = iter(())
+            self.origin_s = min(self._main.start_time * self._main.time_base, Fraction(0))
+        self._wanted: Iterator[Packet[Any]] = iter(())
         self._outputs: dict[int, Any] = {}
         self._waiting: Packet[Any] | None = None
         self._covers: list[tuple[Stream, bytes]] = []
@@ -90,8 +92,10 @@ class StreamCopy:
         self.input.close()
 
     def prepare(self, output: OutputContainer, add_video: Callable[[], VideoStream]) -> VideoStream:
-        """Add all streams to ``output`` in the input's order, before its header is written; returns
-        the new video."""
+        """Add all streams to ``output`` in the input's order, before its header is written.
+
+        ``add_video`` adds the new video in the place of the main one. Returns its stream.
+        """
         video: VideoStream | None = None
         container = output.format.name
         own = OF_MP4_ITSELF - {"creation_time"}
@@ -109,21 +113,21 @@ class StreamCopy:
             if copied is not None:
                 _describe(copied, stream)
                 if "title" in stream.metadata and container in ("mp4", "mov"):
-                    copied.metadata["handler_name"] = stream.metadata[
-                        "title"
-                    ]  # all the title an MP4 track has
+                    # A track of an MP4 has no other title.
+                    copied.metadata["handler_name"] = stream.metadata["title"]
         chapters = self.input.chapters()
         if chapters and container in PLAIN:
             self._lose(f"{container} cannot hold chapters")
         elif chapters:
-            output.set_chapters(_cut_chapters(chapters, self.zero, self._end))
+            output.set_chapters(_cut_chapters(chapters, self.origin_s, self._end))
         others = [self.input.streams[i] for i in self._outputs]
-        self._packets = self.input.demux(others) if others else iter(())
+        if others:
+            self._wanted = self._in_span(self.input.demux(others))
         return video or add_video()
 
     def _add(self, output: OutputContainer, stream: Stream) -> Stream | None:
-        """The output's stream for this one; None when it is an attachment there, or has no
-        place."""
+        """Add a stream. Returns the output's; None where it becomes an attachment or is left
+        out."""
         container = output.format.name
         cover = is_cover(stream)
         if not fits(container, stream):
@@ -168,12 +172,12 @@ class StreamCopy:
         )
         self.changed.append(change)
         log.log(self._level, "%s: all that %s can hold", change, output.format.name)
-        made: Stream = sound.stream
-        return made
+        samples: Stream = sound.stream
+        return samples
 
     def _cover(self, stream: Stream) -> bytes:
-        """The one picture of a cover stream. Read apart: some containers give it only once, and
-        first."""
+        """The picture of a cover stream. The file is opened again for it: some containers give it
+        once only, before all other packets."""
         with open_input(self._path) as again:
             return next((bytes(p) for p in again.demux(again.streams[stream.index]) if p.size), b"")
 
@@ -181,59 +185,77 @@ class StreamCopy:
         self.lost.append(what)
         log.log(self._level, "left out: %s", what)
 
+    def start_at(self, time_s: Fraction) -> None:
+        """Make this time on the input's clock the output's zero, before anything is muxed."""
+        self.origin_s = time_s
+
     def until(self, time_s: Fraction | None, output: OutputContainer) -> None:
-        """Mux every packet up to this time on the output's clock, or all that are left."""
+        """Mux the packets up to this time on the output's clock, None for all that are left."""
         while self._covers:
             target, picture = self._covers.pop()
             cover: Packet[Any] = av.Packet(picture)
-            cover.pts = cover.dts = 0
-            cover.time_base, cover.stream = Fraction(1, 1000), target
+            cover.stream = target
+            cover.pts = 0
+            cover.dts = 0
+            cover.time_base = Fraction(1, 1000)
             output.mux(cover)
+        for packet in self._due(time_s):
+            for ready in self._converted(packet):
+                output.mux(ready)
+
+    def _due(self, time_s: Fraction | None) -> "Iterator[Packet[Any]]":
+        """The packets up to this time on the output's clock. The one after it is kept."""
         while True:
-            packet = self._waiting
+            packet = self._waiting or next(self._wanted, None)
             self._waiting = None
             if packet is None:
-                try:
-                    packet = next(self._packets, None)
-                except FFmpegError as error:
-                    reason = getattr(error, "strerror", None) or "damaged"
-                    log.warning(
-                        "%s: the other streams end where the file is damaged: %s",
-                        self.input.name,
-                        reason,
-                    )
-                    self._packets = iter(())
-            if packet is None:
                 return
-            ticks = packet.dts if packet.dts is not None else packet.pts
-            if packet.size == 0:  # the demuxer's end mark: what a decoder still holds comes out
-                if sound := self._sounds.get(packet.stream.index):
-                    output.mux(list(sound.converted(packet)))
-                continue
-            if ticks is None:
-                continue
-            when = ticks * packet.time_base
-            if self._begin is not None and when < self._begin:
-                continue
-            if self._end is not None and when >= self._end:
-                continue
-            if time_s is not None and when - self.zero > time_s:
+            when_s = _time_s(packet)
+            if time_s is not None and when_s is not None and when_s - self.origin_s > time_s:
                 self._waiting = packet
                 return
-            shift = round(self.zero / packet.time_base)
-            if shift:
-                packet.pts = None if packet.pts is None else packet.pts - shift
-                packet.dts = None if packet.dts is None else packet.dts - shift
-            index = packet.stream_index
-            if index in self._sounds:
-                output.mux(list(self._sounds[index].converted(packet)))
-                continue
-            if index in self._converters:
-                packet = self._converters[index].converted(packet)
-                if packet is None:
-                    continue
+            yield packet
+
+    def _in_span(self, packets: "Iterator[Packet[Any]]") -> "Iterator[Packet[Any]]":
+        """Those from ``begin`` to ``end``, and the empty packet that ends each stream."""
+        try:
+            for packet in packets:
+                when_s = _time_s(packet)
+                if packet.size == 0 or (
+                    when_s is not None
+                    and (self._begin is None or when_s >= self._begin)
+                    and (self._end is None or when_s < self._end)
+                ):
+                    yield packet
+        except FFmpegError as error:
+            reason = getattr(error, "strerror", None) or "damaged"
+            log.warning(
+                "%s: the other streams end where the file is damaged: %s", self.input.name, reason
+            )
+
+    def _converted(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
+        """What the packet becomes in the output, on the output's clock."""
+        index = packet.stream.index
+        if packet.size:
+            shift = round(self.origin_s / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+        if index in self._sounds:  # also for the empty packet, which flushes the decoder
+            yield from list(self._sounds[index].converted(packet))
+        elif packet.size and index in self._converters:
+            text = self._converters[index].converted(packet)
+            if text is not None:
+                text.stream = self._outputs[index]
+                yield text
+        elif packet.size:
             packet.stream = self._outputs[index]
-            output.mux(packet)
+            yield packet
+
+
+def _time_s(packet: "Packet[Any]") -> Fraction | None:
+    """The packet's DTS in seconds, else its PTS, else None."""
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return None if ticks is None else ticks * packet.time_base
 
 
 def _describe(target: Stream, source: Stream) -> None:
@@ -241,21 +263,23 @@ def _describe(target: Stream, source: Stream) -> None:
     target.disposition = source.disposition
 
 
-def _cut_chapters(chapters: list[Any], zero: Fraction, end: Fraction | None) -> list[Any]:
-    """Chapters that overlap the span, moved to the output's clock."""
-    if zero == 0 and end is None:
+def _cut_chapters(chapters: list[Any], origin_s: Fraction, end: Fraction | None) -> list[Any]:
+    """Chapters that overlap the part from ``origin_s`` to ``end``, cut to it, on the output's
+    clock."""
+    if origin_s == 0 and end is None:
         return chapters
     kept = []
     for chapter in chapters:
         base = chapter["time_base"]
-        start, stop = chapter["start"] * base, chapter["end"] * base
-        if stop > zero and (end is None or start < end):
+        start = chapter["start"] * base
+        stop = chapter["end"] * base
+        if stop > origin_s and (end is None or start < end):
             stop = stop if end is None else min(stop, end)
             kept.append(
                 {
                     **chapter,
-                    "start": round(max(start - zero, 0) / base),
-                    "end": round((stop - zero) / base),
+                    "start": round(max(start - origin_s, 0) / base),
+                    "end": round((stop - origin_s) / base),
                 }
             )
     return kept

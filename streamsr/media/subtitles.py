@@ -1,5 +1,4 @@
-"""Text subtitles rewritten for a container that cannot hold them as they are: the words and times
-stay, styles go."""
+"""Rewrites text subtitles in a container's own format. Text and times stay, styles are dropped."""
 
 import re
 from typing import Any
@@ -11,9 +10,10 @@ from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 
 OWN = {"matroska": "subrip", "webm": "webvtt", "mp4": "mov_text", "mov": "mov_text"}
-"""The text format each container has."""
+"""The text subtitle format of each container."""
 
 TEXT = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text"})
+"""Text subtitle formats that can be rewritten."""
 
 _ASS_FIELDS_BEFORE_TEXT = 8
 _ASS_HEADER = b"""[Script Info]
@@ -28,11 +28,11 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-"""FFmpeg makes the style record, without which MP4 players show nothing, from such a header."""
+"""From such a header FFmpeg makes MP4's style record, without which players show no text."""
 
 
 def words(codec: str, data: bytes) -> str:
-    """The plain text of a subtitle packet, empty for one that only fills a gap."""
+    """The plain text of a subtitle packet; empty for one that only fills a gap."""
     if codec == "mov_text":
         size = int.from_bytes(data[:2], "big")
         return data[2 : 2 + size].decode("utf-8", "replace").strip()
@@ -51,8 +51,11 @@ def words(codec: str, data: bytes) -> str:
 
 
 class TextConverter:
-    """One subtitle stream of ``output`` that takes the packets of ``source``, of this codec of
-    TEXT, converted."""
+    """Adds a subtitle stream to ``output`` and converts the packets of ``source`` for it.
+
+    codec   of ``source`` as an argument, one of TEXT; as an attribute that of ``stream``
+    stream  the stream of ``output``
+    """
 
     def __init__(self, output: OutputContainer, source: Stream, codec: str) -> None:
         self._codec = codec
@@ -68,14 +71,16 @@ class TextConverter:
             self.stream = output.add_mux_stream(self.codec)
 
     def converted(self, packet: "Packet[Any]") -> "Packet[Any] | None":
-        """The same words as a packet of the output, None for none."""
+        """The packet's text as a packet of the output, None where it has none."""
         text = words(self._codec, bytes(packet)).encode()
         if not text:
             return None
         if self.codec == "mov_text":
             text = text[:0xFFFF]
             text = len(text).to_bytes(2, "big") + text
-        made: Packet[Any] = av.Packet(text)
-        made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
-        made.time_base = packet.time_base
-        return made
+        converted: Packet[Any] = av.Packet(text)
+        converted.pts = packet.pts
+        converted.dts = packet.dts
+        converted.duration = packet.duration
+        converted.time_base = packet.time_base
+        return converted

@@ -1,8 +1,10 @@
-"""Network addresses: what is told of them, and why they could not be reached."""
+"""Network addresses: their schemes, without passwords in messages, and why they fail."""
 
 import re
 
-from av.error import ExitError, FFmpegError, ProtocolNotFoundError
+from av.error import ExitError, ProtocolNotFoundError
+
+from streamsr.errors import reason_of
 
 PUBLISHED_AS = {
     "rtmp": "flv",
@@ -12,22 +14,22 @@ PUBLISHED_AS = {
     "tcp": "mpegts",
     "srt": "mpegts",
 }
-"""How what is sent to an address is packed, by its scheme."""
+"""FFmpeg's container for a stream that is sent to an address, by the address's scheme."""
 
 
 def scheme_of(address: str) -> str | None:
-    """``rtsp`` of rtsp://..., None for what is no address."""
+    """The scheme, such as ``rtsp`` of rtsp://host; None for text that is not an address."""
     match = re.match(r"([a-z]+)://", address)
     return match[1] if match else None
 
 
 def without_password(address: str) -> str:
-    """For messages and logs."""
+    """The address without user and password, for messages and logs."""
     return re.sub(r"//[^/@]*@", "//", address)
 
 
 def reason(error: BaseException, address: str, timeout_s: float) -> str:
-    """Why an address could not be opened, read or written, without the address."""
+    """Why an address could not be opened, read or written; the text does not contain it."""
     if isinstance(error, ProtocolNotFoundError):
         return (
             f"this PyAV, like its wheel, is built without {scheme_of(address)}; one built from "
@@ -35,5 +37,4 @@ def reason(error: BaseException, address: str, timeout_s: float) -> str:
         )
     if isinstance(error, ExitError):
         return f"nothing came for {timeout_s:g} s"
-    assert isinstance(error, FFmpegError | OSError | ValueError)
-    return str(getattr(error, "strerror", None) or error).split("\n")[0]
+    return reason_of(error)

@@ -1,5 +1,7 @@
-"""The layout of YUV4MPEG2 and raw video frames. Format: the yuv4mpeg(5) manual, FFmpeg's
-yuv4mpegdec.c."""
+"""Parses and writes YUV4MPEG2 headers, and describes the layout of raw video frames.
+
+Format: the yuv4mpeg(5) manual of mjpegtools, and FFmpeg's yuv4mpegdec.c.
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -12,23 +14,25 @@ from streamsr.errors import quoted
 from streamsr.options import MAX_PIXELS
 
 MAX_TERM = (1 << 31) - 1
-"""Of a ratio above or below the line: FFmpeg, which writes and reads most of these streams, keeps
-both in 32 bits."""
+"""Largest numerator or denominator: FFmpeg, which writes and reads most of these streams, has 32
+bits for each."""
 
 MAX_RATE = 1_000_000
-"""Frames a second. The fastest cameras stay below; files without a rate of their own may claim
-their clock's."""
+"""Frames per second, above that of the fastest cameras. A file without a rate may claim its
+clock's."""
 
 _RAW = re.compile(r"yuvj?(420|422|444)p(?:(9|10|12|14|16)(?:le)?)?|(gray|rgb24|bgr24)")
 
 
 @dataclass(frozen=True, slots=True)
 class Y4mFormat:
-    """How the bytes of a frame are laid out: planes one after the other, samples above 8 bits
-    little-endian.
+    """The layout of a frame's bytes: plane after plane, samples above 8 bits little-endian.
 
+    rate     frames per second
+    sar      sample (pixel) aspect ratio, width : height
     chroma   ``420``, ``422``, ``444``, ``mono``; ``rgb`` or ``bgr`` for raw packed pixels
-    siting   of the chroma tag, such as ``mpeg2`` in ``C420mpeg2``
+    siting   position of chroma samples in the header's tag, such as ``mpeg2`` in ``C420mpeg2``
+    depth    bits of a sample
     full     full range; None when the header does not say
     """
 
@@ -43,7 +47,7 @@ class Y4mFormat:
 
     @classmethod
     def parse(cls, line: str) -> "Y4mFormat":
-        """From the header line. Raises ValueError saying what is wrong with it."""
+        """Parse a header line. Raises ValueError that says what is wrong with it."""
         words = line.split(" ")
         if words[0] != "YUV4MPEG2":
             raise ValueError("not YUV4MPEG2")
@@ -78,8 +82,8 @@ class Y4mFormat:
 
     @classmethod
     def raw(cls, size: tuple[int, int], pixel_format: str, rate: Fraction) -> "Y4mFormat":
-        """Of raw video with FFmpeg's name of its format. Raises ValueError for what is not
-        supported."""
+        """The layout of raw video in FFmpeg's ``pixel_format``. Raises ValueError for one that is
+        not supported."""
         match = _RAW.fullmatch(pixel_format)
         if match is None:
             raise ValueError(
@@ -98,7 +102,7 @@ class Y4mFormat:
         )._checked()
 
     def _checked(self) -> "Y4mFormat":
-        """Itself, unless a number that came from outside is none to work with: then ValueError."""
+        """Itself. Raises ValueError for a size, a rate or a ratio that cannot be handled."""
         if min(self.width, self.height) < 1 or self.width * self.height > MAX_PIXELS:
             size = f"{quoted(self.width)}x{quoted(self.height)}"
             raise ValueError(
@@ -127,20 +131,23 @@ class Y4mFormat:
 
     @property
     def dtype(self) -> "np.dtype[np.uint8] | np.dtype[np.uint16]":
+        """Of a sample."""
         return np.dtype(np.uint8) if self.depth == 8 else np.dtype("<u2")
 
     @property
     def frame_bytes(self) -> int:
+        """Bytes of a frame."""
         return sum(rows * columns for rows, columns in self.shapes) * self.dtype.itemsize
 
     @property
     def centred(self) -> bool:
-        """Chroma lies between the luma samples: plain 4:2:0 does by definition."""
+        """Whether chroma samples lie between the luma samples, as those of plain 4:2:0 do."""
         return self.chroma == "420" and self.siting in ("", "jpeg")
 
     @property
     def tags(self) -> ColorTags:
-        """The format has no matrix, so it is what a player would take for this size."""
+        """The colour tags. The format has no matrix: it is what a player would guess by the
+        size."""
         level = {True: FULL, False: LIMITED, None: 0}[self.full]
         return ColorTags(range=level).resolved(self.width, self.height)
 
@@ -156,17 +163,18 @@ class Y4mFormat:
 
 
 def output_format(source: Y4mFormat, size: tuple[int, int]) -> Y4mFormat:
-    """How upscaled frames of ``source`` are written: 8 bits, in its chroma resolution, siting,
+    """The layout for upscaled frames of ``source``: 8 bits, with its chroma resolution, siting,
     range and matrix.
 
-    The format cannot name a matrix, so the colours keep the one they came in: whoever knows it for
-    the input knows it for the output.
+    The format cannot name a matrix, so the input's is kept: the next program knows it, if it knew
+    the input's.
     """
     chroma = "444" if source.chroma in ("rgb", "bgr") else source.chroma
     return replace(source, width=size[0], height=size[1], chroma=chroma, depth=8)
 
 
 def _ratio(text: str) -> Fraction:
+    """A ratio such as ``30000:1001``; 0 where the denominator is 0. Raises ValueError."""
     match = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10})", text)
     if match is None:
         raise ValueError(f"{quoted(text)} is not a ratio")

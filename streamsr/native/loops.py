@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from streamsr.errors import first_line
 from streamsr.native import reference
 from streamsr.native.emit import DECODE, ENCODE, module
 from streamsr.native.jit import Library, Machine
@@ -105,7 +106,7 @@ def _loop(name: str) -> Loop:
         compiled = _compiled(name)
         wrong = differs(name, compiled)
     except RuntimeError as error:  # LLVM does not know this system or cannot make code for it
-        wrong = (str(error).strip().splitlines() or ["no reason given"])[0]
+        wrong = first_line(error)
     if wrong is None:
         return compiled
     log.warning(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.errors import SinkError, SourceError
+from streamsr.errors import SinkError, SourceError, reason_of
 from streamsr.frame import Image
 from streamsr.options import MAX_PIXELS
 from streamsr.picture.size import FORMATS, picture_size
@@ -51,7 +51,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Imag
             )
         return _rgb_and_alpha(path, image)
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from error
+        raise SourceError(f"{path}: {reason_of(error)}") from error
     except MemoryError as error:
         raise SourceError(f"{path}: there is not enough memory for it") from error
     except cv2.error as error:

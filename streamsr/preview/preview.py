@@ -1,9 +1,9 @@
-"""What every preview shows beside the picture, and what the caller's loop asks of it."""
+"""The preview contract, and the text that every preview draws over the picture."""
 
 import os
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 from streamsr.sinks import Sink
 from streamsr.stats import Recorder
@@ -13,32 +13,56 @@ RECENT = 60
 
 
 class Preview(Sink, Protocol):
-    """A sink somebody looks at. ``idle`` is called while no frame comes; ``closed`` once nobody
-    wants to look."""
+    """A sink that shows frames to a viewer. Used by one thread, as other sinks are."""
 
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether the viewer has closed it; the caller then ends the run."""
 
-    def idle(self) -> None: ...
+    def idle(self) -> None:
+        """Handle the viewer's input. The caller calls it every 0.1 s while no frame comes."""
+
+
+LIVE = "live"
+"""The state of an end that works."""
+
+
+@runtime_checkable
+class Connected(Protocol):
+    """A source or a sink that depends on a connection."""
+
+    @property
+    def state(self) -> str:
+        """LIVE, or a line for the viewer that says why no frames come or go. Any thread may
+        ask."""
+
+
+def state_of(ends: Iterable[object]) -> str:
+    """LIVE when every source and sink among ``ends`` works, else the states of those that do
+    not."""
+    states = [end.state for end in ends if isinstance(end, Connected)]
+    return "; ".join(state for state in states if state != LIVE) or LIVE
 
 
 class Overlay:
-    """Lines about the run: rate, age against the budget, fates, and what the source says. For one
-    thread.
+    """Lines about the run: frame rate, latency against the budget, and fates. For one thread.
 
-    state  of the source: ``live``, or why nothing comes
+    state  gives the state of the sources and sinks, as `state_of` does
     """
 
     def __init__(self, record: Recorder, state: Callable[[], str]) -> None:
-        self._record, self._state = record, state
+        self._record = record
+        self._state = state
         self._ages: deque[float] = deque(maxlen=RECENT)
         self._times: deque[float] = deque(maxlen=RECENT)
 
-    def saw(self, now: float, age_s: float) -> None:
+    def add(self, now: float, age_s: float) -> None:
+        """Take a frame in that is shown ``now`` (time.monotonic()), at this age."""
         self._times.append(now)
         self._ages.append(age_s)
 
     def lines(self) -> list[str]:
+        """The text to draw, with the state in front where something does not work."""
         record = self._record
         frames = record.frames
         rate = (
@@ -54,12 +78,12 @@ class Overlay:
         )
         lines = [f"{rate:.1f} fps   latency {worst}   {record.engine}", fates]
         state = self._state()
-        return lines if state == "live" else [state, *lines]
+        return lines if state == LIVE else [state, *lines]
 
 
 def has_display() -> bool:
-    """Whether X11, which OpenCV's windows need, can be reached: Qt would end the process where it
-    cannot."""
+    """Whether the X11 server that OpenCV's windows need can be reached. Without this check Qt would
+    end the process."""
     import re
     import socket
 

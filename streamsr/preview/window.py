@@ -1,4 +1,4 @@
-"""A window with the upscaled picture, through OpenCV."""
+"""Shows the upscaled picture in a window, through OpenCV."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, Image
 from streamsr.picture.files import write_image
 from streamsr.picture.resize import resized
-from streamsr.preview.preview import Overlay, has_display
+from streamsr.preview.preview import LIVE, Overlay, has_display
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")
@@ -31,7 +31,14 @@ KEYS = "s split   o overlay   p snapshot   q quit"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the viewer chose. ``divider``: its place, as a share of the width."""
+    """What the viewer chose.
+
+    split     show bicubic interpolation left of the divider
+    overlay   draw the lines about the run over the picture
+    divider   its position as a share of the width
+    snapshot  save the next picture shown
+    closed    end the run
+    """
 
     split: bool = False
     overlay: bool = True
@@ -54,8 +61,8 @@ class View:
 
 
 def drawn(frame: Frame, view: View, lines: list[str]) -> Image:
-    """The picture to show, BGR: left of the divider bicubic, where the view is split; the lines
-    over it all."""
+    """The picture to show, [H, W, 3] BGR: the frame, left of the divider bicubic where the view is
+    split, with the lines over it."""
     height, width = frame.rgb.shape[:2]
     bgr: Image = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)  # type: ignore[assignment]  # uint8 stays uint8
     size = max(height / 720, 0.35)
@@ -72,7 +79,8 @@ def drawn(frame: Frame, view: View, lines: list[str]) -> Image:
 
 
 def _write(bgr: Image, text: str, at: tuple[int, int], size: float) -> None:
-    """White on a darkened strip, to be read on any picture."""
+    """Draw white text on a darkened strip, readable on any picture. ``at``: the left end of its
+    base line."""
     font, scale, thickness = cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, max(round(size), 1)
     (width, height), below = cv2.getTextSize(text, font, scale, thickness)
     (x, y), margin = at, round(6 * size)
@@ -93,18 +101,21 @@ def _visible() -> bool:
 
 
 class WindowSink:
-    """A `streamsr.preview.preview.Preview`, for the main thread. Entering raises SinkError without
-    a display.
+    """A preview window; see `streamsr.preview.preview.Preview` for the contract. For the main
+    thread.
 
-    Keys: see KEYS; the divider follows the mouse while its button is held. A snapshot goes into
-    ``folder``.
+    state   gives the state of the sources and sinks, for the overlay
+    folder  where snapshots are saved, the working directory by default
+
+    Keys: see KEYS. The divider follows the mouse while its button is held. Entering raises
+    SinkError where there is no display.
     """
 
     def __init__(
         self,
         record: Recorder,
         *,
-        state: Callable[[], str] = lambda: "live",
+        state: Callable[[], str] = lambda: LIVE,
         folder: Path | None = None,
     ) -> None:
         self._overlay = Overlay(record, state)
@@ -144,11 +155,11 @@ class WindowSink:
             cv2.resizeWindow(TITLE, round(width * fit), round(height * fit))
         self._frame = frame
         now = time.monotonic()
-        self._overlay.saw(now, now - frame.arrival_s)
+        self._overlay.add(now, now - frame.arrival_s)
         self.idle()
 
     def idle(self) -> None:
-        """Draw again and take what the viewer does."""
+        """Draw again and handle keys and the mouse."""
         if self._frame is None:
             blank = Frame(np.zeros((FIRST_SIZE[1], FIRST_SIZE[0], 3), np.uint8), 0, Fraction(1))
             self._show(drawn(blank, self._view, self._overlay.lines()))

@@ -34,7 +34,7 @@ def join(segments: Sequence[Path], sink: FileSink, *, time_base: Fraction) -> No
     step = shown[1] - shown[0] if len(shown) > 1 else 1
     if shown:
         sink.start_at(shown[0] * time_base)
-    shift = round(sink.zero / time_base)
+    shift = round(sink.origin_s / time_base)
     position = 0
     for path in segments:
         for pts, duration, key, content in packets(path, headers=sink.extradata):

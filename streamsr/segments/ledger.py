@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from streamsr.errors import SinkError
-from streamsr.segments.settings import Settings, differences
+from streamsr.segments.settings import Settings, differences, digest_of
 from xlsr_model.files import NAME_BYTES, fitting_name, is_unfinished, sync_folder, write_file
 
 log = logging.getLogger("streamsr")
@@ -37,7 +37,7 @@ ELSEWHERE = "move it, or name another output"
 def file_digest(path: Path) -> str:
     """BLAKE2b of the contents. Raises OSError."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return digest_of(file)
 
 
 _OURS = re.compile(r"\d{6,}\.segment|\d{6,}\.[0-9a-f]{32}\.made|here-[0-9a-f]{32}", re.ASCII)

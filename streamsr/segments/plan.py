@@ -9,6 +9,7 @@ from typing import Any
 from av.error import FFmpegError
 from av.packet import Packet
 
+from streamsr import interrupt
 from streamsr.errors import SourceError
 from streamsr.frame import Span
 from streamsr.media.input import main_video, open_input
@@ -63,6 +64,7 @@ def _key_times(packets: "Iterator[Packet[Any]]") -> list[int]:
     seen: set[int] = set()
     try:
         for packet in packets:
+            interrupt.check()
             if packet.size == 0:
                 continue
             if (

@@ -1,7 +1,6 @@
 """``--resume``: upscale a film segment by segment, so that it can be interrupted anywhere."""
 
 import logging
-import threading
 from collections.abc import Callable
 
 from streamsr.errors import Cancelled, SinkError
@@ -39,7 +38,7 @@ def upscale_resumable(
                 after = begun(segmented.frames_left) if segmented.spans else None
                 progress = _saying(stop, after)
                 for number in segmented.left:
-                    if stop.is_set():
+                    if stop():
                         raise Cancelled(
                             f"stopped; {len(finished)} of {count} segments done, {KEPT}"
                         )
@@ -60,7 +59,7 @@ def upscale_resumable(
 
 
 def _saying(
-    stop: threading.Event, progress: Callable[[Frame], None] | None
+    stop: Callable[[], bool], progress: Callable[[Frame], None] | None
 ) -> Callable[[Frame], None]:
     """Wrap ``progress``; log once after Ctrl-C that the segment is being finished."""
     said = False
@@ -69,7 +68,7 @@ def _saying(
         nonlocal said
         if progress is not None:
             progress(frame)
-        if stop.is_set() and not said:
+        if stop() and not said:
             said = True
             log.warning("finishing this segment; Ctrl-C again stops at once")
 

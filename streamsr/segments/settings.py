@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
+from streamsr import interrupt
 from streamsr.stats import versions
 from xlsr_model.inputs import Input
 
 Settings = Mapping[str, Any]
 """JSON values by name."""
+
+READ_BYTES = 1 << 20
 
 EXACT_ENGINES = frozenset({"litert", "fused"})
 """These give the same bytes: one may continue the work of the other."""
@@ -24,11 +27,20 @@ def engine_class(name: str) -> str:
     return "exact" if name in EXACT_ENGINES else name
 
 
+def digest_of(file: BinaryIO) -> str:
+    """BLAKE2b of what is left to read. Raises OSError."""
+    digest = hashlib.blake2b(digest_size=16)
+    while content := file.read(READ_BYTES):
+        digest.update(content)
+        interrupt.check()
+    return digest.hexdigest()
+
+
 def input_identity(source: Input) -> Settings:
     """Identify a file by its contents; its name and dates may change. Raises OSError, also when it
     changes meanwhile."""
     with open(source.fd, "rb", closefd=False) as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = digest_of(file)
     source.check()
     return {"bytes": source.size, "blake2b": digest}
 

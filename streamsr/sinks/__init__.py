@@ -1,4 +1,4 @@
-"""The sink contract."""
+"""The sink contract: what the pipeline asks of everything that takes frames."""
 
 from types import TracebackType
 from typing import Protocol, Self
@@ -7,11 +7,10 @@ from streamsr.frame import Frame
 
 
 class Sink(Protocol):
-    """A context manager that takes frames, all of one size, in order.
+    """Takes frames of one size, in order. A context manager, for one thread.
 
-    ``commit()`` makes the result final; leaving without it leaves nothing behind under the final
-    name. Everything raises SinkError when the output cannot be created or written. One thread uses
-    it. Leaving twice is harmless.
+    `commit` makes the result final; left without it, there is no file of the final name. All
+    methods raise SinkError when the output cannot be created or written. Leaving twice is harmless.
     """
 
     def __enter__(self) -> Self: ...

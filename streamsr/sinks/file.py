@@ -1,10 +1,11 @@
-"""An encoded video file, with everything else of the input beside the new picture."""
+"""Encodes frames into a video file, with the other streams and the metadata of the input."""
 
 import contextlib
 import logging
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,33 +25,37 @@ from streamsr.media.input import watched
 from streamsr.media.muxer import muxer_options
 from streamsr.media.stream_copy import StreamCopy
 from streamsr.options import Encoding
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
 log = logging.getLogger("streamsr")
 
 LEAST_BYTES = 4096
-"""Room on the disk without which nothing is begun: FFmpeg leaves a file open whose very header does
-not fit."""
+"""Space that the disk must have before anything is written: FFmpeg does not close a file whose
+header does not fit."""
 
 
 class FileSink:
     """Encodes frames into a new file that gets the name ``path``. See `streamsr.sinks.Sink` for the
     contract.
 
-    info       of the source; time base, pixel aspect, rotation and colours carry over
-    size       (width, height) of the frames that will come
-    copy_from  file whose other streams, chapters and metadata are carried over
-    begin, end span of ``copy_from`` in seconds on its clock; ``begin`` becomes the output's zero,
-    also for the frames
-    unchanged  called now and then: raises when the input is not what it was, and nothing is
-               published. By default ``copy_from`` must stay as it is now
-    output     the file in the making, entered by the caller, who leaves it and publishes it after
-               `finish`
-    quiet      do not say again what the output cannot hold
-    strict     refuse an output that cannot hold everything of ``copy_from`` as it is
+    info        of the source: time base, pixel aspect, rotation and colours carry over
+    size        (width, height) of the frames
     codec, crf, preset, encoder_threads  see `streamsr.options.Encoding`
-    encoding   these four as one value, which then goes before them
+    encoding    these four as one value, which then goes before them
+    overwrite   replace a file that is there
+    strict      raise SinkError when the output cannot hold everything of ``copy_from`` as it is
+    quiet       do not log what the output cannot hold
+    copy_from   file whose other streams, chapters and metadata are carried over
+    begin, end  part of ``copy_from``, in seconds on its clock; ``begin`` becomes the output's zero,
+                also for the frames
+    unchanged   called with every frame and at the end: raises when the input was changed. Without
+                it, ``copy_from`` must stay as it is
+    output      the unfinished file, entered by the caller, who publishes it after `finish` and
+                leaves it
+    lost        attribute: what the output cannot hold, in words, once entered
+    frames      attribute: how many were written
+    origin_s    attribute: the time on the input's clock that is the output's zero
 
     Constructing it checks what can be checked without writing; entering creates the unfinished
     file.
@@ -80,17 +85,22 @@ class FileSink:
         self.path = Path(path)
         self._encoder = Encoder(encoding or Encoding(codec, crf, preset, encoder_threads))
         self._container_format = check_output(self.path, overwrite=overwrite or output is not None)
-        self._info, self._size, self._strict = info, size, strict
-        self._quiet, self._unchanged = quiet, unchanged
+        self._info = info
+        self._size = size
+        self._strict = strict
+        self._quiet = quiet
+        self._unchanged = unchanged
         self._file = output or Output(self.path, overwrite=overwrite)
         self._file_is_ours = output is None
         self._stack = contextlib.ExitStack()
-        self._copy_from, self._begin, self._end = copy_from, begin, end
+        self._copy_from = copy_from
+        self._begin = begin
+        self._end = end
         self._record = record or Recorder()
         self._output: OutputContainer | None = None
         self._copy: StreamCopy | None = None
         self._durations: dict[int, int] = {}
-        self.zero = begin or Fraction(0)  # on the input's clock, what is the output's zero
+        self.origin_s = begin or Fraction(0)
         self.lost: list[str] = []
         self.frames = 0
         self._last_s = Fraction(0)
@@ -105,7 +115,7 @@ class FileSink:
         return self
 
     def _open(self) -> None:
-        """Open what is read and what is written, up to the header."""
+        """Open the input and the output, and write the header."""
         if self._copy_from is not None:
             if self._unchanged is None:
                 self._unchanged = self._stack.enter_context(watched(self._copy_from))
@@ -113,7 +123,7 @@ class FileSink:
                 self._copy_from, begin=self._begin, end=self._end, quiet=self._quiet
             )
             self._stack.enter_context(self._copy)
-            self.zero = self._copy.zero
+            self.origin_s = self._copy.origin_s
         source = self._copy.input if self._copy is not None else None
         options = muxer_options(self._container_format, self._info.time_base, source)
         if self._file_is_ours:
@@ -129,17 +139,22 @@ class FileSink:
         for line in self.lost if not self._quiet else ():
             log.warning("%s", line)
         if self._copy is not None:
-            self._stream = self._copy.prepare(self._output, self._add_video)
+            self._stream = self._copy.prepare(self._output, partial(self._add_video, self._output))
             self.lost += self._copy.lost
             if self._strict and (kept_from := self.lost + self._copy.changed):
                 raise SinkError(f"{self.path}: {kept_from[0]}; refused by --strict")
         else:
-            self._stream = self._add_video()
+            self._stream = self._add_video(self._output)
         self._output.start_encoding()
 
-    def _add_video(self) -> VideoStream:
-        output = self._output
-        assert output is not None
+    def _opened(self, call: str) -> OutputContainer:
+        """The output. Raises ValueError for a ``call`` while there is none."""
+        if self._output is None:
+            raise ValueError(f"{call} outside the with block, or after commit()")
+        return self._output
+
+    def _add_video(self, output: OutputContainer) -> VideoStream:
+        """Add the encoder's stream to the output."""
         info = self._info
         name = self._encoder.name
         rate = info.rate.limit_denominator(1_000_000) if info.rate else None
@@ -158,6 +173,7 @@ class FileSink:
         return stream
 
     def write(self, frame: Frame) -> None:
+        self._opened("write()")
         if self._unchanged is not None:
             self._unchanged()
         height, width = frame.rgb.shape[:2]
@@ -167,68 +183,67 @@ class FileSink:
             )
         if self.frames == 0:
             self.start_at(frame.pts * frame.time_base)
-        with self._record.stage("convert"):
+        with self._record.stage(Stage.CONVERT):
             picture = self._writer.of(frame)
-        shift = round(self.zero / frame.time_base)
-        picture.pts, picture.time_base = frame.pts - shift, frame.time_base
+        shift = round(self.origin_s / frame.time_base)
+        picture.pts = frame.pts - shift
+        picture.time_base = frame.time_base
         if frame.duration:
             self._durations[picture.pts] = frame.duration
-        with self._record.stage("encode"), sink_errors(self.path):
+        with self._record.stage(Stage.ENCODE), sink_errors(self.path):
             self._mux(self._stream.encode(picture))
         self._last_s = picture.pts * frame.time_base
         self.frames += 1
 
     def start_at(self, time_s: Fraction) -> None:
-        """The first frame's time on the input's clock, before anything is written.
+        """Give the first frame's time on the input's clock, before anything is written.
 
-        A film that begins before zero is moved to zero, all of it alike: MP4 would hide its first
-        frames, and Matroska lose their times.
+        A video that begins before zero is moved to zero as a whole: MP4 would hide its first frames
+        and Matroska lose their times.
         """
-        if self._begin is None and time_s < self.zero:
-            self.zero = time_s
+        if self._begin is None and time_s < self.origin_s:
+            self.origin_s = time_s
             if self._copy is not None:
-                self._copy.zero = time_s
+                self._copy.start_at(time_s)
 
     def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
-        assert self._output is not None
         for packet in packets:
             assert packet.pts is not None
             packet.duration = self._durations.pop(packet.pts, 0)
             self.put(packet)
 
     def put(self, packet: "Packet[VideoStream]") -> None:
-        """Write a packet that an encoder with the same settings made, in place of a frame.
+        """Write a packet of an encoder with the same settings, in place of a frame.
 
         Its pts, dts, duration and time base must be set, on the output's clock.
         """
-        assert self._output is not None
+        output = self._opened("put()")
         packet.stream = self._stream
         with sink_errors(self.path):
             if self._copy is not None and packet.dts is not None:
-                self._copy.until(packet.dts * packet.time_base, self._output)
-            self._output.mux_one(packet)
+                self._copy.until(packet.dts * packet.time_base, output)
+            output.mux_one(packet)
 
     @property
     def extradata(self) -> bytes:
-        """The global headers of the encoder, as they stand in the file's header."""
+        """The encoder's global headers, as in the file's header."""
         return bytes(self._stream.codec_context.extradata or b"")
 
     def commit(self, *, whole: bool = True) -> None:
-        """Make the result final. Not ``whole``: what accompanies the picture ends with the last
-        frame written."""
+        """Make the result final. ``whole``: copy the other streams to their end, else up to the
+        last frame written."""
         self.finish(whole=whole)
         with sink_errors(self.path):
             self._file.publish()
 
     def finish(self, *, whole: bool = True) -> None:
-        """Complete the file, so that it can be published: as `commit`, but for its name."""
-        if self._output is None:
-            raise ValueError("commit() outside the with block, or a second time")
-        with self._record.stage("encode"), sink_errors(self.path):
+        """Complete the file without publishing it: as `commit`, but it does not get its name."""
+        output = self._opened("commit()")
+        with self._record.stage(Stage.ENCODE), sink_errors(self.path):
             self._mux(self._stream.encode(None))
             if self._copy is not None:
-                self._copy.until(None if whole else self._last_s, self._output)
-            output, self._output = self._output, None
+                self._copy.until(None if whole else self._last_s, output)
+            self._output = None
             output.close()
         if self._unchanged is not None:
             self._unchanged()
@@ -242,12 +257,11 @@ class FileSink:
         self._close()
 
     def _close(self) -> None:
-        output, self._output = self._output, None
+        output = self._output
+        self._output = None
         if output is not None:
-            with contextlib.suppress(FFmpegError, OSError):  # the file goes anyway
+            with contextlib.suppress(FFmpegError, OSError):  # the file is removed anyway
                 output.close()
         self._copy = None
-        with contextlib.suppress(
-            OSError
-        ):  # a disk that cannot even remove: another error is on its way
+        with contextlib.suppress(OSError):  # the disk failed: that error is raised already
             self._stack.close()

@@ -1,4 +1,4 @@
-"""Encoded video sent to a network address, connected to again whenever the receiver goes."""
+"""Sends encoded video to a network address, and connects again when the receiver is lost."""
 
 import contextlib
 import logging
@@ -17,28 +17,29 @@ from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder, Stage
 
 log = logging.getLogger("streamsr")
 
 WAITING = 2
-"""Frames that may wait to be encoded; older ones are left out."""
+"""Frames that may wait to be encoded. Of a live source, a newer one replaces the oldest."""
 
 PATIENCE_S = 5.0
-"""How long leaving waits for the receiver to take the rest."""
+"""Longest wait, on leaving, for the receiver to take the last frames."""
 
 
 class PublishSink:
-    """H.264 to an address. See `streamsr.sinks.Sink` for the contract, but for these: ``write``
-    does not wait for the receiver of a live stream, and one that goes is connected to again, after
-    growing waits, for as long as it takes.
+    """Publishes H.264 at an address. See `streamsr.sinks.Sink` for the contract.
 
     address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``
-    info     of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames
-             that will come
+    info     of the source: time base, rate, pixel aspect
+    size     (width, height) of the frames
+    record   where frames sent and reconnections are counted
+    pause    the wait between connections; another one in tests
 
-    Frames of a live source that come while nobody receives are left out. When the very first
-    connection fails, that is the caller's: ``write`` or ``commit`` raises SinkError.
+    It differs from other sinks: `write` does not wait for the receiver of a live stream, but leaves
+    frames out; and a lost receiver is connected to again, after growing waits, until it is back.
+    When the first connection fails, ``write`` or ``commit`` raises SinkError.
     """
 
     def __init__(
@@ -55,10 +56,13 @@ class PublishSink:
             known = ", ".join(sorted(PUBLISHED_AS))
             raise SinkError(f"{self.name}: cannot publish to {scheme_of(address)}; known: {known}")
         self.state = "connecting"
-        """What a preview shows: ``connecting``, ``live``, or why nobody receives."""
+        """``connecting``, ``live``, or why nobody receives; see `streamsr.preview`."""
         self.connections = 0
-        self._address, self._info, self._size = address, info, size
-        self._record, self._pause = record or Recorder(), pause or Pause()
+        self._address = address
+        self._info = info
+        self._size = size
+        self._record = record or Recorder()
+        self._pause = pause or Pause()
         self._frames: Channel[Frame] = Channel(WAITING, newest=info.live)
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,7 +98,7 @@ class PublishSink:
             raise self._error
 
     def _end(self, patience_s: float) -> None:
-        """No frame follows: give the receiver this long to take what waits."""
+        """Say that no frame follows, and give the receiver this long to take the last ones."""
         self._frames.end()
         self._pause.end()
         if self._thread is not None:
@@ -102,12 +106,13 @@ class PublishSink:
             self._leaving = True
             process = self._process
             if process is not None:
-                process.kill()  # wakes the thread, whatever it waits for
+                process.kill()  # ends whatever the thread waits for
             self._thread.join()
 
-    # From here on everything runs in the sink's own thread.
+    # All that follows runs in the sink's own thread.
 
     def _publish(self) -> None:
+        """Run sessions until no frame follows."""
         attempt = 0
         try:
             while True:
@@ -136,7 +141,8 @@ class PublishSink:
             self._frames.leave()
 
     def _session(self) -> None:
-        """Publish until no frame follows. Raises SinkError when the connection fails or breaks."""
+        """Connect and publish until no frame follows. Raises SinkError when the connection fails or
+        breaks."""
         with _relay(self._address) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -148,9 +154,9 @@ class PublishSink:
             try:
                 with stream:
                     for frame in self._frames:
-                        with self._record.stage("publish"):
+                        with self._record.stage(Stage.PUBLISH):
                             stream.write(frame)
-                        self._record.count("published")
+                        self._record.count(Event.PUBLISHED)
                         if self.state != "live" and process.stdout.read(1):
                             self._connected()
                     stream.commit()
@@ -159,31 +165,27 @@ class PublishSink:
             finally:
                 with contextlib.suppress(OSError):
                     process.stdin.close()
-                said = process.stderr.read().decode(errors="replace").strip()
+                reason = process.stderr.read().decode(errors="replace").strip()
                 status = process.wait()
                 if process.stdout.read(1):
                     self._connected()
                 self._process = None
         if stream.frames and (broken or status):
-            raise SinkError(
-                f"{self.name}: "
-                f"{said.splitlines()[-1] if said else f'no answer for {TIMEOUT_S:g} s'}"
-            )
+            reason = reason.splitlines()[-1] if reason else f"no answer for {TIMEOUT_S:g} s"
+            raise SinkError(f"{self.name}: {reason}")
 
     def _connected(self) -> None:
         self.connections += 1
         self.state = "live"
         if self.connections > 1:
-            self._record.publish_reconnects += 1
+            self._record.count(Event.PUBLISH_RECONNECT)
             log.warning("%s: connected again", self.name)
 
 
 def _relay(address: str) -> "subprocess.Popen[bytes]":
-    """`streamsr.sinks.relay` for this address. Other users see a command's arguments, but not its
-    environment."""
-    here = str(
-        Path(__file__).parents[2]
-    )  # -P: no module of the working directory passes for one of ours
+    """Start `streamsr.sinks.relay`. The address is in its environment: other users of the machine
+    see a command's arguments. -P keeps modules of the working directory out."""
+    here = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "streamsr.sinks.relay"],

@@ -1,4 +1,5 @@
-"""Encoded video that can be played while it is made: a recording, or bytes for another program."""
+"""Encodes live frames into a recording, which can be played while it grows, or into a byte
+stream."""
 
 import contextlib
 import os
@@ -15,14 +16,15 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.media.errors import sink_errors
 from streamsr.media.frames import FrameWriter
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
 FILES = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}
+"""FFmpeg's container by the file's suffix."""
 
 OPTIONS = {
-    # What was written can be played, however it ended: clusters and fragments of a second, given to
-    # the system at once.
+    # A recording can be played however it ended: clusters and fragments of a second, written to the
+    # system at once.
     "matroska": {"cluster_time_limit": "1000", "flush_packets": "1"},
     "mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
     "mpegts": {"flush_packets": "1"},
@@ -30,21 +32,23 @@ OPTIONS = {
 }
 
 KEY_FRAME_S = 1
-"""Who tunes in waits this long at most."""
+"""Time between key frames: a player that joins later waits for one."""
 
 
 class StreamSink:
-    """H.264 into a file. See `streamsr.sinks.Sink` for the contract, but for this: a recording
-    stays.
+    """Encodes H.264 without delay. See `streamsr.sinks.Sink` for the contract.
 
-    target  a .mkv, .mp4 or .ts file; or a binary stream, which stays the caller's and gets NUT
-    info    of the source: time base, rate, pixel aspect; ``size`` (width, height) of the frames
-            that will come
+    target       a .mkv, .mp4 or .ts file; or a binary stream, which the caller closes and which
+                 gets NUT
+    info         of the source: time base, rate, pixel aspect
+    size         (width, height) of the frames
+    crf, preset  of libx264
+    overwrite    replace a file that is there
 
-    The encoder holds no frame back. A recording gets its name with its first frame, and is playable
-    from then on at every moment, also when this process is killed: live pictures do not come again.
-    (A power cut may take what the system had not yet written, half a minute usually.) Without a
-    frame there is none, and an old one stays.
+    It differs from other sinks: a file stays without ``commit``, since live frames do not come
+    again. It gets its name with the first frame and can be played from then on, also when this
+    process is killed. (After a power cut the last half minute may be missing.) Without a frame
+    there is no file, and an old one is kept.
     """
 
     def __init__(
@@ -64,9 +68,14 @@ class StreamSink:
             self._target = self.name = str(target)
             self._making: Output | None = Output(target, overwrite=overwrite)
         else:
-            self._making, self._format, self._target, self.name = None, "nut", target, "stream"
-        self._info, self._size = info, size
-        self._crf, self._preset = crf, preset
+            self._format = "nut"
+            self._target = target
+            self.name = "stream"
+            self._making = None
+        self._info = info
+        self._size = size
+        self._crf = crf
+        self._preset = preset
         self._record = record or Recorder()
         self._output: OutputContainer | None = None
         self._begin: int | None = None
@@ -97,29 +106,31 @@ class StreamSink:
         options = {"crf": str(self._crf), "preset": self._preset, "tune": "zerolatency"}
         stream = output.add_stream("libx264", rate=rate, options=options)
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width = width
+        stream.height = height
+        stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = info.time_base
         stream.codec_context.gop_size = max(round(KEY_FRAME_S * float(info.rate or 25)), 1)
         stream.codec_context.sample_aspect_ratio = info.sar
         tags = info.color.resolved(*self._size)
-        stream.color_range, stream.colorspace = tags.range, tags.matrix
-        stream.color_primaries, stream.color_trc = tags.primaries, tags.transfer
+        stream.color_range = tags.range
+        stream.colorspace = tags.matrix
+        stream.color_primaries = tags.primaries
+        stream.color_trc = tags.transfer
         self._writer = FrameWriter(tags, "yuv420p", width, height)
         return stream
 
     def write(self, frame: Frame) -> None:
         if self._output is None:
             raise ValueError("write() outside the with block")
-        with self._record.stage("convert"):
+        with self._record.stage(Stage.CONVERT):
             picture = self._writer.frame(frame.rgb)
         if self._begin is None:
             self._begin = frame.pts
-        picture.pts, picture.time_base = (
-            max(frame.pts - self._begin, self._last + 1),
-            frame.time_base,
-        )
+        picture.pts = max(frame.pts - self._begin, self._last + 1)
+        picture.time_base = frame.time_base
         self._last = picture.pts
-        with self._record.stage("encode"), sink_errors(self.name):
+        with self._record.stage(Stage.ENCODE), sink_errors(self.name):
             self._output.mux(self._stream.encode(picture))
             if self._making is not None and not self._making.published:
                 self._making.publish()
@@ -140,34 +151,33 @@ class StreamSink:
         trace: TracebackType | None,
     ) -> None:
         if self._output is not None:
-            with contextlib.suppress(
-                FFmpegError, OSError
-            ):  # another error is on its way, or the viewer is gone
+            # Another error is raised already, or the reader of the stream has gone.
+            with contextlib.suppress(FFmpegError, OSError):
                 self._finish()
         self._close()
 
     def _finish(self) -> None:
-        """Write what the encoder holds, and the container's end."""
+        """Flush the encoder and write the container's end."""
         assert self._output is not None
+        output = self._output
         if self.frames:
-            self._output.mux(self._stream.encode(None))
-        output, self._output = self._output, None
+            output.mux(self._stream.encode(None))
+        self._output = None
         output.close()
 
     def _close(self) -> None:
-        output, self._output = self._output, None
+        output = self._output
+        self._output = None
         if output is not None:
             with contextlib.suppress(FFmpegError, OSError):
                 output.close()
         if self._making is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # a disk that cannot even remove: another error is on its way
+            with contextlib.suppress(OSError):  # the disk failed: that error is raised already
                 self._making.__exit__(None, None, None)
 
 
 def _checked(path: Path, *, overwrite: bool) -> str:
-    """The format of a recording. Raises SinkError when it cannot be made there."""
+    """FFmpeg's container of a recording. Raises SinkError when no file can be made there."""
     if path.suffix.lower() not in FILES:
         raise SinkError(
             f"{path}: unknown kind of recording {path.suffix!r}; known: {' '.join(FILES)}"

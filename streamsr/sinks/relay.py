@@ -1,8 +1,7 @@
-"""A process of its own that passes a NUT stream from standard input on to an address, and says
-``.`` once it is there.
+"""A child process that sends a NUT stream from standard input to an address.
 
-PyAV holds Python's lock while it connects: within the program, a server that does not answer would
-stop all of it.
+It prints ``.`` once it is connected. PyAV holds Python's global lock while it connects, so that in
+the main process a server that does not answer would stop all threads.
 """
 
 import os
@@ -14,12 +13,12 @@ import av
 from streamsr.media.url import PUBLISHED_AS, reason, scheme_of
 
 ADDRESS = "STREAMSR_PUBLISH"
-"""The environment variable that has the address."""
+"""The environment variable with the address."""
 
 TIMEOUT_S = 10.0
 """Longest wait for a connection, and for a packet to be taken."""
 
-INPUT = {"probesize": "32", "analyzeduration": "0"}  # the header says it all
+INPUT = {"probesize": "32", "analyzeduration": "0"}  # NUT's header is enough
 OUTPUT = {
     "mpegts": {"flush_packets": "1"},
     "flv": {"flvflags": "no_duration_filesize"},
@@ -28,7 +27,7 @@ OUTPUT = {
 
 
 def relay(address: str) -> None:
-    """Until standard input ends. Raises what PyAV does."""
+    """Send the stream until standard input ends. Raises PyAV's errors."""
     packing = PUBLISHED_AS[scheme_of(address) or ""]
     with (
         open(os.devnull, "w", encoding="utf-8") as nowhere,
@@ -36,8 +35,8 @@ def relay(address: str) -> None:
     ):
 
         def watched() -> None:
-            """From now on, end the process if it hangs: nothing else interrupts a blocked
-            connection."""
+            """End the process if it takes longer than TIMEOUT_S from now: nothing else interrupts a
+            blocked connection."""
             dump_traceback_later(TIMEOUT_S, exit=True, file=nowhere)
 
         target = av.open(address, "w", format=packing, options=OUTPUT[packing])
@@ -47,11 +46,9 @@ def relay(address: str) -> None:
         cancel_dump_traceback_later()
         print(".", end="", flush=True)
         for packet in source.demux():
-            if packet.size:  # else it marks the end
-                packet.stream, packet.dts = (
-                    stream,
-                    packet.pts,
-                )  # the encoder reorders nothing; the first has no dts
+            if packet.size:  # an empty one marks the end
+                packet.stream = stream
+                packet.dts = packet.pts  # the encoder reorders nothing; the first one has no dts
                 watched()
                 target.mux(packet)
                 cancel_dump_traceback_later()
@@ -65,4 +62,4 @@ if __name__ == "__main__":
         relay(os.environ[ADDRESS])
     except (av.FFmpegError, OSError) as error:
         print(reason(error, os.environ[ADDRESS], TIMEOUT_S), file=sys.stderr, flush=True)
-        os._exit(1)  # closing what is broken would only fail, or hang, again
+        os._exit(1)  # without closing: that would fail or hang too

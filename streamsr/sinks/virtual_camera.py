@@ -1,21 +1,22 @@
-"""A camera that other programs can open, through pyvirtualcam where it is installed."""
+"""Shows frames as a camera that other programs can open, through pyvirtualcam."""
 
 from types import TracebackType
 from typing import Any, Self
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, first_line
 from streamsr.frame import Frame, StreamInfo
 
 RATE = 30.0
-"""Announced where the source's is unknown."""
+"""Frames per second to announce where the source's are unknown."""
 
 
 class VirtualCameraSink:
-    """Frames of ``size`` (width, height) to the first free virtual camera. See
-    `streamsr.sinks.Sink`."""
+    """Sends frames of ``size`` (width, height) to the first free virtual camera. See
+    `streamsr.sinks.Sink` for the contract."""
 
     def __init__(self, info: StreamInfo, size: tuple[int, int]) -> None:
-        self._rate, self._size = float(info.rate or RATE), size
+        self._rate = float(info.rate or RATE)
+        self._size = size
         self._camera: Any = None  # pyvirtualcam has no types
 
     def __enter__(self) -> Self:
@@ -28,7 +29,7 @@ class VirtualCameraSink:
         try:
             self._camera = pyvirtualcam.Camera(*self._size, self._rate)
         except RuntimeError as error:
-            raise SinkError(f"no virtual camera: {str(error).splitlines()[0]}") from error
+            raise SinkError(f"no virtual camera: {first_line(error)}") from error
         return self
 
     def __exit__(
@@ -37,7 +38,8 @@ class VirtualCameraSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        camera, self._camera = self._camera, None
+        camera = self._camera
+        self._camera = None
         if camera is not None:
             camera.close()
 
@@ -45,6 +47,6 @@ class VirtualCameraSink:
         try:
             self._camera.send(frame.rgb)
         except RuntimeError as error:
-            raise SinkError(f"the virtual camera failed: {error}") from error
+            raise SinkError(f"the virtual camera failed: {first_line(error)}") from error
 
     def commit(self) -> None: ...

@@ -1,4 +1,4 @@
-"""YUV4MPEG2 into a pipe, for whatever program comes next."""
+"""Writes YUV4MPEG2 into a pipe, for another program to read."""
 
 import select
 from types import TracebackType
@@ -6,20 +6,21 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, reason_of
 from streamsr.frame import Frame
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.yuv import Converter, Plane
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 
 
 class Y4mSink:
-    """Frames as 8-bit ``format`` into a binary stream, which stays the caller's. See
-    `streamsr.sinks.Sink`.
+    """Writes frames into a binary stream, which the caller closes. See `streamsr.sinks.Sink` for
+    the contract.
 
-    Each frame is written out whole, so that the reader has it while the next is awaited. The stream
-    may be unbuffered. BrokenPipeError passes through: the reader has seen enough, which is no
-    failure of ours.
+    format  8-bit YUV of the frames' size; ValueError for another one
+
+    Each frame is flushed, so that the reader has it while the next one is computed. The stream may
+    be unbuffered. BrokenPipeError is passed on: the reader wants no more, which is not a failure.
     """
 
     def __init__(
@@ -27,11 +28,12 @@ class Y4mSink:
     ) -> None:
         if format.depth != 8 or format.chroma in ("rgb", "bgr"):
             raise ValueError(f"expected 8-bit YUV, got {format}")
-        self._stream, self._format = stream, format
+        self._stream = stream
+        self._format = format
         self._record = record or Recorder()
         self._converter = Converter(format.tags, centred=format.centred)
         self._planes: list[Plane] = [np.empty(shape, np.uint8) for shape in format.shapes]
-        if format.chroma == "mono":  # the converter fills chroma too; it goes nowhere
+        if format.chroma == "mono":  # the converter fills chroma too, which is not written
             self._planes += [np.empty(format.shapes[0], np.uint8) for _ in range(2)]
         self._written = len(format.shapes)
 
@@ -55,16 +57,16 @@ class Y4mSink:
                 f"{width}x{height}"
             )
         y, u, v = self._planes
-        with self._record.stage("convert"):
+        with self._record.stage(Stage.CONVERT):
             self._converter.from_rgb(frame.rgb, (y, u, v))
-        with self._record.stage("write"):
+        with self._record.stage(Stage.WRITE):
             self._put(b"FRAME\n")
             for plane in self._planes[: self._written]:
                 self._put(plane.data.cast("B"))
             self._stream.flush()
 
     def _put(self, content: bytes | memoryview) -> None:
-        """All of these bytes: a raw stream takes as many as it likes, none at all where it does not
+        """Write all of these bytes: a raw stream may take fewer, and none where it does not
         block."""
         at = 0
         try:
@@ -76,7 +78,7 @@ class Y4mSink:
         except (BrokenPipeError, ConnectionResetError):
             raise
         except OSError as error:
-            raise SinkError(f"standard output: {error.strerror or error}") from error
+            raise SinkError(f"standard output: {reason_of(error)}") from error
 
     def commit(self) -> None:
         self._stream.flush()

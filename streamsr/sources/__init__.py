@@ -1,4 +1,4 @@
-"""The source contract."""
+"""The source contract: what the pipeline asks of everything that gives frames."""
 
 from collections.abc import Iterator
 from types import TracebackType
@@ -8,12 +8,11 @@ from streamsr.frame import Frame, StreamInfo
 
 
 class Source(Protocol):
-    """A context manager and an iterator of frames, in order of presentation. ``info`` is known once
-    it is entered.
+    """Gives frames in order of presentation. A context manager and an iterator.
 
-    Entering raises SourceError when there is nothing to read; iterating raises it when reading
-    breaks off. One thread enters, another may iterate; leaving happens after the iteration has
-    stopped. Leaving twice is harmless.
+    ``info`` is known once it is entered. Entering raises SourceError when there is nothing to read,
+    iterating raises it when reading fails later. One thread enters, another may iterate; it is left
+    after the iteration has stopped. Leaving twice is harmless.
     """
 
     @property
@@ -33,8 +32,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """A source that waits: for its time, for a connection, for somebody's picture."""
+    """A source whose iteration may wait: for the time of a frame, a connection, another thread."""
 
     def stop(self) -> None:
-        """Cut the wait short; the iteration ends soon. Called from any thread, more than once
-        perhaps."""
+        """End the wait and the iteration. Any thread may call it, more than once."""

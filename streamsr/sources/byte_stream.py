@@ -1,4 +1,4 @@
-"""Bytes from a stream whose sender may pause: whoever waits for them can be told to stop."""
+"""Reads bytes from a stream whose sender may pause, with waits that another thread can end."""
 
 import io
 import math
@@ -8,12 +8,14 @@ import socket
 import time
 from typing import BinaryIO
 
+from streamsr import interrupt
+
 CHUNK = 1 << 16
-"""Bytes a pipe holds on Linux: one call takes all that is there."""
+"""Bytes that a pipe holds on Linux: one call reads all of them."""
 
 LOOK_MS = 50
-"""A wait looks so often whether it is to stop; `stop` takes effect within this time. Costs nothing
-while bytes come."""
+"""Milliseconds between two looks of a wait at whether it is to stop. Costs nothing while bytes
+come."""
 
 
 class Stopped(Exception):  # noqa: N818 - a notice, not a failure
@@ -21,15 +23,16 @@ class Stopped(Exception):  # noqa: N818 - a notice, not a failure
 
 
 class ByteStream:
-    """Reads ``stream``, which stays the caller's and which nobody else reads meanwhile.
+    """Reads ``stream``, which the caller closes and which nobody else reads meanwhile. For one
+    thread.
 
-    A pipe, a socket, a terminal or a file of Python's own is read past Python's buffer, whose bytes
-    come first, and only once there is something: no lock of the stream is held while the sender
-    pauses. Any other object (BytesIO, gzip) is read through its own methods, and a wait inside of
-    them ends with its bytes alone.
+    A pipe, a socket, a terminal or a file opened by Python is read by its descriptor, after the
+    bytes in Python's buffer, and only once it has bytes: no lock of the stream is held while the
+    sender pauses. Any other object (BytesIO, gzip) is read through its own methods; a wait in them
+    ends only with its bytes.
 
-    One thread reads. Reading raises OSError, Stopped after `stop`, and TimeoutError at ``end_s`` of
-    time.monotonic(); what had come by then is kept for the next call of `line`.
+    Reading raises OSError, Stopped after `stop`, and TimeoutError at ``end_s`` of time.monotonic();
+    bytes that came before are kept for the next call of `line`.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -41,8 +44,7 @@ class ByteStream:
         self._begun = False
 
     def stop(self) -> None:
-        """End the wait of whoever reads, now and later. Called from any thread, more than once
-        perhaps."""
+        """End this wait and all later ones. Any thread may call it, more than once."""
         self._stopped = True
 
     @property
@@ -50,8 +52,8 @@ class ByteStream:
         return self._stopped
 
     def line(self, limit: int, *, end_s: float = math.inf) -> bytes:
-        """The next line with its end, or as much of it as there is: ``limit`` bytes, or what comes
-        before the end."""
+        """The next line with its line end; its first ``limit`` bytes where it is longer, what is
+        left where the stream ends before."""
         self._begin()
         if self._number is None:
             self._go_on(end_s)
@@ -66,12 +68,13 @@ class ByteStream:
                 break
             self._held += more
         end = self._held.find(b"\n", 0, limit) + 1 or limit
-        line, self._held = self._held[:end], self._held[end:]
+        line = self._held[:end]
+        self._held = self._held[end:]
         return line
 
     def fill(self, view: memoryview) -> int:
-        """Read into ``view`` (bytes) until it is full or the stream ends; how many bytes it has
-        now."""
+        """Read into ``view`` (bytes) until it is full or the stream ends. Returns how many bytes it
+        has."""
         self._begin()
         at = min(len(self._held), len(view))
         view[:at], self._held = self._held[:at], self._held[at:]
@@ -93,19 +96,20 @@ class ByteStream:
         return at
 
     def _begin(self) -> None:
-        """Before the first byte."""
+        """Prepare reading, before the first byte."""
         if self._number is not None and not self._begun:
             self._held = _held_by_python(self._stream, self._number)
             self._poll.register(self._number, select.POLLIN)
         self._begun = True
 
     def _wait(self, end_s: float = math.inf) -> None:
-        """Until there is something to read, or the end."""
+        """Wait until there are bytes to read, or the end of the stream."""
         self._go_on(end_s)
         while not self._poll.poll(LOOK_MS):
             self._go_on(end_s)
 
     def _go_on(self, end_s: float = math.inf) -> None:
+        interrupt.check()
         if self._stopped:
             raise Stopped
         if time.monotonic() >= end_s:
@@ -113,18 +117,17 @@ class ByteStream:
 
 
 def _descriptor(stream: BinaryIO) -> int | None:
-    """The number of a stream that is the system's own; None for others, whose bytes their methods
-    alone can give.
+    """The descriptor of a stream that is read by it; None for one that is read by its methods.
 
-    A gzip.GzipFile has a number too, of the file with the packed bytes: what counts is what stands
-    behind.
+    A gzip.GzipFile has a descriptor too, but of the compressed file: so the raw stream is looked
+    at.
     """
     raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
     return raw.fileno() if isinstance(raw, io.FileIO | socket.SocketIO) else None
 
 
 def _held_by_python(stream: BinaryIO, number: int) -> bytes:
-    """What the stream's own buffer has, because somebody read from it before; without waiting for
+    """The bytes in Python's buffer, which an earlier reader left there; without waiting for
     more."""
     if not isinstance(stream, io.BufferedReader):
         return b""

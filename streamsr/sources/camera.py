@@ -1,4 +1,4 @@
-"""Cameras, through OpenCV."""
+"""Captures pictures from a camera, through OpenCV."""
 
 import re
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Recorder
 
 EMPTY_IN_A_ROW = 5
-"""Reads without a picture, after which a camera is taken for gone."""
+"""Reads without a picture after which the camera counts as unplugged."""
 
 
 def is_camera(spec: str) -> bool:
-    """``0``, ``/dev/video0``: an index or a device."""
+    """Whether it names a camera: an index such as ``0``, or a device such as ``/dev/video0``."""
     return re.fullmatch(r"\d{1,2}|/dev/video\d+", spec) is not None
 
 
@@ -27,16 +27,19 @@ def camera(
     rate: float | None = None,
     record: Recorder | None = None,
 ) -> ReconnectingSource:
-    """The camera with this index or device path; ``size`` and ``rate`` are wishes, ``info`` has
-    what it gives.
+    """A source for the camera with this index or device path.
 
-    A frame's arrival is when the driver handed it over. A camera that vanishes is waited for.
+    size, rate  (width, height) and frames per second to ask for; ``info`` says what the camera
+                gives
+
+    A frame's ``arrival_s`` is when the driver handed it over. A camera that is unplugged is tried
+    again until it is back.
     """
     return ReconnectingSource(f"camera {spec}", lambda: _Camera(spec, size, rate), record=record)
 
 
 class _Camera:
-    """A `streamsr.sources.reconnect.Session`."""
+    """An opened camera; see `streamsr.sources.reconnect.Session` for the contract."""
 
     def __init__(self, spec: str, size: tuple[int, int] | None, rate: float | None) -> None:
         self._spec = spec
@@ -44,17 +47,15 @@ class _Camera:
         if not self._capture.isOpened():
             self._capture.release()
             raise SourceError(f"camera {spec}: cannot be opened; is it there, and free?")
-        # Compressed pictures: uncompressed ones of a USB camera come at a few frames a second in
-        # its larger sizes.
+        # Over USB, uncompressed pictures of the larger sizes come at a few frames a second only.
         self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         if size is not None:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
         if rate is not None:
             self._capture.set(cv2.CAP_PROP_FPS, rate)
-        self._capture.set(
-            cv2.CAP_PROP_BUFFERSIZE, 1
-        )  # the newest picture, not the oldest of a queue
+        # The newest picture, not the oldest of a queue.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._first = self._read()
         if self._first is None:
             self._capture.release()
@@ -72,6 +73,7 @@ class _Camera:
         )
 
     def _read(self) -> Image | None:
+        """The next picture, [H, W, 3] RGB; None where the camera gives none."""
         try:
             found, bgr = self._capture.read()
         except cv2.error:
@@ -84,7 +86,8 @@ class _Camera:
     def pictures(self) -> Iterator[tuple[Image, float | None]]:
         missing = 0
         while missing < EMPTY_IN_A_ROW:
-            rgb, self._first = self._first if self._first is not None else self._read(), None
+            rgb = self._read() if self._first is None else self._first
+            self._first = None
             if rgb is None:
                 missing += 1
                 continue

@@ -1,4 +1,4 @@
-"""Frames that somebody hands over: another program's pictures, or a browser's camera."""
+"""Takes pictures from the embedding program or from a browser's camera, one call each."""
 
 import time
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from streamsr.errors import SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 
 WAITING = 2
+"""Pictures that may wait for the pipeline."""
+
 TIME_BASE = Fraction(1, 90000)
 
 
 class FeedSource:
-    """What `put` was given. See `streamsr.sources.Source` for the contract.
+    """Gives the pictures that `put` was given. See `streamsr.sources.Source` for the contract.
 
-    size       (width, height) of the pictures; without it, entering waits for the first one, which
-               decides
-    rate       pictures a second, as far as known
-    time_base  of the ``pts``, seconds per tick
-    live       a picture that nobody has taken yet gives way to a newer one; otherwise ``put`` waits
-               for its turn
+    size       (width, height) of the pictures; without it, entering waits for the first picture and
+               takes its size
+    rate       pictures per second, None when unknown
+    time_base  seconds per tick of ``pts``
+    live       when the pipeline is busy, a newer picture replaces the oldest one that waits;
+               otherwise ``put`` waits until there is room
     lossy      the pictures went through a lossy codec, see `StreamInfo`
 
     One thread puts, another iterates.
     """
-
-    state = "live"
 
     def __init__(
         self,
@@ -41,13 +41,11 @@ class FeedSource:
         live: bool = True,
         lossy: bool = False,
     ) -> None:
-        self._size, self._rate, self._time_base, self._live, self._lossy = (
-            size,
-            rate,
-            time_base,
-            live,
-            lossy,
-        )
+        self._size = size
+        self._rate = rate
+        self._time_base = time_base
+        self._live = live
+        self._lossy = lossy
         self._waits = size is None
         self._frames: Channel[Frame] = Channel(WAITING, newest=live)
         self._first: Frame | None = None
@@ -60,10 +58,12 @@ class FeedSource:
         return self._size
 
     def put(self, image: Image, pts: int | None = None) -> bool:
-        """Hand over an RGB picture [H, W, 3] uint8, which nobody writes to any more. Without
-        ``pts`` its time is now.
+        """Hand over an RGB picture [H, W, 3] uint8; the caller must not write to it afterwards.
 
-        False when nobody takes pictures any more.
+        pts  its presentation time in ticks; without it, the time since the first picture
+
+        Returns False once the pipeline takes no more pictures. Raises ValueError for a picture of
+        another type or size.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
@@ -84,14 +84,14 @@ class FeedSource:
         self._index += 1
         try:
             self._frames.put(frame)
-        except (ReaderGone, RuntimeError):  # or stopped
+        except (ReaderGone, RuntimeError):  # the latter after `stop` or `end`
             return False
         return True
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the first picture, unless the size was given; False when none has come in time.
+        """Wait for the first picture, unless the size was given. Returns False at the timeout.
 
-        Raises SourceError when none will come.
+        Raises SourceError when the feed ended without a picture.
         """
         if self._waits:
             try:
@@ -104,10 +104,11 @@ class FeedSource:
         return True
 
     def end(self) -> None:
-        """No more pictures follow."""
+        """Say that no more pictures follow."""
         self._frames.end()
 
     def stop(self) -> None:
+        """As `end`; see `streamsr.sources.Stoppable`."""
         self._frames.end()
 
     def __enter__(self) -> Self:

@@ -1,8 +1,10 @@
-"""Frames of a video file, each with its own timestamp."""
+"""Decodes the frames of a video file, each with its own timestamp."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,38 +15,42 @@ import av
 import numpy as np
 from av.container.input import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, Span, StreamInfo
-from streamsr.media.decode import decoded, display_matrix
+from streamsr.frame import Frame, Image, Span, StreamInfo
+from streamsr.media.decode import decoded
 from streamsr.media.deinterlace import Deinterlacer
-from streamsr.media.frames import FrameReader, depth_of, has_alpha, tags_of
-from streamsr.media.hdr import has_no_base_layer, hdr_of
+from streamsr.media.frames import FrameReader, depth_of, has_alpha
+from streamsr.media.hdr import has_no_base_layer
 from streamsr.media.input import clock, main_video, open_input
+from streamsr.media.video import DecodedVideo, info_of
 from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
 from streamsr.picture.buffers import BufferPool
-from streamsr.stats import Recorder
+from streamsr.picture.yuv import Plane
+from streamsr.stats import Recorder, Stage
 from xlsr_model.inputs import protected
 
 
 class FileSource:
     """Decodes the main video stream of a file. See `streamsr.sources.Source` for the contract.
 
-    start_s, duration_s  only the frames of this span of the film, in seconds from its first frame
-    span, info           one segment of a film instead, and what is known of the whole film, so that
+    start_s, duration_s  only the frames of this part of the video, in seconds from its first frame
+    span, info           one segment of a video instead, and the info of the whole video, so that
                          all segments agree; ValueError for one without the other, or beside
                          start_s and duration_s
-    max_pixels           of a picture; larger ones raise SourceError before memory is asked for them
-    max_duration_s       of the film or the span that is wanted; longer ones raise SourceError: on
-                         entering where the file says so, else at the first frame that comes later
-    interlaced           ``deinterlace``, ``keep`` (as if it were not) or ``error``: what to do with
-                         an interlaced film
+    max_pixels           of a picture; a larger one raises SourceError before memory is allocated
+    max_duration_s       of the video or of the part wanted; a longer one raises SourceError: on
+                         entering where the header says so, else at the first frame that is later
+    interlaced           what to do with interlaced frames: ``deinterlace`` them, ``keep`` them as
+                         they are, or raise SourceError (``error``)
     decode               these three as one value, which then goes before them
-    begin, end           once entered: that span on the file's clock, in seconds; ``end`` None for
-                         all
-    reader               what opens the file, where this machine does not see the path
+    reader               opens the file, on a machine that does not see the path
     record               where damaged frames are counted: a frame that cannot be decoded is left
-                         out; after DAMAGED_IN_A_ROW of them the iteration ends with a SourceError
+                         out; after DAMAGED_IN_A_ROW of them in a row SourceError is raised
+    begin, end           attributes, set on entering: the part that is decoded, in seconds on the
+                         file's clock; ``end`` is None where the file is decoded to its end
     """
 
     def __init__(
@@ -72,35 +78,86 @@ class FileSource:
         if span is not None and (start_s > 0 or duration_s is not None):
             raise ValueError("expected either a span, or start_s and duration_s")
         self.path = Path(path)
-        self._opens = reader
+        self.begin = Fraction(0)
+        self.end: Fraction | None = None
+        self._open_file = reader
         self._limits = decode or DecodeOptions(interlaced, max_pixels, max_duration_s)
         if span is not None:  # a segment is as long as it was cut
-            self._limits = replace(self._limits, max_duration_s=float("inf"))
+            self._limits = replace(self._limits, max_duration_s=math.inf)
         self._start_s = start_s
         self._duration_s = duration_s
-        self._span, self._known = span, info
+        self._span = span
+        self._known = info
+        self._info = info
         self._record = record or Recorder()
-        self._container: InputContainer | None = None
+        self._video: DecodedVideo | None = None
+        self._stack = ExitStack()
         self._pool = BufferPool()
 
+    @property
+    def info(self) -> StreamInfo:
+        """What is known of the main video, once entered. Raises ValueError before."""
+        if self._info is None:
+            raise ValueError("a source knows its info once it is entered")
+        return self._info
+
     def __enter__(self) -> Self:
-        if self._container is not None:
-            return self
-        self._container = open_input(self.path, reader=self._opens)
-        try:
-            self._prepare(self._container)
-        except BaseException:
-            self._container.close()
-            self._container = None
-            raise
-        self._protected = protected([self.path] if self._opens is None else [])
-        self._protected.__enter__()
+        if self._video is None:
+            with ExitStack() as stack:
+                video = self._open()
+                stack.callback(video.close)
+                self._info = self._known or info_of(
+                    video, start_s=self._start_s, duration_s=self._duration_s
+                )
+                self._reader = FrameReader(self._info.color, codec=video.stream.codec_context.name)
+                stack.enter_context(protected([self.path] if self._open_file is None else []))
+                self._stack = stack.pop_all()
+            self._video = video
         return self
 
-    def _prepare(self, container: InputContainer) -> None:
+    def _open(self) -> DecodedVideo:
+        """Open the file, decoded up to the first frame. Raises SourceError for a video that cannot
+        be upscaled, before an output is made."""
+        video = self._open_at(seek=True)
+        late = video.first_s is None or video.first_s > self.begin
+        if late and self._span is not None and self._span.seek is not None:
+            # Seeking is only as good as the container's index. Without it the video is decoded from
+            # its start.
+            video.close()
+            video = self._open_at(seek=False)
+        try:
+            self._check_first(video.first)
+        except BaseException:
+            video.close()
+            raise
+        return video
+
+    def _open_at(self, *, seek: bool) -> DecodedVideo:
+        """Open the file and decode one frame. ``seek``: from a key frame before the part wanted."""
+        container = open_input(self.path, reader=self._open_file)
+        try:
+            stream = self._main_video(container)
+            stream.thread_type = "AUTO"
+            start = self._set_span(stream)
+            if seek and start is not None:
+                container.seek(start, stream=stream)
+            frames = decoded(container, stream, self.path, self._record)
+            video = DecodedVideo(container, stream, frames)
+        except BaseException:
+            container.close()
+            raise
+        if start is None and self._span is None and video.first_s is not None:
+            moved = max(self.begin - video.first_s, Fraction(0))
+            self.begin -= moved
+            self.end = None if self.end is None else self.end - moved
+        return video
+
+    def _main_video(self, container: InputContainer) -> VideoStream:
+        """The stream to decode. Raises SourceError when there is none, or when it is too large or
+        too long by the file's header."""
         stream = main_video(container)
         if stream is None:
-            kinds = sorted({s.type for s in container.streams})
+            kinds = sorted({stream.type for stream in container.streams})
             raise SourceError(
                 f"{self.path}: has no video stream (only {', '.join(kinds) or 'nothing'})"
             )
@@ -110,91 +167,37 @@ class FileSource:
         self._check_size(codec.width, codec.height)
         claimed_s = (container.duration or 0) / av.time_base - self._start_s
         self._check_length(min(claimed_s, self._duration_s or claimed_s))
-        stream.thread_type = "AUTO"
-        self._stream = stream
+        return stream
+
+    def _set_span(self, stream: VideoStream) -> int | None:
+        """Set ``begin`` and ``end``; returns the pts to seek to, None to decode from the start."""
         assert stream.time_base is not None
-        self._time_base = stream.time_base
-        # The film's zero is the first frame shown, which a cut or an edit list can put anywhere.
-        first_s = Fraction(stream.start_time or 0) * stream.time_base
-        self.begin = first_s + Fraction(self._start_s).limit_denominator(1_000_000)
-        self.end: Fraction | None = None
-        if self._duration_s is not None:
-            self.end = self.begin + Fraction(self._duration_s).limit_denominator(1_000_000)
-        seek = self.begin if self._start_s > 0 else None
+        # ``start_s`` counts from the first frame shown, which an edit list can put anywhere.
+        zero_s = Fraction(stream.start_time or 0) * stream.time_base
         if self._span is not None:
-            self.begin, self.end = (
-                first_s if self._span.begin is None else self._span.begin,
-                self._span.end,
-            )
-            seek = self._span.seek
-        if seek is not None:
-            container.seek(int(seek / stream.time_base), stream=stream)
-        # Tags, size and rotation are only certain on a decoded frame; and a file without one is
-        # refused here, before anybody has made an output.
-        self._decoded = decoded(container, stream, self.path, self._record)
-        first = next(self._decoded, None)
-        if self._span is not None and seek is not None and not self._precedes(first):
-            # Seeking is only as good as the container's index. Without it the whole film is decoded
-            # up to the span.
-            container.close()
-            self._span = Span(self._span.begin, self._span.end)
-            self._container = open_input(self.path, reader=self._opens)
-            self._prepare(self._container)
-            return
+            self.begin = zero_s if self._span.begin is None else self._span.begin
+            self.end = self._span.end
+            seek_s = self._span.seek
+        else:
+            self.begin = zero_s + Fraction(self._start_s).limit_denominator(1_000_000)
+            if self._duration_s is not None:
+                self.end = self.begin + Fraction(self._duration_s).limit_denominator(1_000_000)
+            seek_s = self.begin if self._start_s > 0 else None
+        return None if seek_s is None else int(seek_s / stream.time_base)
+
+    def _check_first(self, first: VideoFrame | None) -> None:
+        """Raise SourceError for a video that cannot be upscaled, by its first frame."""
         if first is None:
             raise SourceError(
                 f"{self.path}: no frame could be decoded"
                 + (" after the start" if self._start_s else "")
             )
-        self._first: VideoFrame | None = first
         self._check_size(first.width, first.height)
         if has_no_base_layer(first):
             raise SourceError(
                 f"{self.path}: Dolby Vision profile 5, which has no base layer whose colours can "
                 f"be read"
             )
-        if (
-            seek is None
-            and self._span is None
-            and first.pts is not None
-            and first.pts * stream.time_base < self.begin
-        ):
-            moved = self.begin - first.pts * stream.time_base
-            self.begin, self.end = (
-                self.begin - moved,
-                None if self.end is None else self.end - moved,
-            )
-        if self._known is not None:
-            self._reader = FrameReader(self._known.color, codec=codec.name)
-            self.info = self._known
-            return
-        tags = tags_of(first)
-        resolved = tags.resolved(first.width, first.height)
-        self._reader = FrameReader(resolved, codec=codec.name)
-        sar = codec.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
-        frames = stream.frames or None
-        if frames is None and container.duration and stream.average_rate:
-            frames = round(container.duration / av.time_base * stream.average_rate)
-        if frames and stream.average_rate and (self._start_s or self._duration_s):
-            left = max(frames - int(self._start_s * stream.average_rate), 0)
-            frames = (
-                left
-                if self._duration_s is None
-                else min(left, round(self._duration_s * stream.average_rate))
-            )
-        self.info = StreamInfo(
-            first.width,
-            first.height,
-            self._time_base,
-            rate=stream.average_rate or stream.guessed_rate,
-            sar=sar if sar > 0 else Fraction(1),
-            color=resolved,
-            pixel_format=first.format.name,
-            display_matrix=display_matrix(first),
-            hdr=hdr_of(first),
-            frames=frames,
-            lossy=codec.codec.lossy,
-        )
 
     def __exit__(
         self,
@@ -202,66 +205,69 @@ class FileSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._container is not None:
-            self._decoded.close()
-            self._first = None
-            self._container.close()
-            self._container = None
-            self._protected.__exit__(None, None, None)
+        self._video = None
+        self._stack.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        info = self.info
-        depth, opacity = depth_of(info.pixel_format), has_alpha(info.pixel_format)
+        video = self._video
+        if video is None or video.first is None:  # left, or iterated before
+            return
+        index = 0
+        for frame, pts in self._within_span(video):
+            self._check_size(frame.width, frame.height)
+            with self._record.stage(Stage.CONVERT):
+                rgb, deep, alpha = self._pictures(frame)
+            duration = frame.duration or 0
+            now_s = time.monotonic()
+            yield Frame(rgb, pts, video.time_base, duration, index, now_s, deep, alpha)
+            index += 1
+        if index == 0 and self._span is None:
+            raise SourceError(f"{self.path}: has no frame in the span that was asked for")
+
+    def _within_span(self, video: DecodedVideo) -> Iterator[tuple[VideoFrame, int]]:
+        """The frames from ``begin`` to ``end`` with their pts, each larger than the one before."""
         skips = self._start_s > 0 or (self._span is not None and self._span.begin is not None)
         last: int | None = None
-        index = 0
-        first, self._first = self._first, None
-        for frame in self._whole(self._from(first)):
+        for frame in self._progressive(video.frames()):
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None:
                 pts = 0 if last is None else last + 1
-            when = pts * self._time_base
-            if skips and when < self.begin:
+            time_s = pts * video.time_base
+            if skips and time_s < self.begin:
                 continue
-            if self.end is not None and when >= self.end:
+            if self.end is not None and time_s >= self.end:
                 break
             if last is not None and pts <= last:
                 # Two frames cannot be shown at once; broken files say so. The next tick keeps order
                 # and count.
                 pts = last + 1
             last = pts
-            self._check_length(float(when - self.begin))
-            self._check_size(frame.width, frame.height)
-            with self._record.stage("convert"):
-                rgb = self._pool.take((frame.height, frame.width, 3))
-                self._reader.read(frame, rgb)
-                if (frame.width, frame.height) != (info.width, info.height):
-                    # A stream may change its size on the way; the output cannot.
-                    from streamsr.picture.resize import resized
+            self._check_length(float(time_s - self.begin))
+            yield frame, pts
 
-                    rgb = resized(rgb, (info.width, info.height))
-                deep = alpha = None
-                if depth > 8 and rgb.shape[:2] == (frame.height, frame.width):
-                    deep = np.empty((frame.height, frame.width, 3), np.uint16)
-                    self._reader.read(frame, deep)
-                if opacity and rgb.shape[:2] == (frame.height, frame.width):
-                    alpha = self._reader.alpha(frame)
-            yield Frame(
-                rgb,
-                pts,
-                self._time_base,
-                frame.duration or 0,
-                index,
-                time.monotonic(),
-                deep=deep,
-                alpha=alpha,
-            )
-            index += 1
-        if index == 0 and self._span is None:
-            raise SourceError(f"{self.path}: has no frame in the span that was asked for")
+    def _pictures(self, frame: VideoFrame) -> tuple[Image, NDArray[np.uint16] | None, Plane | None]:
+        """The frame as RGB [H, W, 3] uint8; the same at full depth, and its opacity, or None.
+
+        A stream may change its size on the way, an output cannot: such a frame is resized, in 8
+        bits.
+        """
+        info = self.info
+        rgb = self._pool.take((frame.height, frame.width, 3))
+        self._reader.read(frame, rgb)
+        if (frame.width, frame.height) != (info.width, info.height):
+            from streamsr.picture.resize import resized
+
+            return resized(rgb, (info.width, info.height)), None, None
+        deep = alpha = None
+        if depth_of(info.pixel_format) > 8:
+            deep = np.empty((frame.height, frame.width, 3), np.uint16)
+            self._reader.read(frame, deep)
+        if has_alpha(info.pixel_format):
+            alpha = self._reader.alpha(frame)
+        return rgb, deep, alpha
 
     def _check_size(self, width: int, height: int) -> None:
-        """Before memory is asked for a picture of this size; 0 is not known yet."""
+        """Raise SourceError for a picture of more than ``max_pixels``. A size of 0 is unknown."""
         if width < 0 or height < 0 or width * height > self._limits.max_pixels:
             limit = f"{self._limits.max_pixels} pixels"
             raise SourceError(
@@ -275,35 +281,21 @@ class FileSource:
                 f"{self.path}: is {clock(seconds)} long; at most {limit} is taken (--max-duration)"
             )
 
-    def _precedes(self, first: VideoFrame | None) -> bool:
-        """Whether decoding began early enough to give every frame of the span."""
-        return (
-            first is not None
-            and first.pts is not None
-            and first.pts * self._time_base <= self.begin
-        )
-
-    def _from(self, first: VideoFrame | None) -> Iterator[VideoFrame]:
-        if first is not None:
-            yield first
-            del first  # the decoder's memory may go while the rest is read
-        yield from self._decoded
-
-    def _whole(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """The frames, none of them interlaced unless that was asked for."""
-        graph: Deinterlacer | None = None
+    def _progressive(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """The frames, interlaced ones treated as ``interlaced`` says."""
+        deinterlacer: Deinterlacer | None = None
         for frame in frames:
             if frame.interlaced_frame and self._limits.interlaced == "error":
                 raise SourceError(f"{self.path}: is interlaced")
             if (
-                graph is None
+                deinterlacer is None
                 and frame.interlaced_frame
                 and self._limits.interlaced == "deinterlace"
             ):
-                graph = Deinterlacer(frame)
-            if graph is None or not graph.takes(frame):
+                deinterlacer = Deinterlacer(frame)
+            if deinterlacer is None or not deinterlacer.takes(frame):
                 yield frame
             else:
-                yield from graph.push(frame)
-        if graph is not None:
-            yield from graph.push(None)
+                yield from deinterlacer.push(frame)
+        if deinterlacer is not None:
+            yield from deinterlacer.push(None)

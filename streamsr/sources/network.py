@@ -1,6 +1,6 @@
-"""Network streams, through PyAV: RTSP, RTMP, HLS, SRT, MPEG-TS over UDP or TCP, HTTP."""
+"""Receives network streams, through PyAV: RTSP, RTMP, HLS, SRT, MPEG-TS over UDP or TCP, HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 
 import av
@@ -15,15 +15,15 @@ from streamsr.media.url import reason, scheme_of, without_password
 from streamsr.options import MAX_PIXELS
 from streamsr.picture.buffers import BufferPool
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
 
 PROTOCOLS = "crypto,http,https,httpproxy,rtmp,rtmps,rtmpt,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
-"""What a stream may refer to: a play list from the network may not make us read local files."""
+"""Protocols that a stream may use: a playlist from the network must not name local files."""
 
 TIMEOUT_S = 5.0
-"""Longest wait for a connection, and for the next packet."""
+"""Longest wait for a connection and for a packet."""
 
 OPTIONS = {
     "": {"protocol_whitelist": PROTOCOLS, "probesize": "1000000", "analyzeduration": "1000000"},
@@ -38,10 +38,12 @@ def is_network(spec: str) -> bool:
 def network(
     url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None = None
 ) -> ReconnectingSource:
-    """The stream at this URL. It is connected to again whenever it breaks off, also when it falls
-    silent.
+    """A source for the stream at this URL.
 
-    A stream of known length, such as a film over HTTP, ends at its end.
+    timeout_s  longest wait for a connection and for a packet
+
+    A stream that breaks off or falls silent is connected to again. One of known length, such as a
+    file over HTTP, ends at its end.
     """
     name = without_password(url)
     record = record or Recorder()
@@ -49,10 +51,13 @@ def network(
 
 
 class _Stream:
-    """A `streamsr.sources.reconnect.Session`."""
+    """A connection; see `streamsr.sources.reconnect.Session` for the contract."""
 
     def __init__(self, url: str, name: str, timeout_s: float, record: Recorder) -> None:
-        self._url, self._name, self._timeout_s, self._record = url, name, timeout_s, record
+        self._url = url
+        self._name = name
+        self._timeout_s = timeout_s
+        self._record = record
         options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
         try:
             self._container = av.open(
@@ -68,6 +73,7 @@ class _Stream:
             raise
 
     def _prepare(self) -> None:
+        """Find the video and decode its first frame."""
         stream = main_video(self._container)
         codec = stream.codec_context if stream is not None else None
         if stream is None or codec is None:
@@ -103,7 +109,8 @@ class _Stream:
             self._reader.read(frame, rgb)
             yield rgb, frame.time
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame]:
+        """All frames. Raises SourceError when the connection breaks."""
         damaged = 0
         packets = self._container.demux(self._stream)
         while True:
@@ -118,7 +125,7 @@ class _Stream:
             try:
                 frames = packet.decode()
             except FFmpegError as error:
-                self._record.count("damaged")
+                self._record.count(Event.DAMAGED)
                 damaged += 1
                 if damaged >= DAMAGED_IN_A_ROW:
                     raise SourceError(
@@ -131,5 +138,5 @@ class _Stream:
             raise SourceError(f"{self._name}: broke off")
 
     def close(self) -> None:
-        self._decoded.close()  # type: ignore[attr-defined]  # it is a generator
+        self._decoded.close()
         self._container.close()

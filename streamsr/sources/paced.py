@@ -1,4 +1,4 @@
-"""A film shown as if it were live: the reproducible stand-in for a camera."""
+"""Gives the frames of a file at the pace of their timestamps, as a camera would."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +12,13 @@ from streamsr.sources import Source
 
 
 class PacedSource:
-    """Frames of another source, each when its time has come. See `streamsr.sources.Source` for the
+    """Gives the frames of another source in real time. See `streamsr.sources.Source` for the
     contract.
 
-    The first frame comes at once, the others as much later as their timestamps say; a frame that is
-    decoded too late comes as soon as it is there and delays no other. ``arrival_s`` is when it
-    came.
+    clock, pause  time and waiting; others in tests
+
+    The first frame comes at once, each other one as much later as its timestamp says. A frame that
+    is decoded too late comes at once and delays no other. ``arrival_s`` is when a frame came.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A test picture that moves and carries the time, for eyes and for programs."""
+"""Draws a moving test picture that carries the time, for viewers and for programs to read."""
 
 import re
 import time
@@ -15,22 +15,23 @@ from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.interrupt import Pause, Waits
 
 COLUMNS, ROWS = 28, 2
-"""Of the black and white fields that hold the time, along the lower edge: 48 bits of it and 8 that
-check them."""
+"""Black and white fields along the lower edge: 48 bits of time and a checksum of 8 bits."""
 
 BAND = 1 / 8
-"""Height of the fields together, as a share of the picture's."""
+"""Height of all fields as a share of the picture's."""
 
 MIN_SIZE = 112, 64
-"""So that a field has 4 x 4 pixels at least: it then survives encoders and interpolation."""
+"""(width, height): a field has at least 4 x 4 pixels and survives encoding and interpolation."""
 
 
 class PatternSource:
-    """``test:``, ``test:640x360`` or ``test:640x360@30``. See `streamsr.sources.Source` for the
-    contract.
+    """Draws a test picture in real time. See `streamsr.sources.Source` for the contract.
 
-    A detailed background that stands still, a ball that moves, and the time of ``clock`` drawn in
-    digits and in fields that `read_time` reads back, also from an enlarged or encoded picture.
+    spec          ``test:``, ``test:640x360`` or ``test:640x360@30`` (frames per second)
+    clock, pause  time and waiting; others in tests
+
+    A detailed background stands still and a ball moves. The time of ``clock`` is drawn in digits,
+    and in fields that `read_time` reads back, also from an enlarged or encoded picture.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class PatternSource:
         self.info = StreamInfo(
             width, height, Fraction(1, 90000), rate=Fraction(rate), pixel_format="rgb24", live=True
         )
-        self._clock, self._pause = clock, pause or Pause()
+        self._clock = clock
+        self._pause = pause or Pause()
         self._background = _background(width, height)
 
     def __enter__(self) -> Self:
@@ -79,7 +81,7 @@ class PatternSource:
         while not self._pause.wait(begin_s + index / float(info.rate) - self._clock()):
             now = self._clock()
             yield Frame(self._draw(index, now), index * ticks, info.time_base, ticks, index, now)
-            # Frames whose time has passed are not made up for: a camera would not either.
+            # Frames whose time has passed are skipped, as a camera would.
             index = max(index + 1, int((self._clock() - begin_s) * info.rate))
 
     def stop(self) -> None:
@@ -108,7 +110,7 @@ class PatternSource:
 
 
 def write_time(rgb: Image, seconds: float) -> None:
-    """Draw a time into the lower edge, in milliseconds modulo 2^48."""
+    """Draw a time into the fields along the lower edge, in milliseconds modulo 2^48."""
     value = int(seconds * 1000) % (1 << 48)
     bits = [value >> i & 1 for i in range(48)]
     bits += [_check(value) >> i & 1 for i in range(8)]
@@ -117,8 +119,8 @@ def write_time(rgb: Image, seconds: float) -> None:
 
 
 def read_time(rgb: Image) -> float | None:
-    """The seconds that `write_time` drew, to the millisecond; None when the picture shows none, or
-    damaged."""
+    """Read the seconds that `write_time` drew, to the millisecond; None when the checksum is
+    wrong."""
     width, height = rgb.shape[1], rgb.shape[0]
     if width < MIN_SIZE[0] or height < MIN_SIZE[1]:
         return None
@@ -137,7 +139,7 @@ def read_time(rgb: Image) -> float | None:
 
 
 def _check(value: int) -> int:
-    """Eight bits that a picture without fields hardly has right: not even black does."""
+    """A checksum of 8 bits. That of 0 is not 0, so that a black picture is not read as a time."""
     return (
         sum(byte * (2 * i + 3) for i, byte in enumerate(value.to_bytes(6, "little"))) + 0x5A
     ) % 256
@@ -152,12 +154,13 @@ def _fields(width: int, height: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _swing(phase: float, length: int) -> int:
-    """To and fro between 0 and ``length``."""
+    """A position that moves back and forth between 0 and ``length``, once each time ``phase`` grows
+    by 2."""
     return round(abs((phase % 2) - 1) * length)
 
 
 def _background(width: int, height: int) -> Image:
-    """Fine and coarse structure: rings, a ramp, and noise."""
+    """A picture with fine and coarse structure: rings, a ramp and noise."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     rings = 60 * np.sin(((x - width * 0.7) ** 2 + (y - height * 0.35) ** 2) / (width * 1.5))
     ramp = x * 90 / width

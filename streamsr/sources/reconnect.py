@@ -1,4 +1,4 @@
-"""Sources that may vanish and come back: a camera unplugged, a network that drops."""
+"""A source that connects again when its camera is unplugged or its network stream breaks."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder
 
 log = logging.getLogger("streamsr")
 
@@ -18,11 +18,11 @@ TIME_BASE = Fraction(1, 90000)
 
 
 class Session(Protocol):
-    """One connection, from its opening to its end or failure. Used by one thread at a time.
+    """One connection. For one thread at a time.
 
-    ``pictures`` gives [H, W, 3] uint8 RGB, each with its time on the stream's own clock in seconds,
-    None when it has none; raises SourceError when the connection breaks, and ends only when there
-    is no more to come.
+    `pictures` gives [H, W, 3] uint8 RGB, each with its time on the stream's own clock in seconds,
+    None where it has none. It raises SourceError when the connection breaks and ends at the end of
+    the stream.
     """
 
     @property
@@ -34,12 +34,16 @@ class Session(Protocol):
 
 
 class ReconnectingSource:
-    """Frames of session after session. See `streamsr.sources.Source` for the contract.
+    """Gives the frames of one session after the other. See `streamsr.sources.Source` for the
+    contract.
 
-    open  connects, or raises SourceError. The first failure is the caller's; once frames have come,
-          it is tried again for as long as it takes, after growing waits.
+    name          for messages
+    open          connects, or raises SourceError. Entering passes the first failure on; later it is
+                  called again after growing waits until it succeeds
+    record        where reconnections are counted
+    clock, pause  time and waiting; others in tests
 
-    Time goes on while nothing comes. The size stays that of the first session.
+    Timestamps go on during an interruption. All frames get the size of the first session.
     """
 
     def __init__(
@@ -53,9 +57,11 @@ class ReconnectingSource:
     ) -> None:
         self.name = name
         self.state = "connecting"
-        """What a preview shows: ``connecting``, ``live``, or why there is nothing."""
+        """``connecting``, ``live``, or why no frames come; see `streamsr.preview`."""
         self.connections = 0
-        self._open, self._clock, self._pause = open, clock, pause or Pause()
+        self._open = open
+        self._clock = clock
+        self._pause = pause or Pause()
         self._record = record or Recorder()
         self._stopped = False
         self._session: Session | None = None
@@ -82,7 +88,8 @@ class ReconnectingSource:
 
     def __iter__(self) -> Iterator[Frame]:
         begin_s = self._clock()
-        index, last = 0, -1
+        index = 0
+        last = -1
         while self._session is not None:
             offset_s: float | None = None
             try:
@@ -103,7 +110,7 @@ class ReconnectingSource:
                     return
 
     def _again(self, error: SourceError) -> bool:
-        """Connect anew, however long it takes; False when told to stop."""
+        """Connect again, however long it takes; False when told to stop."""
         assert self._session is not None
         log.warning("%s; connecting again", error)
         self._session.close()
@@ -120,7 +127,7 @@ class ReconnectingSource:
             except SourceError as failure:
                 error = failure
                 attempt += 1
-        self._record.reconnects += 1
+        self._record.count(Event.RECONNECT)
         log.warning("%s: connected again", self.name)
         return True
 
@@ -130,6 +137,7 @@ class ReconnectingSource:
         return session
 
     def _fitting(self, rgb: Image) -> Image:
+        """The picture at the size of the first session."""
         if rgb.shape[1::-1] == (self.info.width, self.info.height):
             return rgb
         from streamsr.picture.resize import resized

@@ -1,5 +1,7 @@
-"""YUV4MPEG2 and raw video from a pipe. Format: the yuv4mpeg(5) manual of mjpegtools, and FFmpeg's
-yuv4mpegdec.c."""
+"""Reads YUV4MPEG2 and raw video from a pipe.
+
+Format: the yuv4mpeg(5) manual of mjpegtools, and FFmpeg's yuv4mpegdec.c.
+"""
 
 import math
 import time
@@ -9,26 +11,29 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from streamsr.errors import SourceError
+from streamsr.errors import SourceError, reason_of
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.yuv import Converter, Plane
 from streamsr.sources.byte_stream import ByteStream, Stopped
-from streamsr.stats import Recorder
+from streamsr.stats import Recorder, Stage
 
 LONGEST_LINE = 1024
+"""Bytes of a header line; a longer one is not YUV4MPEG2."""
 
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
 class Y4mSource:
-    """Frames from a binary stream, which stays the caller's. See `streamsr.sources.Source` for the
-    contract.
+    """Reads frames from a binary stream, which the caller closes. See `streamsr.sources.Source` for
+    the contract.
 
     format  of raw video; without it the stream begins with its YUV4MPEG2 header
+    live    the sender writes in real time
 
-    Stoppable, whatever the sender does, where the stream is one of the system's: see `ByteStream`.
+    `stop` works also while the sender pauses where the stream is a pipe, a socket or a file: see
+    `ByteStream`.
     """
 
     def __init__(
@@ -39,14 +44,16 @@ class Y4mSource:
         live: bool = False,
         record: Recorder | None = None,
     ) -> None:
-        self._stream, self._raw = ByteStream(stream), format is not None
-        self._format, self._live = format, live
+        self._stream = ByteStream(stream)
+        self._raw = format is not None
+        self._format = format
+        self._live = live
         self._record = record or Recorder()
         self._pool = BufferPool()
 
     @property
     def format(self) -> Y4mFormat:
-        """Once entered."""
+        """The layout of the frames, once entered."""
         assert self._format is not None
         return self._format
 
@@ -54,8 +61,8 @@ class Y4mSource:
         self._stream.stop()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the header; False when it has not come in time. Raises SourceError when none
-        will come."""
+        """Wait for the header. Returns False at the timeout. Raises SourceError for a stream
+        without one."""
         if self._format is None:
             end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
             try:
@@ -74,19 +81,19 @@ class Y4mSource:
 
     def __enter__(self) -> Self:
         self.wait()
-        f = self.format
-        name = {"mono": "gray", "rgb": "rgb24", "bgr": "bgr24"}.get(f.chroma, f"yuv{f.chroma}p")
+        layout = self.format
+        packed = {"mono": "gray", "rgb": "rgb24", "bgr": "bgr24"}
         self.info = StreamInfo(
-            f.width,
-            f.height,
-            1 / f.rate,
-            rate=f.rate,
-            sar=f.sar,
-            color=f.tags,
-            pixel_format=name,
+            layout.width,
+            layout.height,
+            1 / layout.rate,
+            rate=layout.rate,
+            sar=layout.sar,
+            color=layout.tags,
+            pixel_format=packed.get(layout.chroma, f"yuv{layout.chroma}p"),
             live=self._live,
         )
-        self._converter = Converter(f.tags, depth=f.depth, centred=f.centred)
+        self._converter = Converter(layout.tags, depth=layout.depth, centred=layout.centred)
         return self
 
     def __exit__(
@@ -97,10 +104,10 @@ class Y4mSource:
     ) -> None: ...
 
     def __iter__(self) -> Iterator[Frame]:
-        content = np.empty(self.format.frame_bytes, np.uint8)  # of one frame after the other
+        content = np.empty(self.format.frame_bytes, np.uint8)  # used for every frame
         index = 0
         while self._fill(content):
-            with self._record.stage("convert"):
+            with self._record.stage(Stage.CONVERT):
                 rgb = self._pool.take((self.format.height, self.format.width, 3))
                 self._read(content, rgb)
             yield Frame(rgb, index, self.info.time_base, 1, index, time.monotonic())
@@ -118,10 +125,8 @@ class Y4mSource:
             count = self._stream.fill(content.data)
         except Stopped:  # also in the middle of a frame
             return False
-        except (OSError, EOFError) as error:  # the latter from gzip and its like
-            raise SourceError(
-                f"standard input: {getattr(error, 'strerror', None) or error}"
-            ) from error
+        except (OSError, EOFError) as error:  # the latter from gzip and the like
+            raise SourceError(f"standard input: {reason_of(error)}") from error
         if count == len(content):
             return True
         if self._raw and not count:
@@ -129,32 +134,30 @@ class Y4mSource:
         raise SourceError("standard input: ends in the middle of a frame")
 
     def _line(self, end_s: float = math.inf) -> str | None:
+        """The next header line without its end, None at the end of the stream."""
         try:
             line = self._stream.line(LONGEST_LINE, end_s=end_s)
         except TimeoutError:
             raise
-        except (OSError, EOFError) as error:  # the latter from gzip and its like
-            raise SourceError(
-                f"standard input: {getattr(error, 'strerror', None) or error}"
-            ) from error
+        except (OSError, EOFError) as error:  # the latter from gzip and the like
+            raise SourceError(f"standard input: {reason_of(error)}") from error
         if line and not line.endswith(b"\n"):
             raise SourceError("standard input: not YUV4MPEG2")
         return line[:-1].decode("ascii", "replace") if line else None
 
     def _read(self, content: Bytes, rgb: Image) -> None:
-        f = self.format
+        """Convert the bytes of a frame into ``rgb``."""
+        layout = self.format
         planes: list[Plane] = []
         at = 0
-        for rows, columns in f.shapes:
-            plane: Plane = np.frombuffer(content, f.dtype, rows * columns, at).reshape(
-                rows, columns
-            )  # type: ignore[assignment]  # of either type
-            planes.append(plane)
-            at += rows * columns * f.dtype.itemsize
-        if f.chroma in ("rgb", "bgr"):
+        for rows, columns in layout.shapes:
+            samples: Plane = np.frombuffer(content, layout.dtype, rows * columns, at)  # type: ignore[assignment]  # of either type
+            planes.append(samples.reshape(rows, columns))
+            at += samples.nbytes
+        if layout.chroma in ("rgb", "bgr"):
             pixels = planes[0].reshape(rgb.shape)
-            rgb[:] = pixels if f.chroma == "rgb" else pixels[..., ::-1]
+            rgb[:] = pixels if layout.chroma == "rgb" else pixels[..., ::-1]
             return
-        if f.chroma == "mono":
-            planes += [np.full(planes[0].shape, 1 << (f.depth - 1), f.dtype)] * 2
+        if layout.chroma == "mono":
+            planes += [np.full(planes[0].shape, 1 << (layout.depth - 1), layout.dtype)] * 2
         self._converter.to_rgb((planes[0], planes[1], planes[2]), rgb)

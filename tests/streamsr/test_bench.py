@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamsr import bench
+from streamsr.bench.clip import make_clip
 from tests.support.media import make_video
 
 
@@ -101,6 +102,6 @@ def test_an_engine_that_computes_wrongly_has_no_figure(tmp_path: Path) -> None:
 def test_a_film_is_made_where_none_is_given(tmp_path: Path) -> None:
     from streamsr import FileSource
 
-    bench._make_clip(tmp_path / "made.mp4", seconds=1, size=(64, 48))
+    make_clip(tmp_path / "made.mp4", seconds=1, size=(64, 48))
     with FileSource(tmp_path / "made.mp4") as source:
         assert (source.info.width, source.info.height, len(list(source))) == (64, 48, 30)

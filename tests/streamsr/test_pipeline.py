@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from streamsr import Cancelled, Frame, ModelError, Pipeline, SinkError, SourceError, StreamInfo
-from streamsr.stats import Recorder
+from streamsr.stats import Fate, Recorder
 
 TICK = Fraction(1, 25)
 
@@ -72,7 +72,7 @@ class FakeUpscaler:
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
         self._work.call()
-        self.record.count("network", len(frames))
+        self.record.count(Fate.NETWORK, len(frames))
         return [replace(frame, rgb=np.zeros((8, 8, 3), np.uint8)) for frame in frames]
 
 

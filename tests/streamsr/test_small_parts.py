@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from streamsr import Frame, ModelError, Upscaler
 from streamsr.cli.parameters import Seconds
+from streamsr.errors import first_line, reason_of
 from streamsr.jobs.files import upscale_image
 from streamsr.jobs.options import target_size
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.files import read_image, write_image
-from streamsr.stats import FATES, Recorder
+from streamsr.stats import Event, Fate, Recorder, Stage
 from tests.support.engine import EXACT
 from xlsr_model import weights
 
@@ -73,18 +74,31 @@ def test_a_buffer_lives_as_long_as_anything_that_looks_at_it() -> None:
     assert address in [array.ctypes.data for array in again]
 
 
+@pytest.mark.parametrize(
+    ("error", "line", "reason"),
+    [
+        (ValueError("  one\ntwo"), "one", "one"),
+        (ValueError(), "ValueError", "ValueError"),
+        (FileNotFoundError(2, "No such file", "x"), "[Errno 2] No such file: 'x'", "No such file"),
+    ],
+)
+def test_an_error_is_told_in_one_line(error: Exception, line: str, reason: str) -> None:
+    assert first_line(error) == line
+    assert reason_of(error) == reason
+
+
 def test_fates_and_latencies_are_counted() -> None:
     record = Recorder()
-    record.count("in", 3)
-    record.count("network", 2)
-    record.count("dropped")
+    record.count(Event.IN, 3)
+    record.count(Fate.NETWORK, 2)
+    record.count(Fate.DROPPED)
     for seconds in (0.001, 0.002, 0.003):
         record.latency(seconds)
     record.pixels(total=100, reused=25)
-    with record.stage("network"):
+    with record.stage(Stage.NETWORK):
         pass
     seen = record.snapshot()
-    assert seen.frames["in"] == sum(seen.frames[fate] for fate in FATES)
+    assert seen.frames["in"] == sum(seen.frames[fate] for fate in Fate)
     assert seen.latency_ms["p50"] == pytest.approx(2)
     assert seen.latency_ms["max"] == pytest.approx(3)
     assert seen.reuse_share == 0.25
@@ -95,7 +109,7 @@ def test_statistics_of_nothing_are_numbers_too() -> None:
     seen = Recorder().snapshot()
     assert seen.latency_ms == dict.fromkeys(("p50", "p95", "p99", "max"))
     assert seen.fps == 0
-    assert set(seen.frames) == {"in", "out", *FATES, "damaged"}
+    assert set(seen.frames) == {"in", "out", *Fate, "damaged"}
 
 
 def test_the_default_model_upscales_by_three() -> None:

@@ -1,4 +1,6 @@
-"""What the tests of xlsr_model share: the evaluation data where it is there, and TensorFlow where it is installed."""
+"""What the tests of xlsr_model share: the evaluation data where it is there, and TensorFlow where
+it is installed.
+"""
 
 import importlib.util
 import os
@@ -10,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # the backend of the train extra; set before anything imports Keras
+os.environ["KERAS_BACKEND"] = (
+    "tensorflow"  # the backend of the train extra; set before anything imports Keras
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.processes import run as run_program
-from xlsr_model import checkpoint
+from xlsr_model.backend import checkpoint
 from xlsr_model.network import initial_weights
 
 
@@ -20,7 +20,7 @@ def run(*arguments: object, cwd=None, **environment: str) -> subprocess.Complete
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The last line on standard error, where nothing but LiteRT's own notices may come before it."""
+    """The last line on standard error; only LiteRT's own notices may come before it."""
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     line = result.stderr.strip().splitlines()[-1]
@@ -44,7 +44,8 @@ def test_model_of_another_scale_is_refused(pictures):
 
 
 @pytest.mark.parametrize(
-    ("model", "message"), [("none.tflite", "no such model file"), ("text.tflite", "not a .tflite model")]
+    ("model", "message"),
+    [("none.tflite", "no such model file"), ("text.tflite", "not a .tflite model")],
 )
 def test_bad_model_is_named(pictures, tmp_path, model, message):
     (tmp_path / "text.tflite").write_text("text")
@@ -53,7 +54,9 @@ def test_bad_model_is_named(pictures, tmp_path, model, message):
 
 def test_folder_without_usable_pictures_is_named(tmp_path):
     cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((6, 6, 3), np.uint8))
-    assert "no usable picture" in error_line(run("evaluate", "--model", "bicubic", "--data", tmp_path))
+    assert "no usable picture" in error_line(
+        run("evaluate", "--model", "bicubic", "--data", tmp_path)
+    )
 
 
 def test_unknown_key_in_a_configuration_is_named(tmp_path):
@@ -65,16 +68,23 @@ def test_unknown_key_in_a_configuration_is_named(tmp_path):
 def test_checkpoint_that_is_none_is_named(tmp_path):
     pytest.importorskip("keras", reason="needs the train extra")
     (tmp_path / "c.npz").write_text("text")
-    assert "c.npz: not a checkpoint" in error_line(run("export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite"))
+    assert "c.npz: not a checkpoint" in error_line(
+        run("export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite")
+    )
     assert not (tmp_path / "m.tflite").exists()
 
 
 def test_export_without_tensorflow_says_what_to_install(tmp_path):
     state = checkpoint.new_state(initial_weights("xlsr", 3, seed=0))
-    checkpoint.save(tmp_path / "c.npz", state, {"config": {"network": "xlsr", "scale": 3, "clipped": True}})
-    for module in ("keras", "tensorflow"):  # stands before the real one, and is as absent as a package can be
-        (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module', name='{module}')")
-    result = run("export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite", PYTHONPATH=str(tmp_path))
+    checkpoint.save(
+        tmp_path / "c.npz", state, {"config": {"network": "xlsr", "scale": 3, "clipped": True}}
+    )
+    for module in ("keras", "tensorflow"):  # found before the real one, and as good as absent
+        text = f"raise ModuleNotFoundError('No module', name='{module}')"
+        (tmp_path / f"{module}.py").write_text(text)
+    result = run(
+        "export", tmp_path / "c.npz", "-o", tmp_path / "m.tflite", PYTHONPATH=str(tmp_path)
+    )
     assert "is not installed: pip install 'streamsr[train]'" in error_line(result)
 
 
@@ -83,5 +93,6 @@ def test_unknown_options_are_usage_errors():
 
 
 def test_help_imports_neither_keras_nor_tensorflow():
-    code = "import sys, xlsr_model.__main__; print({'keras', 'tensorflow', 'torch'} & set(sys.modules))"
+    heavy = {"keras", "tensorflow", "torch"}
+    code = f"import sys, xlsr_model.__main__; print({heavy} & set(sys.modules))"
     assert run_program([sys.executable, "-c", code], check=True).stdout == "set()\n"

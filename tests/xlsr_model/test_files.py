@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.processes import Helper, running
 from xlsr_model.files import NAME_BYTES, Output, is_unfinished, write_file
-from xlsr_model.inputs import Input, protected
+from xlsr_model.inputs import Input
 
 
 def names(folder: Path) -> list[str]:
@@ -63,7 +63,9 @@ def test_a_replaced_file_keeps_its_mode_and_owner(tmp_path: Path, mode: int) -> 
     owner = (1234, 2345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     os.chown(target, *owner)
     with Output(target, overwrite=True) as output:
-        assert stat.S_IMODE(output.path.stat().st_mode) == 0o600, "as secret as the old one while it is made"
+        assert stat.S_IMODE(output.path.stat().st_mode) == 0o600, (
+            "as secret as the old one while it is made"
+        )
         output.write(b"new")
         output.publish()
     status = target.stat()
@@ -84,7 +86,9 @@ def test_without_leave_nothing_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_what_appears_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
     if not links:  # as on the file systems of memory cards
 
         def refused(*_: object, **__: object) -> None:
@@ -127,26 +131,6 @@ def test_a_link_is_followed_only_with_leave(tmp_path: Path) -> None:
     assert names(tmp_path / "disk") == ["film.mkv"]
 
 
-@pytest.mark.parametrize("name", ["in.mkv", "hard.mkv", "soft.mkv", "folder/../in.mkv"])
-def test_an_input_is_never_replaced_whatever_its_name(tmp_path: Path, name: str) -> None:
-    source = tmp_path / "in.mkv"
-    source.write_bytes(b"precious")
-    os.link(source, tmp_path / "hard.mkv")
-    (tmp_path / "soft.mkv").symlink_to(source)
-    (tmp_path / "folder").mkdir()
-    for reading in (lambda: Input(source), lambda: protected([source, tmp_path / "missing"])):
-        with reading(), pytest.raises(FileExistsError) as refusal, Output(tmp_path / name, overwrite=True):
-            pass
-        assert refusal.value.strerror == "is the input"
-    with Output(tmp_path / "out.mkv", overwrite=True) as output:
-        with Input(source):
-            os.link(source, tmp_path / "out.mkv")  # an input gets the target's name while we work
-            with pytest.raises(FileExistsError):
-                output.publish()
-        output.publish()
-    assert source.read_bytes() == b"precious"
-
-
 def test_a_file_of_ours_that_was_taken_away_is_not_published(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), Output(tmp_path / "film.mkv") as output:  # noqa: PT012
         output.path.rename(tmp_path / "elsewhere")
@@ -174,8 +158,8 @@ def test_a_name_that_no_file_can_have_is_refused_at_once(tmp_path: Path, name: s
 
 
 STRANGERS = (
-    "film.mkv.part", ".film.mkv.part", ".film.mkv.0123456789ab-00000000.part", ".film.mkv.0123456789ab.part",
-    "film.mkv.lock", ".film.mkv.tmp", "film.mkv~",
+    "film.mkv.part", ".film.mkv.part", ".film.mkv.0123456789ab-00000000.part",
+    ".film.mkv.0123456789ab.part", "film.mkv.lock", ".film.mkv.tmp", "film.mkv~",
 )  # fmt: skip
 
 
@@ -219,7 +203,10 @@ def test_a_second_run_to_one_output_is_refused_until_the_first_is_over(tmp_path:
     with worker(target) as other:
         next(iter(other.process.stdout or ()))
         for _ in range(2):
-            with pytest.raises(BlockingIOError, match="another run is working on it"), Output(target, overwrite=True):
+            with (
+                pytest.raises(BlockingIOError, match="another run is working on it"),
+                Output(target, overwrite=True),
+            ):
                 pass
         write_file(tmp_path / "other.mkv", b"x")
         assert told_to_go_on(other) == 0
@@ -288,7 +275,8 @@ def test_a_disk_that_fails_at_any_call_leaves_all_as_it_was(
             write_file(target, b"new", overwrite=overwrite)
         except OSError:
             if target.exists() and target.read_bytes() == b"new":
-                # Only the folder could not be synced: the file is whole, under its name, and the error is said.
+                # Only the folder could not be synced: the file is whole, under its name, and the
+                # error is said.
                 assert call in ("fsync", "open")
             else:
                 assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -298,42 +286,3 @@ def test_a_disk_that_fails_at_any_call_leaves_all_as_it_was(
         break
     assert names(tmp_path) == ["film.mkv"]
     assert target.read_bytes() == b"new"
-
-
-def test_a_change_of_the_input_is_seen(tmp_path: Path) -> None:
-    path = tmp_path / "in.mkv"
-
-    def grown() -> None:
-        with open(path, "ab") as file:
-            file.write(b"more")
-
-    def rewritten() -> None:
-        with open(path, "r+b") as file:
-            file.write(b"X")
-        os.utime(path, ns=(0, 0))
-
-    def replaced() -> None:
-        other = tmp_path / "other"
-        other.write_bytes(b"content")
-        os.utime(other, ns=(1, path.stat().st_mtime_ns))
-        other.replace(path)
-
-    for change in (grown, rewritten, replaced):
-        path.write_bytes(b"content")
-        with Input(path) as original:
-            original.check()
-            change()
-            with pytest.raises(OSError, match="while it was read"):
-                original.check()
-    path.write_bytes(b"content")
-    with Input(path) as original:
-        path.unlink()
-        original.check()
-
-
-def test_what_cannot_be_read_twice_is_refused_at_once(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="read twice"):
-        Input(tmp_path / "pipe")
-    with pytest.raises(IsADirectoryError):
-        Input(tmp_path)

@@ -1,18 +1,27 @@
 import numpy as np
 import pytest
 
-from xlsr_model.network import check_weights, initial_weights, layers, macs_per_pixel, parameter_count
+from xlsr_model.network import (
+    check_weights,
+    initial_weights,
+    layers,
+    macs_per_pixel,
+    parameter_count,
+)
 
 
 @pytest.mark.parametrize(("scale", "parameters"), [(2, 17_612), (3, 21_947), (4, 28_016)])
 def test_xlsr_has_the_parameters_of_the_paper(scale, parameters):
     assert parameter_count("xlsr", scale) == parameters
-    assert sum(value.size for value in initial_weights("xlsr", scale, seed=0).values()) == parameters
+    assert (
+        sum(value.size for value in initial_weights("xlsr", scale, seed=0).values()) == parameters
+    )
 
 
 def test_layer_table_of_x3():
     table = [
-        (layer.channels_in, layer.channels, layer.kernel, layer.groups, layer.activation) for layer in layers("xlsr", 3)
+        (layer.channels_in, layer.channels, layer.kernel, layer.groups, layer.activation)
+        for layer in layers("xlsr", 3)
     ]
     block = [(32, 32, 3, 4, "relu"), (32, 32, 1, 1, "none")]
     assert table == [
@@ -35,7 +44,9 @@ def test_compared_networks_have_the_sizes_of_their_class():
 def test_initial_kernels_are_he_normal_with_a_tenth_of_the_variance():
     weights = initial_weights("xlsr", 3, seed=3)
     assert weights["head/kernel"].std() == pytest.approx(np.sqrt(0.1 * 2 / (9 * 32)), rel=0.05)
-    assert weights["block1_grouped/kernel"].std() == pytest.approx(np.sqrt(0.1 * 2 / (9 * 8)), rel=0.05)
+    assert weights["block1_grouped/kernel"].std() == pytest.approx(
+        np.sqrt(0.1 * 2 / (9 * 8)), rel=0.05
+    )
     assert not weights["head/bias"].any()
 
 
@@ -46,7 +57,9 @@ def test_same_seed_gives_same_weights():
 
 def test_weights_of_another_scale_are_refused_by_the_layer_that_differs():
     with pytest.raises(
-        ValueError, match=r"not weights of xlsr x3: expected head/kernel \(3, 3, 32, 27\), got \(3, 3, 32, 12\)"
+        ValueError,
+        match=r"not weights of xlsr x3: "
+        r"expected head/kernel \(3, 3, 32, 27\), got \(3, 3, 32, 12\)",
     ):
         check_weights(initial_weights("xlsr", 2, seed=0), "xlsr", 3)
 

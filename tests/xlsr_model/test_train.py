@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xlsr_model import checkpoint
-from xlsr_model.config import Config
+from tests.conftest import ROOT
+from xlsr_model.backend import checkpoint
+from xlsr_model.config import Config, read_config
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -32,7 +33,9 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(config, tmp_path)
     whole = train(config, tmp_path / "whole")
     train(replace(config, steps=4), tmp_path / "parts")
     parts = train(config, tmp_path / "parts")
-    assert [row for row in parts.history if "psnr" in row] == [row for row in whole.history if "psnr" in row]
+    assert [row for row in parts.history if "psnr" in row] == [
+        row for row in whole.history if "psnr" in row
+    ]
     for name in ("vector", "momentum", "variance", "average", "best"):
         assert np.array_equal(getattr(parts, name), getattr(whole, name)), name
     rows = (tmp_path / "whole" / "history.csv").read_text().splitlines()
@@ -51,7 +54,7 @@ def test_training_lowers_the_loss_and_keeps_the_best_weights(config, tmp_path, l
     assert state.best_psnr == pytest.approx(max(curve), abs=1e-3)
 
 
-def test_quantisation_aware_run_starts_from_a_float_one_and_at_another_scale(config, tmp_path):
+def test_quantization_aware_run_starts_from_a_float_one_and_at_another_scale(config, tmp_path):
     from xlsr_model.train import train
 
     train(replace(config, steps=2), tmp_path / "float")
@@ -68,8 +71,18 @@ def test_resuming_with_other_settings_is_refused(config, tmp_path):
     from xlsr_model.train import train
 
     train(replace(config, steps=1), tmp_path)
-    with pytest.raises(ValueError, match=r"was trained with epsilon = 0\.1, the configuration says 0\.0"):
+    with pytest.raises(
+        ValueError, match=r"was trained with epsilon = 0\.1, the configuration says 0\.0"
+    ):
         train(replace(config, epsilon=0.0), tmp_path)
+
+
+def test_the_state_that_the_repository_keeps_goes_on_by_its_configuration():
+    from xlsr_model.start import resume
+
+    folder = ROOT / "xlsr_model"
+    config = read_config(folder / "configs" / "trunk_3_long.toml", data="elsewhere")
+    assert resume(folder / "checkpoints" / "trunk_3_long.npz", config).step == 37_900
 
 
 def test_checkpoint_of_another_architecture_is_refused(config, tmp_path):
@@ -81,11 +94,13 @@ def test_checkpoint_of_another_architecture_is_refused(config, tmp_path):
 
 
 def test_adam_follows_its_paper():
-    from xlsr_model.optimiser import adam
+    from xlsr_model.backend.optimizer import adam
 
     state = checkpoint.new_state({"w": np.array([1.0, -2.0], np.float32)})
     adam(state, np.array([0.5, -0.1], np.float32), 0.01)
-    assert state.vector == pytest.approx([0.99, -1.99], abs=1e-6)  # the first step is the rate, whatever the gradient
+    assert state.vector == pytest.approx(
+        [0.99, -1.99], abs=1e-6
+    )  # the first step is the rate, whatever the gradient
     adam(state, np.array([0.0, 0.0], np.float32), 0.01)
     assert state.vector[0] == pytest.approx(
         0.99 - 0.01 * (0.045 / 0.19) / np.sqrt(0.25 * 0.000999 / 0.001999), rel=1e-4

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.processes import run
 from xlsr_model import weights
-from xlsr_model.evaluate import evaluate_folder, tflite
+from xlsr_model.evaluation.evaluate import evaluate_folder, tflite
 
 
 def test_default_of_x3_is_shipped_and_listed():
@@ -20,7 +20,9 @@ def test_default_of_x3_is_shipped_and_listed():
 def test_unknown_names_and_scales_list_the_known():
     with pytest.raises(KeyError, match=r"unknown model 'xlsr_x9_u8'; shipped models: .*xlsr_x3_u8"):
         weights.path("xlsr_x9_u8")
-    with pytest.raises(KeyError, match=r"no shipped clean model upscales by 9; shipped models: .*xlsr_x3_u8"):
+    with pytest.raises(
+        KeyError, match=r"no shipped clean model upscales by 9; shipped models: .*xlsr_x3_u8"
+    ):
         weights.default(9)
 
 
@@ -47,7 +49,10 @@ def test_card_describes_the_file_beside_it(name):
     assert card["parameters"] == {2: 17_612, 3: 21_947, 4: 28_016}[card["scale"]]
     if card["input"]["dtype"] == "uint8":
         assert (card["input"]["scale"], card["input"]["zero_point"]) == (pytest.approx(1 / 255), 0)
-        assert (card["output"]["scale"], card["output"]["zero_point"]) == (pytest.approx(6 / 255), 0)
+        assert (card["output"]["scale"], card["output"]["zero_point"]) == (
+            pytest.approx(6 / 255),
+            0,
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in weights.names() if "u8" in name])
@@ -55,7 +60,9 @@ def test_black_and_white_stay_black_and_white(name):
     upscaler = tflite(weights.path(name))
     for value in (0, 255):
         image = upscaler.run(np.full((24, 32, 3), value, np.uint8))
-        inner = image[6 * upscaler.scale : -6 * upscaler.scale, 6 * upscaler.scale : -6 * upscaler.scale]
+        inner = image[
+            6 * upscaler.scale : -6 * upscaler.scale, 6 * upscaler.scale : -6 * upscaler.scale
+        ]
         assert np.abs(inner.astype(int) - value).max() <= 3
 
 
@@ -68,5 +75,6 @@ def test_shipped_x3_is_clearly_better_than_bicubic(benchmarks):
 
 
 def test_importing_the_weights_imports_nothing_heavy():
-    code = "import sys, xlsr_model.weights; print({'numpy', 'keras', 'tensorflow', 'cv2'} & set(sys.modules))"
+    heavy = {"numpy", "keras", "tensorflow", "cv2"}
+    code = f"import sys, xlsr_model.weights; print({heavy} & set(sys.modules))"
     assert run([sys.executable, "-c", code], check=True).stdout == "set()\n"

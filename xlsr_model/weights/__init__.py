@@ -1,7 +1,8 @@
-"""The shipped models: ``NAME.tflite`` files with a JSON model card ``NAME.json`` beside each. Standard library only.
+"""The shipped models: ``NAME.tflite`` files with a model card ``NAME.json`` beside each.
 
-Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and ``xlsr-video_x{scale}_u8`` for those trained
-on decoded video; a suffix names a variant (``xlsr_x3_u8_perchannel``).
+Standard library only. Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and
+``xlsr-video_x{scale}_u8`` for those trained on decoded video; a suffix names a variant
+(``xlsr_x3_u8_perchannel``).
 """
 
 import json
@@ -15,12 +16,15 @@ _FOLDER = Path(__file__).resolve().parent
 
 
 def names() -> list[str]:
-    """The shipped model names, sorted."""
+    """List the shipped model names, sorted."""
     return sorted(file.stem for file in _FOLDER.glob("*.tflite"))
 
 
 def path(name: str) -> Path:
-    """The .tflite file of a shipped model. Raises KeyError, with the known names, for any other."""
+    """Return the .tflite file of a shipped model.
+
+    Raises KeyError, with the known names, for any other.
+    """
     file = _FOLDER / f"{name}.tflite"
     if name not in names():
         raise KeyError(f"unknown model {name!r}; shipped models: {', '.join(names()) or 'none'}")
@@ -28,9 +32,9 @@ def path(name: str) -> Path:
 
 
 def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The model card of a shipped model (by name) or of any .tflite file (by path); {} where there is none.
+    """Return the card of a shipped model (by name) or of any .tflite file (by path).
 
-    Raises ValueError when a card is there but is not a JSON object.
+    {} where there is none. Raises ValueError when a card is there but is not a JSON object.
     """
     # A card is read by people and programs alike and grows new keys, hence Any.
     is_name = isinstance(name_or_path, str) and name_or_path in names()
@@ -47,16 +51,20 @@ def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def default(scale: int, kind: str = "clean") -> str:
-    """The shipped uint8 model at this scale for ``clean`` pictures or for decoded ``video``.
+    """Return the name of the shipped uint8 model at this scale.
 
-    Raises KeyError, with the known names, if there is none.
+    `kind` is ``clean`` for pictures or ``video`` for decoded video. Raises KeyError, with the known
+    names, if there is none.
     """
     name = f"{_FAMILIES[kind]}_x{scale}_u8"
     if name not in names():
-        raise KeyError(f"no shipped {kind} model upscales by {scale}; shipped models: {', '.join(names()) or 'none'}")
+        raise KeyError(
+            f"no shipped {kind} model upscales by {scale}; "
+            f"shipped models: {', '.join(names()) or 'none'}"
+        )
     return name
 
 
 def scales(kind: str = "clean") -> list[int]:
-    """The scales for which a model of this kind is shipped, rising."""
+    """List the scales for which a model of this kind is shipped, rising."""
     return [scale for scale in range(2, 9) if f"{_FAMILIES[kind]}_x{scale}_u8" in names()]

@@ -8,23 +8,25 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Tile
 from streamsr.engines.fused.codegen import layout
-from streamsr.engines.fused.plan import Plan
+from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.taps import Plan
 from streamsr.frame import Image
 from streamsr.native.jit import Library
 from streamsr.region import CELL, Cells, Region
 
 
-def wanted_cells(cells: Cells, width: int) -> NDArray[np.uint8]:
+def wanted_cells(cells: Cells, width: int, isa: Isa) -> NDArray[np.uint8]:
     """``cells`` of a picture of this width as the native code reads them, with an empty row before
     and after."""
     wanted = np.zeros((cells.shape[0] + 2, cells.shape[1]), np.uint8)
     wanted[1:-1] = cells
-    # Gaps of one or two cells are computed too: single vectors cost half as much again as three
-    # together.
-    wanted[:, 1:-1] |= wanted[:, :-2] & wanted[:, 2:]
-    gaps = wanted[:, :-3] & wanted[:, 3:]
-    wanted[:, 1:-2] |= gaps
-    wanted[:, 2:-1] |= gaps
+    if not isa.by_blocks:
+        # Gaps of one or two cells are computed too: single vectors cost half as much again as three
+        # together.
+        wanted[:, 1:-1] |= wanted[:, :-2] & wanted[:, 2:]
+        gaps = wanted[:, :-3] & wanted[:, 3:]
+        wanted[:, 1:-2] |= gaps
+        wanted[:, 2:-1] |= gaps
     if width % CELL:
         # The last vector of a row is written moved to the left, over pixels of the one before: up
         # to 16.
@@ -37,9 +39,10 @@ class Runner:
 
     def __init__(self, library: Library, plan: Plan) -> None:
         self._plan = plan
+        self._library = library  # whose end would be that of the function
         self._run = library.function("run", ctypes.c_void_p)
         self._call = np.zeros(len(layout.CALL), np.int64)
-        self._table = np.zeros(layout.TABLE, np.int64)
+        self._scratch = _aligned(plan.scratch)
         self._arena = np.empty(0, np.uint8)
 
     def compute(self, tile: Tile, wanted: NDArray[np.uint8] | None = None) -> None:
@@ -75,8 +78,8 @@ class Runner:
         plan, (height, width) = self._plan, lr.shape[:2]
         scale, lanes = plan.scale, plan.isa.lanes
         seen, columns = region.grown(layout.REACH, width, height), max(region.width, lanes)
-        line = layout.stride(seen.width, lanes)
-        arena = self._memory(plan.rings.lines * line)
+        line = layout.stride(-(-seen.width // plan.isa.phases), lanes)
+        arena = self._memory(plan.lines * line)
         ok = (
             lr.dtype == hr.dtype == np.uint8
             and lr.flags.c_contiguous
@@ -114,7 +117,7 @@ class Runner:
             _address(arena),
             line,
             _address(plan.ops),
-            _address(self._table),
+            _address(self._scratch),
             _address(plan.zero_points),
             0 if wanted is None else _address(wanted),
         )
@@ -123,9 +126,14 @@ class Runner:
     def _memory(self, size: int) -> NDArray[np.uint8]:
         """At least ``size`` bytes from a cache line on, kept for the next call."""
         if self._arena.size < size:
-            memory = np.empty(size + 64, np.uint8)
-            self._arena = memory[-_address(memory) % 64 :]
+            self._arena = _aligned(size)
         return self._arena
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """At least ``size`` bytes from a cache line on."""
+    memory = np.empty(size + 64, np.uint8)
+    return memory[-_address(memory) % 64 :]
 
 
 def _address(array: NDArray[np.generic]) -> int:

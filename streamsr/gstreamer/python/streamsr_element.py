@@ -343,7 +343,9 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
 
         assert self._upscaler is not None
         if self._live is None:
-            self._live = LiveStage(self._upscaler, self.budget_ms / 1e3)
+            self._live = LiveStage(
+                self._upscaler.engine, self.budget_ms / 1e3, record=self._upscaler.record
+            )
         self._live.warm(StreamInfo(*size, NANOSECOND, rate=rate, live=True))
         return self._live
 

@@ -1,5 +1,7 @@
-"""What the web page's server answers: the page, viewers, one browser's camera. All of it in the
-server's thread."""
+"""The web preview's ASGI application: the page, its viewers, and one browser's camera.
+
+All of it runs in the server's thread.
+"""
 
 import asyncio
 import contextlib
@@ -23,6 +25,8 @@ from streamsr.preview.web.jpeg import decoded, encoded
 from streamsr.sources.feed import FeedSource
 
 MAX_VIEWERS = 8
+"""Browsers that may watch at the same time."""
+
 STATS_EVERY_S = 0.5
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -31,7 +35,7 @@ PAGE = {
     "/page.js": ("page.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
 }
-"""All there is: no path of a request ever becomes a path of a file."""
+"""All files that are served. A request's path is never used as a file's path."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
@@ -45,24 +49,25 @@ HEADERS = {
 
 @dataclass(eq=False)
 class _Viewer:
-    """A browser that watches. It gets the newest picture when it has taken the last one, none in
-    between."""
+    """A browser that watches. It gets the newest picture once it has taken the last one.
+
+    fresh  set when there is a picture that it has not got
+    wants  False while its page is hidden
+    """
 
     fresh: asyncio.Event = field(default_factory=asyncio.Event)
     wants: bool = True
 
 
 class WebApp:
-    """One event loop's part of `streamsr.preview.web.sink.WebSink`: ``asgi`` is the application,
-    ``wake`` says there is news.
+    """The part of `streamsr.preview.web.sink.WebSink` that runs in the server's event loop.
 
-    token    that a request must carry; None where only a loopback address listens
+    token    that a request must have; None where the server listens on a loopback address only
     newest   gives the frame to show, None before the first
-    numbers  gives the numbers to show, and which of them come next: called with what it gave last,
-             0 at first
-    feed     takes the camera's pictures
-
-    ``unshown`` says why the newest picture is not in the page; empty when it is.
+    numbers  gives the numbers to show and how many frames they cover; called with the latter of
+             the last call, 0 at first
+    feed     takes the camera's pictures; None for a page without a camera
+    unshown  attribute: why the newest picture is not in the page; empty when it is
     """
 
     def __init__(
@@ -73,7 +78,10 @@ class WebApp:
         numbers: Callable[[int], tuple[dict[str, Any], int]],  # Any: JSON
         feed: FeedSource | None,
     ) -> None:
-        self._token, self._newest, self._numbers, self._feed = token, newest, numbers, feed
+        self._token = token
+        self._newest = newest
+        self._numbers = numbers
+        self._feed = feed
         self.viewers: set[_Viewer] = set()
         self.camera_taken = False
         self.unshown = ""
@@ -90,8 +98,8 @@ class WebApp:
         )
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application. What must not be answered gets no further than here, whatever its path
-        and its headers."""
+        """The ASGI application. A request that is refused is answered here, whatever its path and
+        headers."""
         if scope["type"] == "http" and self._refused(HTTPConnection(scope)):
             await Response("forbidden: open the address that streamsr printed", 403)(
                 scope, receive, send
@@ -102,7 +110,7 @@ class WebApp:
             await self._app(scope, receive, send)
 
     def wake(self) -> None:
-        """There is a new frame. From any thread, at any time."""
+        """Say that there is a new frame. Any thread may call it at any time."""
         loop = self._loop
         if self.viewers and loop is not None:
             with contextlib.suppress(RuntimeError):  # the server is closing
@@ -121,7 +129,7 @@ class WebApp:
                 await encoding
 
     async def _encode(self) -> None:
-        """Each newest frame once, for all viewers."""
+        """Encode each newest frame once, for all viewers."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -129,7 +137,7 @@ class WebApp:
             if frame is not None and any(viewer.wants for viewer in self.viewers):
                 try:
                     self._shown = await asyncio.to_thread(encoded, frame)
-                except (ValueError, MemoryError) as error:  # of this one; the next may be smaller
+                except (ValueError, MemoryError) as error:  # the next one may be smaller
                     self.unshown = str(error) or "not enough memory for a picture"
                     continue
                 self.unshown = ""
@@ -137,21 +145,21 @@ class WebApp:
                     viewer.fresh.set()
 
     def _refused(self, connection: HTTPConnection) -> bool:
-        """Whether a request must not be answered: no token, or another site's page in the viewer's
-        browser.
+        """Whether a request must not be answered: it has no token, or comes from another site's
+        page in the viewer's browser.
 
-        Browsers let any page open WebSockets to any host, so that Origin must be ours; and a
-        foreign name that resolves to this machine must not pass for us (DNS rebinding), so that
-        Host must be.
+        Browsers let any page open WebSockets to any host, so Origin must be this host. A foreign
+        name may resolve to this machine (DNS rebinding), so Host must be a loopback name where
+        there is no token.
         """
         host = connection.headers.get("host", "")
         origin = connection.headers.get("origin")
         try:
             named = urlsplit(f"//{host}").hostname
-            other = origin is not None and urlsplit(origin).netloc != host
+            foreign = origin is not None and urlsplit(origin).netloc != host
         except ValueError:  # no browser sends such a name
             return True
-        if other:
+        if foreign:
             return True
         if self._token is None:
             return named not in LOOPBACK
@@ -166,16 +174,16 @@ class WebApp:
         return Response(content, media_type=kind, headers=HEADERS)
 
     async def _view(self, link: WebSocket) -> None:
-        """Pictures and numbers to one browser."""
+        """Send pictures and numbers to one browser."""
         if len(self.viewers) >= MAX_VIEWERS:
             await link.close()
             return
         viewer = _Viewer()
-        self.viewers.add(viewer)  # before anything is awaited: no crowd slips through
+        self.viewers.add(viewer)  # before anything is awaited, so that the limit holds
         tasks: list[asyncio.Task[None]] = []
         try:
             await link.accept()
-            self._wake.set()  # show the last picture at once, also of a source that stands still
+            self._wake.set()  # show the last picture at once, also while no new one comes
             work = (
                 self._send_pictures(link, viewer),
                 self._send_numbers(link),
@@ -204,22 +212,23 @@ class WebApp:
             await asyncio.sleep(STATS_EVERY_S)
 
     async def _listen(self, link: WebSocket, viewer: _Viewer) -> None:
-        while (said := await link.receive())["type"] == "websocket.receive":
-            viewer.wants = said.get("text") != "stop"
+        """Take the page's messages until it closes."""
+        while (message := await link.receive())["type"] == "websocket.receive":
+            viewer.wants = message.get("text") != "stop"
             self._wake.set()
 
     async def _camera(self, link: WebSocket) -> None:
-        """Pictures from one browser, each answered so that the next is sent. What is no picture
-        ends it."""
+        """Take pictures from one browser. Each is answered, so that it sends the next; anything but
+        a picture ends the connection."""
         if self._feed is None or self.camera_taken:
             await link.close()
             return
         self.camera_taken = True
         try:
             await link.accept()
-            while (said := await link.receive())["type"] == "websocket.receive":
-                image = await asyncio.to_thread(decoded, said.get("bytes") or b"")
-                # A camera that is turned changes its size; the stream's stays.
+            while (message := await link.receive())["type"] == "websocket.receive":
+                image = await asyncio.to_thread(decoded, message.get("bytes") or b"")
+                # A camera that is turned changes its size, the stream must not.
                 if image is None or not self._feed.put(
                     resized(image, self._feed.size or image.shape[1::-1])
                 ):

@@ -1,4 +1,4 @@
-"""Pictures on their way to and from a browser: JPEG."""
+"""Encodes and decodes the JPEG pictures that go to and come from a browser."""
 
 import struct
 
@@ -8,14 +8,17 @@ import numpy as np
 from streamsr.frame import Frame, Image
 
 MAX_CAMERA = 1920, 1080
+"""Largest (width, height) of a camera's picture."""
+
 QUALITY = 85
-"""JPEG, of what is shown: 5 ms and 300 KB at 1080p."""
+"""Of the JPEGs that are shown: 5 ms and 300 KB at 1080p."""
 
 
 def encoded(frame: Frame) -> bytes:
-    """For the page: the length of the first JPEG, the picture before upscaling as JPEG, then after.
+    """Encode a frame for the page: the length of the first JPEG (4 bytes, little-endian), the
+    picture before upscaling as JPEG, the upscaled one as JPEG.
 
-    Raises ValueError for a picture that JPEG does not hold, such as one wider than 65500 pixels.
+    Raises ValueError for a picture that JPEG cannot hold, such as one wider than 65500 pixels.
     """
     after = _jpeg(frame.rgb)
     before = _jpeg(frame.lr) if frame.lr is not None else after
@@ -36,7 +39,8 @@ def _jpeg(rgb: Image) -> bytes:
 
 
 def decoded(content: bytes) -> Image | None:
-    """A JPEG from a browser as RGB; None for anything else, or one that is too large."""
+    """Decode a browser's JPEG to RGB [H, W, 3]; None for anything else, and for one above
+    MAX_CAMERA."""
     size = _size_of(content)
     if size is None or min(size) < 1 or size[0] > MAX_CAMERA[0] or size[1] > MAX_CAMERA[1]:
         return None
@@ -48,15 +52,17 @@ def decoded(content: bytes) -> Image | None:
 
 
 def _size_of(content: bytes) -> tuple[int, int] | None:
-    """(width, height) from the header, before anything is allocated for it. ITU-T T.81, B.2.2."""
+    """(width, height) in a JPEG's frame header (ITU-T T.81, B.2.2), to be checked before memory is
+    allocated; None where there is none."""
     at = 2
     if content[:2] != b"\xff\xd8":
         return None
     while at + 9 <= len(content) and content[at] == 0xFF:
-        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        marker = content[at + 1]
+        length = int.from_bytes(content[at + 2 : at + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(content[at + 7 : at + 9], "big"), int.from_bytes(
-                content[at + 5 : at + 7], "big"
-            )
+            height = int.from_bytes(content[at + 5 : at + 7], "big")
+            width = int.from_bytes(content[at + 7 : at + 9], "big")
+            return width, height
         at += 2 + length
     return None

@@ -1,5 +1,7 @@
-"""The upscaled picture in a web page, and the browser's camera as a source: one port, HTTP and
-WebSockets."""
+"""Shows the upscaled picture in a web page, and takes pictures of the browser's camera.
+
+One port serves HTTP and WebSockets.
+"""
 
 import secrets
 import socket
@@ -12,35 +14,35 @@ from typing import Any, Self
 
 import uvicorn
 
-from streamsr.errors import SinkError, shortened
+from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.frame import Frame
-from streamsr.preview.preview import Overlay
+from streamsr.preview.preview import LIVE, Overlay
 from streamsr.preview.web.app import LOOPBACK, MAX_VIEWERS, WebApp
 from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
 
 LONGEST_MESSAGE = 2 << 20
-"""Bytes a browser may send at once: a picture of its camera."""
+"""Bytes of a message from a browser, which is a picture of its camera."""
 
 MAX_CONNECTIONS = 4 * MAX_VIEWERS
 
 AGES_KEPT = 200
-"""More frames than come between two messages with numbers."""
+"""Frames whose ages are kept: more than come between two messages with numbers."""
 
 
 class WebSink:
-    """A `streamsr.preview.preview.Preview`: serves the page at ``url`` from its entering to its
-    leaving.
+    """A preview in a web page, which is served while it is entered; see
+    `streamsr.preview.preview.Preview` for the contract.
 
-    host   other than a loopback address: whoever comes must know the token in ``url``
-    port   0 for any free one
-    feed   takes the pictures of one browser's camera
-    state  of the source, shown in the page
-    opened is called with ``url`` once the page can be visited
+    host    address to listen on; where it is not a loopback address, a visitor needs the token in
+            ``url``
+    port    0 for any free one
+    feed    takes the pictures of one browser's camera
+    state   gives the state of the sources and sinks, shown in the page
+    opened  called with ``url`` once the page can be visited
 
-    ``write`` only leaves the frame for the server's thread, which encodes it if anybody watches: no
-    viewer, however slow, holds the pipeline up. Entering raises SinkError when the port cannot be
-    had.
+    `write` leaves the frame to the server's thread, which encodes it when somebody watches: a slow
+    viewer does not hold the pipeline up. Entering raises SinkError when the port cannot be used.
     """
 
     closed = False
@@ -52,12 +54,16 @@ class WebSink:
         host: str = "127.0.0.1",
         port: int = 8000,
         feed: FeedSource | None = None,
-        state: Callable[[], str] = lambda: "live",
+        state: Callable[[], str] = lambda: LIVE,
         opened: Callable[[str], None] = lambda _url: None,
     ) -> None:
-        self._record, self._state, self._feed, self._opened = record, state, feed, opened
+        self._record = record
+        self._state = state
+        self._feed = feed
+        self._opened = opened
         self._overlay = Overlay(record, state)
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         self.token = None if host in LOOPBACK else secrets.token_urlsafe(16)
         self._newest: Frame | None = None
         self._ages: deque[tuple[int, float]] = deque(maxlen=AGES_KEPT)
@@ -66,7 +72,7 @@ class WebSink:
 
     @property
     def url(self) -> str:
-        """Where the page is; with an address that others can reach when it listens on all."""
+        """The page's address: one that other machines can reach where all of them may."""
         host = _own_address() if self._host in ("0.0.0.0", "::") else self._host
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}/" + (f"?token={self.token}" if self.token else "")
@@ -74,18 +80,7 @@ class WebSink:
     def __enter__(self) -> Self:
         if self._thread is not None:
             return self
-        try:
-            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-            listening = socket.create_server((self._host, self._port), family=family)
-        except (
-            OSError,
-            OverflowError,
-            ValueError,
-        ) as error:  # the last two of a port or a name that is none
-            reason = getattr(error, "strerror", None) or error
-            raise SinkError(
-                f"cannot serve at {shortened(self._host)} port {self._port}: {reason}"
-            ) from error
+        listening = self._listening()
         self._port = listening.getsockname()[1]
         self.app = WebApp(
             token=self.token, newest=lambda: self._newest, numbers=self._numbers, feed=self._feed
@@ -107,12 +102,22 @@ class WebSink:
         self._thread.start()
         try:
             self._opened(self.url)
-        except (
-            BaseException
-        ):  # Ctrl-C as soon as the address is there: nobody else would end the thread
+        except BaseException:  # such as Ctrl-C: nobody else would end the thread
             self.__exit__(None, None, None)
             raise
         return self
+
+    def _listening(self) -> socket.socket:
+        """The socket of the server. Raises SinkError when the address or the port cannot be
+        used."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self._port), family=family)
+        # the last two: not a port, not a name
+        except (OSError, OverflowError, ValueError) as error:
+            raise SinkError(
+                f"cannot serve at {shortened(self._host)} port {self._port}: {reason_of(error)}"
+            ) from error
 
     def _serve(self, listening: socket.socket) -> None:
         with listening:
@@ -124,7 +129,8 @@ class WebSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        thread, self._thread = self._thread, None
+        thread = self._thread
+        self._thread = None
         if thread is not None:
             self._server.should_exit = True
             thread.join()
@@ -132,7 +138,7 @@ class WebSink:
     def write(self, frame: Frame) -> None:
         now = time.monotonic()
         age_s = now - frame.arrival_s
-        self._overlay.saw(now, age_s)
+        self._overlay.add(now, age_s)
         self._written += 1
         self._ages.append((self._written, age_s))
         self._newest = frame
@@ -143,13 +149,14 @@ class WebSink:
     def commit(self) -> None: ...
 
     def _shown_state(self) -> str:
-        states = [state for state in (self._state(), self.app.unshown) if state not in ("", "live")]
-        return "; ".join(states) or "live"
+        states = [state for state in (self._state(), self.app.unshown) if state not in ("", LIVE)]
+        return "; ".join(states) or LIVE
 
     def _numbers(self, sent: int) -> tuple[dict[str, Any], int]:  # Any: JSON
-        """What the page shows besides the picture; ages of frames after the ``sent``-th. In the
-        server's thread."""
-        record, written = self._record, self._written
+        """The numbers that the page shows, with the ages of the frames after the first ``sent``,
+        and how many frames were written. Called in the server's thread."""
+        record = self._record
+        written = self._written
         live = None if record.budget_s is None else record.snapshot().live
         waiting = self._feed is not None and not self.app.camera_taken
         numbers = {
@@ -168,7 +175,7 @@ class WebSink:
 
 
 def _own_address() -> str:
-    """This machine's address towards the network; nothing is sent to find it."""
+    """This machine's address in its network. Nothing is sent to find it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # an address for documentation, RFC 5737

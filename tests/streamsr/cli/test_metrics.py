@@ -20,7 +20,7 @@ from streamsr.jobs.files import FileJob
 from streamsr.jobs.observer import Observer, Progress
 from streamsr.jobs.options import FileOptions
 from streamsr.options import EngineChoice
-from streamsr.stats import AGE_BOUNDS_S, FATES, Recorder
+from streamsr.stats import AGE_BOUNDS_S, Event, Fate, Point, Recorder, Stage
 from tests.conftest import ROOT
 from tests.support.command import Command, started
 from tests.support.engine import EXACT
@@ -42,22 +42,27 @@ DASHBOARD = ROOT / "docs" / "grafana" / "streamsr.json"
 def busy() -> Recorder:
     """A recorder in the middle of a live run."""
     record = Recorder()
-    record.engine, record.model, record.threads, record.budget_s = "fused", "xlsr", 2, 0.05
-    for what, number in (("in", 9), ("out", 7), ("network", 4), ("partial", 3), ("dropped", 2)):
+    record.set_engine("fused", model="xlsr", threads=2)
+    record.set_budget(0.05)
+    for what, number in {
+        Event.IN: 9,
+        Event.OUT: 7,
+        Fate.NETWORK: 4,
+        Fate.PARTIAL: 3,
+        Fate.DROPPED: 2,
+        Event.LATE: 2,
+        Event.SHARP: 5,
+        Event.RECONNECT: 3,
+        Event.PUBLISH_RECONNECT: 1,
+        Event.RESTART: 6,
+    }.items():
         record.count(what, number)
     record.pixels(total=1000, reused=300, resized=200)
-    record.late, record.sharp, record.reconnects, record.publish_reconnects, record.restarts = (
-        2,
-        5,
-        3,
-        1,
-        6,
-    )
     for age_s in (0.005, 0.0051, 0.06, 100.0):
-        record.latency(age_s, "upscaled")
-    for stage in ("start", "out", "shown"):
+        record.latency(age_s, Point.UPSCALED)
+    for stage in (Point.START, Point.OUT, Point.SHOWN):
         record.latency(0.01, stage)
-    with record.stage("network"):
+    with record.stage(Stage.NETWORK):
         pass
     return record
 
@@ -87,7 +92,7 @@ def served(record: Recorder) -> str:
 
 def test_a_scrape_shows_what_was_counted() -> None:
     seen = samples(served(busy()))
-    assert {fate: seen["streamsr_frames_total", (("fate", fate),)] for fate in FATES} == {
+    assert {fate: seen["streamsr_frames_total", (("fate", fate),)] for fate in Fate} == {
         "network": 4,
         "reused": 0,
         "partial": 3,
@@ -144,7 +149,7 @@ def test_a_client_that_hangs_holds_up_neither_scrapes_nor_the_end() -> None:
     ):
         hanging.sendall(b"GET /metr")
         before = samples(scrape(url))["streamsr_frames_in_total", ()]
-        record.count("in")
+        record.count(Event.IN)
         assert samples(scrape(url))["streamsr_frames_in_total", ()] == before + 1
     with pytest.raises(OSError, match="refused"):
         scrape(url)
@@ -250,7 +255,7 @@ def test_a_clusters_progress_is_served(
 
     def so_far(_pairs: object, job: FileJob, _address: str, *, observer: Observer) -> None:
         observer.progress(Progress(frames=5, total=9, workers=2, nodes=1))
-        job.record.restarts += 1
+        job.record.count(Event.RESTART)
         seen.update(samples(scrape(f"http://127.0.0.1:{port}/metrics")))
 
     monkeypatch.setattr("streamsr.cluster.driver.upscale_on_cluster", so_far)

@@ -10,11 +10,13 @@ from streamsr.audit.check import KEPT, LOST, Check
 from streamsr.cli.progress import Display
 from streamsr.errors import SourceError
 from streamsr.jobs.observer import Progress
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder
 
 SOURCE, TARGET = Path("a.mkv"), Path("b.mkv")
 UPSCALER: Any = SimpleNamespace(
-    model=SimpleNamespace(name="net"), engine=SimpleNamespace(name="fused", threads=1), why="asked"
+    model=SimpleNamespace(name="net"),
+    engine=SimpleNamespace(name="fused", threads=1),
+    engine_reason="asked",
 )
 
 
@@ -25,7 +27,7 @@ def test_a_file_has_a_line_where_it_begins_and_one_where_it_ends(
     with Display(record) as display:
         display.began(SOURCE, TARGET, UPSCALER, frames=3)
         display.progress(Progress(3, 3))
-        record.count("damaged")
+        record.count(Event.DAMAGED)
         display.done(TARGET, 3, [])
     first, last = capsys.readouterr().err.splitlines()
     assert first == "a.mkv -> b.mkv: net on fused, 1 thread (asked)"

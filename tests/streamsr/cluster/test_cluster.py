@@ -259,7 +259,8 @@ def test_a_node_that_has_another_file_there_is_named(
     other.unlink()
     assert refused.returncode == 1
     line = refused.stderr.splitlines()[-1]
-    assert f"node {os.uname().nodename}: {ELSEWHERE}/film.mp4: is a different file on this node" in line
+    said = f"node {os.uname().nodename}: {ELSEWHERE}/film.mp4: is a different file on this node"
+    assert said in line
     assert "run the same command again to go on" in line
     assert "Traceback" not in refused.stderr
 

@@ -40,7 +40,7 @@ def test_a_delegate_that_computes_right_is_used(library: str, model: Path) -> No
         Upscaler(model, engine="litert", threads=1) as cpu,
     ):
         assert upscaler.engine.name == f"litert+{library}"
-        assert "passed its self-test" in upscaler.why
+        assert "passed its self-test" in upscaler.engine_reason
         difference = np.abs(upscaler(picture(0)).astype(int) - cpu(picture(0)).astype(int))
     assert difference.max() <= 4
 

@@ -26,7 +26,7 @@ from streamsr.interrupt import Pause
 from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.recording import StreamSink
 from streamsr.sources.pattern import read_time
-from streamsr.stats import FATES, Recorder
+from streamsr.stats import Event, Fate, Recorder
 from tests.support.command import Command, started
 from tests.support.media import look, make_video, picture
 from tests.support.processes import Helper
@@ -61,7 +61,7 @@ def test_a_pattern_is_upscaled_recorded_and_accounted_for(
     seen = look(film, keep_frames=True)
     frames = numbers(stats)["frames"]
     assert seen.size == (480, 288)
-    assert frames["in"] == sum(frames[fate] for fate in FATES) > 10
+    assert frames["in"] == sum(frames[fate] for fate in Fate) > 10
     assert frames["out"] == len(seen.frames)
     times = [read_time(rgb) for rgb in seen.frames]
     assert None not in times
@@ -75,7 +75,7 @@ def test_a_film_at_its_own_rate_is_live(streamsr: Command, tmp_path: Path, model
     result = streamsr("live", film, "--realtime", "--stats-json", stats, "--model", model)
     assert result.status == 0, result.err
     frames = numbers(stats)["frames"]
-    assert frames["in"] == 12 == sum(frames[fate] for fate in FATES)
+    assert frames["in"] == 12 == sum(frames[fate] for fate in Fate)
 
 
 def test_a_film_without_realtime_loses_no_frame(
@@ -293,7 +293,7 @@ def test_a_receiver_that_is_killed_is_published_to_again(tmp_path: Path, scheme:
         publish_until(sink, lambda: "next try in" in sink.state)
         assert "127.0.0.1" in sink.state
     assert sink.connections == 3
-    assert record.publish_reconnects == 2
+    assert record.counted(Event.PUBLISH_RECONNECT) == 2
     assert pause.waits[0] == 0.25
     assert max(pause.waits) <= 8
 

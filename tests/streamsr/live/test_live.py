@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from streamsr.live.stage import LiveStage
 from streamsr.picture.resize import interpolate, resized
 from streamsr.pipeline import Pipeline
 from streamsr.region import CELL, Region
-from streamsr.stats import FATES, Recorder
+from streamsr.stats import Event, Fate, Recorder
 from streamsr.upscaler import Upscaler
 from tests.support.engine import EXACT_ENGINES
 from tests.support.fakes import Clock
@@ -62,10 +60,9 @@ class Bench:
         self.clock = Clock()
         self.engine = FakeEngine(self.clock, whole_s=whole_s, region_cost=region_cost)
         self.record = Recorder()
-        upscaler: Any = SimpleNamespace(
-            engine=self.engine, record=self.record, size=None, reuse=reuse
-        )  # Any: a stand-in
-        self.stage = LiveStage(upscaler, budget_s, clock=self.clock)
+        self.stage = LiveStage(
+            self.engine, budget_s, record=self.record, reuse=reuse, clock=self.clock
+        )
         self.stage.warm(INFO)
         self.index = 0
         self.next = self.clock.now
@@ -74,7 +71,7 @@ class Bench:
         self.next += 1 / 30
         arrival_s = self.next
         self.clock.now = max(self.clock.now, arrival_s) + late_s
-        self.record.count("in")
+        self.record.count(Event.IN)
         frame = self.stage.frame(
             Frame(lr, self.index, Fraction(1, 30), index=self.index, arrival_s=arrival_s),
             waiting=waiting,
@@ -97,7 +94,7 @@ def test_a_fast_engine_computes_every_pixel() -> None:
     for seed in range(10):
         assert bench.sharp(noise(seed), bench.show(noise(seed))) == 1
     assert bench.record.frames["network"] == 10
-    assert bench.record.sharp == 10
+    assert bench.record.counted(Event.SHARP) == 10
 
 
 def test_an_unchanged_picture_costs_nothing_and_a_small_change_little() -> None:
@@ -214,7 +211,7 @@ def test_every_frame_has_one_fate_through_spikes_and_stalls() -> None:
                 waiting=int(rng.random() < 0.1),
             )
         frames = bench.record.frames
-        assert sum(frames[fate] for fate in FATES) == frames["in"] == 60
+        assert sum(frames[fate] for fate in Fate) == frames["in"] == 60
         share = bench.record.snapshot().live.pixel_share  # type: ignore[union-attr]  # it is live
         assert sum(share.values()) == pytest.approx(1, abs=1e-3)
         assert min(share.values()) >= 0
@@ -239,7 +236,7 @@ def test_a_refined_picture_has_the_bytes_of_full_computation(model: str, engine:
     """On the real engine, with a clock that leaves no time at first."""
     clock = Clock()
     with Upscaler(model, engine=engine, threads=1) as upscaler:
-        stage = LiveStage(upscaler, 0.05, clock=clock)
+        stage = LiveStage(upscaler.engine, 0.05, record=upscaler.record, clock=clock)
         lr = noise(3)
         expected = upscaler(lr)
         blurred = stage.frame(Frame(lr, 0, Fraction(1, 30), 0, 0, clock.now - 0.0499))
@@ -279,7 +276,7 @@ def test_parts_computed_here_and_there_have_the_bytes_of_full_computation(
     """The clock runs as the work does, with a budget that only parts fit; changes come and go."""
     rng = np.random.default_rng(0)
     with Upscaler(model, engine=engine, threads=1) as upscaler:
-        stage = LiveStage(upscaler, 10.0)
+        stage = LiveStage(upscaler.engine, 10.0, record=upscaler.record)
         stage.warm(INFO)
         stage._interval_s = 0.5 * stage._network.predict(WIDTH * HEIGHT)
         stage._follow_rate = lambda _frame: None  # type: ignore[method-assign]  # too fast for this machine, always
@@ -299,7 +296,7 @@ def test_a_live_pipeline_accounts_for_every_frame(model: str) -> None:
     with Upscaler(model, engine="litert", threads=1) as upscaler:
         shown = list(Pipeline(Frames([noise(i % 3) for i in range(50)]), upscaler, budget_s=10.0))
         frames = upscaler.record.frames
-        assert frames["in"] == 50 == sum(frames[fate] for fate in FATES)
+        assert frames["in"] == 50 == sum(frames[fate] for fate in Fate)
         assert len(shown) == 50 - frames["dropped"] > 0
         assert shown[-1].pts == 49
         assert shown[-1].lr is not None
@@ -310,7 +307,7 @@ def test_a_live_pipeline_left_early_accounts_for_every_frame(model: str) -> None
         with Pipeline(Frames([noise(i) for i in range(50)]), upscaler, budget_s=10.0) as pipeline:
             next(iter(pipeline))
         frames = upscaler.record.frames
-        assert frames["in"] == sum(frames[fate] for fate in FATES) > 0
+        assert frames["in"] == sum(frames[fate] for fate in Fate) > 0
 
 
 def test_a_live_film_of_more_than_8_bits_is_written_at_its_size(model: str, tmp_path: Path) -> None:

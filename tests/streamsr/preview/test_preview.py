@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from streamsr.engines import Image
 from streamsr.frame import Frame
 from streamsr.picture.files import read_image
 from streamsr.picture.resize import resized
-from streamsr.preview.preview import Overlay, has_display
+from streamsr.preview.preview import Overlay, has_display, state_of
 from streamsr.preview.window import View, drawn
 from streamsr.stats import Recorder
 from tests.support.command import Command, started
@@ -55,14 +56,23 @@ def test_keys_change_the_view() -> None:
 
 def test_the_overlay_says_when_nothing_comes() -> None:
     record = Recorder()
-    record.budget_s = 0.05
+    record.set_budget(0.05)
     state = "lost: camera 0: has gone; next try in 0.5 s"
     overlay = Overlay(record, lambda: state)
     for i in range(10):
-        overlay.saw(i / 10, 0.02)
+        overlay.add(i / 10, 0.02)
     lines = overlay.lines()
     assert lines[0] == state
     assert lines[1].startswith("10.0 fps   latency 20 of 50 ms")
+
+
+def test_the_state_is_that_of_the_ends_that_do_not_work() -> None:
+    working = SimpleNamespace(state="live")
+    lost = SimpleNamespace(state="lost: camera 0")
+    unconnected = object()  # a file, say
+    assert state_of([working, unconnected]) == "live"
+    assert state_of([working, lost, unconnected]) == "lost: camera 0"
+    assert state_of([lost, SimpleNamespace(state="connecting")]) == "lost: camera 0; connecting"
 
 
 def test_a_machine_without_display_is_one_clear_line(

@@ -11,7 +11,7 @@ import pytest
 from streamsr.errors import SourceError
 from streamsr.pipeline import Pipeline
 from streamsr.sources.feed import FeedSource
-from streamsr.stats import FATES
+from streamsr.stats import Fate
 from streamsr.upscaler import Upscaler
 from tests.support.media import picture
 
@@ -62,7 +62,7 @@ def test_a_live_feed_accounts_for_what_it_was_given(upscaler: Upscaler) -> None:
         while pipeline.get(30) is not None:
             pass
     frames = upscaler.record.frames
-    assert frames["in"] == sum(frames[fate] for fate in FATES) > 0
+    assert frames["in"] == sum(frames[fate] for fate in Fate) > 0
 
 
 def test_without_a_size_the_first_picture_decides() -> None:

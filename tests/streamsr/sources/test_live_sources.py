@@ -22,7 +22,7 @@ from streamsr.sources.paced import PacedSource
 from streamsr.sources.pattern import PatternSource, read_time, write_time
 from streamsr.sources.reconnect import ReconnectingSource
 from streamsr.sources.y4m import Y4mSource
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Recorder
 from tests.support.fakes import Clock
 from tests.support.media import look, make_video, picture
 
@@ -166,7 +166,7 @@ def test_a_source_that_breaks_is_connected_to_again_and_again() -> None:
         frames = list(source)
     assert len(frames) == 6
     assert source.connections == 3
-    assert record.reconnects == 2
+    assert record.counted(Event.RECONNECT) == 2
     assert {frame.rgb.shape for frame in frames} == {(8, 8, 3)}
     assert [frame.index for frame in frames] == list(range(6))
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))

@@ -223,7 +223,7 @@ def test_a_live_picture_at_full_quality_follows_it_too(halo: int) -> None:
     engine = Far(halo, sparse=True)
     now = [0.0]
     with Upscaler(engine=lambda _: engine) as upscaler:
-        stage = LiveStage(upscaler, 1e9, clock=lambda: now[0])
+        stage = LiveStage(upscaler.engine, 1e9, clock=lambda: now[0])
         for i, image in enumerate(small_changes()):
             now[0] += 0.04
             shown = stage.frame(Frame(image, i, Fraction(1, 25), index=i, arrival_s=now[0]))

@@ -16,6 +16,9 @@ HEAD = 64
 REACH = 5
 """Rows and columns around the output that the five 3x3 convolutions see."""
 
+BEFORE = 12
+"""More rows than any walk begins above the picture, so that counted from there none is negative."""
+
 COLUMNS = 1024
 """Widest strip: its rows fill about 0.6 MB, and a core has 1 MB of cache to itself."""
 
@@ -57,6 +60,28 @@ class Rings:
         return cls(*fixed, features, ring(1, head_planes), total)
 
 
+@dataclass(frozen=True, slots=True)
+class BlockRings:
+    """The rings of a worker that works by blocks of four rows: such a block of a 3x3 convolution
+    sees six rows. A plane has four lines, pixel x standing in line x mod 4; but bytes of pixels and
+    the head's results stand one after another over all lines."""
+
+    staging: Ring
+    side: Ring
+    features: tuple[Ring, Ring, Ring, Ring]
+    head: Ring
+    lines: int
+
+    @classmethod
+    def of(cls, head_planes: int) -> "BlockRings":
+        rings, total = [], 0
+        for rows, planes in ((6, 1), (7, 4), (6, 8), (6, 8), (6, 8), (6, 8), (4, head_planes)):
+            rings.append(Ring(total, rows, 4 * planes))
+            total += rows * 4 * planes
+        staging, side, a, b, c, d, head = rings
+        return cls(staging, side, (a, b, c, d), head, total)
+
+
 def stride(width: int, lanes: int) -> int:
     """Bytes from one line to the next for pictures ``width`` pixels wide.
 
@@ -84,6 +109,14 @@ segments' words follow."""
 
 OP_WORDS = len(OP) + len(SEGMENT) * SEGMENTS
 
+LAYER = "kind", "quads", "weights", "params", "runs", "counts"
+"""int64 words of a convolution by blocks: one of the kinds below, groups of four output channels,
+and addresses, see `winograd` and `scheduled`. The order of the layers is that of the network's
+operations."""
+
+POINTWISE, NARROW, WIDE = range(3)
+"""Kinds of layers: pointwise, and 3x3 with sums that are narrow or wide (see `winograd`)."""
+
 STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
 """Operations of each row stage: stem + side + pointwise, two root blocks, root block + join,
 head."""
@@ -102,7 +135,7 @@ CALL = (
     "arena",
     "line",
     "ops",
-    "table",
+    "scratch",
     "zero_points",
     "cells",
 )

@@ -1,0 +1,247 @@
+"""Times every stage of the pipeline, every engine, and the whole command against its bound.
+
+What is compared takes turns within one run: what slows a noisy machine down then slows all of it
+down.
+"""
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamsr.bench.clip import make_clip
+from streamsr.bench.report import PRESET, Command, Compared, Report, Timing
+from streamsr.engines import Engine, Tile
+from streamsr.engines.choose import open_engine
+from streamsr.engines.difference import NONE, bound_of, difference_of
+from streamsr.engines.fused.peak import Peak
+from streamsr.errors import ModelError
+from streamsr.frame import Frame, Image
+from streamsr.machine import processor_name, usable_cores
+from streamsr.media.frames import FrameWriter
+from streamsr.model import ModelFile, find_model
+from streamsr.options import ENGINES, EngineChoice
+from streamsr.region import Region
+from streamsr.sinks.file import FileSink
+from streamsr.sources.file import FileSource
+
+FRAMES = 16
+"""Frames of the clip that take turns, so that no stage works on a frame that is in the cache."""
+
+
+def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: int = 7) -> Report:
+    """Measure on ``clip``, or on one that is made for it. Takes about a minute.
+
+    repetitions  how often each stage's turn comes
+    """
+    model = model or find_model()
+    with tempfile.TemporaryDirectory(prefix="streamsr-bench-") as folder, ExitStack() as stack:
+        if clip is None:
+            clip = Path(folder) / "made.mp4"
+            make_clip(clip)
+        stages = _Stages(clip, model, Path(folder), stack)
+        peaks: list[float] = []
+        sample = _peak_sampler(stack, peaks)
+        timings = _interleaved(stages.all, repetitions, sample)
+        command = _command(clip, model, Path(folder), timings)
+        info = stages.info
+        return Report(
+            f"{processor_name()}, {usable_cores()} usable cores",
+            usable_cores(),
+            model.name,
+            stages.scale,
+            f"{info.width}x{info.height}",
+            f"{info.width * stages.scale}x{info.height * stages.scale}",
+            round(max(peaks) / 1e9, 1) if peaks else None,
+            timings,
+            stages.compared,
+            command,
+        )
+
+
+class _Stages:
+    """The stages that are timed.
+
+    all       by name, each a function that does one frame's work
+    compared  how the engines differ from LiteRT
+    """
+
+    def __init__(self, clip: Path, model: ModelFile, folder: Path, stack: ExitStack) -> None:
+        source = stack.enter_context(FileSource(clip))
+        self.info = source.info
+        info = self.info
+        frames = list(itertools.islice(source, FRAMES))
+        self.all: dict[str, Callable[[], None]] = {}
+        self.all["decode and to RGB"] = _endless(lambda: FileSource(clip), stack)
+        turns = itertools.cycle(frames)
+        results, engines, self.compared = _compared(model, frames, stack)
+        self.scale = results[0].rgb.shape[1] // info.width
+        size = info.width * self.scale, info.height * self.scale
+        hr = np.empty((size[1], size[0], 3), np.uint8)
+        for engine in engines:
+            name = f"network: {engine.name}, {engine.threads} thread{'s' * (engine.threads > 1)}"
+            self.all[name] = lambda engine=engine: engine.run(  # type: ignore[misc]  # bound now
+                [Tile(next(turns).rgb, hr, Region.of(info.width, info.height))]
+            )
+        self.all["bicubic (OpenCV, 1 thread)"] = lambda: _bicubic(next(turns).rgb, size, hr)
+        larger = itertools.cycle(results)
+        writer = FrameWriter(info.color, "yuv420p", *size)
+        self.all["to YUV"] = lambda: _discard(writer.frame(next(larger).rgb))
+        sink = stack.enter_context(FileSink(folder / "encoded.mkv", info, size, preset=PRESET))
+        numbers = itertools.count()
+        step = frames[0].duration or 1
+
+        def encode() -> None:
+            sink.write(replace(next(larger), pts=next(numbers) * step))
+
+        self.all[f"to YUV and h264 {PRESET}"] = encode
+
+
+def _compared(
+    model: ModelFile, frames: Sequence[Frame], stack: ExitStack
+) -> tuple[list[Frame], list[Engine], list[Compared]]:
+    """LiteRT's results for the frames, the engines to time, and how each compares with LiteRT. An
+    engine beyond its bound is not timed."""
+    counts = sorted({1, usable_cores()})
+    engines: list[Engine] = []
+    compared = []
+    with open_engine(model, EngineChoice("litert"))[0] as reference:
+        results = [replace(frame, rgb=_run(reference, frame.rgb)) for frame in frames]
+    for name in ENGINES[1:]:
+        try:
+            opened = [
+                open_engine(model, EngineChoice(name, threads=threads))[0] for threads in counts
+            ]
+            for engine in opened:
+                stack.enter_context(engine)
+            difference = NONE
+            for engine, (frame, result) in itertools.product(
+                opened, zip(frames, results, strict=True)
+            ):
+                difference = difference.worst(difference_of(_run(engine, frame.rgb), result.rgb))
+            bound = bound_of(opened[0])
+            if not bound.allows(difference):
+                raise ModelError(f"computes otherwise than LiteRT: {difference}; allowed {bound}")
+        except ModelError as error:
+            compared.append(Compared(name, refused=str(error)))
+            continue
+        compared.append(Compared.by(opened[0].name, bound, difference))
+        engines += opened
+    return results, engines, compared
+
+
+def _run(engine: Engine, lr: Image) -> Image:
+    height, width = lr.shape[:2]
+    hr = np.empty((height * engine.scale, width * engine.scale, 3), np.uint8)
+    engine.run([Tile(lr, hr, Region.of(width, height))])
+    return hr
+
+
+def _endless(source: Callable[[], FileSource], stack: ExitStack) -> Callable[[], None]:
+    """A function that decodes a frame at each call; the clip begins again at its end."""
+
+    def frames() -> Generator[Frame]:
+        while True:
+            with source() as clip:
+                yield from clip
+
+    running = frames()
+    stack.callback(running.close)
+    return lambda: _discard(next(running))
+
+
+def _bicubic(lr: Image, size: tuple[int, int], hr: Image) -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    cv2.resize(lr, size, dst=hr, interpolation=cv2.INTER_CUBIC)
+    cv2.setNumThreads(before)
+
+
+def _discard(_result: object) -> None:
+    return
+
+
+def _interleaved(
+    stages: dict[str, Callable[[], None]], repetitions: int, sample: Callable[[], None]
+) -> list[Timing]:
+    """Time the stages in turn, with a call of ``sample`` before each."""
+    wall: dict[str, list[float]] = {name: [] for name in stages}
+    cpu: dict[str, list[float]] = {name: [] for name in stages}
+    for work in stages.values():  # compiles, prepares shapes, fills queues
+        for _ in range(4):
+            work()
+    for _ in range(repetitions):
+        for name, work in stages.items():
+            sample()
+            start, start_cpu = time.perf_counter(), time.process_time()
+            for _ in range(FRAMES):
+                work()
+            wall[name].append((time.perf_counter() - start) / FRAMES * 1e3)
+            cpu[name].append((time.process_time() - start_cpu) / FRAMES * 1e3)
+    return [
+        Timing(
+            name,
+            round(min(wall[name]), 3),
+            round(statistics.median(wall[name]), 3),
+            round(min(cpu[name]), 3),
+        )
+        for name in stages
+    ]
+
+
+def _command(
+    clip: Path, model: ModelFile, folder: Path, timings: list[Timing], runs: int = 3
+) -> Command:
+    """The best of several runs of `streamsr upscale`, set against the CPU time of its stages."""
+    cpu = {timing.name: timing.cpu for timing in timings}
+    network = min(ms for name, ms in cpu.items() if name.startswith("network"))
+    frame_ms = cpu["decode and to RGB"] + network + cpu[f"to YUV and h264 {PRESET}"]
+    found = [_run_command(clip, model, folder, frame_ms) for _ in range(runs)]
+    return min(found, key=lambda command: command.steady_s)
+
+
+def _run_command(clip: Path, model: ModelFile, folder: Path, frame_ms: float) -> Command:
+    """Run `streamsr upscale` as a user starts it. ``frame_ms``: CPU time of a frame's stages."""
+    output = folder / "command.mp4"
+    stats = folder / "command.json"
+    words = [sys.executable, "-m", "streamsr", "upscale", str(clip), "-o", str(output)]
+    words += ["--model", str(model.path), "--preset", PRESET, "--no-reuse", "--overwrite"]
+    words += ["--stats-json", str(stats)]
+    start = time.perf_counter()
+    child = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    wall_s = time.perf_counter() - start
+    if child.returncode:
+        raise ModelError(f"the command failed with exit status {child.returncode}")
+    numbers = json.loads(stats.read_text())
+    frames = numbers["frames"]["out"]
+    return Command(
+        frames,
+        round(wall_s, 3),
+        round(numbers["seconds"]["wall"], 3),
+        round(usage.ru_utime + usage.ru_stime, 3),
+        round(frame_ms / 1e3 * frames / usable_cores(), 3),
+        numbers["peak_memory_mib"] or 0.0,
+    )
+
+
+def _peak_sampler(stack: ExitStack, peaks: list[float]) -> Callable[[], None]:
+    """A function that appends int8 multiply-adds per second of one core to ``peaks``; it does
+    nothing where the core has no such instruction."""
+    try:
+        peak = stack.enter_context(Peak())
+    except ModelError:
+        return lambda: None
+    return lambda: peaks.extend(peak.sample() for _ in range(10))

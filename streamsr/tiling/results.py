@@ -1,0 +1,74 @@
+"""Memory for enlarged pictures, and the previous result, with which the next picture is compared.
+
+Both ways of upscaling use it: in full (`streamsr.upscaler`) and under a budget (`streamsr.live`).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamsr.engines import Engine
+from streamsr.frame import Image
+from streamsr.picture.buffers import BufferPool
+from streamsr.picture.resize import resized
+from streamsr.region import Cells
+from streamsr.stats import Recorder, Stage
+from streamsr.tiling.changes import affected_cells
+
+
+class Result(NamedTuple):
+    """What a picture became.
+
+    lr     the picture [H, W, 3] uint8, as it came
+    hr     enlarged by the engine's scale s, [s H, s W, 3] uint8
+    shown  ``hr`` at the ``size`` (width, height) wanted; ``hr`` itself where that is None
+    """
+
+    lr: Image
+    hr: Image
+    shown: Image
+    size: tuple[int, int] | None
+
+
+class Results:
+    """Results of the pictures of one stream. For one thread.
+
+    previous  the result that `remember` was given last
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pool = BufferPool()
+        self.previous: Result | None = None
+
+    def changed(self, lr: Image, size: tuple[int, int] | None) -> Cells | None:
+        """The cells outside which ``lr`` has the previous result; None where that has another size,
+        or there is none."""
+        previous = self.previous
+        if previous is None or previous.lr.shape != lr.shape or previous.size != size:
+            return None
+        return affected_cells(previous.lr, lr, halo=self._engine.halo)
+
+    def buffer(self, lr: Image) -> Image:
+        """Memory for the enlarged ``lr``, its content undefined. It is used again once nobody holds
+        it."""
+        height, width = lr.shape[:2]
+        return self._pool.take((height * self._engine.scale, width * self._engine.scale, 3))
+
+    def copy(self, previous: Result) -> Image:
+        """The enlarged picture of ``previous`` in memory of its own, to be changed in parts."""
+        hr = self.buffer(previous.lr)
+        np.copyto(hr, previous.hr)
+        return hr
+
+    def remember(self, lr: Image, hr: Image, shown: Image, size: tuple[int, int] | None) -> None:
+        """Make this the previous result. Nobody writes to these pictures any more."""
+        self.previous = Result(lr, hr, shown, size)
+
+
+def sized(hr: Image, size: tuple[int, int] | None, record: Recorder) -> Image:
+    """``hr`` at the (width, height) wanted, the time counted; ``hr`` itself where that is None."""
+    if size is None:
+        return hr
+    with record.stage(Stage.RESIZE):
+        return resized(hr, size)

@@ -1,0 +1,1 @@
+"""Parts of a training step: forward pass, gradient, worker processes, optimiser, checkpoint."""

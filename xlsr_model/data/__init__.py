@@ -1,0 +1,3 @@
+"""Training data: pictures and their shrunk twins, random patches, video degradation, drawn
+pictures.
+"""

@@ -1,0 +1,1 @@
+"""Makes uint8 .tflite files: simulated in training, equalised, exported, rewritten."""

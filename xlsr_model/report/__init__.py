@@ -1,0 +1,1 @@
+"""Writes the measured part of docs/quality.md."""
