@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamsr.engines.fused.peak import macs
-from xlsr_model.page import fill, write_picture
+from xlsr_model.report.page import fill, write_picture
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "benchmarks.md"

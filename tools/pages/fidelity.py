@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from xlsr_model.page import fill
+from xlsr_model.report.page import fill
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "fidelity.md"

@@ -22,7 +22,7 @@ from tools.pages.scaling_model import (
     packed,
     simulate,
 )
-from xlsr_model.page import fill
+from xlsr_model.report.page import fill
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "scaling.md"
