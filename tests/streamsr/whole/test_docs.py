@@ -50,7 +50,7 @@ NEEDS = {
 }
 """What an option, or its value, needs that may not be installed."""
 
-MOST_PICTURE_BYTES = 120_000
+MOST_PICTURE_BYTES = 100_000
 """Every version of a picture stays in the repository for good."""
 
 TRAINER = ["python", "-m", "xlsr_model"]
