@@ -179,33 +179,36 @@ def help_text(runs: int = 10) -> float:
 
 
 WITHOUT_VNNI = """
+import json
 from streamsr.engines import conformity
 from streamsr.engines.difference import WrongResults
 from streamsr.engines.openvino import NO_INT8, OpenVINOEngine
 from streamsr.model import find_model
 engine = OpenVINOEngine(find_model("clean"))
 d = engine.difference
-print(f"| {engine.name} | test pictures | {d.different} of {d.size} | {d.levels}", end="")
-print(f" | {d.psnr_db:.1f} dB | {engine.bound} |")
+seen = [f"{d.different} of {d.size}", str(d.levels), f"{d.psnr_db:.1f} dB", str(engine.bound)]
+rows = [[engine.name, "test pictures", *seen]]
 for name in NO_INT8:
     engine._options.pop(name, None)
 engine._requests = {}
 try:
     conformity.check(engine, find_model("clean"))
 except WrongResults as error:
-    print(f"| openvino in 8 bits | test pictures | not used: {error} | | | |")
+    rows += [["openvino in 8 bits", "test pictures", f"not used: {error}", "", "", ""]]
+print(json.dumps(rows))
 """
 """In a process whose oneDNN is told that there is no VNNI: what the engine does, and what 8 bits
 would have done."""
 
 
-def without_vnni() -> list[str]:
+def without_vnni() -> list[list[str]]:
     """Rows of the engines' table for a processor without VNNI, simulated; none where OpenVINO is
     not installed."""
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     words = [sys.executable, "-c", WITHOUT_VNNI]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    return done.stdout.splitlines()
+    rows: list[list[str]] = json.loads(done.stdout or "[]")
+    return rows
 
 
 def main() -> None:
