@@ -1,8 +1,7 @@
-"""A bounded sequence of items between two threads, followed by exactly one end: finished, or an
-error.
+"""A bounded queue between two threads that ends exactly once: finished, or with an error.
 
-This is the only module that knows locks. Ends travel downstream behind the queued items; "the
-reader has gone" travels upstream and wakes a blocked writer.
+The only module with locks. The end reaches the reader after the queued items; that the reader has
+gone wakes a blocked writer.
 """
 
 import math
@@ -17,19 +16,20 @@ from streamsr import interrupt
 T = TypeVar("T")
 
 LOOK_S = 0.1
-"""How often who waits looks whether it is to stop: Ctrl-C may not strike a wait for a lock."""
+"""Seconds between two looks of a waiting reader for a Ctrl-C, which cannot interrupt a wait for a
+lock."""
 
 
 class ReaderGone(Exception):  # noqa: N818 - a notice, not a failure
-    """Raised to the writer: nobody will read what it puts. It should stop, and need not report."""
+    """Raised to the writer: nobody reads any more. It should stop, without an error."""
 
 
 class Channel(Generic[T]):
-    """One writer, one reader.
+    """A queue with one writer and one reader.
 
     capacity  how many items may wait; a full channel blocks the writer (back-pressure)
-    newest    a full channel drops its oldest item instead of blocking: the live case. ``dropped``
-              counts them.
+    newest    a full channel drops its oldest item instead, for live sources; ``dropped`` counts
+              them
     """
 
     def __init__(self, capacity: int, *, newest: bool = False) -> None:
@@ -42,7 +42,7 @@ class Channel(Generic[T]):
         self._ended = False
         self._error: BaseException | None = None
         self._reader_gone = False
-        # Entered itself, in C: a Ctrl-C inside Condition.__enter__ would leave it locked for ever.
+        # Entered directly, in C: a Ctrl-C in Condition.__enter__ would leave it locked for ever.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
@@ -70,29 +70,28 @@ class Channel(Generic[T]):
                 raise ReaderGone
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that nothing follows: the writer finished, or ``error`` stopped it. The first end
-        counts."""
+        """Say that nothing follows: the writer finished, or ``error`` stopped it. Only the first
+        call counts."""
         with self._lock:
             if not self._ended:
                 self._ended, self._error = True, error
             self._changed.notify_all()
 
     def leave(self) -> None:
-        """Say that the reader has gone. Waiting items are let go."""
+        """Say that the reader has gone, and drop the waiting items."""
         with self._lock:
             self._reader_gone = True
             self._items.clear()
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
-        """Items in order; then the iteration ends, or raises the very exception the writer ended
+        """Items in order. Then the iteration ends, or raises the exception that the writer ended
         with."""
         for items in self.groups(1):
             yield items[0]
 
     def groups(self, limit: int) -> Iterator[list[T]]:
-        """Like iterating, but up to ``limit`` items at a time: those that wait already, never
-        waiting for more."""
+        """Like iterating, but up to ``limit`` items at a time: those that wait already."""
         while True:
             with self._lock:
                 while not self._items and not self._ended and not self._reader_gone:
@@ -104,10 +103,10 @@ class Channel(Generic[T]):
                 items = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
                 self._changed.notify_all()
             yield items
-            del items  # the reader's frames must not live on here while it waits for the next
+            del items  # the reader's frames must not be held here while it waits for the next
 
     def get(self, timeout_s: float | None = None) -> T:
-        """The next item. Raises TimeoutError when none comes in time, EOFError at the end, or the
+        """The next item. Raises TimeoutError when none comes in time, at the end EOFError or the
         writer's error."""
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:

@@ -1,4 +1,4 @@
-"""What cuts a wait or a run short: another thread, Ctrl-C, SIGTERM."""
+"""Ends waits and runs early: for another thread, on Ctrl-C, on SIGTERM."""
 
 import contextlib
 import logging
@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar
 Result = TypeVar("Result")
 
 AGAIN_S = 0.05
-"""How soon a Ctrl-C is tried again where it must not strike."""
+"""Seconds until a Ctrl-C is tried again after it came where it must not strike."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
-"""Before connecting again: short for a hiccup, and no burden on a server that stays away."""
+"""Waits before connecting again: short after a first failure, long for a server that stays away."""
 
 SHIELDED_NAMES = frozenset({"__enter__", "__exit__", "__del__"})
 SHIELDED_FILES = frozenset(
@@ -44,20 +44,20 @@ def heard() -> None:
 
 
 def stoppable(command: Callable[[], Result]) -> Result:
-    """Run a command. Signals that are `heard` raise KeyboardInterrupt in here, and nowhere else.
+    """Run a command. After `heard`, signals raise KeyboardInterrupt in it, and nowhere else.
 
-    Not while something is entered or left, a thread is started or joined, or a module is imported:
-    soon after. What takes long in there calls `check`.
+    While something is entered or left, a thread is started or joined, or a module is imported, they
+    wait for the end of that. Code that takes long there calls `check`.
     """
     check()
     return command()
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt in the main thread if a signal asked for it, also once more.
+    """Raise KeyboardInterrupt in the main thread if a signal asked for it, also a second time.
 
-    For what waits or takes long: an exception that strikes a destructor is lost there. Not for what
-    clears up.
+    To be called where code waits or takes long: an exception raised in a destructor is lost. Not
+    where it cleans up.
     """
     if _asked and threading.current_thread() is threading.main_thread():
         _try_no_more()
@@ -96,7 +96,7 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
     while frame is not None and frame.f_code is not stoppable.__code__:
         shielded = shielded or _is_shielded(frame)
         frame = frame.f_back
-    if frame is None:  # before the command, which will check, or after it
+    if frame is None:  # before the command, which calls check(), or after it
         return
     if shielded:
         # Any other handler is an embedding program's.
@@ -117,7 +117,7 @@ def _is_shielded(frame: FrameType) -> bool:
 
 
 class Waits(Protocol):
-    """What `Pause` does, for a test with its own clock."""
+    """The interface of `Pause`; a test may pass another one, with a clock of its own."""
 
     def wait(self, seconds: float) -> bool: ...
 
@@ -125,17 +125,17 @@ class Waits(Protocol):
 
 
 class Pause:
-    """A sleep that another thread can cut short, once and for all."""
+    """A sleep that another thread can end, for good."""
 
     def __init__(self) -> None:
         self._over = threading.Event()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep so long, not at all when negative. True when it was cut short."""
+        """Sleep for these seconds, not at all when negative. Returns True when `end` was called."""
         return self._over.wait(max(seconds, 0.0))
 
     def end(self) -> None:
-        """Wake who waits, and let nobody wait again."""
+        """End this sleep and all later ones. Any thread may call it."""
         self._over.set()
 
 
@@ -146,12 +146,12 @@ def wait_before(attempt: int) -> float:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within it the first Ctrl-C only makes what is yielded say True; the second is a
+    """Let the first Ctrl-C only make the yielded function return True; the second one raises
     KeyboardInterrupt."""
     pressed = False
 
     def interrupted(number: int, frame: FrameType | None) -> None:
-        # Nothing may be printed and no lock taken here: the interrupted code may be doing that.
+        # Nothing is printed and no lock taken here: the interrupted code may be doing that.
         nonlocal pressed
         if not pressed:
             pressed = True
