@@ -10,7 +10,6 @@ from streamsr.engines.fused.codegen import layout
 from streamsr.engines.fused.codegen.convolution import ONE_APART, kinds
 from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.codegen.layout import Ring, Rings
-from streamsr.engines.fused.codegen.walk import head_planes
 from streamsr.engines.fused.graph import Conv, Network
 
 Segment = tuple[Ring, int, int]
@@ -19,12 +18,15 @@ Segment = tuple[Ring, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``ops`` [11, OP_WORDS] int64 holds addresses into ``data``: both must outlive the native
-    calls."""
+    """``ops`` [11, words] int64 holds addresses into ``data``: both must outlive the native calls.
+
+    A worker needs memory for ``lines`` lines, and ``scratch`` bytes.
+    """
 
     isa: Isa
     scale: int
-    rings: Rings
+    lines: int
+    scratch: int
     ops: NDArray[np.int64]
     zero_points: NDArray[np.uint8]
     data: tuple[NDArray[np.uint8], ...]
@@ -32,7 +34,7 @@ class Plan:
 
 def plan(network: Network, isa: Isa) -> Plan:
     """Lay ``network`` out for ``isa``."""
-    rings = Rings.of(head_planes(isa, network.scale))
+    rings = Rings.of(len(isa.head_order(network.scale)) // 4)
     a, b, c, d = rings.features
     around = (-1, 0, 1)
     window: list[Segment] = [*((rings.window, dy, 2) for dy in around), (rings.corner, 0, 1)]
@@ -72,7 +74,7 @@ def plan(network: Network, isa: Isa) -> Plan:
             record[at : at + len(layout.SEGMENT)] = *ring, dy, count
     inputs = (network.stem, *(conv for conv, _ in network.blocks), network.head)
     zeros = np.repeat(np.array([*(conv.in_zero for conv in inputs), 0], np.uint8), 4)
-    return Plan(isa, network.scale, rings, words, zeros, tuple(data))
+    return Plan(isa, network.scale, rings.lines, 8 * layout.TABLE, words, zeros, tuple(data))
 
 
 def _window(conv: Conv) -> NDArray[np.int8]:

@@ -39,7 +39,7 @@ class Runner:
         self._plan = plan
         self._run = library.function("run", ctypes.c_void_p)
         self._call = np.zeros(len(layout.CALL), np.int64)
-        self._table = np.zeros(layout.TABLE, np.int64)
+        self._scratch = _aligned(plan.scratch)
         self._arena = np.empty(0, np.uint8)
 
     def compute(self, tile: Tile, wanted: NDArray[np.uint8] | None = None) -> None:
@@ -75,8 +75,8 @@ class Runner:
         plan, (height, width) = self._plan, lr.shape[:2]
         scale, lanes = plan.scale, plan.isa.lanes
         seen, columns = region.grown(layout.REACH, width, height), max(region.width, lanes)
-        line = layout.stride(seen.width, lanes)
-        arena = self._memory(plan.rings.lines * line)
+        line = layout.stride(-(-seen.width // plan.isa.phases), lanes)
+        arena = self._memory(plan.lines * line)
         ok = (
             lr.dtype == hr.dtype == np.uint8
             and lr.flags.c_contiguous
@@ -114,7 +114,7 @@ class Runner:
             _address(arena),
             line,
             _address(plan.ops),
-            _address(self._table),
+            _address(self._scratch),
             _address(plan.zero_points),
             0 if wanted is None else _address(wanted),
         )
@@ -123,9 +123,14 @@ class Runner:
     def _memory(self, size: int) -> NDArray[np.uint8]:
         """At least ``size`` bytes from a cache line on, kept for the next call."""
         if self._arena.size < size:
-            memory = np.empty(size + 64, np.uint8)
-            self._arena = memory[-_address(memory) % 64 :]
+            self._arena = _aligned(size)
         return self._arena
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """At least ``size`` bytes from a cache line on."""
+    memory = np.empty(size + 64, np.uint8)
+    return memory[-_address(memory) % 64 :]
 
 
 def _address(array: NDArray[np.generic]) -> int:

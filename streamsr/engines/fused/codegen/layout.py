@@ -16,6 +16,9 @@ HEAD = 64
 REACH = 5
 """Rows and columns around the output that the five 3x3 convolutions see."""
 
+BEFORE = 12
+"""More than the rows above the picture that any walk begins with, so that no row has a negative number."""
+
 COLUMNS = 1024
 """Widest strip: its rows fill about 0.6 MB, and a core has 1 MB of cache to itself."""
 
@@ -102,7 +105,7 @@ CALL = (
     "arena",
     "line",
     "ops",
-    "table",
+    "scratch",
     "zero_points",
     "cells",
 )
