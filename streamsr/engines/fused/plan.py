@@ -54,7 +54,7 @@ def plan(network: Network, isa: Isa) -> Plan:
     words, data = np.zeros((len(ops), layout.OP_WORDS), np.int64), []
     for record, (conv, target, segments) in zip(words, ops, strict=True):
         head = conv is network.head
-        taps = _window(conv) if segments is window else _rows(conv)
+        taps = window_of_taps(conv) if segments is window else rows_of_taps(conv)
         kind = 2 if head else int(taps.shape[2] == 3)
         channels = kinds(isa, network.scale)[kind][0]
         weights, params = _weights(taps, channels), _params(conv, channels, isa)
@@ -72,12 +72,17 @@ def plan(network: Network, isa: Isa) -> Plan:
         for k, (ring, dy, count) in enumerate(segments):
             at = len(layout.OP) + len(layout.SEGMENT) * k
             record[at : at + len(layout.SEGMENT)] = *ring, dy, count
-    inputs = (network.stem, *(conv for conv, _ in network.blocks), network.head)
-    zeros = np.repeat(np.array([*(conv.in_zero for conv in inputs), 0], np.uint8), 4)
+    zeros = pixels_of_zero(network)
     return Plan(isa, network.scale, rings.lines, 8 * layout.TABLE, words, zeros, tuple(data))
 
 
-def _window(conv: Conv) -> NDArray[np.int8]:
+def pixels_of_zero(network: Network) -> NDArray[np.uint8]:
+    """[24]: a pixel of the zero point of what the first and each following stage reads."""
+    inputs = (network.stem, *(conv for conv, _ in network.blocks), network.head)
+    return np.repeat(np.array([*(conv.in_zero for conv in inputs), 0], np.uint8), 4)
+
+
+def window_of_taps(conv: Conv) -> NDArray[np.int8]:
     """[O, 3, 3, 3] to [O, 7, 1, 4]: bytes 0..7 of each row's nine in two planes, the ninth ones in
     a last plane."""
     rows = conv.weights.reshape(len(conv.weights), 3, 9)
@@ -85,7 +90,7 @@ def _window(conv: Conv) -> NDArray[np.int8]:
     return np.concatenate([rows[:, :, :8].reshape(-1, 24), corner], 1).reshape(-1, 7, 1, 4)
 
 
-def _rows(conv: Conv) -> NDArray[np.int8]:
+def rows_of_taps(conv: Conv) -> NDArray[np.int8]:
     """[O, kh, kw, I] to [O, kh * planes, kw, 4]."""
     out, height, width, inputs = conv.weights.shape
     split = conv.weights.reshape(out, height, width, inputs // 4, 4).transpose(0, 1, 3, 2, 4)

@@ -20,8 +20,14 @@ def declarations(isa: Isa, llvm: int) -> str:
     ]
     if isa.x86:
         operand = _operand(isa, llvm)
+        products = [f"declare {i32} @llvm.x86.{isa.dot}({i32}, {operand}, {operand})"]
+        if not isa.dot:
+            products = [
+                f"declare {i16} @llvm.x86.avx2.pmadd.ub.sw({byte}, {byte})",
+                f"declare {i32} @llvm.x86.avx2.pmadd.wd({i16}, {i16})",
+            ]
         lines += [
-            f"declare {i32} @llvm.x86.{isa.dot}({i32}, {operand}, {operand})",
+            *products,
             f"declare {i16} @llvm.x86.{_pack(isa, 'packssdw')}({i32}, {i32})",
             f"declare {byte} @llvm.x86.{_pack(isa, 'packuswb')}({i16}, {i16})",
         ]
@@ -33,8 +39,14 @@ def declarations(isa: Isa, llvm: int) -> str:
 
 
 def dot(f: Function, isa: Isa, llvm: int, total: str, pixels: str, weight: str) -> str:
-    """``total`` plus the products of each pixel's four bytes with those of ``weight``."""
+    """``total`` plus the products of each pixel's four bytes with those of ``weight``; by blocks in
+    two sums of 16 bits."""
     i32, byte = f"<{isa.lanes} x i32>", f"<{isa.lanes * 4} x i8>"
+    if not isa.dot:
+        i16, weights = f"<{isa.lanes * 2} x i16>", f(f"bitcast {i32} {weight} to {byte}")
+        sums = f(f"bitcast {i32} {total} to {i16}")
+        sums = f(f"add {i16} {sums}, {byte_products(f, pixels, weights)}")
+        return f(f"bitcast {i16} {sums} to {i32}")
     if isa.x86:
         function, operand = f"@llvm.x86.{isa.dot}", _operand(isa, llvm)
     else:
@@ -44,6 +56,18 @@ def dot(f: Function, isa: Isa, llvm: int, total: str, pixels: str, weight: str) 
     pixels = f(f"bitcast {byte} {pixels} to {operand}")
     weight = f(f"bitcast {i32} {weight} to {operand}")
     return f(f"call {i32} {function}({i32} {total}, {operand} {pixels}, {operand} {weight})")
+
+
+def byte_products(f: Function, pixels: str, weights: str) -> str:
+    """vpmaddubsw: uint8 times int8, neighbouring products added in an int16."""
+    return f(
+        f"call <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8> {pixels}, <32 x i8> {weights})"
+    )
+
+
+def word_products(f: Function, a: str, b: str) -> str:
+    """vpmaddwd: int16 times int16, neighbouring products added in an int32."""
+    return f(f"call <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16> {a}, <16 x i16> {b})")
 
 
 def pin(f: Function, isa: Isa, values: list[str]) -> list[str]:
@@ -87,25 +111,31 @@ def pack(f: Function, isa: Isa, values: list[str], zero_point: str | None) -> st
     could overflow it.
     """
     lanes = isa.lanes
-    i32, i16, byte = f"<{lanes} x i32>", f"<{lanes * 2} x i16>", f"<{lanes * 4} x i8>"
     values = values + ["zeroinitializer"] * (4 - len(values))
-    halves = []
-    for a, b in (values[:2], values[2:]):
-        if isa.x86:
-            both = f(f"call {i16} @llvm.x86.{_pack(isa, 'packssdw')}({i32} {a}, {i32} {b})")
-        else:
-            both = _saturate(
-                f, lanes * 2, _join(f, lanes, "i32", a, b), "i32", "i16", -32768, 32767
-            )
-        if zero_point is not None:
-            both = f(f"add {i16} {both}, {f.splat(lanes * 2, 'i16', zero_point)}")
-        halves.append(both)
+    halves = [halve(f, isa, *values[:2]), halve(f, isa, *values[2:])]
+    if zero_point is not None:
+        zero = f.splat(lanes * 2, "i16", zero_point)
+        halves = [f(f"add <{lanes * 2} x i16> {half}, {zero}") for half in halves]
+    return quarter(f, isa, *halves)
+
+
+def halve(f: Function, isa: Isa, a: str, b: str) -> str:
+    """Two vectors of int32, of one channel each, to one of int16 with saturation."""
+    lanes = isa.lanes
     if isa.x86:
-        packed = f(
-            f"call {byte} @llvm.x86.{_pack(isa, 'packuswb')}({i16} {halves[0]}, {i16} {halves[1]})"
-        )
+        i32, i16 = f"<{lanes} x i32>", f"<{lanes * 2} x i16>"
+        return f(f"call {i16} @llvm.x86.{_pack(isa, 'packssdw')}({i32} {a}, {i32} {b})")
+    return _saturate(f, lanes * 2, _join(f, lanes, "i32", a, b), "i32", "i16", -32768, 32767)
+
+
+def quarter(f: Function, isa: Isa, a: str, b: str) -> str:
+    """Two such vectors, of channels 0, 1 and 2, 3, to pixels of four uint8 with saturation."""
+    lanes = isa.lanes
+    if isa.x86:
+        i16, byte = f"<{lanes * 2} x i16>", f"<{lanes * 4} x i8>"
+        packed = f(f"call {byte} @llvm.x86.{_pack(isa, 'packuswb')}({i16} {a}, {i16} {b})")
     else:
-        packed = _saturate(f, lanes * 4, _join(f, lanes * 2, "i16", *halves), "i16", "i8", 0, 255)
+        packed = _saturate(f, lanes * 4, _join(f, lanes * 2, "i16", a, b), "i16", "i8", 0, 255)
     # Every 128 bits now hold four pixels of channel 0, four of channel 1, ...: transpose these 4x4
     # bytes.
     mask = [16 * (p // 4) + 4 * c + p % 4 for p in range(lanes) for c in range(4)]

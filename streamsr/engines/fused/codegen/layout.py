@@ -60,6 +60,28 @@ class Rings:
         return cls(*fixed, features, ring(1, head_planes), total)
 
 
+@dataclass(frozen=True, slots=True)
+class BlockRings:
+    """The rings of a worker that works by blocks of four rows: such a block of a 3x3 convolution
+    sees six rows. A plane has four lines, pixel x standing in line x mod 4; but bytes of pixels and
+    the head's results stand one after another over all lines."""
+
+    staging: Ring
+    side: Ring
+    features: tuple[Ring, Ring, Ring, Ring]
+    head: Ring
+    lines: int
+
+    @classmethod
+    def of(cls, head_planes: int) -> "BlockRings":
+        rings, total = [], 0
+        for rows, planes in ((6, 1), (7, 4), (6, 8), (6, 8), (6, 8), (6, 8), (4, head_planes)):
+            rings.append(Ring(total, rows, 4 * planes))
+            total += rows * 4 * planes
+        staging, side, a, b, c, d, head = rings
+        return cls(staging, side, (a, b, c, d), head, total)
+
+
 def stride(width: int, lanes: int) -> int:
     """Bytes from one line to the next for pictures ``width`` pixels wide.
 
@@ -86,6 +108,13 @@ inputs to the next's, two addresses, its output's ring, and how many segments it
 segments' words follow."""
 
 OP_WORDS = len(OP) + len(SEGMENT) * SEGMENTS
+
+LAYER = "kind", "quads", "weights", "params", "runs", "counts"
+"""int64 words of a convolution by blocks: one of the kinds below, groups of four output channels, and
+addresses, see `winograd` and `scheduled`. The order of the layers is that of the network's
+operations."""
+
+POINTWISE, WINOGRAD, UNFOLDED = range(3)
 
 STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
 """Operations of each row stage: stem + side + pointwise, two root blocks, root block + join,

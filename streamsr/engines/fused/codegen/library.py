@@ -4,10 +4,10 @@ import os
 
 import llvmlite.binding as llvm
 
+from streamsr.engines.fused.codegen import blocks, walk
 from streamsr.engines.fused.codegen.convolution import kernels
 from streamsr.engines.fused.codegen.instructions import declarations
 from streamsr.engines.fused.codegen.isa import Isa, detect
-from streamsr.engines.fused.codegen.walk import walk
 from streamsr.errors import ModelError
 from streamsr.native import jit
 
@@ -36,7 +36,9 @@ def host_isa() -> Isa:
 def network_ir(isa: Isa, scale: int) -> str:
     """The code of one network's family member; weights and sizes are data that it is given."""
     version = llvm.llvm_version_info[0]
-    return declarations(isa, version) + kernels(isa, version, scale) + walk(isa, scale)
+    if isa.phases > 1:
+        return declarations(isa, version) + blocks.walk(isa, scale)
+    return declarations(isa, version) + kernels(isa, version, scale) + walk.walk(isa, scale)
 
 
 def library(ir: str, isa: Isa) -> jit.Library:

@@ -1,0 +1,123 @@
+"""Arranges a network for the kernels that work by blocks, see `blocks`.
+
+Pointwise convolutions, and the stem and the side branch, which read a window of 27 bytes as seven
+planes, get a schedule; 3x3 convolutions are transformed for `winograd` where that is exact, else
+they become pointwise convolutions of 72 planes. Both ways give the same bytes for all inputs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamsr.engines.fused.codegen import layout, scheduled
+from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.layout import BlockRings
+from streamsr.engines.fused.codegen.scratch import PLANE, SIZE, SIZE_UNFOLDED
+from streamsr.engines.fused.graph import Conv, Network
+from streamsr.engines.fused.plan import Plan, pixels_of_zero, rows_of_taps, window_of_taps
+from streamsr.engines.fused.schedule import Group, schedule
+from streamsr.engines.fused.transform import Exact, transform
+
+Bytes = NDArray[np.uint8]
+
+
+class _Layer(NamedTuple):
+    """The words of one convolution; arrays where there is an address."""
+
+    kind: int
+    quads: int
+    weights: Bytes
+    params: Bytes
+    runs: Bytes
+    counts: Bytes
+
+
+def plan_blocks(network: Network, isa: Isa) -> Plan:
+    """Lay ``network`` out for ``isa``."""
+    rings = BlockRings.of(len(isa.head_order(network.scale)) // 4)
+    layers = [_pointwise(conv, window_of_taps(conv)) for conv in (network.stem, network.side)]
+    layers.append(_pointwise(network.point, rows_of_taps(network.point)))
+    for conv, point in network.blocks:
+        layers += [_convolution(conv), _pointwise(point, rows_of_taps(point))]
+    layers.append(_pointwise(network.join, rows_of_taps(network.join)))
+    layers.append(_convolution(ordered(network.head, isa.head_order(network.scale))))
+    words = np.zeros((len(layers), len(layout.LAYER)), np.int64)
+    data: list[Bytes] = []
+    for record, layer in zip(words, layers, strict=True):
+        addresses = [part.ctypes.data for part in layer[2:]]
+        record[:] = layer.kind, layer.quads, *addresses
+        data += layer[2:]
+    unfolds = any(layer.kind == layout.UNFOLDED for layer in layers)
+    scratch = SIZE_UNFOLDED if unfolds else SIZE
+    zeros = pixels_of_zero(network)
+    return Plan(isa, network.scale, rings.lines, scratch, words, zeros, tuple(data))
+
+
+def ordered(conv: Conv, order: list[int]) -> Conv:
+    """The same with its output channels in this order; -1 is a channel of zeros."""
+
+    def picked(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        zero = np.zeros_like(values[:1])
+        return np.concatenate([values, zero])[order]
+
+    weights, bias, scale = (picked(part) for part in (conv.weights, conv.bias, conv.scale))
+    return Conv(weights, bias, scale, conv.groups, conv.in_zero, conv.out_zero)  # type: ignore[arg-type]
+
+
+def _convolution(conv: Conv) -> _Layer:
+    exact = transform(conv)
+    return _unfolded(conv) if exact is None else _winograd(conv, exact)
+
+
+def _winograd(conv: Conv, exact: Exact) -> _Layer:
+    quads = len(conv.weights) // 4
+    numbers = [exact.offset.astype(np.int32).view(np.uint32)]
+    numbers += [part.astype(np.float32).view(np.uint32) for part in (conv.scale, exact.shift)]
+    params = np.stack([part.reshape(quads, 4) for part in numbers], 1)
+    empty = np.zeros(4, np.uint8)
+    return _Layer(
+        layout.WINOGRAD, quads, _bytes(exact.weights), _bytes(params), empty, empty.copy()
+    )
+
+
+def _unfolded(conv: Conv) -> _Layer:
+    """As a pointwise convolution of all 72 shifted planes, of which a group reads its own."""
+    out, _, _, inputs = conv.weights.shape
+    taps = rows_of_taps(conv).reshape(out, 3, inputs // 4, 3, 4)
+    planes = np.zeros((out, 3, 8, 3, 4), np.int8)
+    for channel in range(out):
+        first = channel * conv.groups // out * (inputs // 4)
+        planes[channel, :, first : first + inputs // 4] = taps[channel]
+    return _pointwise(conv, planes.reshape(out, 72, 1, 4), layout.UNFOLDED)
+
+
+def _pointwise(conv: Conv, taps: NDArray[np.int8], kind: int = layout.POINTWISE) -> _Layer:
+    """``taps`` [O, planes, 1, 4]."""
+    channels = schedule(taps[:, :, 0], longest=scheduled.LONGEST)
+    bias = conv.bias - conv.in_zero * conv.weights.astype(np.int64).sum((1, 2, 3))
+    quads = len(channels) // 4
+    runs, entries, counts = [], bytearray(), np.zeros(quads, np.int32)
+    for channel, groups in enumerate(channels):
+        counts[channel // 4] += len(groups)
+        for k, group in enumerate(groups):
+            kernel = len(group) - 1 + (scheduled.LONGEST if k else 0)
+            runs.append((kernel, channel % 4 * PLANE, 0 if k else bias[channel], 0))
+            entries += _entries(group)
+    params = np.zeros((quads, 5), np.uint32)
+    params[:, :4] = conv.scale.astype(np.float32).reshape(quads, 4).view(np.uint32)
+    params[:, 4] = conv.out_zero
+    weights = np.frombuffer(bytes(entries), np.uint8)
+    return _Layer(
+        kind, quads, weights, _bytes(params), _bytes(np.array(runs, np.int32)), _bytes(counts)
+    )
+
+
+def _entries(group: Group) -> bytes:
+    places = np.array([entry.plane * PLANE for entry in group], np.int32)
+    weights = np.array([entry.weights for entry in group], np.int8).view(np.int32)[:, 0]
+    return np.stack([places, weights], 1).tobytes()
+
+
+def _bytes(array: NDArray[np.generic]) -> Bytes:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

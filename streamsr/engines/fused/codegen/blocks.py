@@ -1,0 +1,444 @@
+"""The walk by blocks of four rows, for kernels that compute four by four pixels at a time.
+
+While rows ``t`` .. ``t + 3`` of the picture are read, stage ``k`` works on rows ``t - k`` ..
+``t - k + 3``: each block is a row above what the stage before has just made, so that six rows of
+each tensor are kept. A block is computed in chunks (see `scratch`), each through all operations of
+its stage; what leaves a stage stands in a ring, the pixels of a row in four lines by x mod 4, so
+that a vector holds one pixel of each of eight tiles. Rows and pixels outside the picture are filled
+with the zero point, as in the walk by rows.
+"""
+
+from streamsr.engines.fused.codegen import layout, scheduled, winograd
+from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.layout import BlockRings, Ring
+from streamsr.engines.fused.codegen.pixels import write
+from streamsr.engines.fused.codegen.rows import WORD, ceil, fill, flags_of, get, row_of, runs
+from streamsr.engines.fused.codegen.scratch import AT, CHUNK, PAIR, PLANE, POSITIONS, ROWS, VECTOR
+from streamsr.native.ir import Function
+from streamsr.region import CELL
+
+TILE = 4
+"""Pixels of a row in one tile."""
+
+TILES = 8
+"""In one vector."""
+
+_LAYER = {word: 8 * k for k, word in enumerate(layout.LAYER)}
+_STEM, _SIDE, _POINT, _ROOT, _JOIN, _HEAD = 0, 1, 2, 3, 9, 10
+_ROOT_PLANES, _ROOT_GROUPS = 2, 4
+_STAGES = len(layout.STAGES)
+_CALL = "ptr %call, i64 %row, i64 %tile, i64 %width"
+
+
+def walk(isa: Isa, scale: int) -> str:
+    """IR of ``run(ptr call)``, which computes one strip, and of the functions it uses."""
+    planes = len(isa.head_order(scale)) // 4
+    rings = BlockRings.of(planes)
+    parts = [
+        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
+        scheduled.kernels(isa),
+        winograd.kernels(_ROOT_PLANES),
+        winograd.kernels(8),
+        winograd.outputs(isa),
+        fill(),
+        _edges(),
+        _aim(),
+        _window(rings),
+        _unfold(),
+        _convolution("root", _ROOT_GROUPS, _ROOT_PLANES),
+        _convolution("head", 1, 8),
+        _fetch(),
+        _line_up(),
+        _first_chunk(rings),
+        _root_chunk(rings, 2),
+        _root_chunk(rings, 3),
+        _join_chunk(rings),
+        _head_chunk(rings, planes),
+        *(_stage(rings, stage) for stage in range(1, _STAGES + 1)),
+        write(isa, scale, rings.head),
+        _read(rings),
+        _run(),
+    ]
+    return "\n".join(parts)
+
+
+def _part(f: Function, name: str) -> str:
+    return f.at(f.load("ptr", "%call", WORD["scratch"]), AT[name])
+
+
+def _arena(f: Function) -> str:
+    return f.load("ptr", "%call", WORD["arena"])
+
+
+def _rows(f: Function, ring: Ring, count: int, first: int = 0) -> list[str]:
+    """Line 0 of plane 0 of rows from ``%row`` + first on."""
+    line, arena = get(f, "line"), _arena(f)
+    return [row_of(f, ring, f.add("%row", first + k), line, arena) for k in range(count)]
+
+
+def _layer(f: Function, number: int | str, word: str) -> str:
+    ops = f.load("ptr", "%call", WORD["ops"])
+    record = f.at(ops, f.mul(number, 8 * len(layout.LAYER)))
+    return f.load("i64" if word in ("kind", "quads") else "ptr", record, _LAYER[word])
+
+
+def _edges() -> str:
+    """The pixels left and right of a row of ``planes``, or all of it outside the picture."""
+    f = Function("edges", "ptr %call, ptr %start, i64 %row, i64 %planes, i32 %pixel")
+    line, width = get(f, "line"), get(f, "width")
+    inside = f(f"icmp ult i64 %row, {get(f, 'height')}")
+    with f.when(inside):
+        right = f.add(f.mul(f(f"and i64 {width}, 3"), line), f.mul(f(f"lshr i64 {width}, 2"), 4))
+        left = f.add(f.mul(line, 3), -4)
+        with f.loop(0, "%planes") as plane:
+            start = f.at("%start", f.mul(f.mul(plane, line), 4))
+            f.store("i32", "%pixel", start, left)
+            f.store("i32", "%pixel", start, right)
+    with f.when(f(f"xor i1 {inside}, true")):
+        end = f.add(f.mul(ceil(f, width, TILE * TILES), VECTOR), 4)
+        lines = f.mul("%planes", 4)
+        f.do(f"call void @fill(ptr %start, i64 {lines}, i64 {line}, i64 -4, i64 {end}, i32 %pixel)")
+    return f.text()
+
+
+def _aim() -> str:
+    """Write down where each vector of a chunk goes: ``rows`` lines of ``width`` vectors, ``line``
+    bytes apart."""
+    f = Function("aim", "ptr %outputs, ptr %start, i64 %lines, i64 %line, i64 %width")
+    with f.loop(0, "%lines") as k, f.loop(0, "%width") as v:
+        place = f.at(f.at("%start", f.mul(k, "%line")), f.mul(v, VECTOR))
+        f.store("ptr", place, "%outputs", f.mul(f.add(f.mul(k, "%width"), v), 8))
+    return f.text()
+
+
+def _aim_ring(f: Function, ring: Ring) -> None:
+    outputs, line = _part(f, "outputs"), get(f, "line")
+    for i, row in enumerate(_rows(f, ring, ROWS)):
+        start, to = f.at(row, f.mul("%tile", 4)), f.at(outputs, f.mul("%width", 8 * 4 * i))
+        f.do(f"call void @aim(ptr {to}, ptr {start}, i64 4, i64 {line}, i64 %width)")
+
+
+def _aim_scratch(f: Function, name: str) -> None:
+    outputs, line = _part(f, "outputs"), f.mul("%width", VECTOR)
+    f.do(
+        f"call void @aim(ptr {outputs}, ptr {_part(f, name)}, i64 {4 * ROWS}, i64 {line}, "
+        "i64 %width)"
+    )
+
+
+def _pointwise(f: Function, number: int | str, source: str, step: str | int) -> None:
+    quads, params, counts, groups, entries = (
+        _layer(f, number, word) for word in ("quads", "params", "counts", "runs", "weights")
+    )
+    f.do(
+        f"call void @pointwise(ptr {_part(f, source)}, ptr {counts}, ptr {groups}, ptr {entries}, "
+        f"ptr {params}, i64 {quads}, ptr {_part(f, 'sums')}, i64 {f.mul('%width', 4 * ROWS)}, "
+        f"ptr {_part(f, 'outputs')}, i64 {step})"
+    )
+
+
+def _to_ring(f: Function, number: int, source: str, ring: Ring) -> None:
+    _aim_ring(f, ring)
+    _pointwise(f, number, source, f.mul(get(f, "line"), 4))
+
+
+def _to_scratch(f: Function, number: int | str, source: str, target: str) -> None:
+    _aim_scratch(f, target)
+    _pointwise(f, number, source, PLANE)
+
+
+def _window(rings: BlockRings) -> str:
+    """The 27 bytes around each pixel in seven planes: eight of each row's nine in two, the ninth
+    ones in the last.
+
+    A tile is twelve bytes on from the one before, so that the four bytes that begin at a tile's
+    byte b are every third dword of three vectors: two blends and a permutation.
+    """
+    f = Function("window", _CALL)
+    line, arena, to = get(f, "line"), _arena(f), _part(f, "first")
+    kind = "<8 x i32>"
+    with f.loop(0, ROWS) as i:
+        rows = [
+            f.at(
+                row_of(f, rings.staging, f.add(f.add("%row", i), dy), line, arena),
+                f.mul("%tile", 3 * TILE),
+            )
+            for dy in (-1, 0, 1)
+        ]
+        with f.loop(0, "%width") as v:
+            for phase in range(4):
+                index = f.add(f.mul(f.add(f.mul(i, 4), phase), "%width"), v)
+                target = f.at(to, f.mul(index, VECTOR))
+                corners = []
+                for dy, row in enumerate(rows):
+                    start = f.at(row, f.add(f.mul(v, 3 * VECTOR), 3 * (phase - 1)))
+                    three = [f.load(kind, start, VECTOR * k) for k in range(3)]
+                    for k in range(2):
+                        f.store(kind, _thirds(f, three, k), target, (2 * dy + k) * PLANE)
+                    corners.append(f(f"and {kind} {_thirds(f, three, 2)}, splat (i32 255)"))
+                for k in (1, 2):
+                    corners[k] = f(f"shl {kind} {corners[k]}, splat (i32 {8 * k})")
+                corner = f(f"or {kind} {f(f'or {kind} {corners[0]}, {corners[1]}')}, {corners[2]}")
+                f.store(kind, corner, target, 6 * PLANE)
+    return f.text()
+
+
+def _thirds(f: Function, three: list[str], first: int) -> str:
+    """Dwords ``first``, ``first`` + 3, ... of three vectors: no two stand in the same lane."""
+    lanes = [(first + 3 * k) % 8 for k in range(8)]
+    vectors = [(first + 3 * k) // 8 for k in range(8)]
+    owner = [vectors[lanes.index(lane)] for lane in range(8)]
+
+    def shuffle(a: str, b: str, mask: list[int]) -> str:
+        picks = ", ".join(f"i32 {m}" for m in mask)
+        return f(f"shufflevector <8 x i32> {a}, <8 x i32> {b}, <8 x i32> <{picks}>")
+
+    mixed = three[0]
+    for k in (1, 2):
+        mixed = shuffle(mixed, three[k], [i + 8 * (owner[i] == k) for i in range(8)])
+    return shuffle(mixed, "poison", lanes)
+
+
+def _unfold() -> str:
+    """The nine shifts of eight planes as 72 planes of a chunk, from the rows in scratch."""
+    f = Function("unfold", "ptr %call, i64 %width")
+    line, rows, to = get(f, "line"), _part(f, "rows"), _part(f, "unfolded")
+    kind = "<32 x i8>"
+    with f.loop(0, ROWS) as i, f.loop(0, 3) as dy:
+        row = f.load("ptr", rows, f.mul(f.add(i, dy), 8))
+        with f.loop(0, 8) as plane, f.loop(0, "%width") as v:
+            start = f.at(row, f.add(f.mul(f.mul(plane, line), 4), f.mul(v, VECTOR)))
+            first = f.mul(f.add(f.mul(dy, 8), plane), 3 * PLANE)
+            for phase in range(4):
+                index = f.add(f.mul(f.add(f.mul(i, 4), phase), "%width"), v)
+                target = f.at(to, f.add(first, f.mul(index, VECTOR)))
+                for dx in range(3):
+                    place, shift = winograd.PHASES[phase + dx]
+                    pixels = f.load(kind, start, f.add(f.mul(line, place), shift))
+                    f.store(kind, pixels, target, dx * PLANE)
+    return f.text()
+
+
+def _convolution(name: str, groups: int, planes: int) -> str:
+    """Layer ``number``, 3x3, of the rows in scratch, to the first part of scratch."""
+    f = Function(f"convolution_{name}", "ptr %call, i64 %number, i64 %width")
+    quads, kind = _layer(f, "%number", "quads"), _layer(f, "%number", "kind")
+    weights, params = _layer(f, "%number", "weights"), _layer(f, "%number", "params")
+    rows, to, partial = _part(f, "rows"), _part(f, "first"), _part(f, "partial")
+    transformed, products = _part(f, "transformed"), _part(f, "products")
+    line, step = get(f, "line"), f.mul("%width", VECTOR)
+
+    def body(vectors: int, v: str) -> None:
+        with f.loop(0, groups) as group:
+            each = f(f"sdiv i64 {quads}, {groups}")
+            shift = f.add(f.mul(f.mul(group, 4 * planes), line), f.mul(v, VECTOR))
+            f.do(
+                f"call void @{winograd.name('inputs', planes, vectors)}(ptr {rows}, i64 {shift}, "
+                f"i64 {line}, ptr {partial}, ptr {transformed})"
+            )
+            with f.loop(0, each) as k:
+                quad = f.add(f.mul(group, each), k)
+                own = f.at(weights, f.mul(quad, POSITIONS * 2 * planes * 16))
+                f.do(
+                    f"call void @{winograd.name('products', planes, vectors)}(ptr {transformed}, "
+                    f"ptr {own}, ptr {products})"
+                )
+                numbers = f.at(params, f.mul(quad, winograd.PARAMS))
+                target = f.at(to, f.add(f.mul(quad, PLANE), f.mul(v, VECTOR)))
+                f.do(
+                    f"call void @winograd_outputs_{vectors}(ptr {products}, ptr {numbers}, "
+                    f"ptr {partial}, ptr {target}, i64 {step})"
+                )
+
+    with f.when(f(f"icmp eq i64 {kind}, {layout.WINOGRAD}")), f.loop(0, "%width", PAIR) as v:
+        single = f(f"icmp eq i64 {f(f'sub i64 %width, {v}')}, 1")
+        with f.when(single):
+            body(1, v)
+        with f.when(f(f"xor i1 {single}, true")):
+            body(2, v)
+    with f.when(f(f"icmp eq i64 {kind}, {layout.UNFOLDED}")):
+        f.do("call void @unfold(ptr %call, i64 %width)")
+        _to_scratch(f, "%number", "unfolded", "first")
+    return f.text()
+
+
+def _convolve(f: Function, name: str, number: int, ring: Ring) -> None:
+    table = _part(f, "rows")
+    for k, row in enumerate(_rows(f, ring, ROWS + 2, -1)):
+        f.store("ptr", f.at(row, f.mul("%tile", 4)), table, 8 * k)
+    f.do(f"call void @convolution_{name}(ptr %call, i64 {number}, i64 %width)")
+
+
+def _fetch() -> str:
+    """Four planes of a ring's row, ``lines`` lines of ``width`` vectors, to planes of a chunk."""
+    f = Function("fetch", "ptr %from, i64 %line, ptr %to, i64 %width")
+    with f.loop(0, 4) as plane, f.loop(0, 4) as phase:
+        source = f.at("%from", f.mul(f.add(f.mul(plane, 4), phase), "%line"))
+        target = f.at("%to", f.add(f.mul(plane, PLANE), f.mul(f.mul(phase, "%width"), VECTOR)))
+        with f.loop(0, "%width") as v:
+            x = f.mul(v, VECTOR)
+            f.store("<32 x i8>", f.load("<32 x i8>", source, x), target, x)
+    return f.text()
+
+
+def _line_up() -> str:
+    """One row of a plane of a chunk, four lines of ``width`` vectors, to pixels in their order."""
+    f = Function("line_up", "ptr %from, ptr %to, i64 %width")
+    kind = "<8 x i32>"
+
+    def shuffle(a: str, b: str, mask: list[int]) -> str:
+        picks = ", ".join(f"i32 {m}" for m in mask)
+        return f(f"shufflevector {kind} {a}, {kind} {b}, <8 x i32> <{picks}>")
+
+    with f.loop(0, "%width") as v:
+        source, target = f.at("%from", f.mul(v, VECTOR)), f.at("%to", f.mul(v, 4 * VECTOR))
+        a, b, c, d = (
+            f.load(kind, source, f.mul("%width", VECTOR * phase)) for phase in range(4)
+        )
+        low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
+        pairs = [shuffle(x, y, mask) for x, y in ((a, b), (c, d)) for mask in (low, high)]
+        quads = []
+        for k in range(2):
+            first, second = pairs[k], pairs[k + 2]
+            quads.append(shuffle(first, second, [0, 1, 8, 9, 4, 5, 12, 13]))
+            quads.append(shuffle(first, second, [2, 3, 10, 11, 6, 7, 14, 15]))
+        # quads[t] holds the pixels of tile t and of tile t + 4.
+        for k, (x, y, mask) in enumerate(
+            (x, y, mask)
+            for mask in ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
+            for x, y in (quads[:2], quads[2:])
+        ):
+            f.store(kind, shuffle(x, y, mask), target, VECTOR * k)
+    return f.text()
+
+
+def _first_chunk(rings: BlockRings) -> str:
+    f = Function("chunk_1", _CALL)
+    f.do("call void @window(ptr %call, i64 %row, i64 %tile, i64 %width)")
+    _to_scratch(f, _STEM, "first", "second")
+    _to_ring(f, _SIDE, "first", rings.side)
+    _to_ring(f, _POINT, "second", rings.features[0])
+    return f.text()
+
+
+def _root_chunk(rings: BlockRings, stage: int) -> str:
+    f = Function(f"chunk_{stage}", _CALL)
+    number = _ROOT + 2 * (stage - 2)
+    _convolve(f, "root", number, rings.features[stage - 2])
+    _to_ring(f, number + 1, "first", rings.features[stage - 1])
+    return f.text()
+
+
+def _join_chunk(rings: BlockRings) -> str:
+    f = Function("chunk_4", _CALL)
+    _convolve(f, "root", _ROOT + 4, rings.features[2])
+    _to_scratch(f, _ROOT + 5, "first", "second")
+    line, side = get(f, "line"), f.at(_part(f, "second"), 8 * PLANE)
+    for i, row in enumerate(_rows(f, rings.side, ROWS)):
+        source, target = f.at(row, f.mul("%tile", 4)), f.at(side, f.mul("%width", 4 * VECTOR * i))
+        f.do(f"call void @fetch(ptr {source}, i64 {line}, ptr {target}, i64 %width)")
+    _to_ring(f, _JOIN, "second", rings.features[3])
+    return f.text()
+
+
+def _head_chunk(rings: BlockRings, planes: int) -> str:
+    f = Function("chunk_5", _CALL)
+    _convolve(f, "head", _HEAD, rings.features[3])
+    line, source = get(f, "line"), _part(f, "first")
+    for i, row in enumerate(_rows(f, rings.head, ROWS)):
+        with f.loop(0, planes) as plane:
+            here = f.at(source, f.add(f.mul(plane, PLANE), f.mul("%width", 4 * VECTOR * i)))
+            to = f.at(row, f.add(f.mul(f.mul(plane, line), 4), f.mul("%tile", 4 * TILE)))
+            f.do(f"call void @line_up(ptr {here}, ptr {to}, i64 %width)")
+    return f.text()
+
+
+def _stage(rings: BlockRings, stage: int) -> str:
+    """One block: all tiles, or those around wanted cells, and the pixels around the picture."""
+    f = Function(f"stage_{stage}", "ptr %call, i64 %row, i32 %pixel")
+    margin, head = _STAGES - stage, stage == _STAGES
+    height, width, columns = get(f, "height"), get(f, "width"), get(f, "columns")
+    vectors = ceil(f, width, TILE * TILES)
+
+    def spread(first: str, end: str) -> None:
+        """From the tile of pixel ``first`` to that before pixel ``end``."""
+        tile = f(f"lshr i64 {first}, 2")
+        tiles = f(f"sub i64 {ceil(f, end, TILE)}, {tile}")
+        number = ceil(f, tiles, TILES)
+        # Vectors run over the end, but not over that of the line.
+        tile = f.least(tile, f.mul(f(f"sub i64 {vectors}, {number}"), TILES))
+        with f.loop(0, number, CHUNK) as v:
+            chunk = f.least(f(f"sub i64 {number}, {v}"), CHUNK)
+            start = f.add(tile, f.mul(v, TILES))
+            f.do(
+                f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {start}, i64 {chunk})"
+            )
+
+    seen = f(f"icmp slt i64 %row, {height}")
+    seen = f(f"and i1 {seen}, {f(f'icmp sge i64 %row, {1 - ROWS}')}")
+    dense = f(f"icmp eq i64 {get(f, 'cells')}, 0")
+    with f.when(f(f"and i1 {seen}, {dense}")):
+        offset = get(f, "offset")
+        first, end = (offset, f.add(offset, columns)) if head else ("0", width)
+        spread(first, f.least(end, width))
+    with f.when(f(f"and i1 {seen}, {f(f'xor i1 {dense}, true')}")):
+        cells = ceil(f, width, CELL)
+        top = f.most(f.add("%row", -margin), -CELL)
+        bottom = f.least(f.add("%row", ROWS - 1 + margin), f.add(height, CELL - 1))
+        middle = f.least(f.add(top, CELL), bottom)
+        flags = [flags_of(f, row, cells) for row in (top, middle, bottom)]
+        with runs(f, flags, cells) as (begin, end):
+            first = f.most(f.add(f.mul(begin, CELL), -margin), "0")
+            spread(first, f.least(f.add(f.mul(end, CELL), margin), width))
+    if not head:
+        for k, row in enumerate(_rows(f, rings.features[stage - 1], ROWS)):
+            number = f.add("%row", k)
+            f.do(
+                f"call void @edges(ptr %call, ptr {row}, i64 {number}, i64 8, i32 %pixel)"
+            )
+    return f.text()
+
+
+def _read(rings: BlockRings) -> str:
+    """The bytes of a row of the picture, with a pixel before and after."""
+    f = Function("read", "ptr %call, i64 %row, i32 %pixel")
+    width = get(f, "width")
+    staging = row_of(f, rings.staging, "%row", get(f, "line"), _arena(f))
+    inside = f(f"icmp ult i64 %row, {get(f, 'height')}")
+    size = f.mul(width, 3)
+    with f.when(inside):
+        f.store("i32", "%pixel", staging, -4)
+        lr = f.load("ptr", "%call", WORD["lr"])
+        source = f.at(lr, f.mul("%row", get(f, "lr_stride")))
+        f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {staging}, ptr {source}, i64 {size}, i1 false)")
+        f.store("i32", "%pixel", staging, size)
+    with f.when(f(f"xor i1 {inside}, true")):
+        end = f.add(size, 4)
+        f.do(f"call void @fill(ptr {staging}, i64 1, i64 0, i64 -4, i64 {end}, i32 %pixel)")
+    return f.text()
+
+
+def _run() -> str:
+    """One strip from its first input row to its last output row: the head's blocks begin at its
+    top."""
+    f = Function("run", "ptr %call", linkage="")
+    zero_points = f.load("ptr", "%call", WORD["zero_points"])
+    top, bottom = get(f, "top"), get(f, "bottom")
+    pixels = [f.load("i32", zero_points, 4 * k) for k in range(6)]
+    reach = layout.REACH
+    with f.loop(f.add(top, reach - 3 * ROWS), f.add(bottom, reach), ROWS) as t:
+        with f.loop(0, ROWS) as k:
+            f.do(f"call void @read(ptr %call, i64 {f.add(t, k)}, i32 {pixels[0]})")
+        for stage in range(1, _STAGES + 1):
+            row = f.add(t, -stage)
+            # The block holds a row that what is wanted depends on.
+            begun = f(f"icmp sge i64 {row}, {f.add(top, stage - reach - ROWS + 1)}")
+            needed = f(f"icmp slt i64 {row}, {f.add(bottom, reach - stage)}")
+            with f.when(f(f"and i1 {begun}, {needed}")):
+                f.do(f"call void @stage_{stage}(ptr %call, i64 {row}, i32 {pixels[stage]})")
+                if stage == _STAGES:
+                    with f.loop(row, f.least(f.add(row, ROWS), bottom)) as each:
+                        f.do(f"call void @write(ptr %call, i64 {each})")
+    return f.text()
+
+
