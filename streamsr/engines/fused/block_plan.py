@@ -1,8 +1,7 @@
 """Arranges a network for the kernels that work by blocks, see `blocks`.
 
 Pointwise convolutions, and the stem and the side branch, which read a window of 27 bytes as seven
-planes, get a schedule; 3x3 convolutions are transformed for `winograd` where that is exact, else
-they become pointwise convolutions of 72 planes. Both ways give the same bytes for all inputs.
+planes, get a schedule; the other 3x3 convolutions are transformed for `winograd`.
 """
 
 from typing import NamedTuple
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 from streamsr.engines.fused.codegen import layout, scheduled
 from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.codegen.layout import BlockRings
-from streamsr.engines.fused.codegen.scratch import PLANE, SIZE, SIZE_UNFOLDED
+from streamsr.engines.fused.codegen.scratch import PLANE, SIZE
 from streamsr.engines.fused.graph import Conv, Network
 from streamsr.engines.fused.plan import Plan, pixels_of_zero, rows_of_taps, window_of_taps
 from streamsr.engines.fused.schedule import Group, schedule
-from streamsr.engines.fused.transform import Exact, transform
+from streamsr.engines.fused.transform import transform
 
 Bytes = NDArray[np.uint8]
 
@@ -48,10 +47,8 @@ def plan_blocks(network: Network, isa: Isa) -> Plan:
         addresses = [part.ctypes.data for part in layer[2:]]
         record[:] = layer.kind, layer.quads, *addresses
         data += layer[2:]
-    unfolds = any(layer.kind == layout.UNFOLDED for layer in layers)
-    scratch = SIZE_UNFOLDED if unfolds else SIZE
     zeros = pixels_of_zero(network)
-    return Plan(isa, network.scale, rings.lines, scratch, words, zeros, tuple(data))
+    return Plan(isa, network.scale, rings.lines, SIZE, words, zeros, tuple(data))
 
 
 def ordered(conv: Conv, order: list[int]) -> Conv:
@@ -66,33 +63,17 @@ def ordered(conv: Conv, order: list[int]) -> Conv:
 
 
 def _convolution(conv: Conv) -> _Layer:
-    exact = transform(conv)
-    return _unfolded(conv) if exact is None else _winograd(conv, exact)
+    made, quads = transform(conv), len(conv.weights) // 4
+    bias = (made.bias % 2**32).astype(np.uint32)
+    scale = conv.scale if made.narrow else conv.scale / np.float32(64)
+    numbers = np.stack([bias, scale.astype(np.float32).view(np.uint32)])
+    params = numbers.reshape(2, quads, 4).swapaxes(0, 1)
+    kind = layout.NARROW if made.narrow else layout.WIDE
+    nothing = np.zeros(1, np.uint8)
+    return _Layer(kind, quads, _bytes(made.weights), _bytes(params), nothing, nothing)
 
 
-def _winograd(conv: Conv, exact: Exact) -> _Layer:
-    quads = len(conv.weights) // 4
-    numbers = [exact.offset.astype(np.int32).view(np.uint32)]
-    numbers += [part.astype(np.float32).view(np.uint32) for part in (conv.scale, exact.shift)]
-    params = np.stack([part.reshape(quads, 4) for part in numbers], 1)
-    empty = np.zeros(4, np.uint8)
-    return _Layer(
-        layout.WINOGRAD, quads, _bytes(exact.weights), _bytes(params), empty, empty.copy()
-    )
-
-
-def _unfolded(conv: Conv) -> _Layer:
-    """As a pointwise convolution of all 72 shifted planes, of which a group reads its own."""
-    out, _, _, inputs = conv.weights.shape
-    taps = rows_of_taps(conv).reshape(out, 3, inputs // 4, 3, 4)
-    planes = np.zeros((out, 3, 8, 3, 4), np.int8)
-    for channel in range(out):
-        first = channel * conv.groups // out * (inputs // 4)
-        planes[channel, :, first : first + inputs // 4] = taps[channel]
-    return _pointwise(conv, planes.reshape(out, 72, 1, 4), layout.UNFOLDED)
-
-
-def _pointwise(conv: Conv, taps: NDArray[np.int8], kind: int = layout.POINTWISE) -> _Layer:
+def _pointwise(conv: Conv, taps: NDArray[np.int8]) -> _Layer:
     """``taps`` [O, planes, 1, 4]."""
     channels = schedule(taps[:, :, 0], longest=scheduled.LONGEST)
     bias = conv.bias - conv.in_zero * conv.weights.astype(np.int64).sum((1, 2, 3))
@@ -109,7 +90,12 @@ def _pointwise(conv: Conv, taps: NDArray[np.int8], kind: int = layout.POINTWISE)
     params[:, 4] = conv.out_zero
     weights = np.frombuffer(bytes(entries), np.uint8)
     return _Layer(
-        kind, quads, weights, _bytes(params), _bytes(np.array(runs, np.int32)), _bytes(counts)
+        layout.POINTWISE,
+        quads,
+        weights,
+        _bytes(params),
+        _bytes(np.array(runs, np.int32)),
+        _bytes(counts),
     )
 
 

@@ -82,7 +82,7 @@ def _split(weights: Weights, limits: list[Range]) -> list[Weights]:
             while True:
                 pair = part[half]
                 least, most = reach(tuple(pair), limits[half])
-                if LEAST <= least and most <= MOST:
+                if least >= LEAST and most <= MOST:
                     break
                 sign = 1 if most > MOST else -1
                 larger = 0 if sign * pair[0] >= sign * pair[1] else 1

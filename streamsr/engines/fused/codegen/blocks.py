@@ -44,7 +44,6 @@ def walk(isa: Isa, scale: int) -> str:
         _edges(),
         _aim(),
         _window(rings),
-        _unfold(),
         _convolution("root", _ROOT_GROUPS, _ROOT_PLANES),
         _convolution("head", 1, 8),
         _fetch(),
@@ -199,26 +198,6 @@ def _thirds(f: Function, three: list[str], first: int) -> str:
     return shuffle(mixed, "poison", lanes)
 
 
-def _unfold() -> str:
-    """The nine shifts of eight planes as 72 planes of a chunk, from the rows in scratch."""
-    f = Function("unfold", "ptr %call, i64 %width")
-    line, rows, to = get(f, "line"), _part(f, "rows"), _part(f, "unfolded")
-    kind = "<32 x i8>"
-    with f.loop(0, ROWS) as i, f.loop(0, 3) as dy:
-        row = f.load("ptr", rows, f.mul(f.add(i, dy), 8))
-        with f.loop(0, 8) as plane, f.loop(0, "%width") as v:
-            start = f.at(row, f.add(f.mul(f.mul(plane, line), 4), f.mul(v, VECTOR)))
-            first = f.mul(f.add(f.mul(dy, 8), plane), 3 * PLANE)
-            for phase in range(4):
-                index = f.add(f.mul(f.add(f.mul(i, 4), phase), "%width"), v)
-                target = f.at(to, f.add(first, f.mul(index, VECTOR)))
-                for dx in range(3):
-                    place, shift = winograd.PHASES[phase + dx]
-                    pixels = f.load(kind, start, f.add(f.mul(line, place), shift))
-                    f.store(kind, pixels, target, dx * PLANE)
-    return f.text()
-
-
 def _convolution(name: str, groups: int, planes: int) -> str:
     """Layer ``number``, 3x3, of the rows in scratch, to the first part of scratch."""
     f = Function(f"convolution_{name}", "ptr %call, i64 %number, i64 %width")
@@ -227,6 +206,8 @@ def _convolution(name: str, groups: int, planes: int) -> str:
     rows, to, partial = _part(f, "rows"), _part(f, "first"), _part(f, "partial")
     transformed, products = _part(f, "transformed"), _part(f, "products")
     line, step = get(f, "line"), f.mul("%width", VECTOR)
+    narrows = f(f"icmp eq i64 {kind}, {layout.NARROW}")
+    wides = f(f"xor i1 {narrows}, true")
 
     def body(vectors: int, v: str) -> None:
         with f.loop(0, groups) as group:
@@ -245,20 +226,19 @@ def _convolution(name: str, groups: int, planes: int) -> str:
                 )
                 numbers = f.at(params, f.mul(quad, winograd.PARAMS))
                 target = f.at(to, f.add(f.mul(quad, PLANE), f.mul(v, VECTOR)))
-                f.do(
-                    f"call void @winograd_outputs_{vectors}(ptr {products}, ptr {numbers}, "
-                    f"ptr {partial}, ptr {target}, i64 {step})"
-                )
+                for wide in (False, True):
+                    with f.when(wides if wide else narrows):
+                        f.do(
+                            f"call void @{winograd.last(vectors, wide)}(ptr {products}, "
+                            f"ptr {numbers}, ptr {partial}, ptr {target}, i64 {step})"
+                        )
 
-    with f.when(f(f"icmp eq i64 {kind}, {layout.WINOGRAD}")), f.loop(0, "%width", PAIR) as v:
+    with f.loop(0, "%width", PAIR) as v:
         single = f(f"icmp eq i64 {f(f'sub i64 %width, {v}')}, 1")
         with f.when(single):
             body(1, v)
         with f.when(f(f"xor i1 {single}, true")):
             body(2, v)
-    with f.when(f(f"icmp eq i64 {kind}, {layout.UNFOLDED}")):
-        f.do("call void @unfold(ptr %call, i64 %width)")
-        _to_scratch(f, "%number", "unfolded", "first")
     return f.text()
 
 
@@ -292,9 +272,7 @@ def _line_up() -> str:
 
     with f.loop(0, "%width") as v:
         source, target = f.at("%from", f.mul(v, VECTOR)), f.at("%to", f.mul(v, 4 * VECTOR))
-        a, b, c, d = (
-            f.load(kind, source, f.mul("%width", VECTOR * phase)) for phase in range(4)
-        )
+        a, b, c, d = (f.load(kind, source, f.mul("%width", VECTOR * phase)) for phase in range(4))
         low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
         pairs = [shuffle(x, y, mask) for x, y in ((a, b), (c, d)) for mask in (low, high)]
         quads = []
@@ -370,9 +348,7 @@ def _stage(rings: BlockRings, stage: int) -> str:
         with f.loop(0, number, CHUNK) as v:
             chunk = f.least(f(f"sub i64 {number}, {v}"), CHUNK)
             start = f.add(tile, f.mul(v, TILES))
-            f.do(
-                f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {start}, i64 {chunk})"
-            )
+            f.do(f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {start}, i64 {chunk})")
 
     seen = f(f"icmp slt i64 %row, {height}")
     seen = f(f"and i1 {seen}, {f(f'icmp sge i64 %row, {1 - ROWS}')}")
@@ -393,9 +369,7 @@ def _stage(rings: BlockRings, stage: int) -> str:
     if not head:
         for k, row in enumerate(_rows(f, rings.features[stage - 1], ROWS)):
             number = f.add("%row", k)
-            f.do(
-                f"call void @edges(ptr %call, ptr {row}, i64 {number}, i64 8, i32 %pixel)"
-            )
+            f.do(f"call void @edges(ptr %call, ptr {row}, i64 {number}, i64 8, i32 %pixel)")
     return f.text()
 
 
@@ -440,5 +414,3 @@ def _run() -> str:
                     with f.loop(row, f.least(f.add(row, ROWS), bottom)) as each:
                         f.do(f"call void @write(ptr %call, i64 {each})")
     return f.text()
-
-

@@ -60,9 +60,7 @@ def dot(f: Function, isa: Isa, llvm: int, total: str, pixels: str, weight: str) 
 
 def byte_products(f: Function, pixels: str, weights: str) -> str:
     """vpmaddubsw: uint8 times int8, neighbouring products added in an int16."""
-    return f(
-        f"call <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8> {pixels}, <32 x i8> {weights})"
-    )
+    return f(f"call <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8> {pixels}, <32 x i8> {weights})")
 
 
 def word_products(f: Function, a: str, b: str) -> str:

@@ -114,7 +114,8 @@ LAYER = "kind", "quads", "weights", "params", "runs", "counts"
 addresses, see `winograd` and `scheduled`. The order of the layers is that of the network's
 operations."""
 
-POINTWISE, WINOGRAD, UNFOLDED = range(3)
+POINTWISE, NARROW, WIDE = range(3)
+"""Kinds of layers: pointwise, and 3x3 with sums that are narrow or wide (see `winograd.outputs`)."""
 
 STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
 """Operations of each row stage: stem + side + pointwise, two root blocks, root block + join,

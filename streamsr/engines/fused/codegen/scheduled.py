@@ -18,7 +18,7 @@ from streamsr.engines.fused.codegen.instructions import (
     word_products,
 )
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.scratch import NUMBER, PLANE, VECTOR
+from streamsr.engines.fused.codegen.scratch import PLANE, VECTOR
 from streamsr.native.ir import Function
 
 LONGEST = 8
@@ -42,7 +42,9 @@ _BYTES, _I16, _I32 = "<32 x i8>", "<16 x i16>", "<8 x i32>"
 def kernels(isa: Isa) -> str:
     """IR of ``pointwise`` and the runs it calls."""
     runs = [_run(length, more) for more in (False, True) for length in range(1, LONGEST + 1)]
-    names = ", ".join(f"ptr @{_name(length, more)}" for more in (False, True) for length in range(1, LONGEST + 1))
+    names = ", ".join(
+        f"ptr @{_name(length, more)}" for more in (False, True) for length in range(1, LONGEST + 1)
+    )
     table = f"@runs = internal constant [{2 * LONGEST} x ptr] [{names}]\n"
     return "\n".join([*runs, table, _pointwise(isa)])
 
@@ -59,9 +61,7 @@ def _run(length: int, more: bool) -> str:
             load, vpmaddubsw | length - 1 times: load, vpmaddubsw, vpaddw
             vpmaddwd with ones, vpaddd with bias or sums, store
     """
-    f = Function(
-        _name(length, more), "ptr %planes, ptr %entries, ptr %sums, i64 %size, i32 %bias"
-    )
+    f = Function(_name(length, more), "ptr %planes, ptr %entries, ptr %sums, i64 %size, i32 %bias")
     sources, weights = [], []
     for k in range(length):
         offset = f(f"zext i32 {f.load('i32', '%entries', ENTRY * k)} to i64")

@@ -22,9 +22,6 @@ PLANE = NUMBER * VECTOR + 64
 MIDDLE_PLANES = 12
 """The join's inputs; the head at x4 has as many outputs."""
 
-UNFOLDED_PLANES = 72
-"""Nine shifts of eight planes, for a 3x3 convolution that is computed as a pointwise one."""
-
 POSITIONS = 36
 """Of the transformed 6x6 pixels."""
 
@@ -40,21 +37,15 @@ _SIZES = {
     "transformed": POSITIONS * 16 * PAIR * VECTOR,
     "products": 4 * POSITIONS * PAIR * VECTOR,
     "partial": 4 * 24 * VECTOR,
-    "unfolded": UNFOLDED_PLANES * PLANE,
 }
 
 
-def _offsets() -> dict[str, int]:
-    offsets, at = {}, 0
-    for name, size in _SIZES.items():
-        offsets[name] = at
-        at += -(-size // 64) * 64 + 64
-    return offsets
-
-
-AT = _offsets()
+AT: dict[str, int] = {}
 """Where each part begins."""
 
-SIZE = AT["unfolded"]
-SIZE_UNFOLDED = SIZE + _SIZES["unfolded"] + 64
-"""Bytes without and with the last part, which few networks need."""
+SIZE = 0
+"""Bytes of all parts."""
+
+for _name, _size in _SIZES.items():
+    AT[_name] = SIZE
+    SIZE += -(-_size // 64) * 64 + 64

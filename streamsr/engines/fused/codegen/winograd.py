@@ -7,8 +7,9 @@ Four by four outputs of one channel come from six by six inputs. With the transf
     A^T m A  of the products, summed over the input channels    int32
 
 whose fractions are all multiplied away, m is 36 numbers instead of 144 products, and the result is
-exactly 576 times the sum of products. All arithmetic wraps, so that only this last number must fit
-an int32. (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.)
+exactly 576 times the sum of products, modulo 2**32. Of most networks that is an int32. Where it may
+not be, a multiplication by the inverse of nine makes it 64 times the sum, which always is: nothing
+here depends on the weights. (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.)
 
 One vector holds the same pixel of eight tiles, two channels in 16 bits each before the products.
 """
@@ -18,6 +19,7 @@ import struct
 from streamsr.engines.fused.codegen.instructions import halve, quarter, word_products
 from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.codegen.scratch import PAIR, POSITIONS, ROWS, VECTOR
+from streamsr.engines.fused.transform import FACTOR, NINTH
 from streamsr.native.ir import Function
 
 I16, I32, F32 = "<16 x i16>", "<8 x i32>", "<8 x float>"
@@ -26,10 +28,10 @@ PHASES = ((3, -4), (0, 0), (1, 0), (2, 0), (3, 0), (0, 4))
 """Line and byte shift of the six pixels x-1 .. x+4 of a tile: two belong to its neighbours."""
 
 ONES = 7
-"""The position whose product is added to all 16 outputs with weight 1: an offset goes there."""
+"""The position whose product is added to all 16 outputs with weight 1: the bias goes there."""
 
-PARAMS = 3 * 16
-"""Bytes for four output channels: int32 offsets of the products, float32 scales, float32 shifts."""
+PARAMS = 2 * 16
+"""Bytes for four output channels: int32 biases times 576, float32 scales; wide ones by 64."""
 
 
 def name(step: str, planes: int, vectors: int) -> str:
@@ -45,7 +47,13 @@ def kernels(planes: int) -> str:
 
 
 def outputs(isa: Isa) -> str:
-    return "\n".join(_outputs(isa, vectors) for vectors in range(1, PAIR + 1))
+    """The last step, the same for any number of planes, for sums that are narrow and wide."""
+    ways = [(vectors, wide) for vectors in range(1, PAIR + 1) for wide in (False, True)]
+    return "\n".join(_outputs(isa, *way) for way in ways)
+
+
+def last(vectors: int, wide: bool) -> str:
+    return f"winograd_outputs_{vectors}{'_wide' if wide else ''}"
 
 
 def _inputs(planes: int, vectors: int) -> str:
@@ -62,7 +70,9 @@ def _inputs(planes: int, vectors: int) -> str:
         for each of six columns:
             six loads, the same 17 operations, six stores to %to
     """
-    f = Function(name("inputs", planes, vectors), "ptr %rows, i64 %shift, i64 %line, ptr %partial, ptr %to")
+    f = Function(
+        name("inputs", planes, vectors), "ptr %rows, i64 %shift, i64 %line, ptr %partial, ptr %to"
+    )
     place = 2 * planes * vectors * VECTOR
     rows = [f.at(f.load("ptr", "%rows", 8 * k), "%shift") for k in range(6)]
     with f.loop(0, planes) as plane, f.loop(0, vectors) as v:
@@ -158,23 +168,24 @@ def _products(planes: int, vectors: int) -> str:
     return f.text()
 
 
-def _outputs(isa: Isa, vectors: int) -> str:
+def _outputs(isa: Isa, vectors: int, wide: bool) -> str:
     """A^T m A of four channels, requantised to pixels.
 
-    ``params`` as in PARAMS; the offset of the products comes to all outputs. Vector (4 * row +
-    phase) of the result is ``step`` bytes from the one before::
+    ``params`` as in PARAMS. Vector (4 * row + phase) of the result is ``step`` bytes from the one
+    before::
 
         for each vector:
             for each of four channels and six columns:
                 six loads of <8 x i32>, 14 operations, four stores to %partial
             for each of four rows:
                 for each channel: six loads, 14 operations; of each of the four results
-                    cvtdq2ps, times 1/576 (exact), times scale plus shift, cvtps2dq
+                    cvtdq2ps, times 1/576 (exact), times scale, cvtps2dq; wide ones
+                    vpmulld, cvtdq2ps, times scale, cvtps2dq
                     two channels at a time vpackssdw
                 of each of four pixels: vpackuswb, vpshufb, a store
     """
     f = Function(
-        f"winograd_outputs_{vectors}",
+        last(vectors, wide),
         "ptr %from, ptr %params, ptr %partial, ptr %to, i64 %step",
     )
     with f.loop(0, vectors) as v:
@@ -182,13 +193,13 @@ def _outputs(isa: Isa, vectors: int) -> str:
         with f.loop(0, 4) as channel:
             products = f.at(source, f.mul(channel, POSITIONS * vectors * VECTOR))
             partial = f.at("%partial", f.mul(channel, 24 * VECTOR))
-            offset = f.splat(8, "i32", f.load("i32", "%params", f.mul(channel, 4)))
+            bias = f.splat(8, "i32", f.load("i32", "%params", f.mul(channel, 4)))
             for column in range(6):
                 places = [6 * k + column for k in range(6)]
                 six = [f.load(I32, products, place * vectors * VECTOR) for place in places]
                 if ONES in places:
                     k = places.index(ONES)
-                    six[k] = f(f"add {I32} {six[k]}, {offset}")
+                    six[k] = f(f"add {I32} {six[k]}, {bias}")
                 for k, value in enumerate(_backward(f, six)):
                     f.store(I32, value, partial, (6 * k + column) * VECTOR)
         with f.loop(0, ROWS) as row:
@@ -196,21 +207,18 @@ def _outputs(isa: Isa, vectors: int) -> str:
             end = f.at(to, f.mul(row, f.mul("%step", 4)))
             halves = []
             for pair in range(0, 4, 2):
-                one, other = (_results(f, start, channel) for channel in (pair, pair + 1))
+                one, other = (_results(f, start, channel, wide) for channel in (pair, pair + 1))
                 halves.append([halve(f, isa, a, b) for a, b in zip(one, other, strict=True)])
             for phase, (a, b) in enumerate(zip(*halves, strict=True)):
                 f.store("<32 x i8>", quarter(f, isa, a, b), end, f.mul("%step", phase))
     return f.text()
 
 
-def _results(f: Function, start: str, channel: int) -> list[str]:
+def _results(f: Function, start: str, channel: int, wide: bool) -> list[str]:
     """The four pixels of one row and channel as integers."""
     six = [f.load(I32, start, (24 * channel + k) * VECTOR) for k in range(6)]
-    scale, shift = (
-        f.splat(8, "float", f.load("float", "%params", 16 * part + 4 * channel))
-        for part in (1, 2)
-    )
-    return [_requantise(f, value, scale, shift) for value in _backward(f, six)]
+    scale = f.splat(8, "float", f.load("float", "%params", 16 + 4 * channel))
+    return [_requantise(f, value, scale, wide) for value in _backward(f, six)]
 
 
 def _backward(f: Function, m: list[str]) -> list[str]:
@@ -234,12 +242,19 @@ def _backward(f: Function, m: list[str]) -> list[str]:
     ]
 
 
-def _requantise(f: Function, value: str, scale: str, shift: str) -> str:
-    """From 576 times the sum: 1/576 as a float32 is too large by 2**-27 of it, so that the product
-    with a float32 that is 576 times a whole number rounds to that number."""
+def _requantise(f: Function, value: str, scale: str, wide: bool) -> str:
+    """From 576 times the sum.
+
+    1/576 as a float32 is too large by 2**-27 of it, so that the product with a float32 that is 576
+    times a whole number rounds to that number. That rounding is the whole point: the scaled sum
+    must be rounded once, as in XNNPACK.
+    """
+    if wide:
+        value = f(f"mul {I32} {value}, splat (i32 {NINTH})")
     real = f(f"sitofp {I32} {value} to {F32}")
-    whole = f(f"fmul {F32} {real}, splat (float {_FRACTION})")
-    scaled = f(f"call {F32} @llvm.fma.v8f32({F32} {whole}, {F32} {scale}, {F32} {shift})")
+    if not wide:
+        real = f(f"fmul {F32} {real}, splat (float {_FRACTION})")
+    scaled = f(f"fmul {F32} {real}, {scale}")
     return f(f"call {I32} @llvm.lrint.v8i32.v8f32({F32} {scaled})")
 
 
@@ -249,4 +264,4 @@ def _hexadecimal(value: float) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
 
 
-_FRACTION = _hexadecimal(1 / 576)
+_FRACTION = _hexadecimal(1 / FACTOR)
