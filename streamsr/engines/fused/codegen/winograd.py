@@ -63,36 +63,40 @@ def _inputs(planes: int, vectors: int) -> str:
     The result, [36][planes][2][vectors], has channels 0 and 2 of a plane in one vector and 1 and 3
     in another: no shuffle is needed, only `and` and a shift::
 
-        for each plane, vector and row of six:
-            six loads of <16 x i16>, two of them 4 bytes beside
-            six `and` with 255 | six `lshr` by 8
-            17 additions, subtractions and shifts, six stores to %partial
-        for each of six columns:
-            six loads, the same 17 operations, six stores to %to
+        for each plane and vector:
+            for each of six rows:
+                six loads of <16 x i16>, two of them 4 bytes beside
+                six `and` with 255 | six `lshr` by 8
+                of both: 17 additions, subtractions and shifts, six stores to %partial
+            for each of six columns:
+                of both: six loads, the same 17 operations, six stores to %to
     """
     f = Function(
         name("inputs", planes, vectors), "ptr %rows, i64 %shift, i64 %line, ptr %partial, ptr %to"
     )
     place = 2 * planes * vectors * VECTOR
-    rows = [f.at(f.load("ptr", "%rows", 8 * k), "%shift") for k in range(6)]
     with f.loop(0, planes) as plane, f.loop(0, vectors) as v:
-        start = f.add(f.mul(plane, f.mul("%line", 4)), f.mul(v, VECTOR))
+        start = f.add(f.add(f.mul(plane, f.mul("%line", 4)), f.mul(v, VECTOR)), "%shift")
         to = f.at("%to", f.mul(f.add(f.mul(plane, 2 * vectors), v), VECTOR))
-        for half in range(2):
-            for k, row in enumerate(rows):
-                source = f.at(row, start)
-                pixels = []
-                for line, shift in PHASES:
-                    both = f.load(I16, source, f.add(f.mul("%line", line), shift))
-                    way = "lshr {} {}, splat (i16 8)" if half else "and {} {}, splat (i16 255)"
-                    pixels.append(f(way.format(I16, both)))
+        with f.loop(0, 6) as row:
+            source = f.at(f.load("ptr", "%rows", f.mul(row, 8)), start)
+            partial = f.at("%partial", f.mul(row, 6 * VECTOR))
+            both = [
+                f.load(I16, source, f.add(f.mul("%line", line), shift)) for line, shift in PHASES
+            ]
+            for half, way in enumerate(("and {} {}, splat (i16 255)", "lshr {} {}, splat (i16 8)")):
+                pixels = [f(way.format(I16, pixel)) for pixel in both]
                 for column, value in enumerate(_forward(f, pixels)):
-                    f.store(I16, value, "%partial", (6 * k + column) * VECTOR)
-            for column in range(6):
-                six = [f.load(I16, "%partial", (6 * k + column) * VECTOR) for k in range(6)]
+                    f.store(I16, value, partial, (36 * half + column) * VECTOR)
+        with f.loop(0, 6) as column:
+            partial, target = (
+                f.at("%partial", f.mul(column, VECTOR)),
+                f.at(to, f.mul(column, place)),
+            )
+            for half in range(2):
+                six = [f.load(I16, partial, (36 * half + 6 * k) * VECTOR) for k in range(6)]
                 for k, value in enumerate(_forward(f, six)):
-                    offset = (6 * k + column) * place + half * vectors * VECTOR
-                    f.store(I16, value, to, offset)
+                    f.store(I16, value, target, 6 * k * place + half * vectors * VECTOR)
     return f.text()
 
 
