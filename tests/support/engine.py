@@ -2,13 +2,13 @@
 
 import pytest
 
-from streamsr.engines.fused.codegen.library import host_isa
+from streamsr.engines.fused.codegen.library import host_kinds
 from streamsr.errors import ModelError
 
 
 def _why_not_fused() -> str:
     try:
-        host_isa()
+        host_kinds()
     except ModelError as error:
         return str(error)
     return ""

@@ -1,6 +1,7 @@
 """The fused engine: the whole network in one pass of integer kernels over rows that never leave the
 cache."""
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -12,16 +13,20 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Tile, check_tiles, conformity
 from streamsr.engines.difference import EXACT, WrongResults
+from streamsr.engines.fused import first_run
 from streamsr.engines.fused.codegen import layout
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.library import host_isa, library, network_ir
+from streamsr.engines.fused.codegen.library import host_kinds, library, network_ir
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.fused.plan import plan
 from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.errors import ModelError
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
+from streamsr.native.jit import Library
 from streamsr.region import CELL, Cells, Region
+
+log = logging.getLogger("streamsr")
 
 WORTH_SHARING = 4096
 """Pixels below which a piece of work is not worth waking another thread: about 0.2 ms."""
@@ -32,6 +37,7 @@ class FusedEngine:
     `streamsr.engines.Engine`.
 
     threads  cores that work in parallel, default all usable ones
+    kind     of kernels, a name of `isa.KINDS`; default the fastest that runs here
 
     Raises ModelError when the file is not the network this code knows, the processor lacks the
     instructions, or the conformity test finds any difference from LiteRT; LiteRTEngine then is the
@@ -47,20 +53,21 @@ class FusedEngine:
     # call
     region_cost = 900
 
-    def __init__(self, model: ModelFile, *, threads: int | None = None) -> None:
+    def __init__(self, model: ModelFile, *, threads: int | None = None, kind: str = "") -> None:
         self.threads = usable_cores() if threads is None else threads
         if self.threads < 1:
             raise ValueError(f"expected at least 1 thread, got {threads}")
         self._pool: ThreadPoolExecutor | None = None
         self._runners: list[Runner] = []
-        self._isa = isa = host_isa()
+        kinds = host_kinds(kind)
         try:
             network = read_network(model.content)
         except ModelError as error:
             raise ModelError(f"{model.path}: {error}") from error
         self.scale = network.scale
-        self._library = library(network_ir(isa, network.scale), isa)
-        ready = plan(network, isa)
+        self._isa, self._library = _code(kinds, network.scale, model)
+        self.kind = self._isa.name
+        ready = plan(network, self._isa)
         # The caller's thread is one of the workers.
         self._runners = [Runner(self._library, ready) for _ in range(self.threads)]
         if self.threads > 1:
@@ -110,6 +117,25 @@ class FusedEngine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _code(kinds: Sequence[Isa], scale: int, model: ModelFile) -> tuple[Isa, Library]:
+    """The first of these kinds that does not end the process that runs it, and its code."""
+    dead = []
+    for isa in kinds:
+        code = library(network_ir(isa, scale), isa)
+        try:
+            first_run.check(isa, code.key, model.content)
+        except first_run.KernelsDieError as error:
+            code.close()
+            log.warning("%s", error)
+            dead.append(str(error))
+            continue
+        except BaseException:
+            code.close()
+            raise
+        return isa, code
+    raise ModelError("; ".join(dead))
 
 
 Piece = tuple[Tile, NDArray[np.uint8] | None]

@@ -11,7 +11,7 @@ import numpy as np
 
 from streamsr.engines.fused.codegen.instructions import declarations, dot
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.library import host_isa, library
+from streamsr.engines.fused.codegen.library import host_kinds, library
 from streamsr.native.ir import Function
 
 CALL_S = 0.0004
@@ -34,7 +34,7 @@ class Peak:
     have."""
 
     def __init__(self) -> None:
-        isa = host_isa()
+        isa = host_kinds()[0]
         self._library = library(peak_ir(isa, llvm.llvm_version_info[0]), isa)
         self._run = self._library.function("peak", ctypes.c_int64, ctypes.c_void_p)
         self._memory = np.zeros(64, np.uint8)

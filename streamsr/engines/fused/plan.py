@@ -1,121 +1,12 @@
-"""Arranges a network for the kernels: weights in the order they are read, and one record for each
-convolution."""
+"""Arranges a network for a kind of kernels."""
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-from streamsr.engines.fused.codegen import layout
-from streamsr.engines.fused.codegen.convolution import ONE_APART, kinds
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import Ring, Rings
-from streamsr.engines.fused.graph import Conv, Network
-
-Segment = tuple[Ring, int, int]
-"""A ring, the row offset and how many of its planes, from plane 0 on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """``ops`` [11, words] int64 holds addresses into ``data``: both must outlive the native calls.
-
-    A worker needs memory for ``lines`` lines, and ``scratch`` bytes.
-    """
-
-    isa: Isa
-    scale: int
-    lines: int
-    scratch: int
-    ops: NDArray[np.int64]
-    zero_points: NDArray[np.uint8]
-    data: tuple[NDArray[np.uint8], ...]
+from streamsr.engines.fused.graph import Network
+from streamsr.engines.fused.plan_blocks import plan_blocks
+from streamsr.engines.fused.plan_rows import plan_rows
+from streamsr.engines.fused.taps import Plan
 
 
 def plan(network: Network, isa: Isa) -> Plan:
     """Lay ``network`` out for ``isa``."""
-    rings = Rings.of(len(isa.head_order(network.scale)) // 4)
-    a, b, c, d = rings.features
-    around = (-1, 0, 1)
-    window: list[Segment] = [*((rings.window, dy, 2) for dy in around), (rings.corner, 0, 1)]
-    middle, joined = [(rings.middle, 0, 8)], [(rings.joined, 0, 8), (rings.side, 0, 4)]
-    blocks = ((a, b), (b, c), (c, rings.joined))
-    root: list[tuple[Conv, Ring, list[Segment]]] = []
-    for (conv, point), (source, target) in zip(network.blocks, blocks, strict=True):
-        root += [(conv, rings.middle, [(source, dy, 2) for dy in around]), (point, target, middle)]
-    ops = [
-        (network.stem, rings.middle, window),
-        (network.side, rings.side, window),
-        (network.point, a, middle),
-        *root,
-        (network.join, d, joined),
-        (network.head, rings.head, [(d, dy, 8) for dy in around]),
-    ]
-    words, data = np.zeros((len(ops), layout.OP_WORDS), np.int64), []
-    for record, (conv, target, segments) in zip(words, ops, strict=True):
-        head = conv is network.head
-        taps = window_of_taps(conv) if segments is window else rows_of_taps(conv)
-        kind = 2 if head else int(taps.shape[2] == 3)
-        channels = kinds(isa, network.scale)[kind][0]
-        weights, params = _weights(taps, channels), _params(conv, channels, isa)
-        data += [weights, params]
-        step = channels // 4 if conv.groups > 1 else 0
-        record[: len(layout.OP)] = (
-            kind,
-            len(weights),
-            step,
-            weights.ctypes.data,
-            params.ctypes.data,
-            *target,
-            len(segments),
-        )
-        for k, (ring, dy, count) in enumerate(segments):
-            at = len(layout.OP) + len(layout.SEGMENT) * k
-            record[at : at + len(layout.SEGMENT)] = *ring, dy, count
-    zeros = pixels_of_zero(network)
-    return Plan(isa, network.scale, rings.lines, 8 * layout.TABLE, words, zeros, tuple(data))
-
-
-def pixels_of_zero(network: Network) -> NDArray[np.uint8]:
-    """[24]: a pixel of the zero point of what the first and each following stage reads."""
-    inputs = (network.stem, *(conv for conv, _ in network.blocks), network.head)
-    return np.repeat(np.array([*(conv.in_zero for conv in inputs), 0], np.uint8), 4)
-
-
-def window_of_taps(conv: Conv) -> NDArray[np.int8]:
-    """[O, 3, 3, 3] to [O, 7, 1, 4]: bytes 0..7 of each row's nine in two planes, the ninth ones in
-    a last plane."""
-    rows = conv.weights.reshape(len(conv.weights), 3, 9)
-    corner = np.pad(rows[:, :, 8], ((0, 0), (0, 1)))
-    return np.concatenate([rows[:, :, :8].reshape(-1, 24), corner], 1).reshape(-1, 7, 1, 4)
-
-
-def rows_of_taps(conv: Conv) -> NDArray[np.int8]:
-    """[O, kh, kw, I] to [O, kh * planes, kw, 4]."""
-    out, height, width, inputs = conv.weights.shape
-    split = conv.weights.reshape(out, height, width, inputs // 4, 4).transpose(0, 1, 3, 2, 4)
-    return split.reshape(out, height * inputs // 4, width, 4)
-
-
-def _weights(taps: NDArray[np.int8], channels: int) -> NDArray[np.uint8]:
-    """[O, n, kw, 4] to [groups, bytes], each group in the order [n][kw][channels][4]."""
-    groups = taps.reshape(-1, channels, *taps.shape[1:]).transpose(0, 2, 3, 1, 4)
-    return np.ascontiguousarray(groups).reshape(len(groups), -1).view(np.uint8)
-
-
-def _params(conv: Conv, channels: int, isa: Isa) -> NDArray[np.uint8]:
-    """[groups, bytes]: int32 biases with the input's zero point folded in, float32 scales, zero
-    point and limits."""
-    zero = conv.in_zero - (128 if isa.signed else 0)
-    bias = conv.bias - zero * conv.weights.astype(np.int64).sum((1, 2, 3))
-    if conv.weights.shape[1] == 3 and conv.weights.shape[3] > 3:
-        bias += ONE_APART
-    shift = np.float32(-(2.0**23)) * conv.scale
-    numbers = np.stack(
-        [bias.astype(np.int32).view(np.uint32), conv.scale.view(np.uint32), shift.view(np.uint32)]
-    )
-    groups = numbers.reshape(3, -1, channels).transpose(1, 0, 2).reshape(-1, 3 * channels)
-    tail = np.array([conv.out_zero, 0, 0, 0], np.uint8)
-    return np.concatenate(
-        [np.ascontiguousarray(groups).view(np.uint8), np.tile(tail, (len(groups), 1))], 1
-    )
+    return (plan_blocks if isa.by_blocks else plan_rows)(network, isa)

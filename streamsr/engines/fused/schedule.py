@@ -1,10 +1,10 @@
 """Packs the weights of a pointwise convolution into groups of byte products that do not saturate.
 
 An entry is the four weights of one plane of inputs, and makes two sums of two products each, in
-int16. Entries whose own sums could leave an int16 are split first: a part of the larger weight goes
-to a second entry of the same plane. Entries are then put where they fit, the largest first, into the
-fullest group; within half a percent this is the best that 300 random orders find. Sums of a finished
-group must fit, those on the way need not: additions wrap.
+int16. Entries whose own sums could leave an int16 are split first: a part of the larger weight
+goes to a second entry of the same plane. Entries are then put where they fit, the largest first,
+into the fullest group; within half a percent this is the best that 300 random orders find. Sums
+of a finished group must fit, those on the way need not: additions wrap.
 """
 
 from typing import NamedTuple
@@ -53,8 +53,8 @@ def schedule(
         entries = []
         for plane, four in enumerate(channel):
             limits = [BYTE] * 4 if ranges is None else ranges[4 * plane : 4 * plane + 4]
-            for part in _split(tuple(four), limits):
-                entries.append((Entry(plane, part), _reaches(part, limits)))
+            parts = _split(tuple(four), limits)
+            entries += [(Entry(plane, part), _reaches(part, limits)) for part in parts]
         result.append(_packed(entries, longest))
     return result
 
@@ -67,10 +67,6 @@ def reach(weights: tuple[int, ...], limits: list[Range]) -> Range:
 
 def _reaches(weights: Weights, limits: list[Range]) -> tuple[Range, Range]:
     return reach(weights[:2], limits[:2]), reach(weights[2:], limits[2:])
-
-
-def _fits(ends: Range) -> bool:
-    return ends[0] >= LEAST and ends[1] <= MOST
 
 
 def _split(weights: Weights, limits: list[Range]) -> list[Weights]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Tile
 from streamsr.engines.fused.codegen import layout
-from streamsr.engines.fused.plan import Plan
+from streamsr.engines.fused.taps import Plan
 from streamsr.frame import Image
 from streamsr.native.jit import Library
 from streamsr.region import CELL, Cells, Region

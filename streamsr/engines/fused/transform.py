@@ -69,5 +69,5 @@ def transform(conv: Conv) -> Transformed:
 
 
 def is_narrow(largest: int) -> bool:
-    """Whether FACTOR times sums up to this is an int32, and exact as a float32: FACTOR is 9 * 64."""
+    """Whether FACTOR times sums up to this is an int32, and exact as a float32: it is 9 * 64."""
     return FACTOR * largest < 2**31 and 9 * largest <= 2**24

@@ -21,7 +21,7 @@ def declarations(isa: Isa, llvm: int) -> str:
     if isa.x86:
         operand = _operand(isa, llvm)
         products = [f"declare {i32} @llvm.x86.{isa.dot}({i32}, {operand}, {operand})"]
-        if not isa.dot:
+        if isa.by_blocks:
             products = [
                 f"declare {i16} @llvm.x86.avx2.pmadd.ub.sw({byte}, {byte})",
                 f"declare {i32} @llvm.x86.avx2.pmadd.wd({i16}, {i16})",
@@ -42,7 +42,7 @@ def dot(f: Function, isa: Isa, llvm: int, total: str, pixels: str, weight: str) 
     """``total`` plus the products of each pixel's four bytes with those of ``weight``; by blocks in
     two sums of 16 bits."""
     i32, byte = f"<{isa.lanes} x i32>", f"<{isa.lanes * 4} x i8>"
-    if not isa.dot:
+    if isa.by_blocks:
         i16, weights = f"<{isa.lanes * 2} x i16>", f(f"bitcast {i32} {weight} to {byte}")
         sums = f(f"bitcast {i32} {total} to {i16}")
         sums = f(f"add {i16} {sums}, {byte_products(f, pixels, weights)}")

@@ -37,6 +37,11 @@ class Isa:
     phases: int = 1
 
     @property
+    def by_blocks(self) -> bool:
+        """Whether the kernels work by blocks of four rows, with what plain AVX2 has."""
+        return not self.dot
+
+    @property
     def x86(self) -> bool:
         return self.triple.startswith("x86")
 
@@ -49,7 +54,7 @@ class Isa:
     def head_order(self, scale: int) -> list[int]:
         """The head's channels in the order in which they lie in planes of four; -1 for none."""
         channels = list(range(3 * scale * scale))
-        if self.phases > 1:
+        if self.by_blocks:
             if scale != 3:
                 return channels
             # Eight of each row's nine in two planes, the ninth ones in the last plane.
@@ -72,15 +77,10 @@ ARM_SDOT = Isa("arm-sdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod"), "sdot", "w", 
 
 
 KINDS = AVX512, AVX, AVX2
-"""The kinds that are chosen, the fastest first. The ARM kinds are not among them: emulated, they give
-the right bytes, but no ARM processor has run them yet."""
+"""The kinds that are chosen, the fastest first. The ARM kinds are not among them: emulated, they
+give the right bytes, but no ARM processor has run them yet."""
 
 
 def able(features: Mapping[str, bool]) -> list[Isa]:
     """The kinds that a CPU with these features (LLVM's names) can run, the fastest first."""
     return [isa for isa in KINDS if all(features.get(need) for need in isa.needs)]
-
-
-def detect(features: Mapping[str, bool], name: str = "") -> Isa | None:
-    """The fastest of them, None if there is none. With a ``name`` that kind, if the CPU can run it."""
-    return next((isa for isa in able(features) if name in ("", isa.name)), None)

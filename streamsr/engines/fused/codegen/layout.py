@@ -17,7 +17,7 @@ REACH = 5
 """Rows and columns around the output that the five 3x3 convolutions see."""
 
 BEFORE = 12
-"""More than the rows above the picture that any walk begins with, so that no row has a negative number."""
+"""More rows than any walk begins above the picture, so that counted from there none is negative."""
 
 COLUMNS = 1024
 """Widest strip: its rows fill about 0.6 MB, and a core has 1 MB of cache to itself."""
@@ -110,12 +110,12 @@ segments' words follow."""
 OP_WORDS = len(OP) + len(SEGMENT) * SEGMENTS
 
 LAYER = "kind", "quads", "weights", "params", "runs", "counts"
-"""int64 words of a convolution by blocks: one of the kinds below, groups of four output channels, and
-addresses, see `winograd` and `scheduled`. The order of the layers is that of the network's
+"""int64 words of a convolution by blocks: one of the kinds below, groups of four output channels,
+and addresses, see `winograd` and `scheduled`. The order of the layers is that of the network's
 operations."""
 
 POINTWISE, NARROW, WIDE = range(3)
-"""Kinds of layers: pointwise, and 3x3 with sums that are narrow or wide (see `winograd.outputs`)."""
+"""Kinds of layers: pointwise, and 3x3 with sums that are narrow or wide (see `winograd`)."""
 
 STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
 """Operations of each row stage: stem + side + pointwise, two root blocks, root block + join,

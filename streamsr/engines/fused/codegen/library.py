@@ -7,7 +7,7 @@ import llvmlite.binding as llvm
 from streamsr.engines.fused.codegen import blocks, walk
 from streamsr.engines.fused.codegen.convolution import kernels
 from streamsr.engines.fused.codegen.instructions import declarations
-from streamsr.engines.fused.codegen.isa import Isa, detect
+from streamsr.engines.fused.codegen.isa import Isa, able
 from streamsr.errors import ModelError
 from streamsr.native import jit
 
@@ -16,27 +16,29 @@ FORCED = "STREAMSR_FUSED"
 reports of faults."""
 
 
-def host_isa() -> Isa:
-    """The kind of kernels to use: the one that FORCED names, else the fastest here. Raises
-    ModelError without one."""
-    forced = os.environ.get(FORCED, "")
+def host_kinds(name: str = "") -> list[Isa]:
+    """The kinds of kernels that may be used here, the fastest first: only the one of this name, or
+    else the one that FORCED names, if there is a name. Raises ModelError without any."""
+    forced = name or os.environ.get(FORCED, "")
     if forced == "none":
         raise ModelError(f"switched off by {FORCED}={forced}")
     try:
-        isa = detect(llvm.get_host_cpu_features(), forced)
+        found = able(llvm.get_host_cpu_features())
     except RuntimeError as error:  # LLVM does not know this system
         raise ModelError(f"cannot tell what this processor can do ({error})") from error
-    if isa is None and forced:
-        raise ModelError(f"{FORCED}={forced}: no kind of kernels that this processor runs")
-    if isa is None:
-        raise ModelError("this processor has neither AVX512-VNNI nor AVX-VNNI")
-    return isa
+    kinds = [isa for isa in found if forced in ("", isa.name)]
+    if not kinds and forced:
+        names = ", ".join(isa.name for isa in found) or "none"
+        raise ModelError(f"{forced}: no kind of kernels that this processor runs ({names})")
+    if not kinds:
+        raise ModelError("this processor has no AVX2")
+    return kinds
 
 
 def network_ir(isa: Isa, scale: int) -> str:
     """The code of one network's family member; weights and sizes are data that it is given."""
     version = llvm.llvm_version_info[0]
-    if isa.phases > 1:
+    if isa.by_blocks:
         return declarations(isa, version) + blocks.walk(isa, scale)
     return declarations(isa, version) + kernels(isa, version, scale) + walk.walk(isa, scale)
 

@@ -38,7 +38,7 @@ def _write_run(isa: Isa, scale: int, head: Ring) -> str:
     f = Function("write_run", "ptr %call, i64 %row, i64 %begin, i64 %end")
     line, arena, lanes = get(f, "line"), f.load("ptr", "%call", WORD["arena"]), isa.lanes
     planes = row_of(f, head, "%row", line, arena)
-    if isa.phases > 1:
+    if isa.by_blocks:
         planes, line = f.at(planes, f.mul(get(f, "offset"), 4)), f.mul(line, isa.phases)
     first = f.mul(f(f"sub i64 %row, {get(f, 'top')}"), scale)
     hr, hr_stride = f.load("ptr", "%call", WORD["hr"]), get(f, "hr_stride")

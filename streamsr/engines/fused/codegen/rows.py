@@ -1,4 +1,4 @@
-"""The words that every walk over a picture is written in: the call, rows of rings, runs of cells."""
+"""The words of every walk over a picture: those of the call, rows of rings, runs of cells."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

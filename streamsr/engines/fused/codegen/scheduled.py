@@ -7,8 +7,9 @@ channel are packed into groups that do (`schedule`), and one group is
     a load and a product for each four channels of inputs, an addition for each but the first,
     then both int16 of a pixel to one int32 (vpmaddwd with ones), added to the channel's sums
 
-The code is the same for all weights: a run of it for each group length, over all vectors of a chunk,
-with the sums in memory that stays in the first cache. After four channels they are requantised.
+The code is the same for all weights: a run of it for each group length, over all vectors of a
+chunk, with the sums in memory that stays in the first cache. After four channels they are
+requantised.
 """
 
 from streamsr.engines.fused.codegen.instructions import (
@@ -25,7 +26,7 @@ LONGEST = 8
 """Of the groups: their weights stay in registers."""
 
 RUN = 16
-"""Bytes of a run's record: int32 number of its kernel, byte offset of the channel's sums, bias, 0."""
+"""Bytes of a run's record, int32: number of its kernel, byte offset of the sums, bias, 0."""
 
 ENTRY = 8
 """Bytes of an entry: int32 byte offset of the plane it reads, four int8 weights."""
@@ -41,12 +42,10 @@ _BYTES, _I16, _I32 = "<32 x i8>", "<16 x i16>", "<8 x i32>"
 
 def kernels(isa: Isa) -> str:
     """IR of ``pointwise`` and the runs it calls."""
-    runs = [_run(length, more) for more in (False, True) for length in range(1, LONGEST + 1)]
-    names = ", ".join(
-        f"ptr @{_name(length, more)}" for more in (False, True) for length in range(1, LONGEST + 1)
-    )
-    table = f"@runs = internal constant [{2 * LONGEST} x ptr] [{names}]\n"
-    return "\n".join([*runs, table, _pointwise(isa)])
+    kinds = [(length, more) for more in (False, True) for length in range(1, LONGEST + 1)]
+    names = ", ".join(f"ptr @{_name(*kind)}" for kind in kinds)
+    table = f"@runs = internal constant [{len(kinds)} x ptr] [{names}]\n"
+    return "\n".join([*(_run(*kind) for kind in kinds), table, _pointwise(isa)])
 
 
 def _name(length: int, more: bool) -> str:

@@ -1,8 +1,8 @@
 """A worker's small memory for the walk by blocks: what is computed for one chunk of a block.
 
 A chunk is four rows of up to CHUNK vectors of tiles, a tile being four pixels of a row. Its pixels
-lie in planes of four channels, vector ``(4 * row + phase) * width + v`` of a chunk ``width`` vectors
-wide being the pixels 4 * t + phase of eight tiles t. All offsets are bytes.
+lie in planes of four channels, vector ``(4 * row + phase) * width + v`` of a chunk ``width``
+vectors wide being the pixels 4 * t + phase of eight tiles t. All offsets are bytes.
 """
 
 CHUNK = 4
@@ -17,7 +17,7 @@ NUMBER = 4 * ROWS * CHUNK
 """Vectors of one plane of a chunk."""
 
 PLANE = NUMBER * VECTOR + 64
-"""From one plane to the next: not a power of two, or all planes would meet in the same cache sets."""
+"""From one plane to the next: not a power of two, or all would meet in the same cache sets."""
 
 MIDDLE_PLANES = 12
 """The join's inputs; the head at x4 has as many outputs."""

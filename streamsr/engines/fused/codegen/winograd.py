@@ -7,9 +7,10 @@ Four by four outputs of one channel come from six by six inputs. With the transf
     A^T m A  of the products, summed over the input channels    int32
 
 whose fractions are all multiplied away, m is 36 numbers instead of 144 products, and the result is
-exactly 576 times the sum of products, modulo 2**32. Of most networks that is an int32. Where it may
-not be, a multiplication by the inverse of nine makes it 64 times the sum, which always is: nothing
-here depends on the weights. (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.)
+exactly 576 times the sum of products, modulo 2**32. Of most networks that is an int32. Where it
+may not be, a multiplication by the inverse of nine makes it 64 times the sum, which always is:
+nothing here depends on the weights. (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+Networks", 2015.)
 
 One vector holds the same pixel of eight tiles, two channels in 16 bits each before the products.
 """
@@ -57,8 +58,8 @@ def last(vectors: int, wide: bool) -> str:
 
 
 def _inputs(planes: int, vectors: int) -> str:
-    """B^T d B: ``rows`` holds six pointers to the first plane's first line, of which ``shift`` bytes
-    on the first tile stands.
+    """B^T d B: ``rows`` holds six pointers to the first plane's first line; the first tile stands
+    ``shift`` bytes on.
 
     The result, [36][planes][2][vectors], has channels 0 and 2 of a plane in one vector and 1 and 3
     in another: no shuffle is needed, only `and` and a shift::
@@ -86,17 +87,15 @@ def _inputs(planes: int, vectors: int) -> str:
             ]
             for half, way in enumerate(("and {} {}, splat (i16 255)", "lshr {} {}, splat (i16 8)")):
                 pixels = [f(way.format(I16, pixel)) for pixel in both]
-                for column, value in enumerate(_forward(f, pixels)):
-                    f.store(I16, value, partial, (36 * half + column) * VECTOR)
+                for k, value in enumerate(_forward(f, pixels)):
+                    f.store(I16, value, partial, (36 * half + k) * VECTOR)
         with f.loop(0, 6) as column:
-            partial, target = (
-                f.at("%partial", f.mul(column, VECTOR)),
-                f.at(to, f.mul(column, place)),
-            )
+            partial = f.at("%partial", f.mul(column, VECTOR))
+            target = f.at(to, f.mul(column, place))
             for half in range(2):
                 six = [f.load(I16, partial, (36 * half + 6 * k) * VECTOR) for k in range(6)]
                 for k, value in enumerate(_forward(f, six)):
-                    f.store(I16, value, target, 6 * k * place + half * vectors * VECTOR)
+                    f.store(I16, value, target, (12 * planes * k + half) * vectors * VECTOR)
     return f.text()
 
 

@@ -14,8 +14,8 @@ from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.codegen.layout import BlockRings
 from streamsr.engines.fused.codegen.scratch import PLANE, SIZE
 from streamsr.engines.fused.graph import Conv, Network
-from streamsr.engines.fused.plan import Plan, pixels_of_zero, rows_of_taps, window_of_taps
 from streamsr.engines.fused.schedule import Group, schedule
+from streamsr.engines.fused.taps import Plan, pixels_of_zero, rows_of_taps, window_of_taps
 from streamsr.engines.fused.transform import transform
 
 Bytes = NDArray[np.uint8]
