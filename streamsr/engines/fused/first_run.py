@@ -27,7 +27,12 @@ from streamsr.region import CELL, Region
 SECONDS = 60
 """For a child that takes half a second, on a machine with much else to do."""
 
-ALIVE, DEAD = b"runs", b"dies"
+DEATHS = signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE
+"""Signals that say that the code does not run: others come from outside."""
+
+RUNS = b"runs"
+KEPT = RUNS, b"SIGILL"
+"""Answers that the next start can rely on."""
 
 SIZE = 101, 37
 """Of the picture: two full turns of the widest kernels and odd rests."""
@@ -45,7 +50,7 @@ class KernelsDieError(ModelError):
 
 
 def check(isa: Isa, key: str, content: bytes) -> None:
-    """Raise KernelsDieError where code with this ``key`` of `jit.Library` ends a process on this processor.
+    """Raise KernelsDieError where code with this ``key`` of `jit.Library` ends its process.
 
     content  a model file that the code was made for
 
@@ -56,16 +61,14 @@ def check(isa: Isa, key: str, content: bytes) -> None:
     answer = cache.load(name)
     if answer is None:
         answer = _answer(isa, content)
-        if answer:
+        if answer in KEPT:
             cache.store(name, answer)
-    if answer.startswith(DEAD):
-        raise KernelsDieError(
-            f"{isa.name} kernels die on this processor ({answer[len(DEAD) + 1 :].decode()})"
-        )
+    if answer not in (RUNS, b""):
+        raise KernelsDieError(f"{isa.name} kernels die on this processor ({answer.decode()})")
 
 
 def _answer(isa: Isa, content: bytes) -> bytes:
-    """ALIVE or DEAD and of what; nothing where there is no telling."""
+    """RUNS, or the name of the signal it died of; nothing where there is no telling."""
     try:
         done = subprocess.run(
             [sys.executable or "python3", "-c", _CHILD, isa.name, *sys.path],
@@ -77,9 +80,9 @@ def _answer(isa: Isa, content: bytes) -> bytes:
     except (OSError, subprocess.TimeoutExpired):
         return b""
     if done.returncode == 0:
-        return ALIVE
-    if -done.returncode in (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE):
-        return DEAD + b" " + signal.Signals(-done.returncode).name.encode()
+        return RUNS
+    if -done.returncode in DEATHS:
+        return signal.Signals(-done.returncode).name.encode()
     return b""
 
 

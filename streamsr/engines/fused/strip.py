@@ -37,6 +37,7 @@ class Runner:
 
     def __init__(self, library: Library, plan: Plan) -> None:
         self._plan = plan
+        self._library = library  # whose end would be that of the function
         self._run = library.function("run", ctypes.c_void_p)
         self._call = np.zeros(len(layout.CALL), np.int64)
         self._scratch = _aligned(plan.scratch)
