@@ -1,10 +1,10 @@
 """Packs the weights of a pointwise convolution into groups of byte products that do not saturate.
 
 An entry is the four weights of one plane of inputs, and makes two sums of two products each, in
-int16. Entries whose own sums could leave an int16 are split first: a part of the larger weight
-goes to a second entry of the same plane. Entries are then put where they fit, the largest first,
-into the fullest group; within half a percent this is the best that 300 random orders find. Sums
-of a finished group must fit, those on the way need not: additions wrap.
+int16: as pixels are up to 255, one fits if its positive weights are together at most 128, and its
+negative ones too. Entries that do not fit are split in two of the same plane. Then each is put where
+it fits, the largest first, into the fullest group; within half a percent this is the best that 300
+random orders find. The sums of a finished group must fit, those on the way need not: additions wrap.
 """
 
 from typing import NamedTuple
@@ -12,107 +12,77 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST, MOST = -(2**15), 2**15 - 1
+MOST = 128
+"""Of the weights of one sign in one sum: 255 * 128 and -255 * 128 are int16, one more is not."""
 
-Weights = tuple[int, int, int, int]
+Load = tuple[int, int, int, int]
+"""Positive and negative weights of the first sum, and of the second."""
 
 
 class Entry(NamedTuple):
     """Four weights for the plane of this number."""
 
     plane: int
-    weights: Weights
+    weights: tuple[int, ...]
 
 
 Group = list[Entry]
 
-Range = tuple[int, int]
-"""Least and greatest value of an input channel."""
 
-BYTE: Range = (0, 255)
-
-
-class _Bin:
-    """A group, and the least and greatest of each of its two sums."""
-
-    def __init__(self) -> None:
-        self.entries: Group = []
-        self.reach = (0, 0), (0, 0)
-
-
-def schedule(
-    weights: NDArray[np.int8], ranges: list[Range] | None = None, *, longest: int
-) -> list[list[Group]]:
-    """Groups for each output channel of ``weights`` [O, planes, 4], the longest first.
-
-    ranges   of each of the 4 * planes input channels, default any byte
-    longest  most entries of a group
-    """
+def schedule(weights: NDArray[np.int8], *, longest: int) -> list[list[Group]]:
+    """Groups of at most ``longest`` entries for each output channel of ``weights`` [O, planes, 4],
+    the longest groups first."""
+    whole = weights.astype(np.int64)
+    first = split(whole)
+    parts = np.stack([first, whole - first], 2)
+    pairs = parts.reshape(*parts.shape[:3], 2, 2)
+    loads = np.stack([pairs.clip(0).sum(-1), -pairs.clip(max=0).sum(-1)], -1).reshape(parts.shape)
     result = []
-    for channel in weights.tolist():
-        entries = []
-        for plane, four in enumerate(channel):
-            limits = [BYTE] * 4 if ranges is None else ranges[4 * plane : 4 * plane + 4]
-            parts = _split(tuple(four), limits)
-            entries += [(Entry(plane, part), _reaches(part, limits)) for part in parts]
-        result.append(_packed(entries, longest))
+    for channel, load in zip(parts.tolist(), loads.tolist(), strict=True):
+        entries = [
+            (Entry(plane, tuple(part)), (a, b, c, d))
+            for plane, (two, both) in enumerate(zip(channel, load, strict=True))
+            for part, (a, b, c, d) in zip(two, both, strict=True)
+            if a or b or c or d
+        ]
+        # A channel without weights still needs its bias.
+        result.append(_packed(entries, longest) or [[Entry(0, (0, 0, 0, 0))]])
     return result
 
 
-def reach(weights: tuple[int, ...], limits: list[Range]) -> Range:
-    """Least and greatest sum of these weights times inputs within their limits."""
-    ends = [(w * low, w * high) for w, (low, high) in zip(weights, limits, strict=True)]
-    return sum(map(min, ends)), sum(map(max, ends))
+def split(weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each four ``weights`` what fits; the rest fits too. The larger of two is what is split."""
+    pairs = weights.reshape(*weights.shape[:-1], 2, 2)
+    size, together = np.abs(pairs), np.abs(pairs.sum(-1, keepdims=True))
+    other = size[..., ::-1]
+    kept = np.where(size >= other, np.maximum(MOST - other, MOST // 2), np.minimum(size, MOST // 2))
+    # Of two signs, both fit by themselves.
+    alike = (pairs.prod(-1, keepdims=True) > 0) & (together > MOST)
+    result: NDArray[np.int64] = np.where(alike, np.sign(pairs) * kept, pairs)
+    return result.reshape(weights.shape)
 
 
-def _reaches(weights: Weights, limits: list[Range]) -> tuple[Range, Range]:
-    return reach(weights[:2], limits[:2]), reach(weights[2:], limits[2:])
-
-
-def _split(weights: Weights, limits: list[Range]) -> list[Weights]:
-    """The same weights as a sum of such whose own sums fit, none if all are 0."""
-    parts = []
-    while any(weights):
-        part = list(weights)
-        for half in (slice(0, 2), slice(2, 4)):
-            while True:
-                pair = part[half]
-                least, most = reach(tuple(pair), limits[half])
-                if least >= LEAST and most <= MOST:
-                    break
-                sign = 1 if most > MOST else -1
-                larger = 0 if sign * pair[0] >= sign * pair[1] else 1
-                pair[larger] -= sign
-                part[half] = pair
-        parts.append((part[0], part[1], part[2], part[3]))
-        rest = [w - p for w, p in zip(weights, part, strict=True)]
-        weights = (rest[0], rest[1], rest[2], rest[3])
-    return parts
-
-
-def _packed(entries: list[tuple[Entry, tuple[Range, Range]]], longest: int) -> list[Group]:
-    def size(item: tuple[Entry, tuple[Range, Range]]) -> float:
-        first, second = (max(most, -least) for least, most in item[1])
+def _packed(entries: list[tuple[Entry, Load]], longest: int) -> list[Group]:
+    def size(item: tuple[Entry, Load]) -> float:
+        a, b, c, d = item[1]
+        first, second = max(a, b), max(c, d)
         return -(max(first, second) + 0.3 * (first + second))
 
-    bins: list[_Bin] = []
-    for entry, (first, second) in sorted(entries, key=size):
-        best, fullest, ends = None, -1.0, (BYTE, BYTE)
-        for group in bins:
-            if len(group.entries) == longest:
+    groups: list[Group] = []
+    loads: list[Load] = []
+    for entry, (a, b, c, d) in sorted(entries, key=size):
+        best, fullest, after = -1, -1.0, (a, b, c, d)
+        for k, (e, f, g, h) in enumerate(loads):
+            e, f, g, h = e + a, f + b, g + c, h + d
+            if e > MOST or f > MOST or g > MOST or h > MOST or len(groups[k]) == longest:
                 continue
-            (a, b), (c, d) = group.reach
-            a, b, c, d = a + first[0], b + first[1], c + second[0], d + second[1]
-            if a < LEAST or b > MOST or c < LEAST or d > MOST:
-                continue
-            full = max(b, -a) + max(d, -c) + 0.5 * (b - a + d - c)
+            full = max(e, f) + max(g, h) + 0.5 * (e + f + g + h)
             if full > fullest:
-                best, fullest, ends = group, full, ((a, b), (c, d))
-        if best is None:
-            best, ends = _Bin(), (first, second)
-            bins.append(best)
-        best.entries.append(entry)
-        best.reach = ends
-    # A channel without weights still needs its bias.
-    groups = [group.entries for group in bins] or [[Entry(0, (0, 0, 0, 0))]]
+                best, fullest, after = k, full, (e, f, g, h)
+        if best < 0:
+            groups.append([entry])
+            loads.append(after)
+        else:
+            groups[best].append(entry)
+            loads[best] = after
     return sorted(groups, key=len, reverse=True)
