@@ -2,9 +2,10 @@
 
 An entry is the four weights of one plane of inputs, and makes two sums of two products each, in
 int16: as pixels are up to 255, one fits if its positive weights are together at most 128, and its
-negative ones too. Entries that do not fit are split in two of the same plane. Then each is put where
-it fits, the largest first, into the fullest group; within half a percent this is the best that 300
-random orders find. The sums of a finished group must fit, those on the way need not: additions wrap.
+negative ones too. Entries that do not fit are split in two of the same plane. Then each is put
+where it fits, the largest first, into the fullest group; within half a percent this is the best
+that 300 random orders find. The sums of a finished group must fit, those on the way need not:
+additions wrap.
 """
 
 from typing import NamedTuple
