@@ -13,17 +13,19 @@ import pytest
 
 from streamsr.engines.fused import FusedEngine
 from streamsr.engines.fused.codegen.convolution import EARLY
-from streamsr.engines.fused.codegen.isa import ARM_SDOT, ARM_USDOT, AVX, AVX512, Isa, detect
-from streamsr.engines.fused.codegen.library import assembly, host_isa, network_ir
+from streamsr.engines.fused.codegen.isa import ARM_SDOT, ARM_USDOT, AVX, AVX2, AVX512, Isa, able
+from streamsr.engines.fused.codegen.library import assembly, host_kinds, network_ir
+from streamsr.engines.fused.codegen.scheduled import LONGEST, UNROLLED
+from streamsr.engines.fused.codegen.scratch import PAIR
 from streamsr.engines.fused.peak import Peak, macs
 from streamsr.errors import ModelError
 from streamsr.model import find_model
 from streamsr.native import cache
-from tests.support.engine import WHY_NOT_FUSED
+from tests.support.engine import EVERY_KIND, WHY_NOT_FUSED
 from tests.support.processes import running
 
 FEATURES = llvm.get_host_cpu_features()
-needs_vnni = pytest.mark.skipif(
+needs_fused = pytest.mark.skipif(
     bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
 )
 MODEL = find_model("xlsr_x3_u8")
@@ -38,8 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def load() -> None:
-    FusedEngine(MODEL, threads=1).close()
+def load(kind: str = "") -> None:
+    FusedEngine(MODEL, threads=1, kind=kind).close()
 
 
 @pytest.mark.parametrize(
@@ -66,27 +68,41 @@ def test_sums_stay_in_registers() -> None:
     assert len(re.findall(r"vmov\w+\s+%zmm\d+, [-\d]*\(%rsp\)", text)) <= 12
 
 
-def test_avx_code_uses_nothing_of_avx512() -> None:
-    text = assembly(network_ir(AVX, 3), AVX)
+def test_avx2_code_multiplies_bytes_and_words() -> None:
+    text = assembly(network_ir(AVX2, 3), AVX2)
+    assert "vpdpbusd" not in text
+    # A run of each length, to start and to add, of so many products for each vector of a turn.
+    assert len(re.findall(r"\bvpmaddubsw\b", text)) == 2 * UNROLLED * sum(range(1, LONGEST + 1))
+    runs = 2 * UNROLLED * LONGEST
+    # The first pair of channels, the next three, and for eight planes four more in a loop.
+    products = 4 * sum(range(1, PAIR + 1)) * (4 + 4 + 4)
+    assert len(re.findall(r"\bvpmaddwd\b", text)) == runs + products
+
+
+@pytest.mark.parametrize("isa", [AVX, AVX2], ids=lambda isa: isa.name)
+def test_avx_code_uses_nothing_of_avx512(isa: Isa) -> None:
+    text = assembly(network_ir(isa, 3), isa)
     assert "%zmm" not in text
     assert not re.search(r"%[xy]mm(1[6-9]|[23]\d)|%k[0-7]", text)
 
 
 @pytest.mark.parametrize(
-    ("has", "chosen"),
+    ("has", "kinds"),
     [
-        (set(), None),
-        ({"avx2", "fma"}, None),
-        ({"avx2", "fma", "avxvnni"}, AVX),
-        ({"avx2", "fma", "avxvnni", "avx512f", "avx512bw", "avx512vl"}, AVX),
-        (set(AVX512.needs), AVX512),
-        (set(AVX512.needs) | {"avx2", "fma", "avxvnni"}, AVX512),
-        (set(ARM_USDOT.needs), None),
+        (set(), []),
+        ({"avx", "fma"}, []),
+        ({"avx2"}, []),
+        ({"avx2", "fma"}, [AVX2]),
+        ({"avx2", "fma", "avxvnni"}, [AVX, AVX2]),
+        ({"avx2", "fma", "avxvnni", "avx512f", "avx512bw", "avx512vl"}, [AVX, AVX2]),
+        (set(AVX512.needs), [AVX512]),
+        (set(AVX512.needs) | {"avx2", "fma", "avxvnni"}, [AVX512, AVX, AVX2]),
+        (set(ARM_USDOT.needs), []),
     ],
 )
-def test_only_a_processor_with_every_feature_gets_code(has: set[str], chosen: Isa | None) -> None:
+def test_only_a_processor_with_every_feature_gets_code(has: set[str], kinds: list[Isa]) -> None:
     features = dict.fromkeys({*AVX512.needs, *AVX.needs, *ARM_USDOT.needs}, False)
-    assert detect(features | dict.fromkeys(has, True)) is chosen
+    assert able(features | dict.fromkeys(has, True)) == kinds
 
 
 @pytest.mark.parametrize(
@@ -97,18 +113,28 @@ def test_the_kind_of_kernels_can_be_forced(
 ) -> None:
     monkeypatch.setenv("STREAMSR_FUSED", forced)
     with pytest.raises(ModelError, match=said):
-        host_isa()
-    everything = dict.fromkeys({*AVX512.needs, *AVX.needs}, True)
-    assert [detect(everything, isa.name) for isa in (AVX512, AVX)] == [AVX512, AVX]
-    assert detect(dict.fromkeys(AVX.needs, True), AVX512.name) is None
+        host_kinds()
 
 
-@needs_vnni
-def test_code_is_compiled_once(folder: Path) -> None:
-    load()
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_kind_that_is_named_is_the_one_that_runs(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with FusedEngine(MODEL, threads=1, kind=kind) as engine:
+        assert engine.kind == kind
+    monkeypatch.setenv("STREAMSR_FUSED", kind)
+    with FusedEngine(MODEL, threads=1) as engine:
+        assert engine.kind == kind
+    with pytest.raises(ModelError, match=f"no kind of kernels that this processor runs .*{kind}"):
+        FusedEngine(MODEL, threads=1, kind="avx9")
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_code_is_compiled_once(folder: Path, kind: str) -> None:
+    load(kind)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert {path.name.split("-")[0] for path in before} == {"fused", "conformity"}
-    load()
+    assert {path.name.split("-")[0] for path in before} == {"fused", "conformity", "first"}
+    load(kind)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
@@ -120,7 +146,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@needs_vnni
+@needs_fused
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_rebuilt(folder: Path, damage: str) -> None:
     load()
@@ -131,7 +157,7 @@ def test_a_damaged_cache_is_rebuilt(folder: Path, damage: str) -> None:
     assert {path: path.read_bytes() for path in folder.iterdir()} == good
 
 
-@needs_vnni
+@needs_fused
 def test_code_that_others_may_write_is_not_run(folder: Path) -> None:
     load()
     code = next(folder.glob("fused-*"))
@@ -143,7 +169,7 @@ def test_code_that_others_may_write_is_not_run(folder: Path) -> None:
     assert cache.load(code.name) is None
 
 
-@needs_vnni
+@needs_fused
 def test_an_unwritable_cache_is_no_obstacle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +198,7 @@ def test_processes_writing_at_once_never_see_half_a_file(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["contended"]
 
 
-@needs_vnni
+@needs_fused
 def test_the_peak_can_be_measured() -> None:
     assert macs(3) == 21_616
     with Peak() as peak:

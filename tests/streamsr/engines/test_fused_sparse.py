@@ -1,7 +1,6 @@
 """Only some cells of a picture: they come out as from the whole, and nothing else gets a wrong
 value."""
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,20 +8,14 @@ from hypothesis import strategies as st
 
 from streamsr.engines import Image, Tile
 from streamsr.engines.fused import FusedEngine
-from streamsr.engines.fused.codegen.isa import AVX
-from streamsr.engines.fused.codegen.library import library, network_ir
-from streamsr.engines.fused.graph import read_network
-from streamsr.engines.fused.plan import plan
-from streamsr.engines.fused.strip import Runner, wanted_cells
 from streamsr.model import find_model
 from streamsr.region import CELL, Region
-from tests.support.engine import WHY_NOT_FUSED
+from tests.support.engine import EVERY_KIND, WHY_NOT_FUSED
 from tests.support.media import noise
 from xlsr_model import weights
 
 MODELS = [name for name in weights.names() if "_u8" in name]
 UNTOUCHED = 77
-FEATURES = llvm.get_host_cpu_features()
 pytestmark = pytest.mark.skipif(
     bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
 )
@@ -38,10 +31,11 @@ def check(computed: Image, whole: Image, cells: np.ndarray, scale: int) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 @pytest.mark.parametrize("threads", [1, 3])
-def test_cells_come_out_as_from_the_whole(name: str, threads: int) -> None:
+def test_cells_come_out_as_from_the_whole(name: str, threads: int, kind: str) -> None:
     model = find_model(name)
-    with FusedEngine(model, threads=threads) as engine:
+    with FusedEngine(model, threads=threads, kind=kind) as engine:
 
         @settings(deadline=None, max_examples=40)
         @given(
@@ -64,8 +58,9 @@ def test_cells_come_out_as_from_the_whole(name: str, threads: int) -> None:
         matches()
 
 
-def test_pictures_wider_than_the_cache_allows_come_out_too() -> None:
-    with FusedEngine(find_model("xlsr_x3_u8"), threads=2) as engine:
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_pictures_wider_than_the_cache_allows_come_out_too(kind: str) -> None:
+    with FusedEngine(find_model("xlsr_x3_u8"), threads=2, kind=kind) as engine:
         lr = noise(2100, 24, seed=1)
         cells = np.zeros((3, 263), np.bool_)
         cells[1, ::7] = True
@@ -76,29 +71,12 @@ def test_pictures_wider_than_the_cache_allows_come_out_too() -> None:
         check(computed, whole, cells, 3)
 
 
-def test_no_cell_writes_nothing() -> None:
-    with FusedEngine(find_model("xlsr_x3_u8"), threads=1) as engine:
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_no_cell_writes_nothing(kind: str) -> None:
+    with FusedEngine(find_model("xlsr_x3_u8"), threads=1, kind=kind) as engine:
         hr = np.full((72, 144, 3), UNTOUCHED, np.uint8)
         engine.run([Tile(noise(48, 24, seed=1), hr, Region.of(48, 24), np.zeros((3, 6), np.bool_))])
         assert (hr == UNTOUCHED).all()
-
-
-@pytest.mark.skipif(
-    not all(FEATURES.get(need) for need in AVX.needs), reason="this processor has no AVX-VNNI"
-)
-def test_the_narrower_instruction_set_gives_the_same() -> None:
-    model = find_model("xlsr_x3_u8")
-    lr = noise(93, 40, seed=1)
-    whole = np.zeros((120, 279, 3), np.uint8)
-    with FusedEngine(model, threads=1) as engine:
-        engine.run([Tile(lr, whole, Region.of(93, 40))])
-    compiled = library(network_ir(AVX, 3), AVX)
-    cells = np.random.default_rng(2).random((5, 12)) < 0.2
-    computed = np.full_like(whole, UNTOUCHED)
-    runner = Runner(compiled, plan(read_network(model.content), AVX))
-    runner.compute(Tile(lr, computed, Region.of(93, 40)), wanted_cells(cells, 93))
-    check(computed, whole, cells, 3)
-    compiled.close()
 
 
 def test_cells_of_another_picture_are_refused() -> None:
