@@ -21,7 +21,7 @@ from streamsr.engines.fused.transform import transform
 Bytes = NDArray[np.uint8]
 
 
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
     """The words of one convolution; arrays where there is an address."""
 
     kind: int
@@ -35,11 +35,11 @@ class _Layer(NamedTuple):
 def plan_blocks(network: Network, isa: Isa) -> Plan:
     """Lay ``network`` out for ``isa``."""
     rings = BlockRings.of(len(isa.head_order(network.scale)) // 4)
-    layers = [_pointwise(conv, window_of_taps(conv)) for conv in (network.stem, network.side)]
-    layers.append(_pointwise(network.point, rows_of_taps(network.point)))
+    layers = [pointwise(conv, window_of_taps(conv)) for conv in (network.stem, network.side)]
+    layers.append(pointwise(network.point, rows_of_taps(network.point)))
     for conv, point in network.blocks:
-        layers += [_convolution(conv), _pointwise(point, rows_of_taps(point))]
-    layers.append(_pointwise(network.join, rows_of_taps(network.join)))
+        layers += [_convolution(conv), pointwise(point, rows_of_taps(point))]
+    layers.append(pointwise(network.join, rows_of_taps(network.join)))
     layers.append(_convolution(ordered(network.head, isa.head_order(network.scale))))
     words = np.zeros((len(layers), len(layout.LAYER)), np.int64)
     data: list[Bytes] = []
@@ -62,7 +62,7 @@ def ordered(conv: Conv, order: list[int]) -> Conv:
     return Conv(weights, bias, scale, conv.groups, conv.in_zero, conv.out_zero)  # type: ignore[arg-type]
 
 
-def _convolution(conv: Conv) -> _Layer:
+def _convolution(conv: Conv) -> Layer:
     made, quads = transform(conv), len(conv.weights) // 4
     bias = (made.bias % 2**32).astype(np.uint32)
     scale = conv.scale if made.narrow else conv.scale / np.float32(64)
@@ -70,10 +70,10 @@ def _convolution(conv: Conv) -> _Layer:
     params = numbers.reshape(2, quads, 4).swapaxes(0, 1)
     kind = layout.NARROW if made.narrow else layout.WIDE
     nothing = np.zeros(1, np.uint8)
-    return _Layer(kind, quads, _bytes(made.weights), _bytes(params), nothing, nothing)
+    return Layer(kind, quads, _bytes(made.weights), _bytes(params), nothing, nothing)
 
 
-def _pointwise(conv: Conv, taps: NDArray[np.int8]) -> _Layer:
+def pointwise(conv: Conv, taps: NDArray[np.int8]) -> Layer:
     """``taps`` [O, planes, 1, 4]."""
     channels = schedule(taps[:, :, 0], longest=scheduled.LONGEST)
     bias = conv.bias - conv.in_zero * conv.weights.astype(np.int64).sum((1, 2, 3))
@@ -89,7 +89,7 @@ def _pointwise(conv: Conv, taps: NDArray[np.int8]) -> _Layer:
     params[:, :4] = conv.scale.astype(np.float32).reshape(quads, 4).view(np.uint32)
     params[:, 4] = conv.out_zero
     weights = np.frombuffer(bytes(entries), np.uint8)
-    return _Layer(
+    return Layer(
         layout.POINTWISE,
         quads,
         weights,

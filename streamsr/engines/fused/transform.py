@@ -65,7 +65,7 @@ def transform(conv: Conv) -> Transformed:
     bias = conv.bias - conv.in_zero * flat.sum(1)
     least, most = bias + 255 * flat.clip(max=0).sum(1), bias + 255 * flat.clip(0).sum(1)
     narrow = is_narrow(max(int(most.max()), -int(least.min())))
-    return Transformed(groups.astype(np.int16), FACTOR * bias, narrow)
+    return Transformed(np.ascontiguousarray(groups, np.int16), FACTOR * bias, narrow)
 
 
 def is_narrow(largest: int) -> bool:

@@ -132,7 +132,6 @@ def model_of(name: str) -> ModelFile:
         "scale 4": rescale(4),
         "per channel": per_channel,
         "wild": wild,
-        "extreme": extreme,
     }
     return derived(changes[name], name) if name in changes else find_model(name)
 
