@@ -37,7 +37,7 @@ KEPT = RUNS, b"SIGILL"
 SIZE = 101, 37
 """Of the picture: two full turns of the widest kernels and odd rests."""
 
-_CHILD = """
+CHILD = """
 import sys
 kind, sys.path[:] = sys.argv[1], sys.argv[2:]
 from streamsr.engines.fused.first_run import run
@@ -71,7 +71,7 @@ def _answer(isa: Isa, content: bytes) -> bytes:
     """RUNS, or the name of the signal it died of; nothing where there is no telling."""
     try:
         done = subprocess.run(
-            [sys.executable or "python3", "-c", _CHILD, isa.name, *sys.path],
+            [sys.executable or "python3", "-c", CHILD, isa.name, *sys.path],
             input=content,
             capture_output=True,
             timeout=SECONDS,
