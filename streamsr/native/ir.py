@@ -79,6 +79,23 @@ class Function:
             f"shufflevector <{lanes} x i8> {a}, <{lanes} x i8> {b}, <{len(mask)} x i32> <{picks}>"
         )
 
+    def joined(self, lanes: int, kind: str, low: str, high: str, offset: str | int = 0) -> str:
+        """Two loads of so many elements as one vector."""
+        parts = [self.load(f"<{lanes} x {kind}>", pointer, offset) for pointer in (low, high)]
+        picks = ", ".join(f"i32 {k}" for k in range(2 * lanes))
+        vector = f"<{lanes} x {kind}>"
+        return self(
+            f"shufflevector {vector} {parts[0]}, {vector} {parts[1]}, <{2 * lanes} x i32> <{picks}>"
+        )
+
+    def half(self, lanes: int, value: str, which: int, kind: str = "i8") -> str:
+        """The lower or upper half of a vector of so many elements."""
+        picks = ", ".join(f"i32 {which * lanes // 2 + k}" for k in range(lanes // 2))
+        vector = f"<{lanes} x {kind}>"
+        return self(
+            f"shufflevector {vector} {value}, {vector} poison, <{lanes // 2} x i32> <{picks}>"
+        )
+
     @contextmanager
     def loop(self, start: str | int, end: str | int, step: int = 1) -> Iterator[str]:
         """``for i in range(start, end, step)`` on i64; gives the index."""

@@ -13,7 +13,7 @@ from streamsr.engines.fused.codegen import layout, scheduled, winograd
 from streamsr.engines.fused.codegen.instructions import declarations
 from streamsr.engines.fused.codegen.isa import AVX2
 from streamsr.engines.fused.codegen.library import library
-from streamsr.engines.fused.codegen.scratch import PLANE, POSITIONS, VECTOR
+from streamsr.engines.fused.codegen.scratch import PLANE, POSITIONS, STRAND, VECTOR
 from streamsr.engines.fused.graph import Conv
 from streamsr.engines.fused.plan_blocks import pointwise
 from streamsr.engines.fused.schedule import MOST, schedule
@@ -112,7 +112,8 @@ def test_winograd_makes_the_sums_of_a_convolution(
     partial = np.zeros(4 * 24 * VECTOR, np.uint8)
     moved = np.zeros((36, planes, 2, vectors, 8, 2), np.int16)
     name = f"{planes}_{vectors}"
-    kernels(f"winograd_inputs_{name}", table, 0, line, partial, moved)
+    strands = 4 * np.arange(2 * vectors)
+    kernels(f"winograd_inputs_{name}", table, 0, line, strands, partial, moved)
     windows = np.stack([picture[:, 4 * t + 3 : 4 * t + 9] for t in range(tiles)]).astype(np.int64)
     expected = np.einsum("ia,tabc,jb->ijct", INPUTS, windows, INPUTS).reshape(36, inputs, tiles)
     found = moved.transpose(0, 1, 5, 2, 3, 4).reshape(36, inputs, tiles)
@@ -222,7 +223,7 @@ def test_pointwise_sums_are_those_of_the_weights(
     memory = np.zeros((planes, PLANE), np.uint8)
     memory[:, : number * VECTOR] = pixels.reshape(planes, -1)
     sums, result = np.zeros((4, PLANE), np.uint8), np.zeros((2, number * 8, 4), np.uint8)
-    outputs = result.ctypes.data + VECTOR * np.arange(number)
+    outputs = result.ctypes.data + STRAND * np.arange(2 * number)
     parts = (layer.counts, layer.runs, layer.weights, layer.params)
     kernels("pointwise", memory, *parts, 2, sums, number, outputs, result[0].size)
     exact = np.einsum("opc,pxc->xo", weights.astype(np.int64), pixels.astype(np.int64) - 13)

@@ -4,8 +4,8 @@ While rows ``t`` .. ``t + 3`` of the picture are read, stage ``k`` works on rows
 ``t - k + 3``: each block is a row above what the stage before has just made, so that six rows of
 each tensor are kept. A block is computed in chunks (see `scratch`), each through all operations of
 its stage; what leaves a stage stands in a ring, the pixels of a row in four lines by x mod 4, so
-that a vector holds one pixel of each of eight tiles. Rows and pixels outside the picture are filled
-with the zero point, as in the walk by rows.
+that half a vector holds one pixel of each of four tiles. Rows and pixels outside the picture are
+filled with the zero point, as in the walk by rows.
 """
 
 from streamsr.engines.fused.codegen import layout, scheduled, winograd
@@ -13,21 +13,30 @@ from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.codegen.layout import BlockRings, Ring
 from streamsr.engines.fused.codegen.pixels import write
 from streamsr.engines.fused.codegen.rows import WORD, ceil, fill, flags_of, get, row_of, runs
-from streamsr.engines.fused.codegen.scratch import AT, CHUNK, PAIR, PLANE, POSITIONS, ROWS, VECTOR
+from streamsr.engines.fused.codegen.scratch import (
+    AT,
+    CHUNK,
+    PAIR,
+    PLANE,
+    POSITIONS,
+    ROWS,
+    STRAND,
+    VECTOR,
+)
 from streamsr.native.ir import Function
 from streamsr.region import CELL
 
 TILE = 4
 """Pixels of a row in one tile."""
 
-TILES = 8
-"""In one vector."""
+TILES = 4
+"""Of one strand."""
 
 _LAYER = {word: 8 * k for k, word in enumerate(layout.LAYER)}
 _STEM, _SIDE, _POINT, _ROOT, _JOIN, _HEAD = 0, 1, 2, 3, 9, 10
 _ROOT_PLANES, _ROOT_GROUPS = 2, 4
 _STAGES = len(layout.STAGES)
-_CALL = "ptr %call, i64 %row, i64 %tile, i64 %width"
+_CALL = "ptr %call, i64 %row, i64 %width"
 
 
 def walk(isa: Isa, scale: int) -> str:
@@ -53,7 +62,11 @@ def walk(isa: Isa, scale: int) -> str:
         _root_chunk(rings, 3),
         _join_chunk(rings),
         _head_chunk(rings, planes),
-        *(_stage(rings, stage) for stage in range(1, _STAGES + 1)),
+        *(
+            part
+            for stage in range(1, _STAGES + 1)
+            for part in (_collect(stage), _stage(rings, stage))
+        ),
         write(isa, scale, rings.head),
         _read(rings),
         _run(),
@@ -94,35 +107,35 @@ def _edges() -> str:
             f.store("i32", "%pixel", start, left)
             f.store("i32", "%pixel", start, right)
     with f.when(f(f"xor i1 {inside}, true")):
-        end = f.add(f.mul(ceil(f, width, TILE * TILES), VECTOR), 4)
+        end = f.add(f.mul(ceil(f, width, TILE), 4), 4)
         lines = f.mul("%planes", 4)
         f.do(f"call void @fill(ptr %start, i64 {lines}, i64 {line}, i64 -4, i64 {end}, i32 %pixel)")
     return f.text()
 
 
 def _aim() -> str:
-    """Write down where each vector of a chunk goes: ``rows`` lines of ``width`` vectors, ``line``
-    bytes apart."""
-    f = Function("aim", "ptr %outputs, ptr %start, i64 %lines, i64 %line, i64 %width")
-    with f.loop(0, "%lines") as k, f.loop(0, "%width") as v:
-        place = f.at(f.at("%start", f.mul(k, "%line")), f.mul(v, VECTOR))
-        f.store("ptr", place, "%outputs", f.mul(f.add(f.mul(k, "%width"), v), 8))
+    """Write down where each half vector of a chunk's row goes: ``width`` vectors of four lines,
+    ``line`` bytes apart, the strands standing as in the picture."""
+    f = Function("aim", "ptr %outputs, ptr %start, i64 %line, ptr %strands, i64 %width")
+    number = f.mul("%width", 2)
+    with f.loop(0, 4) as phase, f.loop(0, number) as k:
+        tile = f.load("i64", "%strands", f.mul(k, 8))
+        place = f.at(f.at("%start", f.mul(phase, "%line")), f.mul(tile, 4))
+        f.store("ptr", place, "%outputs", f.mul(f.add(f.mul(phase, number), k), 8))
     return f.text()
 
 
 def _aim_ring(f: Function, ring: Ring) -> None:
-    outputs, line = _part(f, "outputs"), get(f, "line")
+    outputs, line, strands = _part(f, "outputs"), get(f, "line"), _part(f, "strands")
     for i, row in enumerate(_rows(f, ring, ROWS)):
-        start, to = f.at(row, f.mul("%tile", 4)), f.at(outputs, f.mul("%width", 8 * 4 * i))
-        f.do(f"call void @aim(ptr {to}, ptr {start}, i64 4, i64 {line}, i64 %width)")
+        to = f.at(outputs, f.mul("%width", 2 * 8 * 4 * i))
+        f.do(f"call void @aim(ptr {to}, ptr {row}, i64 {line}, ptr {strands}, i64 %width)")
 
 
 def _aim_scratch(f: Function, name: str) -> None:
-    outputs, line = _part(f, "outputs"), f.mul("%width", VECTOR)
-    f.do(
-        f"call void @aim(ptr {outputs}, ptr {_part(f, name)}, i64 {4 * ROWS}, i64 {line}, "
-        "i64 %width)"
-    )
+    outputs, start = _part(f, "outputs"), _part(f, name)
+    with f.loop(0, f.mul("%width", 2 * 4 * ROWS)) as k:
+        f.store("ptr", f.at(start, f.mul(k, STRAND)), outputs, f.mul(k, 8))
 
 
 def _pointwise(f: Function, number: int | str, source: str, step: str | int) -> None:
@@ -151,27 +164,29 @@ def _window(rings: BlockRings) -> str:
     ones in the last.
 
     A tile is twelve bytes on from the one before, so that the four bytes that begin at a tile's
-    byte b are every third dword of three vectors: two blends and a permutation.
+    byte b are every third dword of three times four: two blends and a permutation.
     """
     f = Function("window", _CALL)
     line, arena, to = get(f, "line"), _arena(f), _part(f, "first")
+    strands = _part(f, "strands")
     kind = "<8 x i32>"
     with f.loop(0, ROWS) as i:
         rows = [
-            f.at(
-                row_of(f, rings.staging, f.add(f.add("%row", i), dy), line, arena),
-                f.mul("%tile", 3 * TILE),
-            )
-            for dy in (-1, 0, 1)
+            row_of(f, rings.staging, f.add(f.add("%row", i), dy), line, arena) for dy in (-1, 0, 1)
         ]
         with f.loop(0, "%width") as v:
+            tiles = [f.load("i64", strands, f.add(f.mul(v, 16), 8 * half)) for half in range(2)]
+            shifts = [f.mul(tile, 3 * TILE) for tile in tiles]
             for phase in range(4):
                 index = f.add(f.mul(f.add(f.mul(i, 4), phase), "%width"), v)
                 target = f.at(to, f.mul(index, VECTOR))
                 corners = []
                 for dy, row in enumerate(rows):
-                    start = f.at(row, f.add(f.mul(v, 3 * VECTOR), 3 * (phase - 1)))
-                    three = [f.load(kind, start, VECTOR * k) for k in range(3)]
+                    low, high = (f.at(row, shift) for shift in shifts)
+                    three = [
+                        f.joined(4, "i32", low, high, STRAND * k + 3 * (phase - 1))
+                        for k in range(3)
+                    ]
                     for k in range(2):
                         f.store(kind, _thirds(f, three, k), target, (2 * dy + k) * PLANE)
                     corners.append(f(f"and {kind} {_thirds(f, three, 2)}, splat (i32 255)"))
@@ -183,19 +198,21 @@ def _window(rings: BlockRings) -> str:
 
 
 def _thirds(f: Function, three: list[str], first: int) -> str:
-    """Dwords ``first``, ``first`` + 3, ... of three vectors: no two stand in the same lane."""
-    lanes = [(first + 3 * k) % 8 for k in range(8)]
-    vectors = [(first + 3 * k) // 8 for k in range(8)]
-    owner = [vectors[lanes.index(lane)] for lane in range(8)]
-
-    def shuffle(a: str, b: str, mask: list[int]) -> str:
-        picks = ", ".join(f"i32 {m}" for m in mask)
-        return f(f"shufflevector <8 x i32> {a}, <8 x i32> {b}, <8 x i32> <{picks}>")
-
+    """Dwords ``first``, ``first`` + 3, ... of three vectors, in both halves: no two stand in the
+    same lane."""
+    lanes = [(first + 3 * k) % 4 for k in range(4)]
+    vectors = [(first + 3 * k) // 4 for k in range(4)]
+    owner = [vectors[lanes.index(lane)] for lane in range(4)]
     mixed = three[0]
     for k in (1, 2):
-        mixed = shuffle(mixed, three[k], [i + 8 * (owner[i] == k) for i in range(8)])
-    return shuffle(mixed, "poison", lanes)
+        mask = [lane + 8 * (owner[lane % 4] == k) for lane in range(8)]
+        mixed = _shuffle(f, mixed, three[k], mask)
+    return _shuffle(f, mixed, "poison", [4 * half + lane for half in range(2) for lane in lanes])
+
+
+def _shuffle(f: Function, a: str, b: str, mask: list[int]) -> str:
+    picks = ", ".join(f"i32 {m}" for m in mask)
+    return f(f"shufflevector <8 x i32> {a}, <8 x i32> {b}, <8 x i32> <{picks}>")
 
 
 def _convolution(name: str, groups: int, planes: int) -> str:
@@ -205,6 +222,7 @@ def _convolution(name: str, groups: int, planes: int) -> str:
     weights, params = _layer(f, "%number", "weights"), _layer(f, "%number", "params")
     rows, to, partial = _part(f, "rows"), _part(f, "first"), _part(f, "partial")
     transformed, products = _part(f, "transformed"), _part(f, "products")
+    strands = _part(f, "strands")
     line, step = get(f, "line"), f.mul("%width", VECTOR)
     narrows = f(f"icmp eq i64 {kind}, {layout.NARROW}")
     wides = f(f"xor i1 {narrows}, true")
@@ -212,10 +230,11 @@ def _convolution(name: str, groups: int, planes: int) -> str:
     def body(vectors: int, v: str) -> None:
         with f.loop(0, groups) as group:
             each = f(f"sdiv i64 {quads}, {groups}")
-            shift = f.add(f.mul(f.mul(group, 4 * planes), line), f.mul(v, VECTOR))
+            shift = f.mul(f.mul(group, 4 * planes), line)
             f.do(
                 f"call void @{winograd.name('inputs', planes, vectors)}(ptr {rows}, i64 {shift}, "
-                f"i64 {line}, ptr {partial}, ptr {transformed})"
+                f"i64 {line}, ptr {f.at(strands, f.mul(v, 16))}, ptr {partial}, "
+                f"ptr {transformed})"
             )
             with f.loop(0, each) as k:
                 quad = f.add(f.mul(group, each), k)
@@ -245,54 +264,49 @@ def _convolution(name: str, groups: int, planes: int) -> str:
 def _convolve(f: Function, name: str, number: int, ring: Ring) -> None:
     table = _part(f, "rows")
     for k, row in enumerate(_rows(f, ring, ROWS + 2, -1)):
-        f.store("ptr", f.at(row, f.mul("%tile", 4)), table, 8 * k)
+        f.store("ptr", row, table, 8 * k)
     f.do(f"call void @convolution_{name}(ptr %call, i64 {number}, i64 %width)")
 
 
 def _fetch() -> str:
-    """Four planes of a ring's row, ``lines`` lines of ``width`` vectors, to planes of a chunk."""
-    f = Function("fetch", "ptr %from, i64 %line, ptr %to, i64 %width")
-    with f.loop(0, 4) as plane, f.loop(0, 4) as phase:
+    """Four planes of a ring's row to planes of a chunk of ``width`` vectors."""
+    f = Function("fetch", "ptr %from, i64 %line, ptr %strands, ptr %to, i64 %width")
+    number = f.mul("%width", 2)
+    with f.loop(0, 4) as plane, f.loop(0, 4) as phase, f.loop(0, number) as k:
         source = f.at("%from", f.mul(f.add(f.mul(plane, 4), phase), "%line"))
-        target = f.at("%to", f.add(f.mul(plane, PLANE), f.mul(f.mul(phase, "%width"), VECTOR)))
-        with f.loop(0, "%width") as v:
-            x = f.mul(v, VECTOR)
-            f.store("<32 x i8>", f.load("<32 x i8>", source, x), target, x)
+        shift = f.mul(f.load("i64", "%strands", f.mul(k, 8)), 4)
+        index = f.add(f.mul(phase, number), k)
+        target = f.add(f.mul(plane, PLANE), f.mul(index, STRAND))
+        f.store("<16 x i8>", f.load("<16 x i8>", source, shift), "%to", target)
     return f.text()
 
 
 def _line_up() -> str:
-    """One row of a plane of a chunk, four lines of ``width`` vectors, to pixels in their order."""
-    f = Function("line_up", "ptr %from, ptr %to, i64 %width")
-    kind = "<8 x i32>"
-
-    def shuffle(a: str, b: str, mask: list[int]) -> str:
-        picks = ", ".join(f"i32 {m}" for m in mask)
-        return f(f"shufflevector {kind} {a}, {kind} {b}, <8 x i32> <{picks}>")
-
+    """One row of a plane of a chunk, four lines of ``width`` vectors, to pixels in their order: in
+    each half of the vectors 4x4 dwords are transposed."""
+    f = Function("line_up", "ptr %from, ptr %strands, ptr %to, i64 %width")
+    low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
+    first, last = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
     with f.loop(0, "%width") as v:
-        source, target = f.at("%from", f.mul(v, VECTOR)), f.at("%to", f.mul(v, 4 * VECTOR))
-        a, b, c, d = (f.load(kind, source, f.mul("%width", VECTOR * phase)) for phase in range(4))
-        low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
-        pairs = [shuffle(x, y, mask) for x, y in ((a, b), (c, d)) for mask in (low, high)]
-        quads = []
-        for k in range(2):
-            first, second = pairs[k], pairs[k + 2]
-            quads.append(shuffle(first, second, [0, 1, 8, 9, 4, 5, 12, 13]))
-            quads.append(shuffle(first, second, [2, 3, 10, 11, 6, 7, 14, 15]))
-        # quads[t] holds the pixels of tile t and of tile t + 4.
-        for k, (x, y, mask) in enumerate(
-            (x, y, mask)
-            for mask in ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
-            for x, y in (quads[:2], quads[2:])
-        ):
-            f.store(kind, shuffle(x, y, mask), target, VECTOR * k)
+        source = f.at("%from", f.mul(v, VECTOR))
+        a, b, c, d = (
+            f.load("<8 x i32>", source, f.mul("%width", VECTOR * phase)) for phase in range(4)
+        )
+        tiles = []
+        for mask in (low, high):
+            one, other = _shuffle(f, a, b, mask), _shuffle(f, c, d, mask)
+            tiles += [_shuffle(f, one, other, pick) for pick in (first, last)]
+        for half in range(2):
+            tile = f.load("i64", "%strands", f.add(f.mul(v, 16), 8 * half))
+            target = f.at("%to", f.mul(tile, 4 * TILE))
+            for k, four in enumerate(tiles):
+                f.store("<4 x i32>", f.half(8, four, half, "i32"), target, STRAND * k)
     return f.text()
 
 
 def _first_chunk(rings: BlockRings) -> str:
     f = Function("chunk_1", _CALL)
-    f.do("call void @window(ptr %call, i64 %row, i64 %tile, i64 %width)")
+    f.do("call void @window(ptr %call, i64 %row, i64 %width)")
     _to_scratch(f, _STEM, "first", "second")
     _to_ring(f, _SIDE, "first", rings.side)
     _to_ring(f, _POINT, "second", rings.features[0])
@@ -312,9 +326,10 @@ def _join_chunk(rings: BlockRings) -> str:
     _convolve(f, "root", _ROOT + 4, rings.features[2])
     _to_scratch(f, _ROOT + 5, "first", "second")
     line, side = get(f, "line"), f.at(_part(f, "second"), 8 * PLANE)
+    strands = _part(f, "strands")
     for i, row in enumerate(_rows(f, rings.side, ROWS)):
-        source, target = f.at(row, f.mul("%tile", 4)), f.at(side, f.mul("%width", 4 * VECTOR * i))
-        f.do(f"call void @fetch(ptr {source}, i64 {line}, ptr {target}, i64 %width)")
+        target = f.at(side, f.mul("%width", 4 * VECTOR * i))
+        f.do(f"call void @fetch(ptr {row}, i64 {line}, ptr {strands}, ptr {target}, i64 %width)")
     _to_ring(f, _JOIN, "second", rings.features[3])
     return f.text()
 
@@ -322,12 +337,36 @@ def _join_chunk(rings: BlockRings) -> str:
 def _head_chunk(rings: BlockRings, planes: int) -> str:
     f = Function("chunk_5", _CALL)
     _convolve(f, "head", _HEAD, rings.features[3])
-    line, source = get(f, "line"), _part(f, "first")
+    line, source, strands = get(f, "line"), _part(f, "first"), _part(f, "strands")
     for i, row in enumerate(_rows(f, rings.head, ROWS)):
         with f.loop(0, planes) as plane:
             here = f.at(source, f.add(f.mul(plane, PLANE), f.mul("%width", 4 * VECTOR * i)))
-            to = f.at(row, f.add(f.mul(f.mul(plane, line), 4), f.mul("%tile", 4 * TILE)))
-            f.do(f"call void @line_up(ptr {here}, ptr {to}, i64 %width)")
+            to = f.at(row, f.mul(f.mul(plane, line), 4))
+            f.do(f"call void @line_up(ptr {here}, ptr {strands}, ptr {to}, i64 %width)")
+    return f.text()
+
+
+def _collect(stage: int) -> str:
+    """Remember ``number`` strands from ``tile`` on; whenever they fill a chunk, compute it. With
+    none compute what has been remembered."""
+    f = Function(f"collect_{stage}", "ptr %call, i64 %row, i64 %tile, i64 %number")
+    count, strands = _part(f, "count"), _part(f, "strands")
+    with f.loop(0, "%number") as k:
+        held = f.load("i64", count)
+        f.store("i64", f.add("%tile", f.mul(k, TILES)), strands, f.mul(held, 8))
+        held = f.add(held, 1)
+        full = f(f"icmp eq i64 {held}, {2 * CHUNK}")
+        f.store("i64", f(f"select i1 {full}, i64 0, i64 {held}"), count)
+        with f.when(full):
+            f.do(f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {CHUNK})")
+    held = f.load("i64", count)
+    some = f(f"icmp sgt i64 {held}, 0")
+    with f.when(f(f"and i1 {some}, {f('icmp eq i64 %number, 0')}")):
+        # An odd one is computed twice.
+        last = f.load("i64", strands, f.mul(f.add(held, -1), 8))
+        f.store("i64", last, strands, f.mul(held, 8))
+        f.store("i64", "0", count)
+        f.do(f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {ceil(f, held, 2)})")
     return f.text()
 
 
@@ -336,19 +375,16 @@ def _stage(rings: BlockRings, stage: int) -> str:
     f = Function(f"stage_{stage}", "ptr %call, i64 %row, i32 %pixel")
     margin, head = _STAGES - stage, stage == _STAGES
     height, width, columns = get(f, "height"), get(f, "width"), get(f, "columns")
-    vectors = ceil(f, width, TILE * TILES)
+    most = ceil(f, width, TILE * TILES)
+    f.store("i64", "0", _part(f, "count"))
 
     def spread(first: str, end: str) -> None:
         """From the tile of pixel ``first`` to that before pixel ``end``."""
         tile = f(f"lshr i64 {first}, 2")
-        tiles = f(f"sub i64 {ceil(f, end, TILE)}, {tile}")
-        number = ceil(f, tiles, TILES)
-        # Vectors run over the end, but not over that of the line.
-        tile = f.least(tile, f.mul(f(f"sub i64 {vectors}, {number}"), TILES))
-        with f.loop(0, number, CHUNK) as v:
-            chunk = f.least(f(f"sub i64 {number}, {v}"), CHUNK)
-            start = f.add(tile, f.mul(v, TILES))
-            f.do(f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {start}, i64 {chunk})")
+        number = ceil(f, f(f"sub i64 {ceil(f, end, TILE)}, {tile}"), TILES)
+        # Strands run over the end, but not over that of the line.
+        tile = f.least(tile, f.mul(f(f"sub i64 {most}, {number}"), TILES))
+        f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 {tile}, i64 {number})")
 
     seen = f(f"icmp slt i64 %row, {height}")
     seen = f(f"and i1 {seen}, {f(f'icmp sge i64 %row, {1 - ROWS}')}")
@@ -366,6 +402,7 @@ def _stage(rings: BlockRings, stage: int) -> str:
         with runs(f, flags, cells) as (begin, end):
             first = f.most(f.add(f.mul(begin, CELL), -margin), "0")
             spread(first, f.least(f.add(f.mul(end, CELL), margin), width))
+    f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 0, i64 0)")
     if not head:
         for k, row in enumerate(_rows(f, rings.features[stage - 1], ROWS)):
             number = f.add("%row", k)

@@ -85,8 +85,8 @@ def _pointwise(isa: Isa) -> str:
     """All output channels for ``number`` vectors of ``planes``.
 
     ``counts`` says of how many ``runs`` each four channels are made; ``entries`` follow each other
-    run by run. ``outputs`` holds a pointer for each vector of the first four channels' result; the
-    next four stand ``step`` bytes on.
+    run by run. ``outputs`` holds a pointer for each half vector of the first four channels' result;
+    the next four stand ``step`` bytes on.
     """
     f = Function(
         "pointwise",
@@ -117,6 +117,8 @@ def _pointwise(isa: Isa) -> str:
                 requantise(f, 8, f.load(_I32, place, k * PLANE), scale, None)
                 for k, scale in enumerate(scales)
             ]
-            out = f.at(f.load("ptr", "%outputs", f.mul(v, 8)), shift)
-            f.store(_BYTES, pack(f, isa, values, zero), out)
+            pixels = pack(f, isa, values, zero)
+            for half in range(2):
+                out = f.load("ptr", "%outputs", f.add(f.mul(v, 16), 8 * half))
+                f.store("<16 x i8>", f.half(32, pixels, half), f.at(out, shift))
     return f.text()

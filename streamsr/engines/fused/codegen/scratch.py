@@ -1,17 +1,19 @@
 """A worker's small memory for the walk by blocks: what is computed for one chunk of a block.
 
-A chunk is four rows of up to CHUNK vectors of tiles, a tile being four pixels of a row. Its pixels
-lie in planes of four channels, vector ``(4 * row + phase) * width + v`` of a chunk ``width``
-vectors wide being the pixels 4 * t + phase of eight tiles t. All offsets are bytes.
+A tile is four pixels of a row, four tiles side by side are a strand, and two strands, from anywhere
+in the block, fill a vector. A chunk is four rows of up to CHUNK such vectors. Its pixels lie in
+planes of four channels, vector ``(4 * row + phase) * width + v`` of a chunk ``width`` vectors wide
+being the pixels 4 * t + phase of the eight tiles t of strands 2 * v and 2 * v + 1. All offsets are
+bytes.
 """
 
 CHUNK = 4
-"""Vectors of tiles, 32 pixels each."""
+"""Vectors: 32 pixels of four rows each."""
 
 ROWS = 4
 """Of a block."""
 
-VECTOR = 32
+VECTOR, STRAND = 32, 16
 
 NUMBER = 4 * ROWS * CHUNK
 """Vectors of one plane of a chunk."""
@@ -32,8 +34,10 @@ _SIZES = {
     "first": MIDDLE_PLANES * PLANE,
     "second": MIDDLE_PLANES * PLANE,
     "sums": 4 * PLANE,
-    "outputs": NUMBER * 8,
+    "outputs": 2 * NUMBER * 8,
     "rows": 8 * 8,
+    "count": 8,
+    "strands": 2 * CHUNK * 8,
     "transformed": POSITIONS * 16 * PAIR * VECTOR,
     "products": 4 * POSITIONS * PAIR * VECTOR,
     "partial": 4 * 24 * VECTOR,

@@ -58,33 +58,40 @@ def last(vectors: int, wide: bool) -> str:
 
 
 def _inputs(planes: int, vectors: int) -> str:
-    """B^T d B: ``rows`` holds six pointers to the first plane's first line; the first tile stands
-    ``shift`` bytes on.
+    """B^T d B: ``rows`` holds six pointers to rows, of which the first plane's first line stands
+    ``shift`` bytes on; ``strands`` the first tiles of the vectors' halves.
 
     The result, [36][planes][2][vectors], has channels 0 and 2 of a plane in one vector and 1 and 3
     in another: no shuffle is needed, only `and` and a shift::
 
         for each plane and vector:
             for each of six rows:
-                six loads of <16 x i16>, two of them 4 bytes beside
+                six loads of two <8 x i16>, two of them 4 bytes beside
                 six `and` with 255 | six `lshr` by 8
                 of both: 17 additions, subtractions and shifts, six stores to %partial
             for each of six columns:
                 of both: six loads, the same 17 operations, six stores to %to
     """
     f = Function(
-        name("inputs", planes, vectors), "ptr %rows, i64 %shift, i64 %line, ptr %partial, ptr %to"
+        name("inputs", planes, vectors),
+        "ptr %rows, i64 %shift, i64 %line, ptr %strands, ptr %partial, ptr %to",
     )
     place = 2 * planes * vectors * VECTOR
     with f.loop(0, planes) as plane, f.loop(0, vectors) as v:
-        start = f.add(f.add(f.mul(plane, f.mul("%line", 4)), f.mul(v, VECTOR)), "%shift")
+        start = f.add(f.mul(plane, f.mul("%line", 4)), "%shift")
+        halves = [
+            f.add(start, f.mul(f.load("i64", "%strands", f.add(f.mul(v, 16), 8 * half)), 4))
+            for half in range(2)
+        ]
         to = f.at("%to", f.mul(f.add(f.mul(plane, 2 * vectors), v), VECTOR))
         with f.loop(0, 6) as row:
-            source = f.at(f.load("ptr", "%rows", f.mul(row, 8)), start)
+            pointer = f.load("ptr", "%rows", f.mul(row, 8))
+            low, high = (f.at(pointer, half) for half in halves)
             partial = f.at("%partial", f.mul(row, 6 * VECTOR))
-            both = [
-                f.load(I16, source, f.add(f.mul("%line", line), shift)) for line, shift in PHASES
-            ]
+            both = []
+            for line, shift in PHASES:
+                offset = f.add(f.mul("%line", line), shift)
+                both.append(f.joined(8, "i16", low, high, offset))
             for half, way in enumerate(("and {} {}, splat (i16 255)", "lshr {} {}, splat (i16 8)")):
                 pixels = [f(way.format(I16, pixel)) for pixel in both]
                 for k, value in enumerate(_forward(f, pixels)):
