@@ -154,14 +154,14 @@ def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
         lr, hr, region, cells = tile
         width = lr.shape[1]
         if cells is not None and region.width == width and 2 * isa.lanes <= width <= layout.COLUMNS:
-            yield from _bands(tile, cells, threads)
+            yield from _bands(tile, cells, threads, isa)
             continue
         for column in _columns(region):
             for strip in column.strips(round(column.area / share)):
                 yield Tile(lr, hr, strip), None
 
 
-def _bands(tile: Tile, cells: Cells, threads: int) -> Iterator[Piece]:
+def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
     """Bands of rows of cells that hold about the same number of wanted ones; none for rows that
     hold none."""
     lr, hr, region, _ = tile
@@ -170,7 +170,7 @@ def _bands(tile: Tile, cells: Cells, threads: int) -> Iterator[Piece]:
     filled = np.flatnonzero(counts)
     if not len(filled):
         return
-    wanted = wanted_cells(cells, lr.shape[1])
+    wanted = wanted_cells(cells, lr.shape[1], isa)
     share = max(WORTH_SHARING / CELL**2, counts.sum() / (2 * threads))
     begin, held = int(filled[0]), 0
     for row, after in zip(filled.tolist(), [*filled[1:].tolist(), len(counts) + 2], strict=True):

@@ -95,5 +95,5 @@ def run(content: bytes, kind: str) -> None:
     hr = np.empty((height * network.scale, width * network.scale, 3), np.uint8)
     cells = np.zeros((-(-height // CELL), -(-width // CELL)), np.bool_)
     cells[1::2, ::3] = True
-    for wanted in (None, wanted_cells(cells, width)):
+    for wanted in (None, wanted_cells(cells, width, isa)):
         runner.compute(Tile(lr, hr, Region.of(width, height)), wanted)

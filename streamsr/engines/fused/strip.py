@@ -8,23 +8,25 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Tile
 from streamsr.engines.fused.codegen import layout
+from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.taps import Plan
 from streamsr.frame import Image
 from streamsr.native.jit import Library
 from streamsr.region import CELL, Cells, Region
 
 
-def wanted_cells(cells: Cells, width: int) -> NDArray[np.uint8]:
+def wanted_cells(cells: Cells, width: int, isa: Isa) -> NDArray[np.uint8]:
     """``cells`` of a picture of this width as the native code reads them, with an empty row before
     and after."""
     wanted = np.zeros((cells.shape[0] + 2, cells.shape[1]), np.uint8)
     wanted[1:-1] = cells
-    # Gaps of one or two cells are computed too: single vectors cost half as much again as three
-    # together.
-    wanted[:, 1:-1] |= wanted[:, :-2] & wanted[:, 2:]
-    gaps = wanted[:, :-3] & wanted[:, 3:]
-    wanted[:, 1:-2] |= gaps
-    wanted[:, 2:-1] |= gaps
+    if not isa.by_blocks:
+        # Gaps of one or two cells are computed too: single vectors cost half as much again as three
+        # together.
+        wanted[:, 1:-1] |= wanted[:, :-2] & wanted[:, 2:]
+        gaps = wanted[:, :-3] & wanted[:, 3:]
+        wanted[:, 1:-2] |= gaps
+        wanted[:, 2:-1] |= gaps
     if width % CELL:
         # The last vector of a row is written moved to the left, over pixels of the one before: up
         # to 16.

@@ -62,11 +62,8 @@ def walk(isa: Isa, scale: int) -> str:
         _root_chunk(rings, 3),
         _join_chunk(rings),
         _head_chunk(rings, planes),
-        *(
-            part
-            for stage in range(1, _STAGES + 1)
-            for part in (_collect(stage), _stage(rings, stage))
-        ),
+        *(_collect(stage) for stage in range(1, _STAGES + 1)),
+        *(_stage(rings, stage) for stage in range(1, _STAGES + 1)),
         write(isa, scale, rings.head),
         _read(rings),
         _run(),
@@ -347,25 +344,29 @@ def _head_chunk(rings: BlockRings, planes: int) -> str:
 
 
 def _collect(stage: int) -> str:
-    """Remember ``number`` strands from ``tile`` on; whenever they fill a chunk, compute it. With
-    none compute what has been remembered."""
-    f = Function(f"collect_{stage}", "ptr %call, i64 %row, i64 %tile, i64 %number")
-    count, strands = _part(f, "count"), _part(f, "strands")
-    with f.loop(0, "%number") as k:
+    """Cover the tiles from ``first`` to before ``end`` with strands, where those before do not;
+    whenever strands fill a chunk, compute it. From -1 on compute what is left."""
+    f = Function(f"collect_{stage}", "ptr %call, i64 %row, i64 %first, i64 %end")
+    count, strands, covered = _part(f, "count"), _part(f, "strands"), _part(f, "covered")
+    # Strands run over the end, but not over that of the line.
+    most = f.mul(f.add(ceil(f, get(f, "width"), TILE * TILES), -1), TILES)
+    start = f.most("%first", f.load("i64", covered))
+    with f.carry(start, "%end", TILES, ["i64"], [start]) as (tile, after):
         held = f.load("i64", count)
-        f.store("i64", f.add("%tile", f.mul(k, TILES)), strands, f.mul(held, 8))
+        f.store("i64", f.least(tile, most), strands, f.mul(held, 8))
         held = f.add(held, 1)
         full = f(f"icmp eq i64 {held}, {2 * CHUNK}")
         f.store("i64", f(f"select i1 {full}, i64 0, i64 {held}"), count)
         with f.when(full):
             f.do(f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {CHUNK})")
+        after[0] = f.add(tile, TILES)
+    f.store("i64", after[0], covered)
     held = f.load("i64", count)
     some = f(f"icmp sgt i64 {held}, 0")
-    with f.when(f(f"and i1 {some}, {f('icmp eq i64 %number, 0')}")):
+    with f.when(f(f"and i1 {some}, {f('icmp slt i64 %first, 0')}")):
         # An odd one is computed twice.
         last = f.load("i64", strands, f.mul(f.add(held, -1), 8))
         f.store("i64", last, strands, f.mul(held, 8))
-        f.store("i64", "0", count)
         f.do(f"call void @chunk_{stage}(ptr %call, i64 %row, i64 {ceil(f, held, 2)})")
     return f.text()
 
@@ -375,16 +376,13 @@ def _stage(rings: BlockRings, stage: int) -> str:
     f = Function(f"stage_{stage}", "ptr %call, i64 %row, i32 %pixel")
     margin, head = _STAGES - stage, stage == _STAGES
     height, width, columns = get(f, "height"), get(f, "width"), get(f, "columns")
-    most = ceil(f, width, TILE * TILES)
-    f.store("i64", "0", _part(f, "count"))
+    for word in ("count", "covered"):
+        f.store("i64", "0", _part(f, word))
 
-    def spread(first: str, end: str) -> None:
+    def cover(first: str, end: str) -> None:
         """From the tile of pixel ``first`` to that before pixel ``end``."""
-        tile = f(f"lshr i64 {first}, 2")
-        number = ceil(f, f(f"sub i64 {ceil(f, end, TILE)}, {tile}"), TILES)
-        # Strands run over the end, but not over that of the line.
-        tile = f.least(tile, f.mul(f(f"sub i64 {most}, {number}"), TILES))
-        f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 {tile}, i64 {number})")
+        tiles = f(f"lshr i64 {first}, 2"), ceil(f, end, TILE)
+        f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 {tiles[0]}, i64 {tiles[1]})")
 
     seen = f(f"icmp slt i64 %row, {height}")
     seen = f(f"and i1 {seen}, {f(f'icmp sge i64 %row, {1 - ROWS}')}")
@@ -392,7 +390,7 @@ def _stage(rings: BlockRings, stage: int) -> str:
     with f.when(f(f"and i1 {seen}, {dense}")):
         offset = get(f, "offset")
         first, end = (offset, f.add(offset, columns)) if head else ("0", width)
-        spread(first, f.least(end, width))
+        cover(first, f.least(end, width))
     with f.when(f(f"and i1 {seen}, {f(f'xor i1 {dense}, true')}")):
         cells = ceil(f, width, CELL)
         top = f.most(f.add("%row", -margin), -CELL)
@@ -401,8 +399,8 @@ def _stage(rings: BlockRings, stage: int) -> str:
         flags = [flags_of(f, row, cells) for row in (top, middle, bottom)]
         with runs(f, flags, cells) as (begin, end):
             first = f.most(f.add(f.mul(begin, CELL), -margin), "0")
-            spread(first, f.least(f.add(f.mul(end, CELL), margin), width))
-    f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 0, i64 0)")
+            cover(first, f.least(f.add(f.mul(end, CELL), margin), width))
+    f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 -1, i64 -1)")
     if not head:
         for k, row in enumerate(_rows(f, rings.features[stage - 1], ROWS)):
             number = f.add("%row", k)

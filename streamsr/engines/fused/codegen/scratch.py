@@ -37,6 +37,7 @@ _SIZES = {
     "outputs": 2 * NUMBER * 8,
     "rows": 8 * 8,
     "count": 8,
+    "covered": 8,
     "strands": 2 * CHUNK * 8,
     "transformed": POSITIONS * 16 * PAIR * VECTOR,
     "products": 4 * POSITIONS * PAIR * VECTOR,
