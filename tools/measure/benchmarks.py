@@ -25,11 +25,14 @@ from streamsr import FileSource, Upscaler
 from streamsr.bench import measure
 from streamsr.engines import Cells, Image, Tile
 from streamsr.engines.fused import FusedEngine
+from streamsr.engines.fused.codegen.library import host_kinds
+from streamsr.engines.litert import LiteRTEngine
 from streamsr.machine import processor_name, usable_cores
 from streamsr.model import find_model
 from streamsr.region import Region
 from streamsr.stats import versions
 from streamsr.tiling.changes import affected_cells, tiles_of
+from xlsr_model import weights
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "docs" / "data" / "benchmarks.json"
@@ -39,16 +42,18 @@ SHARES = [0.0, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0]
 
 
 def turns(
-    works: Mapping[str, Callable[[], object]], repetitions: int
+    works: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, tuple[float, float]]:
     """Minimum and median milliseconds of each, taken in turn."""
     seen: dict[str, list[float]] = {name: [] for name in works}
     for repetition in range(repetitions + 1):
         for name, work in works.items():
-            start = time.perf_counter()
+            start = clock()
             work()
             if repetition:  # the first is a warm-up
-                seen[name].append((time.perf_counter() - start) * 1e3)
+                seen[name].append((clock() - start) * 1e3)
     return {name: (min(times), statistics.median(times)) for name, times in seen.items()}
 
 
@@ -86,6 +91,24 @@ def by_threads() -> dict[str, tuple[float, float]]:
         engine = FusedEngine(find_model(), threads=threads)
         works[str(threads)] = partial(engine.run, [tile])
     return turns(works, 60)
+
+
+def by_kind() -> dict[str, dict[str, tuple[float, float]]]:
+    """CPU milliseconds of one thread for a frame: of each shipped model, on each kind of kernels
+    that this processor runs and in LiteRT."""
+    with FileSource(ROOT / "samples" / f"{CLIPS[0]}.mp4") as source:
+        lr = next(itertools.islice(source, 40, None)).rgb
+    result = {}
+    for name in (name for name in weights.names() if name.endswith("_u8")):
+        model = find_model(name)
+        engines = {isa.name: FusedEngine(model, threads=1, kind=isa.name) for isa in host_kinds()}
+        works: dict[str, Callable[[], object]] = {}
+        for label, engine in (*engines.items(), ("litert", LiteRTEngine(model, threads=1))):
+            hr = np.empty((lr.shape[0] * engine.scale, lr.shape[1] * engine.scale, 3), np.uint8)
+            tile = Tile(lr, hr, Region.of(lr.shape[1], lr.shape[0]))
+            works[label] = partial(engine.run, [tile])
+        result[name] = turns(works, 20, time.process_time)
+    return result
 
 
 def camera(frames: int = 120) -> dict[str, float]:
@@ -222,6 +245,7 @@ def main() -> None:
         "area": by_area(),
         "share": by_share(),
         "threads": by_threads(),
+        "kinds": by_kind(),
         "camera": camera(),
         "static_ms": static(),
         "first_frame_s": first_frame(),

@@ -37,6 +37,7 @@ def parts() -> dict[str, str]:
         "machine": machine(numbers),
         "stages": stages(numbers),
         "ratios": ratios(numbers),
+        "kinds": kinds(numbers),
         "engines": engines(numbers),
         "without-vnni": without_vnni(numbers),
         "command": command(numbers),
@@ -107,6 +108,21 @@ def ratios(numbers: Numbers) -> str:
             f"{median / median_of_two:.2f} (medians) times one (asked 1.7)."
         )
     return "\n".join(lines)
+
+
+def kinds(numbers: Numbers) -> str:
+    """CPU time by model, with LiteRT's over each."""
+    names = list(next(iter(numbers["kinds"].values())))
+    rows = []
+    for model, times in numbers["kinds"].items():
+        least, median = times["litert"]
+        cells = [
+            f"{times[name][0]:.1f} / {times[name][1]:.1f} ({least / times[name][0]:.2f} x)"
+            for name in names
+            if name != "litert"
+        ]
+        rows.append("| " + " | ".join([model, *cells, f"{least:.1f} / {median:.1f}"]) + " |")
+    return table("| " + " | ".join(["model", *names]) + " |", rows)
 
 
 def engines(numbers: Numbers) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamsr.engines.choose import open_engine
-from streamsr.options import EngineChoice
+from streamsr.engines.choose import EngineChoice, open_engine
 from streamsr.engines.fused import FusedEngine, first_run
 from streamsr.engines.fused.codegen.isa import KINDS
 from streamsr.engines.fused.codegen.library import host_kinds
