@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +11,12 @@ from typing import Self
 import numpy as np
 
 from streamsr.engines import Engine, Tile
-from streamsr.engines.choose import EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.engines.conformity import Judge
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
+from streamsr.options import EngineChoice
 from streamsr.picture.high_depth import deepened, enlarged
 from streamsr.region import Region
 from streamsr.stats import Fate, Recorder, Stage
@@ -32,8 +34,8 @@ class Upscaler:
                   the video model
     size          (width, height) of the result when it is not ``scale`` times the input
     engine        ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
-                  ``batch`` go with it, see `streamsr.engines.choose.EngineChoice`. Or a function
-                  that makes your own engine from the model file; the upscaler closes it
+                  ``batch`` go with it. Or all of these as one `streamsr.options.EngineChoice`. Or
+                  a function that makes your own engine from the model file; the upscaler closes it
     reuse         in `frames`, take what did not change since the frame before from its result
     verify_reuse  compute it too, and raise ModelError when it differs, or when it is further from
                   LiteRT's result than the engine promises (0 for fused, 3 levels and 60 dB for
@@ -51,7 +53,7 @@ class Upscaler:
         scale: int | None = None,
         lossy: bool = False,
         size: tuple[int, int] | None = None,
-        engine: str | Callable[[ModelFile], Engine] = "auto",
+        engine: str | EngineChoice | Callable[[ModelFile], Engine] = "auto",
         threads: int | None = None,
         delegate: str | None = None,
         delegate_options: Mapping[str, str] | None = None,
@@ -60,14 +62,14 @@ class Upscaler:
         verify_reuse: bool = False,
         record: Recorder | None = None,
     ) -> None:
-        if size is not None and min(size) < 1:
-            raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
+        _check_size(size)
         if not isinstance(model, ModelFile):
             model = find_model(model, scale=scale, lossy=lossy)
         self.model = model
         if isinstance(engine, str):
-            choice = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
-            self.engine, self.engine_reason = open_engine(model, choice)
+            engine = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
+        if isinstance(engine, EngineChoice):
+            self.engine, self.engine_reason = open_engine(model, engine)
         else:
             self.engine = engine(model)
             self.engine_reason = "your own"
@@ -78,19 +80,52 @@ class Upscaler:
                     f"expected a model of scale {scale}, {model.name} upscales by "
                     f"{self.engine.scale}"
                 )
-            if verify_reuse and isinstance(engine, str) and self.engine.name != "litert":
+            ours = isinstance(engine, EngineChoice)
+            if verify_reuse and ours and self.engine.name != "litert":
                 self._judge = Judge(self.engine, model)
         except BaseException:
             self.engine.close()
             raise
         self.scale = self.engine.scale
-        self.size = size
-        self.record = record or Recorder()
-        self.record.set_engine(self.engine.name, model=model.name, threads=self.engine.threads)
         self.reuse = reuse
         self.verify_reuse = verify_reuse
+        self._shared = False
+        self._begin(size, record or Recorder())
+
+    def _begin(self, size: tuple[int, int] | None, record: Recorder) -> None:
+        self._size = size
+        self._record = record
         self._results = Results(self.engine)
         self._process = os.getpid()
+        record.set_engine(self.engine.name, model=self.model.name, threads=self.engine.threads)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the results; None for ``scale`` times the input."""
+        return self._size
+
+    @property
+    def record(self) -> Recorder:
+        """Where what happens is counted."""
+        return self._record
+
+    def output_size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the result for pictures of this size."""
+        return self._size or (width * self.scale, height * self.scale)
+
+    def for_size(
+        self, size: tuple[int, int] | None, *, record: Recorder | None = None
+    ) -> "Upscaler":
+        """Make an upscaler for other pictures, with the same model and engine.
+
+        It remembers no picture, and counts into ``record``, by default this one's. The engine stays
+        this one's to close, and both must not compute at the same time.
+        """
+        _check_size(size)
+        other = copy(self)
+        other._shared = True
+        other._begin(size, record or self._record)
+        return other
 
     def __call__(self, image: Image) -> Image:
         """Upscale an RGB picture [H, W, 3] uint8. The result, [s H, s W, 3] uint8 or of the size
@@ -188,8 +223,11 @@ class Upscaler:
         return [tile.hr for tile in tiles]
 
     def close(self) -> None:
-        """Release the engine. Closing twice is harmless."""
+        """Release the engine, unless it is another's (see `for_size`). Closing twice is
+        harmless."""
         self._results.previous = None
+        if self._shared:
+            return
         if self._judge is not None:
             self._judge.close()
         self.engine.close()
@@ -204,6 +242,11 @@ class Upscaler:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check_size(size: tuple[int, int] | None) -> None:
+    if size is not None and min(size) < 1:
+        raise ValueError(f"expected a size of at least 1x1, got {size[0]}x{size[1]}")
 
 
 def _checked(image: Image) -> Image:

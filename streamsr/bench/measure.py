@@ -23,7 +23,7 @@ import numpy as np
 from streamsr.bench.clip import make_clip
 from streamsr.bench.report import PRESET, Command, Compared, Report, Timing
 from streamsr.engines import Engine, Tile
-from streamsr.engines.choose import ENGINES, EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.engines.difference import NONE, bound_of, difference_of
 from streamsr.engines.fused.peak import Peak
 from streamsr.errors import ModelError
@@ -31,6 +31,7 @@ from streamsr.frame import Frame, Image
 from streamsr.machine import processor_name, usable_cores
 from streamsr.media.frames import FrameWriter
 from streamsr.model import ModelFile, find_model
+from streamsr.options import ENGINES, EngineChoice
 from streamsr.region import Region
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource

@@ -1,4 +1,4 @@
-"""What ends a command, as one line and an exit status."""
+"""Errors as the one line and the exit status that end a command."""
 
 import io
 import os
@@ -14,6 +14,8 @@ from streamsr.errors import Cancelled, StreamsrError, one_line, shortened
 
 CANCELLED = 130
 """128 + SIGINT, as shells have it."""
+
+OURS = Path(__file__).parents[1]
 
 LONGEST_USAGE = 400
 """Characters of a message about usage, which repeats what was typed."""
@@ -56,12 +58,12 @@ def _stopped(stopped: BaseException) -> int:
 
 
 def shown(line: str) -> str:
-    """A message of ours as it is printed."""
+    """Format one of our messages for printing."""
     return shortened(one_line(f"streamsr: {line}"), LONGEST_LINE)
 
 
 def line_of(error: BaseException) -> str:
-    """What is told of an error. With STREAMSR_TRACEBACK=1 where it came from is printed first."""
+    """One line about an error. With STREAMSR_TRACEBACK=1 the traceback is printed first."""
     if os.environ.get("STREAMSR_TRACEBACK"):
         traceback.print_exception(error)
     if isinstance(error, BaseExceptionGroup):
@@ -75,15 +77,13 @@ def line_of(error: BaseException) -> str:
 def _line(error: BaseException) -> str:
     if isinstance(error, StreamsrError):
         return str(error)
-    if isinstance(
-        error, ImportError
-    ):  # a system library that a wheel expects, such as OpenCV's libGL
+    if isinstance(error, ImportError):
+        # A wheel's system library is missing, such as OpenCV's libGL.
         return f"this installation is not complete: {error}"
     if isinstance(error, MemoryError):
         return "not enough memory" + (f" ({error})" if str(error) else "")
-    if (
-        isinstance(error, OSError) and error.strerror
-    ):  # not the input's or the output's: a cache on a full disk, say
+    if isinstance(error, OSError) and error.strerror:
+        # Neither the input's nor the output's: for example a cache on a full disk.
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     first = next(iter(str(error).splitlines()), "")
     said = (
@@ -94,8 +94,8 @@ def _line(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """File and line where it happened: the last of ours."""
+    """File and line where it happened, the last inside this package."""
     calls = traceback.extract_tb(error.__traceback__)
-    ours = [call for call in calls if Path(call.filename).is_relative_to(Path(__file__).parent)]
+    ours = [call for call in calls if Path(call.filename).is_relative_to(OURS)]
     last = next(reversed(ours or calls), None)
     return "nowhere" if last is None else f"{Path(last.filename).name}:{last.lineno}"

@@ -1,21 +1,22 @@
-"""What ``streamsr info`` says."""
+"""``streamsr info``: this machine, its engines and models, or a file."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from streamsr.engines import Engine
-from streamsr.engines.choose import ENGINES, EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.errors import ModelError
 from streamsr.machine import processor_name, usable_cores
 from streamsr.model import find_model
+from streamsr.options import ENGINES, EngineChoice
 from streamsr.stats import versions
 from xlsr_model import weights
 
 
 def describe(what: str | None) -> Iterator[str]:
-    """Lines about the machine, or about a media file or model. Raises StreamsrError when it cannot
-    be read."""
+    """Describe the machine, a media file or a model, line by line. Raises StreamsrError when it
+    cannot be read."""
     if what is None:
         return _machine()
     if what in weights.names() or Path(what).suffix == ".tflite":
@@ -43,7 +44,7 @@ def _machine() -> Iterator[str]:
 
 
 def _works(engine: Engine) -> str:
-    """That it runs, and how far its test pictures were from LiteRT's."""
+    """Say that an engine runs, and how far its test pictures were from LiteRT's."""
     tested = getattr(engine, "difference", None)
     return (
         " runs here" if tested is None else f" runs here as {engine.name}, against LiteRT: {tested}"
@@ -96,9 +97,8 @@ def _media(path: Path) -> Iterator[str]:
             if stream.language and stream.language != "und":
                 line += f" [{stream.language}]"
             if stream in container.streams.video:
-                video = container.streams.video[
-                    container.streams.video.index(stream)
-                ]  # typed as video
+                # The same stream, typed as video.
+                video = container.streams.video[container.streams.video.index(stream)]
                 rate = (
                     f"{float(video.average_rate):.3f} fps"
                     if video.average_rate

@@ -24,11 +24,11 @@ from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.stats import AGE_BOUNDS_S, Event, Fate, Recorder
 
 if TYPE_CHECKING:
-    from streamsr.cluster.driver import Progress
+    from streamsr.jobs.observer import Progress
 
 
 class RecorderCollector(Collector):
-    """What a recorder has counted so far, as Prometheus's metrics. Any thread may collect."""
+    """Gives a recorder's counts as Prometheus metrics. Any thread may collect."""
 
     def __init__(self, record: Recorder) -> None:
         self._record = record
@@ -108,7 +108,7 @@ class RecorderCollector(Collector):
 
 
 class ProgressCollector(Collector):
-    """How far a cluster is."""
+    """Gives a cluster's progress."""
 
     def __init__(self, progress: "Callable[[], Progress]") -> None:
         self._progress = progress
@@ -136,11 +136,11 @@ def _counters(
 
 @contextmanager
 def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
-    """Serve what the collectors have, and the process's own numbers, at ``address``, HOST:PORT;
-    gives the page's URL.
+    """Serve the collectors' metrics and the process's own at ``address``, HOST:PORT; yield the
+    page's URL.
 
-    Port 0 is any free one. The server ends with the block. Raises SinkError when the address cannot
-    be had.
+    Port 0 is any free one. The server ends with the block. Raises SinkError when the address is not
+    available.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -149,15 +149,12 @@ def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
     host, _, port = address.rpartition(":")
     try:
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
-    except (
-        OSError,
-        OverflowError,
-        ValueError,
-    ) as error:  # the last two of a port or a name that is none
+    except (OSError, OverflowError, ValueError) as error:
+        # The last two for an impossible port or name.
         raise SinkError(
             f"cannot serve metrics at {shortened(address)}: {reason_of(error)}"
         ) from error
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it prints; who hangs up is no news
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it would print when a client hangs up
     try:
         yield f"http://{host}:{server.server_port}/metrics"
     finally:

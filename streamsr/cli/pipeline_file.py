@@ -1,4 +1,5 @@
-"""Pipelines as files: a command of ``streamsr`` with its options in three tables, read and written.
+"""``streamsr run`` and ``--print-pipeline``: a command with its options as a TOML file of three
+tables.
 
     command = "live"          # upscale, live or pipe
     [source]
@@ -15,78 +16,70 @@ reads and writes.
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from streamsr.cli.parameters import TABLES, TableOption
 from streamsr.errors import quoted
 
-TABLES = {
-    "source": frozenset(
-        {
-            "input",
-            "start",
-            "duration",
-            "realtime",
-            "size",
-            "format",
-            "rate",
-            "interlaced",
-            "max-pixels",
-            "max-duration",
-        }
-    ),
-    "sink": frozenset(
-        {
-            "output",
-            "codec",
-            "crf",
-            "preset",
-            "overwrite",
-            "strict",
-            "dry-run",
-            "resume",
-            "segment",
-            "cluster",
-            "audit",
-            "keep-partial",
-            "preview",
-            "host",
-            "port",
-            "record",
-            "publish",
-            "stats-json",
-            "metrics",
-        }
-    ),
-}
-"""Whose keys stand where; everything else is about upscaling."""
+COMMANDS = ("upscale", "live", "pipe")
+"""Those that a file can name."""
 
 LARGEST_FILE = 1 << 20
-"""Bytes of a pipeline file; ordinary ones have some hundred, a device never ends."""
+"""Bytes of a pipeline file; ordinary ones have some hundred, and a device never ends."""
 
 Value = str | int | float | bool | list[str]
 
 
-def read_pipeline(
-    path: Path, commands: Mapping[str, click.Command]
-) -> tuple[click.Command, list[str]]:
-    """The command that a pipeline file means, and its arguments. Raises click.UsageError saying
-    what is wrong."""
-    try:
-        with open(path, "rb") as file:
-            text = file.read(LARGEST_FILE + 1)
-        if len(text) > LARGEST_FILE:
-            raise click.UsageError(f"{path}: is larger than {LARGEST_FILE} bytes: no pipeline")
-        content = tomllib.loads(text.decode())
-    except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # also an integer of more than 4300 digits
-        raise click.UsageError(f"{path}: not TOML: {error}") from None
-    except RecursionError:
-        raise click.UsageError(f"{path}: not TOML: brackets in brackets without end") from None
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION]...")
+@click.pass_context
+def run(context: click.Context, file: Path, more: tuple[str, ...]) -> Any:  # Any: click's
+    """Run a pipeline from a TOML FILE; further options of its command replace those in it."""
+    assert context.parent is not None
+    group = context.parent.command
+    assert isinstance(group, click.Group)
+    pipeline = read_pipeline(file, {name: group.commands[name] for name in COMMANDS})
+    return pipeline.command.main(
+        pipeline.words(more),
+        prog_name=f"streamsr {pipeline.command.name}",
+        standalone_mode=False,
+        default_map=pipeline.options,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a pipeline file says.
+
+    options  values by parameter, as click's ``default_map`` takes them: words of a command line go
+             before them
+    """
+
+    command: click.Command
+    inputs: Sequence[str]
+    options: Mapping[str, Any]
+
+    def words(self, more: Sequence[str] = ()) -> list[str]:
+        """The arguments of the command, with further ones before those of the file."""
+        return [*more, *(["--", *self.inputs] if self.inputs else [])]
+
+    def context(self, more: Sequence[str] = ()) -> click.Context:
+        """The command's context: all values converted and checked. Raises click.UsageError."""
+        return self.command.make_context(
+            self.command.name, self.words(more), default_map=dict(self.options)
+        )
+
+
+def read_pipeline(path: Path, commands: Mapping[str, click.Command]) -> Pipeline:
+    """Read a pipeline file. Raises click.UsageError saying what is wrong."""
+    content = _content(path)
     name = content.pop("command", None)
     if not isinstance(name, str) or name not in commands:
         raise click.UsageError(
@@ -94,37 +87,56 @@ def read_pipeline(
         )
     command = commands[name]
     parameters = {_key(parameter): parameter for parameter in command.params}
-    words: list[str] = []
     inputs: list[str] = []
+    options: dict[str, Any] = {}
     for table, values in content.items():
-        if table not in (*TABLES, "upscale"):
-            raise _unknown(path, f"table [{table}]", table, [*TABLES, "upscale"])
+        if table not in TABLES:
+            raise _unknown(path, f"table [{table}]", table, list(TABLES))
         if not isinstance(values, dict):
             raise click.UsageError(f"{path}: {table} is not a table; write [{table}]")
-        allowed = [key for key in parameters if table_of(key) == table]
+        allowed = [key for key, parameter in parameters.items() if table_of(parameter) == table]
         for key, value in values.items():
             if key not in allowed:
                 raise _unknown(path, f"key {key} in [{table}]", key, allowed)
-            if isinstance(parameters[key], click.Argument):
-                inputs += _strings(path, key, value)
+            parameter = parameters[key]
+            if isinstance(parameter, click.Option):
+                assert parameter.name is not None
+                options[parameter.name] = _option_value(path, parameter, value)
             else:
-                words += _words(path, parameters[key], value)
-    return command, [*words, *(["--", *inputs] if inputs else [])]
+                inputs += _texts(path, key, value)
+    return Pipeline(command, inputs, options)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
+            raise click.UsageError(
+                f"{path}: is too large for a pipeline file (over {LARGEST_FILE} bytes)"
+            )
+        return tomllib.loads(text.decode())
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # also an integer of more than 4300 digits
+        raise click.UsageError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise click.UsageError(f"{path}: not TOML: nested too deeply") from None
 
 
 def write_pipeline(context: click.Context) -> str:
-    """The pipeline file that equals a command line."""
-    tables: dict[str, list[str]] = {"source": [], "upscale": [], "sink": []}
+    """Write the pipeline file that equals a command line."""
+    tables: dict[str, list[str]] = {table: [] for table in TABLES}
     for parameter in context.command.params:
+        table = table_of(parameter)
         if (
-            parameter.name is None
+            table is None
+            or parameter.name is None
             or context.get_parameter_source(parameter.name) is ParameterSource.DEFAULT
         ):
             continue
-        key = _key(parameter)
-        if key != "print-pipeline":
-            value = _plain(context.params.get(parameter.name))
-            tables[table_of(key)].append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        value = _plain(context.params.get(parameter.name))
+        tables[table].append(f"{_key(parameter)} = {json.dumps(value, ensure_ascii=False)}")
     if any(
         "\ud800" <= character <= "\udfff"
         for keys in tables.values()
@@ -139,8 +151,11 @@ def write_pipeline(context: click.Context) -> str:
     return "\n".join(lines)
 
 
-def table_of(key: str) -> str:
-    return next((table for table, keys in TABLES.items() if key in keys), "upscale")
+def table_of(parameter: click.Parameter) -> str | None:
+    """The table in which an option or argument stands; None for what files do not have."""
+    if isinstance(parameter, click.Argument):
+        return "source"
+    return parameter.table if isinstance(parameter, TableOption) else None
 
 
 def _key(parameter: click.Parameter) -> str:
@@ -150,37 +165,40 @@ def _key(parameter: click.Parameter) -> str:
     return max(parameter.opts, key=len).removeprefix("--")
 
 
-def _words(path: Path, option: click.Parameter, value: object) -> list[str]:
-    """An option with its value, as on a command line."""
-    assert isinstance(option, click.Option)
-    name = max(option.opts, key=len)
+def _option_value(path: Path, option: click.Option, value: object) -> Any:
+    """A value as click takes it: true or false for a flag, else the words of a command line, which
+    its types check."""
+    key = _key(option)
     if option.is_flag:
         if not isinstance(value, bool):
-            raise click.UsageError(f"{path}: {_key(option)} is true or false, got {quoted(value)}")
-        if value:
-            return [name]
-        return option.secondary_opts[:1]
-    return [word for text in _strings(path, _key(option), value) for word in (name, text)]
+            raise click.UsageError(f"{path}: {key} is true or false, got {quoted(value)}")
+        return value
+    texts = _texts(path, key, value)
+    if option.multiple:
+        return texts
+    if len(texts) != 1:
+        raise click.UsageError(f"{path}: {key} takes one value, got {len(texts)}")
+    return texts[0]
 
 
-def _strings(path: Path, key: str, value: object) -> list[str]:
-    """A value as the words of a command line, which are texts without a zero character."""
+def _texts(path: Path, key: str, value: object) -> list[str]:
+    """One or several values as texts without a zero character."""
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str | int | float) for item in items):
         raise click.UsageError(
             f"{path}: {key} is a text, a number or a list of them, got {quoted(value)}"
         )
     try:
-        words = [str(item) for item in items]
+        texts = [str(item) for item in items]
     except ValueError:  # an integer of more than 4300 digits, in hexadecimals
         raise click.UsageError(f"{path}: {key} is larger than any number here") from None
-    if any("\0" in word for word in words):
+    if any("\0" in text for text in texts):
         raise click.UsageError(f"{path}: {key} has a zero character")
-    return words
+    return texts
 
 
 def _plain(value: object) -> Value:
-    """What click made of an argument, as TOML has it."""
+    """Turn a value that click has converted into one that TOML has."""
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):

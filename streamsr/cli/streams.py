@@ -1,5 +1,5 @@
-"""Standard input, output and error while a command runs: what is said reaches the terminal, nothing
-else does.
+"""Standard input, output and error while a command runs: our messages reach the terminal, and
+nothing else does.
 
 Messages may be lost, when nobody reads them or their disk is full; that never ends the work.
 """
@@ -25,7 +25,7 @@ PATIENCE_S = 1.0
 
 
 class _Messages(io.FileIO):
-    """Where messages go. What cannot be written is lost: its reader has gone, or its disk is
+    """A file for messages that drops what cannot be written: the reader has gone, or the disk is
     full."""
 
     def write(
@@ -47,27 +47,42 @@ class _OneLine(logging.Formatter):
 
 @contextlib.contextmanager
 def streams_kept() -> Iterator[None]:
-    """Everything below, for the time of one command."""
+    """Apply all rules of this module for the time of one command."""
     _reserve()
-    with _messages(), _strange_names_shown(), _log_shown(), _surprises_in_one_line():
+    with _messages(), _output_escaped(), _warnings_shown(), _uncaught_in_one_line():
         yield
 
 
+class _Nowhere(io.TextIOBase):
+    """Takes all text and keeps none. Not a file, because Ray goes on holding it until the program
+    ends."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def stdout_silenced() -> contextlib.redirect_stdout[io.TextIOBase]:
+    """Within it nothing that is printed appears: Ray prints what goes wrong with nodes, dozens of
+    lines each time, which we say in one."""
+    return contextlib.redirect_stdout(_Nowhere())
+
+
 def flushed(status: int) -> int:
-    """The exit status once standard output is written out: what cannot be is an error, told here
-    and not at exit."""
+    """Flush standard output and return the exit status: 1 when it cannot be written, which is said
+    here and not at Python's exit."""
     if sys.stdout is None:
         return status
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and not isinstance(
-            error, BrokenPipeError
-        ):  # that reader has seen enough
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            # That reader has seen enough.
             print(shown(f"standard output: {error.strerror}"), file=sys.stderr)
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # the rest goes nowhere, or Python would complain at its end
+        with contextlib.suppress(OSError, ValueError):
+            # The rest goes nowhere, or Python would complain at its end.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             os.close(nowhere)
@@ -76,26 +91,24 @@ def flushed(status: int) -> int:
 
 
 def _reserve() -> None:
-    """Take the places of standard streams that were closed: the next file that is opened would get
-    such a number, and what libraries print would go into a film."""
+    """Open /dev/null for standard streams that were closed: otherwise the next file that is opened
+    gets such a number, and what libraries print goes into a film."""
     for number in range(NATIVE_STDERR + 1):
         try:
             os.fstat(number)
         except OSError:
             with contextlib.suppress(OSError):
-                os.set_inheritable(
-                    os.open(os.devnull, os.O_RDWR), True
-                )  # it gets the lowest free number
+                # It gets the lowest free number.
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 @contextlib.contextmanager
 def _messages() -> Iterator[None]:
-    """Keep for Python the standard error that native libraries share with it, and for what a crash
-    has to say.
+    """Reserve standard error for Python and crash reports, away from native libraries.
 
-    LiteRT announces its CPU kernels there and SVT-AV1 its version, without a switch for it; what
-    goes wrong they tell through their interfaces. STREAMSR_NATIVE_LOG=1 lets everything through,
-    for who develops a delegate.
+    LiteRT prints its CPU kernels there and SVT-AV1 its version, and neither has a switch for it;
+    errors come through their interfaces. STREAMSR_NATIVE_LOG=1 lets everything through, for
+    developers of delegates.
     """
     given = sys.stderr
     terminal = os.dup(NATIVE_STDERR)
@@ -124,7 +137,7 @@ def _messages() -> Iterator[None]:
 
 
 def _asked_of_python() -> bool:
-    """Whether Python itself was told to enable faulthandler: nobody else's, then."""
+    """Whether the user told Python to enable faulthandler: then it stays as it is."""
     return (
         bool(os.environ.get("PYTHONFAULTHANDLER"))
         or "faulthandler" in sys._xoptions
@@ -133,8 +146,8 @@ def _asked_of_python() -> bool:
 
 
 @contextlib.contextmanager
-def _strange_names_shown() -> Iterator[None]:
-    """Standard output takes every name, also where its encoding does not have the characters."""
+def _output_escaped() -> Iterator[None]:
+    """Escape characters that the encoding of standard output does not have."""
     out = sys.stdout
     if not isinstance(out, io.TextIOWrapper):  # closed, or an embedding program's
         yield
@@ -149,9 +162,9 @@ def _strange_names_shown() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _log_shown() -> Iterator[None]:
-    """Warnings of the library appear on standard error in the form of our other lines; other
-    libraries' do not."""
+def _warnings_shown() -> Iterator[None]:
+    """Show this package's warnings on standard error in the form of our other lines, and no other
+    library's."""
     handler, nowhere = logging.StreamHandler(sys.stderr), logging.NullHandler()
     handler.setFormatter(_OneLine("streamsr: %(message)s"))
     logger, root = logging.getLogger("streamsr"), logging.getLogger()
@@ -169,9 +182,9 @@ def _log_shown() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _surprises_in_one_line() -> Iterator[None]:
-    """What nobody catches in a thread is told in one line, as it is in the command; of a
-    destructor's nothing."""
+def _uncaught_in_one_line() -> Iterator[None]:
+    """Print an uncaught exception of a thread in one line, as the command's own; print nothing of
+    those in destructors."""
     thread, destructor = threading.excepthook, sys.unraisablehook
 
     def told(args: threading.ExceptHookArgs) -> None:

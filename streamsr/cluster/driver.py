@@ -1,75 +1,42 @@
-"""Films upscaled on a Ray cluster: the segments that ``--resume`` makes, made as Ray tasks, joined
+"""``--cluster``: upscale films on a Ray cluster. The segments of ``--resume`` are Ray tasks, joined
 here."""
 
-import contextlib
-import heapq
 import logging
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from streamsr import interrupt
-from streamsr.cluster.ray_client import Farm, Lost, Ref
-from streamsr.cluster.schedule import AHEAD, Piece, memory_bytes, pieces, places, urgency
-from streamsr.cluster.tasks import FilmWork, Order, film_work
+from streamsr.cluster.films import ClusterFilm, Opener
+from streamsr.cluster.ray_client import RayCluster, Ref, WorkerLost
+from streamsr.cluster.schedule import AHEAD, PendingSegment, pending_segments, places
+from streamsr.cluster.tasks import SegmentResult, SegmentTask
+from streamsr.cluster.work_queue import ATTEMPTS, WorkQueue
 from streamsr.errors import Cancelled, StreamsrError
-from streamsr.jobs.files import Job
-from streamsr.picture.files import is_image
-from streamsr.segments.film import KEPT, SegmentedFilm
+from streamsr.jobs.files import FileJob
+from streamsr.jobs.observer import Observer, Progress
+from streamsr.segments.film import KEPT, SegmentedJob
 from streamsr.stats import Event
-from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
     from streamsr.audit.check import Check
 
 log = logging.getLogger("streamsr")
 
-ATTEMPTS = 8
-"""A segment that lost so many workers is what kills them: memory, or a decoder that crashes."""
-
 FILMS_OPEN = 64
 """Films in work at once: each holds a file open, and its segments wait on the disk for the last of
 them."""
 
 POLL_S = 0.25
-NODES_S = 2.0
 NOBODY_S = 60.0
-"""So long without a single worker is worth a word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the job is: frames done, of those in all films opened so far; segments being made;
-    nodes."""
-
-    frames: int
-    total: int
-    workers: int
-    nodes: int
-
-
-class Show(Protocol):
-    """Where a job tells how it goes. Called by one thread."""
-
-    def began(self, film: SegmentedFilm, upscaler: Upscaler) -> None:
-        """A film's segments are in the queue."""
-
-    def progress(self, progress: Progress) -> None:
-        """Called a few times each second."""
-
-    def done(self, target: Path, frames: int, checks: "list[Check]") -> None:
-        """An output is complete, and this is what its audit found."""
-
-    def failed(self, error: Exception) -> None:
-        """One file could not be upscaled; the others go on."""
+"""After so long without a single worker a line says so."""
 
 
 def upscale_on_cluster(
-    pairs: Iterable[tuple[Path, Path]], job: Job, address: str, *, show: Show
+    pairs: Iterable[tuple[Path, Path]], job: FileJob, address: str, *, observer: Observer
 ) -> None:
     """Upscale each input into its output on the Ray cluster at ``address``; ``auto`` starts one on
     this machine.
@@ -77,87 +44,68 @@ def upscale_on_cluster(
     Ctrl-C once finishes the segments that are being worked on and raises Cancelled; twice raises it
     at once. Finished segments are kept, and the same run, here or with ``--resume`` on one machine,
     goes on with them. Raises StreamsrError when the cluster cannot be used; what is wrong with one
-    file is told to ``show``.
+    file is told to the observer.
     """
-    with interrupt.interruptible() as asked:
+    with interrupt.interruptible() as stop:
         try:
-            with _Run(job, Farm(address), show) as run:
-                run.all(pairs, stop=asked)
+            with _Driver(job, RayCluster(address), observer) as driver:
+                driver.run(pairs, stop=stop)
         except KeyboardInterrupt:
             raise Cancelled(f"stopped at once; {KEPT}") from None
 
 
-@dataclass
-class _Film:
-    """A film in work: how many of its segments are queued and flying, and how often each lost its
-    worker."""
+class _Driver:
+    """The state of one run, owned by the thread that calls `run`."""
 
-    film: SegmentedFilm
-    work: Ref
-    memory: int
-    queued: int = 0
-    flying: int = 0
-    lost: dict[int, int] = field(default_factory=dict)
-    error: StreamsrError | None = None
-    joining: "Future[list[Check]] | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What became of an input: a film to be made, or, without one, a picture that is done."""
-
-    target: Path
-    film: tuple[SegmentedFilm, Upscaler, FilmWork | None] | None = None
-
-
-class _Run:
-    """The state of one job, owned by the thread that calls `all`."""
-
-    def __init__(self, job: Job, farm: Farm, show: Show) -> None:
-        self._job, self._farm, self._show = job, farm, show
-        self._films: dict[int, _Film] = {}
-        self._queue: list[tuple[tuple[int, int, int], Piece]] = []
-        self._flying: dict[Ref, tuple[Piece, str]] = {}  # with the name of the order
-        self._opening: tuple[int, Future[_Opened]] | None = None
+    def __init__(self, job: FileJob, cluster: RayCluster, observer: Observer) -> None:
+        self._job = job
+        self._cluster = cluster
+        self._observer = observer
+        self._cores = job.options.choice.threads or 1
+        self._queue = WorkQueue()
+        self._films: dict[int, ClusterFilm] = {}
+        self._tasks: dict[Ref, str] = {}  # names of the running attempts
+        self._opener = Opener(job, cores=self._cores)
         self._over: list[str] = []
-        self._frames = self._total = self._made = self._segments = 0
-        self._cores = job.options.threads or 1
+        self._frames = 0
+        self._total = 0
+        self._made = 0
+        self._segments = 0
         self._busy_s = time.monotonic()
         self._said_waiting = False
-        self._asked_s = -NODES_S
-        self._known_nodes: list[Mapping[str, float]] = []
 
-    def __enter__(self) -> "_Run":
-        with contextlib.ExitStack() as stack:
-            # Opening and joining a film takes seconds, in which the workers need new segments: a
-            # thread for each.
-            self._opener = stack.enter_context(ThreadPoolExecutor(1, "streamsr-open"))
+    def __enter__(self) -> "_Driver":
+        with ExitStack() as stack:
+            stack.enter_context(self._opener)
+            # Joining takes seconds too.
             self._joiner = stack.enter_context(ThreadPoolExecutor(1, "streamsr-join"))
-            stack.enter_context(self._farm)
+            stack.enter_context(self._cluster)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
-        for state in self._films.values():
-            state.film.__exit__(None, None, None)
+        for film in self._films.values():
+            film.closing.close()
 
-    def all(self, pairs: Iterable[tuple[Path, Path]], *, stop: Callable[[], bool]) -> None:
+    def run(self, pairs: Iterable[tuple[Path, Path]], *, stop: Callable[[], bool]) -> None:
+        """Upscale all pairs. Raises Cancelled once ``stop`` and all running segments are done."""
         coming: Iterator[tuple[int, tuple[Path, Path]]] = iter(enumerate(pairs))
         stopping = False
         while True:
             interrupt.check()
             if stop() and not stopping:
-                stopping, coming = True, iter(())
+                stopping = True
+                coming = iter(())
                 log.warning(
                     "finishing the segments that are being made; Ctrl-C again stops at once"
                 )
-                self._drop(lambda _: True)
+                self._cancel(self._queue.drop())
             self._open(coming)
             self._send()
             self._collect(stopping)
             self._settle(stopping)
-            if not (self._films or self._opening):
+            if not (self._films or self._opener.opening):
                 break
             self._tell()
         if stopping:
@@ -165,197 +113,177 @@ class _Run:
 
     def _open(self, coming: Iterator[tuple[int, tuple[Path, Path]]]) -> None:
         """Have the next input opened, and queue the segments of the one that is."""
-        if self._opening is None and len(self._films) < FILMS_OPEN:
-            for index, (source, target) in coming:
-                self._opening = index, self._opener.submit(self._opened, source, target)
-                break
-        if self._opening is None or not self._opening[1].done():
-            return
-        index, future = self._opening
-        self._opening = None
+        if len(self._films) < FILMS_OPEN:
+            self._opener.start(coming)
         try:
-            opened = future.result()
+            taken = self._opener.take()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others go on
-            self._show.failed(error)
+            self._observer.failed(error)
             return
+        if taken is None:
+            return
+        index, opened = taken
         if opened.film is None:
-            self._show.done(opened.target, 1, [])
-            return
-        film, upscaler, work = opened.film
-        left = film.left
-        if film.ledger.finished:
+            self._observer.done(opened.target, 1, [])
+        else:
+            self._begin(index, opened.film)
+
+    def _begin(self, index: int, film: ClusterFilm) -> None:
+        """Queue the segments of a film that are not finished."""
+        segmented = film.segmented
+        count = len(segmented.spans)
+        left = segmented.left
+        if finished := segmented.ledger.finished:
             log.warning(
                 "%s: going on: %d of %d segments are finished",
-                film.target,
-                len(film.ledger.finished),
-                len(film.spans),
+                segmented.target,
+                len(finished),
+                count,
             )
-        self._show.began(film, upscaler)
-        state = self._films[index] = _Film(
-            film, None, memory_bytes(*film.size, film.encoding.codec), len(left)
+        self._observer.began(
+            segmented.work.source,
+            segmented.target,
+            film.upscaler,
+            frames=segmented.frames_left,
+            segments=count,
         )
-        if left and work is not None:
-            if not self._farm.connected:
-                self._farm.connect()
-            state.work = self._farm.film(work)
-        for piece in pieces(index, left, film.spans, film.info):
-            heapq.heappush(self._queue, (urgency(piece), piece))
-        self._segments += len(film.spans)
-        self._made += len(film.spans) - len(left)
-        self._total += film.frames_left or 0
-
-    def _opened(self, source: Path, target: Path) -> _Opened:
-        """In the opener's thread."""
-        target = self._job.place(source, target)
-        if is_image(source):
-            self._job.run(source, target, begun=lambda _upscaler, _frames: None)
-            return _Opened(target)
-        film, upscaler = self._job.segmented(source, target)
-        film.__enter__()
-        try:
-            return _Opened(
-                target,
-                (
-                    film,
-                    upscaler,
-                    film_work(film, upscaler, self._job.options, cores=self._cores)
-                    if film.spans
-                    else None,
-                ),
-            )
-        except BaseException:
-            film.__exit__(None, None, None)
-            raise
+        self._films[index] = film
+        if left and film.remote is not None:
+            if not self._cluster.connected:
+                self._cluster.connect()
+            film.ref = self._cluster.put(film.remote)
+        self._queue.add(pending_segments(index, left, segmented.spans, segmented.work.info))
+        self._segments += count
+        self._made += count - len(left)
+        self._total += segmented.frames_left or 0
 
     def _send(self) -> None:
         """Keep so many segments under way that no worker waits for one."""
-        if not self._queue:
+        if self._queue.next is None:
             return
-        nodes = self._nodes()
+        nodes = self._cluster.nodes()
         largest = {
             name: max((node.get(name, 0) for node in nodes), default=0)
             for name in ("CPU", "memory")
         }
-        while self._queue:
-            _, piece = self._queue[0]
-            state = self._films[piece.film]
+        while (segment := self._queue.next) is not None:
+            film = self._films[segment.film]
             # What no node can give runs alone on the largest; nobody knows yet how large nodes to
             # come will be.
             cores = min(self._cores, int(largest["CPU"]) or self._cores)
-            memory = min(state.memory, int(largest["memory"]) or state.memory)
-            if len(self._flying) >= AHEAD * max(places(nodes, cores, memory), 1):
+            memory = min(film.memory, int(largest["memory"]) or film.memory)
+            if len(self._queue.running) >= AHEAD * max(places(nodes, cores, memory), 1):
                 return
-            heapq.heappop(self._queue)
-            name = f"{piece.number:06d}.{uuid.uuid4().hex}.made"
-            order = Order(state.film.spans[piece.number], name)
-            self._flying[self._farm.send(state.work, order, cores=cores, memory=memory)] = (
-                piece,
-                name,
-            )
-            state.queued, state.flying = state.queued - 1, state.flying + 1
+            name = self._queue.start()
+            task = SegmentTask(film.segmented.spans[segment.number], name)
+            self._tasks[self._cluster.send(film.ref, task, cores=cores, memory=memory)] = name
 
     def _collect(self, stopping: bool) -> None:
-        """Take what workers have answered, waiting a moment for it."""
-        if not self._flying:
-            waits: list[Future[Any]] = [
-                state.joining for state in self._films.values() if state.joining
-            ]
-            wait(
-                [*waits, self._opening[1]] if self._opening else waits,
-                timeout=POLL_S,
-                return_when=FIRST_COMPLETED,
-            )
+        """Take the results that workers have sent, waiting a moment for them."""
+        if not self._tasks:
+            waits: list[Future[Any]] = [f.joining for f in self._films.values() if f.joining]
+            if self._opener.opening is not None:
+                waits.append(self._opener.opening)
+            wait(waits, timeout=POLL_S, return_when=FIRST_COMPLETED)
             return
-        for ref in self._farm.answered(list(self._flying), timeout_s=POLL_S):
-            piece, name = self._flying.pop(ref)
+        for ref in self._cluster.answered(list(self._tasks), timeout_s=POLL_S):
+            name = self._tasks.pop(ref)
             self._over.append(name)
-            state = self._films[piece.film]
-            state.flying -= 1
+            segment = self._queue.end(name)
             try:
-                made = self._farm.answer(ref)
-                frames = made.frames["out"]
-                folder = state.film.ledger.folder
-                state.film.finished(
-                    piece.number, frames=frames, made=folder / name, blake2b=made.blake2b
-                )
-            except Lost as lost:
-                self._again(state, piece, lost, stopping)
+                self._finished(segment, name, self._cluster.answer(ref))
+            except WorkerLost as lost:
+                if not stopping:
+                    self._retry(segment, lost)
             except StreamsrError as error:
-                self._fail(piece.film, error)
-            else:
-                self._job.record.add(made.frames, made.seconds, made.pixels)
-                self._made += 1
-                self._frames += frames
+                self._fail(segment.film, error)
 
-    def _again(self, state: _Film, piece: Piece, lost: Lost, stopping: bool) -> None:
-        """Queue a segment whose worker is gone."""
-        if stopping or state.error is not None:
+    def _finished(self, segment: PendingSegment, name: str, result: SegmentResult) -> None:
+        """Record a segment that a worker has made. Raises StreamsrError when its file is damaged
+        or the input was changed."""
+        frames = result.frames["out"]
+        segmented = self._films[segment.film].segmented
+        segmented.finished(
+            segment.number,
+            frames=frames,
+            made=segmented.ledger.folder / name,
+            blake2b=result.blake2b,
+        )
+        self._job.record.add(result.frames, result.seconds, result.pixels)
+        self._made += 1
+        self._frames += frames
+
+    def _retry(self, segment: PendingSegment, lost: WorkerLost) -> None:
+        """Queue a segment whose worker is gone, unless its film has failed."""
+        film = self._films[segment.film]
+        if film.error is not None:
             return
-        times = state.lost[piece.number] = state.lost.get(piece.number, 0) + 1
-        what = f"{state.film.target}: segment {piece.number + 1} of {len(state.film.spans)}"
-        if times >= ATTEMPTS:
-            self._fail(piece.film, StreamsrError(f"{what} lost its worker {times} times: {lost}"))
-            return
-        self._job.record.count(Event.RESTART)
-        log.warning("%s again: %s", what, lost)
-        state.queued += 1
-        heapq.heappush(self._queue, (urgency(piece), piece))
+        segmented = film.segmented
+        what = f"{segmented.target}: segment {segment.number + 1} of {len(segmented.spans)}"
+        if self._queue.retry(segment):
+            self._job.record.count(Event.RESTART)
+            log.warning("%s again: %s", what, lost)
+        else:
+            error = StreamsrError(f"{what} lost its worker {ATTEMPTS} times: {lost}")
+            self._fail(segment.film, error)
 
     def _fail(self, index: int, error: StreamsrError) -> None:
-        state = self._films[index]
-        if state.error is None:
-            state.error = type(error)(f"{state.film.target}: {error}; {KEPT}")
-            self._drop(lambda piece: piece.film == index)
+        """Give up a film; its finished segments are kept."""
+        film = self._films[index]
+        if film.error is None:
+            film.error = type(error)(f"{film.segmented.target}: {error}; {KEPT}")
+            self._cancel(self._queue.drop(index))
 
-    def _drop(self, which: Callable[[Piece], bool]) -> None:
-        """Begin no more of these segments."""
-        for _, piece in self._queue:
-            self._films[piece.film].queued -= which(piece)
-        self._queue = [entry for entry in self._queue if not which(entry[1])]
-        heapq.heapify(self._queue)
-        begun = self._farm.begun(self._over) if self._flying else {}
-        for ref, (piece, name) in self._flying.items():
-            if which(piece) and name not in begun:
-                self._farm.cancel(ref)
+    def _cancel(self, names: Sequence[str]) -> None:
+        """Have those of the running attempts that have not begun yet not begin."""
+        begun = self._progress()
+        for ref, name in self._tasks.items():
+            if name in names and name not in begun:
+                self._cluster.cancel(ref)
 
     def _settle(self, stopping: bool) -> None:
         """Join the films whose segments are all there, and be done with those that are joined or
         failed."""
-        for index, state in list(self._films.items()):
-            if state.queued or state.flying:
+        for index, film in list(self._films.items()):
+            if self._queue.left(index):
                 continue
-            if state.error is None and state.joining is None and not (stopping and state.film.left):
-                state.joining = self._joiner.submit(self._joined, state.film)
-            if state.joining is not None and not state.joining.done():
+            segmented = film.segmented
+            stopped = stopping and segmented.left
+            if film.error is None and film.joining is None and not stopped:
+                film.joining = self._joiner.submit(self._joined, segmented)
+            if film.joining is not None and not film.joining.done():
                 continue
             del self._films[index]
-            frames = state.film.frames_done
-            state.film.__exit__(None, None, None)
+            frames = segmented.frames_done
+            film.closing.close()
             try:
-                if state.error is not None:
-                    raise state.error
-                if state.joining is not None:
-                    self._show.done(state.film.target, frames, state.joining.result())
+                if film.error is not None:
+                    raise film.error
+                if film.joining is not None:
+                    self._observer.done(segmented.target, frames, film.joining.result())
             except Exception as error:  # noqa: BLE001 - as above
-                self._show.failed(error)
+                self._observer.failed(error)
 
-    def _joined(self, film: SegmentedFilm) -> "list[Check]":
+    def _joined(self, segmented: SegmentedJob) -> "list[Check]":
         """In the joiner's thread."""
-        film.finish()
-        return self._job.audit(film.source, film.target, begin=film.begin, end=film.end)
+        segmented.finish()
+        return self._job.audit(
+            segmented.work.source, segmented.target, begin=segmented.begin, end=segmented.end
+        )
 
-    def _nodes(self) -> list[Mapping[str, float]]:
-        """The nodes that there are, asked for now and then."""
-        if self._farm.connected and time.monotonic() - self._asked_s > NODES_S:
-            self._asked_s, self._known_nodes = time.monotonic(), self._farm.nodes()
-        return self._known_nodes
+    def _progress(self) -> dict[str, int]:
+        """Frames done of each running attempt that has begun, by name."""
+        if not self._tasks:
+            return {}
+        begun = self._cluster.begun(self._over)
+        return {name: frames for name, frames in begun.items() if name in self._queue.running}
 
     def _tell(self) -> None:
-        begun = self._farm.begun(self._over) if self._flying else {}
+        """Report the progress, and once that nobody works."""
+        working = self._progress()
         self._over = []
-        working = {name: begun[name] for _, name in self._flying.values() if name in begun}
         now = time.monotonic()
-        if working or not self._flying:
+        if working or not self._tasks:
             self._busy_s = now
         elif now - self._busy_s > NOBODY_S and not self._said_waiting:
             self._said_waiting = True
@@ -364,6 +292,6 @@ class _Run:
                 NOBODY_S,
             )
         frames = self._frames + sum(working.values())
-        self._show.progress(
-            Progress(frames, max(self._total, frames), len(working), len(self._nodes()))
+        self._observer.progress(
+            Progress(frames, max(self._total, frames), len(working), len(self._cluster.nodes()))
         )

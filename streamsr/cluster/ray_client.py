@@ -1,4 +1,4 @@
-"""Everything that is asked of Ray: a cluster joined or started, tasks sent and answered."""
+"""Ray: joining or starting a cluster, sending tasks and taking their results."""
 
 import contextlib
 import logging
@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import socket
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -13,29 +14,29 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamsr import __version__
-from streamsr.cluster.tasks import FilmWork, Made, Order
-from streamsr.cluster.transfer import Desk
+from streamsr.cluster.tasks import RemoteWork, SegmentResult, SegmentTask
+from streamsr.cluster.transfer import FileServer
 from streamsr.errors import StreamsrError, first_line, reason_of, shortened
 from streamsr.machine import usable_cores
 
 LOCAL = "auto"
 OBJECT_STORE_BYTES = 100 << 20
-"""Of a cluster on this machine only: its workers read and write files, next to nothing goes through
-the store."""
+"""For a cluster on this machine only: its workers use files, and hardly anything goes through the
+store."""
 
 CONNECT_S = 5.0
-DESK_THREADS = 8
+NODES_S = 2.0
+SERVER_THREADS = 8
 
 Ref = Any
-"""Ray's reference to a value that is somewhere, or will be: Ray's types are not stable enough to
-name."""
+"""Ray's reference to a present or future value; Ray's own types change too often to be named."""
 
 
-class Lost(Exception):  # noqa: N818 - nothing is wrong with the work
-    """The worker is gone, with what it was doing. ``str`` says how."""
+class WorkerLost(Exception):  # noqa: N818 - nothing is wrong with the work
+    """The worker died, and its task with it. ``str`` says how."""
 
 
-class Farm:
+class RayCluster:
     """A connection to a cluster. A context manager; `connect` must come before everything else.
 
     address  HOST:PORT of a cluster that this machine is a node of, or ``auto``: one is started
@@ -47,6 +48,8 @@ class Farm:
             raise StreamsrError("--cluster needs Ray: pip install 'streamsr[cluster]'")
         self.address = address
         self.connected = False
+        self._asked_s = -NODES_S
+        self._nodes: list[Mapping[str, float]] = []
 
     def __enter__(self) -> Self:
         if self.address != LOCAL:
@@ -56,7 +59,7 @@ class Farm:
     def connect(self) -> None:
         """Join or start the cluster; takes seconds. Raises StreamsrError."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        import ray  # a second, and only who asks for a cluster has it
+        import ray  # here: takes a second, and is installed only with the extra [cluster]
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         here = {
@@ -77,22 +80,22 @@ class Farm:
         except Exception as error:  # Ray raises all kinds, bare ones too; wrapped once, here
             raise StreamsrError(f"--cluster {self.address}: {first_line(error)}") from error
         finally:
-            with contextlib.suppress(
-                ValueError, TypeError
-            ):  # not the main thread, or not set from Python
+            with contextlib.suppress(ValueError, TypeError):
+                # Raised outside the main thread, or when it was not set from Python.
                 signal.signal(signal.SIGTERM, ours)
         self.connected = True
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        actor = ray.remote(Desk).options(
+        actor = ray.remote(FileServer).options(
             num_cpus=0,
-            max_concurrency=DESK_THREADS,
+            max_concurrency=SERVER_THREADS,
             max_restarts=-1,
             max_task_retries=-1,
             scheduling_strategy=beside,
         )
-        self._ray, self._desk = ray, actor.remote()
+        self._ray = ray
+        self._server = actor.remote()
         self._task = ray.remote(node_task())
 
     def __exit__(
@@ -107,26 +110,26 @@ class Farm:
                 warnings.simplefilter("ignore")
                 self._ray.shutdown()
 
-    def film(self, work: FilmWork) -> Ref:
+    def put(self, work: RemoteWork) -> Ref:
         """Send what all segments of a film need."""
         return self._ray.put(pickle.dumps(work))
 
-    def send(self, film: Ref, order: Order, *, cores: int, memory: int) -> Ref:
-        """Have a segment made. It begins when a node has so many cores and bytes of memory free."""
+    def send(self, work: Ref, task: SegmentTask, *, cores: int, memory: int) -> Ref:
+        """Send a task. It begins when a node has this many cores and bytes of memory free."""
         # The caller counts attempts; SPREAD, or few segments would all go to one node.
-        task = self._task.options(
+        remote = self._task.options(
             num_cpus=cores, memory=memory, max_retries=0, scheduling_strategy="SPREAD"
         )
-        return task.remote(__version__, film, pickle.dumps(order), self._desk)
+        return remote.remote(__version__, work, pickle.dumps(task), self._server)
 
     def answered(self, refs: Sequence[Ref], *, timeout_s: float) -> list[Ref]:
-        """Those of the segments that are over, after at most this time."""
+        """Wait at most this long; return those of the segments that are over."""
         ready, _ = self._ray.wait(list(refs), num_returns=len(refs), timeout=timeout_s)
         return list(ready)
 
-    def answer(self, ref: Ref) -> Made:
-        """What became of a segment that is over. Raises Lost, or StreamsrError saying what is wrong
-        on which node."""
+    def answer(self, ref: Ref) -> SegmentResult:
+        """Return the result of a segment that is over. Raises WorkerLost, or StreamsrError saying
+        what is wrong on which node."""
         exceptions = self._ray.exceptions
         try:
             outcome, node, value = self._ray.get(ref)
@@ -136,41 +139,45 @@ class Farm:
                 f"a worker failed: {type(cause).__name__}: {first_line(cause)}"
             ) from error
         except exceptions.RayError as error:
-            raise Lost(first_line(error)) from error
+            raise WorkerLost(first_line(error)) from error
         if outcome != "made":
             raise StreamsrError(f"node {node}: {value}")
-        assert isinstance(value, Made)
+        assert isinstance(value, SegmentResult)
         return value
 
     def cancel(self, ref: Ref) -> None:
-        """Do not begin this segment any more."""
+        """Cancel a segment unless it has begun."""
         self._ray.cancel(ref, force=False)
 
     def begun(self, over: Sequence[str]) -> dict[str, int]:
-        """Frames done of each segment that has begun, by the name of its order; without those that
-        are ``over``."""
+        """Return the frames done of each segment that has begun, by the name of its task, without
+        those that are ``over``."""
         try:
             found: dict[str, int] = self._ray.get(
-                self._desk.progress.remote(list(over)), timeout=10
+                self._server.progress.remote(list(over)), timeout=10
             )
         except self._ray.exceptions.RayError:  # it is being restarted; only the display knows less
             return {}
         return found
 
     def nodes(self) -> list[Mapping[str, float]]:
-        """The resources of each node that has cores to work on."""
-        return [
-            n["Resources"]
-            for n in self._ray.nodes()
-            if n["Alive"] and n["Resources"].get("CPU", 0) > 0
-        ]
+        """The resources of each node that has cores to work on, asked for now and then; none before
+        `connect`."""
+        if self.connected and time.monotonic() - self._asked_s > NODES_S:
+            self._asked_s = time.monotonic()
+            self._nodes = [
+                n["Resources"]
+                for n in self._ray.nodes()
+                if n["Alive"] and n["Resources"].get("CPU", 0) > 0
+            ]
+        return self._nodes
 
 
 def node_task() -> Callable[..., tuple[str, str, Any]]:
     """The function that a node runs. Made inside another one, it travels as code and not as a name
-    to import, so that a node without streamsr, or with another one, can say so."""
+    to import, so that a node without streamsr, or with another version, can report that."""
 
-    def segment(version: str, film: bytes, order: bytes, desk: Any) -> tuple[str, str, Any]:
+    def segment(version: str, work: bytes, task: bytes, server: Any) -> tuple[str, str, Any]:
         import pickle
         import socket
 
@@ -185,7 +192,7 @@ def node_task() -> Callable[..., tuple[str, str, Any]]:
         except ImportError as error:
             return "failed", node, f"streamsr {version} cannot be imported there: {error}"
         try:
-            return "made", node, make(pickle.loads(film), pickle.loads(order), desk)
+            return "made", node, make(pickle.loads(work), pickle.loads(task), server)
         except (StreamsrError, OSError) as error:
             return "failed", node, str(error).split("\n")[0]
 
@@ -193,7 +200,7 @@ def node_task() -> Callable[..., tuple[str, str, Any]]:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """Raise StreamsrError when nothing listens at the address; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "//" in address or not host or not port.isdecimal():
         raise StreamsrError(
@@ -202,11 +209,8 @@ def _check_reachable(address: str) -> None:
         )
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (
-        OSError,
-        OverflowError,
-        ValueError,
-    ) as error:  # the last of names and numbers that are none
+    except (OSError, OverflowError, ValueError) as error:
+        # The last two for impossible numbers and names.
         raise StreamsrError(
             f"--cluster {shortened(address)}: nothing answers there: {reason_of(error)}"
         ) from error

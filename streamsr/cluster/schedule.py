@@ -1,4 +1,4 @@
-"""What a cluster works on next, and what a segment asks of a node: functions of numbers, without
+"""The order of a cluster's segments, and what one needs of a node: functions of numbers, without
 Ray."""
 
 from collections.abc import Iterable, Mapping
@@ -9,11 +9,11 @@ from math import floor, log2
 from streamsr.frame import Span, StreamInfo
 
 AHEAD = 2
-"""Segments under way for each one that the cluster can work on at once: the next waits where the
-last is made, and no more than that lie about."""
+"""Segments sent for each one that the cluster can work on at once: the next one waits at its
+worker, and no more than that."""
 
 DEFAULT_RATE = 25
-"""Frames a second of a film that does not tell; only the order of work depends on it."""
+"""Frames a second of a film that does not say; only the order of work depends on it."""
 
 PROCESS_BYTES = 200 << 20
 PICTURE_BYTES = {"h264": 300, "hevc": 300, "av1": 500, "ffv1": 100}
@@ -23,8 +23,8 @@ pictures to look ahead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A segment that is to be made: which film's, which of its segments, and its cost in pixels of
+class PendingSegment:
+    """A segment to be made: the number of its film, its own number in it, and its cost in pixels of
     input."""
 
     film: int
@@ -32,7 +32,9 @@ class Piece:
     cost: float
 
 
-def pieces(film: int, numbers: Iterable[int], spans: list[Span], info: StreamInfo) -> list[Piece]:
+def pending_segments(
+    film: int, numbers: Iterable[int], spans: list[Span], info: StreamInfo
+) -> list[PendingSegment]:
     """The segments of a film with their costs: length times rate times area."""
     rate = info.rate or Fraction(DEFAULT_RATE)
     length = None if info.frames is None else info.frames / rate
@@ -52,23 +54,23 @@ def pieces(film: int, numbers: Iterable[int], spans: list[Span], info: StreamInf
         return max((length - sum(known, Fraction(0))) / open_ended, Fraction(1))
 
     return [
-        Piece(film, number, float(seconds(number) * rate) * info.width * info.height)
+        PendingSegment(film, number, float(seconds(number) * rate) * info.width * info.height)
         for number in numbers
     ]
 
 
-def urgency(piece: Piece) -> tuple[int, int, int]:
+def urgency(segment: PendingSegment) -> tuple[int, int, int]:
     """Sort key: the longest first, to a factor of two; among these film by film, in order.
 
     A long segment begun last would keep one worker busy while all others have nothing to do.
     Sorting by the exact length would mix all films: none would be finished, and its segments
     cleared away, before the end.
     """
-    return -floor(log2(max(piece.cost, 1.0))), piece.film, piece.number
+    return -floor(log2(max(segment.cost, 1.0))), segment.film, segment.number
 
 
 def memory_bytes(width: int, height: int, codec: str) -> int:
-    """The most that a worker needs for a segment of this output size."""
+    """Upper bound of a worker's memory for a segment of this output size."""
     return PROCESS_BYTES + PICTURE_BYTES[codec] * width * height
 
 

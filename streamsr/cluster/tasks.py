@@ -1,57 +1,51 @@
-"""What travels between the driver of a cluster and its nodes: all of a film's work, an order, what
-was made."""
+"""What the driver of a cluster and its nodes send each other: a film's work, a task, its result."""
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from streamsr.cluster.transfer import sampled_digest
-from streamsr.frame import Span, StreamInfo
-from streamsr.jobs.files import Options
-from streamsr.media.encode import Encoding
+from streamsr.frame import Span
+from streamsr.jobs.options import UpscaleOptions
 from streamsr.model import ModelFile
-from streamsr.segments.film import SegmentedFilm, engine_class, library_versions
+from streamsr.segments.film import SegmentedJob
+from streamsr.segments.segment import SegmentWork
+from streamsr.segments.settings import engine_class, library_versions
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
 
 
 @dataclass(frozen=True, slots=True)
-class FilmWork:
-    """All that decides the bytes of a film's segments, and where its files are.
+class RemoteWork:
+    """A film's work with all that a node needs to do it: what gives the right bytes, and where its
+    files are.
 
-    source, size, sample  the input's path, its bytes and `sampled_digest`
-    shipped               the model is one of the installation's
-    engine                the class of engines that gives the right bytes, see `engine_class`
-    options               for Upscaler, beside the model
-    folder, beacon        where segments go; a file in it by which a node knows that it sees that
-                          folder
-    source_there, folder_there  the same on the driver's machine, links followed
+    work            the source's path is absolute
+    source_bytes, source_sample  the input's size and `sampled_digest`
+    shipped         the model is one of the installation's
+    engine          the class of engines that gives the right bytes, see `engine_class`
+    options         for the upscaler, beside the model; with the cores of a task as its threads
+    folder, beacon  where segments go; a file in it by which a node knows that it sees that folder
+    source_there, folder_there  paths on the driver's machine, links followed
     """
 
-    source: Path
-    source_there: Path
-    size: int
-    sample: str
-    info: StreamInfo
+    work: SegmentWork
+    source_bytes: int
+    source_sample: str
     model: ModelFile
     shipped: bool
     engine: str
-    options: Mapping[str, Any]
-    output: tuple[int, int]
-    encoding: Encoding
-    container: str
-    interlaced: str
-    max_pixels: int
+    options: UpscaleOptions
     folder: Path
-    folder_there: Path
     beacon: str
+    source_there: Path
+    folder_there: Path
     versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SegmentTask:
     """One attempt at a segment. ``name``: of its file in the film's folder, which no other attempt
     has."""
 
@@ -60,8 +54,8 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A finished segment: its digest, and what happened on the way."""
+class SegmentResult:
+    """A finished segment: its digest, and the worker's statistics."""
 
     blake2b: str
     frames: Mapping[str, int]
@@ -71,38 +65,29 @@ class Made:
     peak_memory_mib: float | None
 
 
-def film_work(film: SegmentedFilm, upscaler: Upscaler, options: Options, *, cores: int) -> FilmWork:
-    """What a node must know of an entered film. Clears away what workers of an earlier run left in
-    its folder."""
-    o, model, folder = options, upscaler.model, film.ledger.folder.absolute()
-    film.ledger.sweep({film.ledger.path(number) for number in film.ledger.finished})
+def remote_work(
+    segmented: SegmentedJob, upscaler: Upscaler, options: UpscaleOptions, *, cores: int
+) -> RemoteWork:
+    """Describe the work of an entered film for nodes. Clears away what workers of an earlier run
+    left in its folder."""
+    work = segmented.work
+    model = upscaler.model
+    ledger = segmented.ledger
+    folder = ledger.folder.absolute()
+    ledger.sweep({ledger.path(number) for number in ledger.finished})
     beacon = f"here-{uuid.uuid4().hex}"
     (folder / beacon).touch()
-    return FilmWork(
-        source=film.source.absolute(),
-        source_there=film.source.resolve(),
-        size=film.source.stat().st_size,
-        sample=sampled_digest(film.source),
-        info=film.info,
+    return RemoteWork(
+        work=replace(work, source=work.source.absolute()),
+        source_bytes=work.source.stat().st_size,
+        source_sample=sampled_digest(work.source),
         model=model,
         shipped=model.name in weights.names() and model.path == weights.path(model.name),
         engine=engine_class(upscaler.engine.name),
-        options={
-            "engine": o.engine,
-            "threads": cores,
-            "delegate": o.delegate,
-            "delegate_options": dict(o.delegate_options),
-            "batch": o.batch,
-            "reuse": o.reuse,
-            "verify_reuse": o.verify_reuse,
-        },
-        output=film.size,
-        encoding=film.encoding,
-        container=film.container,
-        interlaced=film.interlaced,
-        max_pixels=film.max_pixels,
+        options=replace(options, choice=replace(options.choice, threads=cores)),
         folder=folder,
-        folder_there=folder.resolve(),
         beacon=beacon,
+        source_there=work.source.resolve(),
+        folder_there=folder.resolve(),
         versions=library_versions(),
     )

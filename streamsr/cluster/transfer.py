@@ -1,5 +1,4 @@
-"""What stands beside the driver of a cluster: its files, for nodes that do not see them, and who
-has begun what."""
+"""File transfer and progress for workers without a shared disk."""
 
 import hashlib
 import io
@@ -31,9 +30,9 @@ def sampled_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-class Desk:
-    """An actor on the driver's machine, which nodes ask for blocks of its files and tell what they
-    have done."""
+class FileServer:
+    """An actor on the driver's machine: serves blocks of its files to nodes, and keeps what they
+    report of their progress."""
 
     def __init__(self) -> None:
         self._frames: dict[str, int] = {}
@@ -44,7 +43,7 @@ class Desk:
             return os.pread(file.fileno(), BLOCK, block * BLOCK)
 
     def write(self, path: str, block: int, content: bytes) -> None:
-        """Put a block into a file, which the first one makes."""
+        """Write a block of a file; the first one creates it."""
         flags = os.O_WRONLY | os.O_NOFOLLOW | (0 if block else os.O_CREAT | os.O_TRUNC)
         with open(os.open(path, flags, 0o666), "wb") as file:
             file.seek(block * BLOCK)
@@ -53,17 +52,17 @@ class Desk:
             os.fsync(file.fileno())
 
     def report(self, key: str, frames: int) -> None:
-        """So many frames of this work are done; 0 when it begins."""
+        """Note that so many frames of this attempt are done; 0 when it begins."""
         self._frames[key] = frames
 
     def progress(self, forget: list[str]) -> dict[str, int]:
-        """Frames by key of all work that was reported and is not to be forgotten now."""
+        """Return the frames of all reported attempts by key, without those to ``forget``."""
         for key in forget:
             self._frames.pop(key, None)
         return dict(self._frames)
 
 
-class DistantFile(io.RawIOBase):
+class RemoteFile(io.RawIOBase):
     """A file read in blocks that ``fetch(number)`` brings; a few are kept. For one thread at a
     time."""
 

@@ -1,165 +1,193 @@
-"""What a node of a cluster does: checks that it is like the driver's machine, and makes one
+"""The work of a cluster's node: checks that it matches the driver's machine, and makes one
 segment."""
 
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from streamsr.cluster.tasks import FilmWork, Made, Order
-from streamsr.cluster.transfer import BLOCK, DistantFile, sampled_digest
+from streamsr.cluster.tasks import RemoteWork, SegmentResult, SegmentTask
+from streamsr.cluster.transfer import BLOCK, RemoteFile, sampled_digest
 from streamsr.errors import ModelError, SourceError, StreamsrError
 from streamsr.frame import Frame
 from streamsr.machine import peak_memory_mib
 from streamsr.model import find_model
-from streamsr.segments.film import engine_class, library_versions
 from streamsr.segments.ledger import file_digest
 from streamsr.segments.segment import upscale_segment
+from streamsr.segments.settings import engine_class, library_versions
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
 REPORT_S = 1.0
-"""Between two words on how far a segment is."""
+"""Between two reports of how far a segment is."""
 
 
-def make(film: FilmWork, order: Order, desk: Any) -> Made:
-    """Make a segment and leave it in the film's folder, through the ``desk`` (a Ray actor) where
-    that is not seen here.
+def make(remote: RemoteWork, task: SegmentTask, server: Any) -> SegmentResult:
+    """Make a segment and put it into the film's folder, through the ``server`` (a Ray actor) when
+    this node does not see the folder.
 
-    Raises a StreamsrError when this node cannot do what the driver's machine would.
+    Raises a StreamsrError when this node cannot make the bytes that the driver's machine would.
     """
-    here = library_versions()
-    if here != film.versions:
-        seen = ", ".join(
-            f"{name} {here.get(name)}" for name in here if here.get(name) != film.versions.get(name)
-        )
-        wanted = ", ".join(
-            f"{n} {value}" for n, value in film.versions.items() if here.get(n) != value
-        )
-        raise StreamsrError(f"has {seen}, the driver {wanted}")
-    upscaler = _upscaler(film)
-    upscaler.size = None if film.output == _multiple(film, upscaler) else film.output
-    record = upscaler.record = Recorder()
-    done, said = 0, time.monotonic()
-
-    def progress(_frame: Frame) -> None:
-        nonlocal done, said
-        done += 1
-        if time.monotonic() - said > REPORT_S:
-            said = time.monotonic()
-            desk.report.remote(order.name, done)
-
-    def reader() -> BinaryIO:
-        import ray  # only where a node does not see the file
-
-        def fetch(block: int) -> bytes:
-            try:
-                content: bytes = ray.get(desk.read.remote(str(film.source_there), block))
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None  # the OSError itself
-            return content
-
-        # A BinaryIO by all that is asked of it.
-        return cast(BinaryIO, DistantFile(str(film.source), film.size, fetch))
+    _check_versions(remote)
+    work = remote.work
+    record = Recorder()
+    opened = _upscaler(remote)
+    multiple = opened.output_size(work.info.width, work.info.height)
+    upscaler = opened.for_size(None if work.size == multiple else work.size, record=record)
+    reader = None if _sees(remote) else _reader(remote, server)
 
     def upscale(target: Path) -> None:
         upscale_segment(
-            film.source,
-            order.span,
+            work,
+            task.span,
             target,
-            info=film.info,
             upscaler=upscaler,
-            encoding=film.encoding,
-            container=film.container,
-            interlaced=film.interlaced,
-            max_pixels=film.max_pixels,
-            reader=None if _sees(film) else reader,
             record=record,
-            progress=progress,
+            reader=reader,
+            progress=_reporting(task, server),
         )
 
-    desk.report.remote(order.name, 0)
-    target = film.folder / order.name
-    if (film.folder / film.beacon).exists():
+    server.report.remote(task.name, 0)
+    target = remote.folder / task.name
+    if (remote.folder / remote.beacon).exists():
         upscale(target)
-        digest, size = file_digest(target), target.stat().st_size
+        digest = file_digest(target)
+        size = target.stat().st_size
     else:
         with tempfile.TemporaryDirectory(prefix="streamsr-") as scratch:
-            local = Path(scratch) / order.name
+            local = Path(scratch) / task.name
             upscale(local)
-            digest, size = file_digest(local), local.stat().st_size
-            _send(local, str(film.folder_there / order.name), desk)
-    return Made(digest, record.frames, record.seconds, record.pixel_counts, size, peak_memory_mib())
+            digest = file_digest(local)
+            size = local.stat().st_size
+            _send(local, str(remote.folder_there / task.name), server)
+    return SegmentResult(
+        digest, record.frames, record.seconds, record.pixel_counts, size, peak_memory_mib()
+    )
 
 
-def _multiple(film: FilmWork, upscaler: Upscaler) -> tuple[int, int]:
-    return film.info.width * upscaler.scale, film.info.height * upscaler.scale
+def _check_versions(remote: RemoteWork) -> None:
+    """Raise StreamsrError when libraries here would give other bytes than the driver's."""
+    here = library_versions()
+    there = remote.versions
+    if here != there:
+        seen = ", ".join(f"{n} {here.get(n)}" for n in here if here.get(n) != there.get(n))
+        wanted = ", ".join(
+            f"{n} {version}" for n, version in there.items() if here.get(n) != version
+        )
+        raise StreamsrError(f"has {seen}, the driver {wanted}")
 
 
-def _sees(film: FilmWork) -> bool:
-    """Whether this node has the input under its path. Raises SourceError when something else is
+def _reporting(task: SegmentTask, server: Any) -> Callable[[Frame], None]:
+    """Make a callback that counts frames and reports them to the server once a second."""
+    done = 0
+    told = time.monotonic()
+
+    def after(_frame: Frame) -> None:
+        nonlocal done, told
+        done += 1
+        if time.monotonic() - told > REPORT_S:
+            told = time.monotonic()
+            server.report.remote(task.name, done)
+
+    return after
+
+
+def _reader(remote: RemoteWork, server: Any) -> Callable[[], BinaryIO]:
+    """Make a function that opens the source through the server."""
+    import ray  # only where a node does not see the file
+
+    def fetch(block: int) -> bytes:
+        try:
+            content: bytes = ray.get(server.read.remote(str(remote.source_there), block))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None  # the OSError itself
+        return content
+
+    # A BinaryIO by all that is asked of it.
+    name = str(remote.work.source)
+    return lambda: cast(BinaryIO, RemoteFile(name, remote.source_bytes, fetch))
+
+
+def _sees(remote: RemoteWork) -> bool:
+    """Whether this node sees the input under its path. Raises SourceError when another file is
     there."""
+    source = remote.work.source
     try:
-        same = sampled_digest(film.source) == film.sample
+        same = sampled_digest(source) == remote.source_sample
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise SourceError(f"{film.source}: {error.strerror}") from error
+        raise SourceError(f"{source}: {error.strerror}") from error
     if not same:
-        raise SourceError(f"{film.source}: is another file there")
+        raise SourceError(f"{source}: is a different file on this node")
     return True
 
 
-def _send(local: Path, target: str, desk: Any) -> None:
+def _send(local: Path, target: str, server: Any) -> None:
     """Copy a file to the driver's machine, one block after the other."""
     import ray  # only where a node does not see the folder
 
     with open(local, "rb") as file:
         for block, content in enumerate(iter(lambda: file.read(BLOCK), b"")):
-            ray.get(desk.write.remote(target, block, content))
+            ray.get(server.write.remote(target, block, content))
 
 
 _upscalers: dict[tuple[object, ...], Upscaler] = {}
-"""Of this process: it makes many segments, and opening an engine takes a third of a second. One for
-each model, and a run has at most one for each scale."""
+"""Kept by this process, which makes many segments: opening an engine takes a third of a second. One
+for each model; a run has at most one model for each scale."""
 
 
-def _upscaler(film: FilmWork) -> Upscaler:
-    key = (film.model.sha256, film.engine, *sorted((k, str(v)) for k, v in film.options.items()))
+def _upscaler(remote: RemoteWork) -> Upscaler:
+    options = remote.options
+    key = (
+        remote.model.sha256,
+        remote.engine,
+        str(options.choice),
+        options.reuse,
+        options.verify_reuse,
+    )
     if key not in _upscalers:
-        _check_model(film)
-        _upscalers[key] = _opened(film)
+        _check_model(remote)
+        _upscalers[key] = _opened(remote)
     return _upscalers[key]
 
 
-def _check_model(film: FilmWork) -> None:
-    """Raise ModelError when this node's model of that name or path is another: it is not set up
-    like the others."""
-    if not film.shipped and not film.model.path.exists():
+def _check_model(remote: RemoteWork) -> None:
+    """Raise ModelError when this node has a different model under that name or path."""
+    model = remote.model
+    if not remote.shipped and not model.path.exists():
         return
-    here = find_model(film.model.name if film.shipped else film.model.path)
-    if here.sha256 != film.model.sha256:
+    here = find_model(model.name if remote.shipped else model.path)
+    if here.sha256 != model.sha256:
         raise ModelError(
             f"its model {here.path} differs from the driver's ({here.sha256[:12]}, "
-            f"{film.model.sha256[:12]})"
+            f"{model.sha256[:12]})"
         )
 
 
-def _opened(film: FilmWork) -> Upscaler:
-    """An upscaler with an engine of the right class; where any will do, the fastest that this node
-    has."""
-    engines = [film.options["engine"]]
-    if engines == ["auto"] and film.engine == "exact":
+def _opened(remote: RemoteWork) -> Upscaler:
+    """Open an upscaler with an engine of the right class, the fastest one here where several
+    are."""
+    options = remote.options
+    engines = [options.choice.engine]
+    if engines == ["auto"] and remote.engine == "exact":
         engines = ["fused", "litert"]
     for engine in engines:
         try:
-            upscaler = Upscaler(film.model, **{**film.options, "engine": engine})
+            upscaler = Upscaler(
+                remote.model,
+                engine=replace(options.choice, engine=engine),
+                reuse=options.reuse,
+                verify_reuse=options.verify_reuse,
+            )
         except ModelError:
             if engine == engines[-1]:
                 raise
             continue
-        if engine_class(upscaler.engine.name) != film.engine:
+        if engine_class(upscaler.engine.name) != remote.engine:
             upscaler.close()
-            raise ModelError(f"runs the {upscaler.engine.name} engine, the driver {film.engine}")
+            raise ModelError(f"runs the {upscaler.engine.name} engine, the driver {remote.engine}")
         return upscaler
     raise AssertionError("engines is not empty")

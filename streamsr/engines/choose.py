@@ -2,49 +2,15 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from streamsr.engines import Engine
 from streamsr.engines.difference import WrongResults
 from streamsr.errors import ModelError, first_line
 from streamsr.model import ModelFile
-
-ENGINES = ("auto", "fused", "openvino", "litert")
-"""After ``auto``, in the order of preference: the first two are faster, the last is the reference
-and runs anywhere."""
+from streamsr.options import EngineChoice
 
 log = logging.getLogger("streamsr")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineChoice:
-    """What the user asked for.
-
-    engine            ``auto`` or a name of ENGINES
-    threads           cores the engine may use, None for all usable ones
-    delegate          a TFLite external delegate library that must be used
-    delegate_options  its options
-    batch             same-shaped regions or frames in one call; None measures what the device gains
-    """
-
-    engine: str = "auto"
-    threads: int | None = None
-    delegate: str | None = None
-    delegate_options: Mapping[str, str] = field(default_factory=dict)
-    batch: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise ValueError(f"expected an engine of {', '.join(ENGINES)}, got {self.engine!r}")
-        if self.delegate is not None and self.engine not in ("auto", "litert"):
-            raise ValueError(
-                f"expected no delegate with the {self.engine} engine: LiteRT drives delegates"
-            )
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"expected at least 1 thread, got {self.threads}")
-        if self.batch is not None and self.batch < 1:
-            raise ValueError(f"expected a batch of at least 1, got {self.batch}")
 
 
 Opener = Callable[[ModelFile, EngineChoice], Engine]

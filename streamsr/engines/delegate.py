@@ -5,20 +5,16 @@ import ctypes
 import os
 import re
 import sysconfig
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from streamsr.engines import Tile, conformity
+from streamsr.engines import conformity
 from streamsr.engines.difference import WrongResults
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile
-from streamsr.region import Region
 
 WELL_KNOWN = {
     "libvx_delegate.so": "VeriSilicon",
@@ -32,9 +28,6 @@ WELL_KNOWN = {
 
 LOADER_CACHE = Path("/etc/ld.so.cache")
 """The system's list of libraries, in which their names are strings that end in a zero byte."""
-
-BATCH_GAIN = 0.9
-"""A batch must cost less than this share of its frames one by one, or it only adds latency."""
 
 
 class DelegateError(ModelError):
@@ -118,10 +111,8 @@ def open_delegate(
     try:
         with ExitStack() as stack:
             engine = stack.enter_context(
-                LiteRTEngine(model, delegate=delegate, name=name, batch=batch or 1)
+                LiteRTEngine(model, delegate=delegate, name=name, batch=batch)
             )
-            if batch is None:
-                engine.batch = _measured_batch(engine)
             try:
                 conformity.check(engine, model)
             except WrongResults as error:
@@ -132,23 +123,3 @@ def open_delegate(
         raise
     except ModelError as error:
         raise DelegateError(f"delegate {library}: cannot run the model ({error})") from error
-
-
-def _measured_batch(engine: LiteRTEngine, sizes: tuple[int, ...] = (2, 4)) -> int:
-    """The batch size with the least time a frame, 1 unless a larger one clearly gains."""
-    lr = np.zeros((180, 320, 3), np.uint8)
-    hr = np.empty((180 * engine.scale, 320 * engine.scale, 3), np.uint8)
-    best, best_s = 1, float("inf")
-    for size in (1, *sizes):
-        engine.batch = size
-        tiles = [Tile(lr, hr, Region.of(320, 180))] * size
-        try:
-            engine.run(tiles)  # prepares the shape
-            start = time.perf_counter()
-            engine.run(tiles)
-        except ModelError:  # the device takes single frames only
-            break
-        each_s = (time.perf_counter() - start) / size
-        if each_s < best_s * BATCH_GAIN:
-            best, best_s = size, each_s
-    return best

@@ -1,6 +1,7 @@
 """The reference engine: LiteRT, on the CPU by strips in parallel, or on an NPU through a
 delegate."""
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,11 @@ TILE_STEP = 32
 """Input widths and heights of part-frame tiles are rounded up to this, so that few shapes are ever
 prepared."""
 
+BATCHES = (1, 2, 4)
+BATCH_GAIN = 0.9
+"""A larger batch must cost less than this share of the frames one by one, or it only adds
+latency."""
+
 
 class _Job(NamedTuple):
     tile: Tile
@@ -43,7 +49,7 @@ class LiteRTEngine:
     delegate  as returned by ``ai_edge_litert.interpreter.load_delegate``; then one interpreter does
               everything
     batch     same-shaped tiles given to the device in one call; a CPU gains nothing from more than
-              1
+              1. None takes the number with which the device is fastest, measured here
     trusted   the file cannot harm LiteRT: it is not tried in a process of its own first (see
               `trial`)
 
@@ -57,7 +63,7 @@ class LiteRTEngine:
         threads: int | None = None,
         delegate: Any = None,  # the wheel has no types
         name: str = "litert",
-        batch: int = 1,
+        batch: int | None = 1,
         trusted: bool = False,
     ) -> None:
         self.name = name
@@ -67,8 +73,7 @@ class LiteRTEngine:
         if delegate is not None:
             threads = 1  # it brings its own
         self.threads = usable_cores() if threads is None else threads
-        self.batch = batch
-        if self.threads < 1 or batch < 1:
+        if self.threads < 1 or (batch is not None and batch < 1):
             raise ValueError(
                 f"expected at least 1 thread and a batch of at least 1, got {threads} and {batch}"
             )
@@ -83,8 +88,18 @@ class LiteRTEngine:
             ThreadPoolExecutor(1, thread_name_prefix=f"streamsr-litert-{i}")
             for i in range(self.threads)
         ]
+        self.batch = 1 if batch is None else batch
+        if batch is None:
+            try:
+                self.batch = self._fastest_batch()
+            except BaseException:
+                self.close()
+                raise
 
     def run(self, tiles: Sequence[Tile]) -> None:
+        self._run(tiles, self.batch)
+
+    def _run(self, tiles: Sequence[Tile], batch: int) -> None:
         if not self._workers:
             raise ModelError("the engine is closed")
         check_tiles(tiles, self.scale)
@@ -95,7 +110,7 @@ class LiteRTEngine:
             loads[worker].append(job)
             areas[worker] += job.seen.area
         futures = [
-            worker.submit(interpreters.run, jobs, self.batch)
+            worker.submit(interpreters.run, jobs, batch)
             for worker, interpreters, jobs in zip(
                 self._workers, self._interpreters, loads, strict=True
             )
@@ -104,6 +119,26 @@ class LiteRTEngine:
         errors = [error for future in futures if (error := future.exception()) is not None]
         if errors:
             raise errors[0]
+
+    def _fastest_batch(self) -> int:
+        """The batch with the least time a frame, 1 unless a larger one clearly gains."""
+        lr = np.zeros((180, 320, 3), np.uint8)
+        hr = np.empty((180 * self.scale, 320 * self.scale, 3), np.uint8)
+        best = 1
+        best_s = float("inf")
+        for size in BATCHES:
+            tiles = [Tile(lr, hr, Region.of(320, 180))] * size
+            try:
+                self._run(tiles, size)  # prepares the shape
+                start = time.perf_counter()
+                self._run(tiles, size)
+            except ModelError:  # the device takes single frames only
+                break
+            each_s = (time.perf_counter() - start) / size
+            if each_s < best_s * BATCH_GAIN:
+                best = size
+                best_s = each_s
+        return best
 
     def _cut(self, tiles: Sequence[Tile]) -> list[_Job]:
         total = sum(tile.region.area for tile in tiles)

@@ -1,74 +1,65 @@
-"""Upscaling files: what was asked for becomes source, upscaler and sink."""
+"""Upscaling files: makes source, upscaler and sink from the options."""
 
-import logging
-import os
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from streamsr.errors import ModelError, SinkError, SourceError
-from streamsr.frame import Frame
-from streamsr.jobs.options import MAX_SIDE, UpscaleOptions, target_size
-from streamsr.media.containers import FORMATS, better_in_matroska, check_output
-from streamsr.media.encode import Encoding
-from streamsr.media.input import MAX_DURATION_S, MAX_PIXELS, open_input, watched
+from streamsr import interrupt
+from streamsr.errors import Cancelled, ModelError, SinkError, SourceError
+from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.jobs.observer import Observer, Progress
+from streamsr.jobs.options import FileOptions, target_size
+from streamsr.jobs.outputs import container_of, output_for
+from streamsr.jobs.upscaler import open_upscaler
+from streamsr.media.containers import check_output
+from streamsr.media.input import watched
+from streamsr.media.timeline import time_line
 from streamsr.model import CHOICES
-from streamsr.picture.files import is_image, read_image, upscale_image
+from streamsr.options import MAX_SIDE
+from streamsr.picture.files import is_image, read_image, write_image
+from streamsr.picture.resize import resized
 from streamsr.pipeline import Pipeline
-from streamsr.segments.film import ENCODER_THREADS, SegmentedFilm
-from streamsr.segments.ledger import Ledger
+from streamsr.segments.film import ENCODER_THREADS, SegmentedJob
 from streamsr.segments.resume import upscale_resumable
-from streamsr.segments.segment import SEGMENT_S
+from streamsr.segments.segment import SegmentWork
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
-from streamsr.stats import Recorder
+from streamsr.stats import Event, Fate, Recorder
 from streamsr.upscaler import Upscaler
 from xlsr_model import weights
 
 if TYPE_CHECKING:
     from streamsr.audit.check import Check
 
-log = logging.getLogger("streamsr")
+
+def upscale_files(
+    pairs: Iterable[tuple[Path, Path]], job: "FileJob", *, observer: Observer
+) -> None:
+    """Upscale each input into its output, one after the other. Raises Cancelled; what is wrong with
+    one file is told to the observer."""
+    for source, target in pairs:
+        before = job.record.frames["out"]
+        try:
+            output = job.output_for(source, target)
+            checks = job.run(source, output, observer=observer)
+        except Cancelled:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others go on
+            interrupt.check()  # it may be what the signal cut short
+            observer.failed(error)
+        else:
+            observer.done(output, job.record.frames["out"] - before, checks)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options(UpscaleOptions):
-    """What the command line or a pipeline file asks for; see ``streamsr upscale --help``.
-
-    start_s, duration_s  the span of the film, in seconds
-    keep_partial  an input that breaks off leaves the output as far as it came; the error is raised
-                  all the same
-    """
-
-    codec: str = "h264"
-    crf: int | None = None
-    preset: str | None = None
-    start_s: float = 0.0
-    duration_s: float | None = None
-    overwrite: bool = False
-    audit: bool = False
-    strict: bool = False
-    interlaced: str = "deinterlace"
-    max_pixels: int = MAX_PIXELS
-    max_duration_s: float = MAX_DURATION_S
-    dry_run: bool = False
-    resume: bool = False
-    segment_s: float = SEGMENT_S
-    keep_partial: bool = False
-
-
-Progress = Callable[[Frame], None]
-
-
-class Job:
+class FileJob:
     """Upscales files one after the other with the same options; keeps the engine between them. A
     context manager."""
 
-    def __init__(self, options: Options, *, record: Recorder | None = None) -> None:
+    def __init__(self, options: FileOptions, *, record: Recorder | None = None) -> None:
         self.options = options
         self.record = record or Recorder()
         self._upscalers: dict[tuple[int | None, bool], Upscaler] = {}
@@ -87,215 +78,215 @@ class Job:
             upscaler.close()
         self._upscalers = {}
 
-    def place(self, source: Path, target: Path) -> Path:
-        """Where the output of ``source`` goes: ``target``, or a .mkv beside it when only that holds
-        all of the film.
+    def output_for(self, source: Path, target: Path) -> Path:
+        """As `streamsr.jobs.outputs.output_for`. Raises SinkError also for a second output of that
+        name."""
+        output = output_for(source, target, self.options)
+        if output.resolve() in self._taken:
+            raise SinkError(f"{output}: is already the output of another input of this run")
+        self._taken.add(output.resolve())
+        return output
 
-        The latter is logged in one line, or raises SinkError with ``strict``. A file under the new
-        name, which nobody said to replace, is never replaced: SinkError, as for a second output of
-        that name.
-        """
-        o = self.options
-        container = FORMATS.get(target.suffix.lower(), "matroska")
-        if not is_image(source) and container != "matroska":
-            with open_input(source) as film:
-                missing = ", ".join(
-                    better_in_matroska(container, film, Encoding(o.codec).encoder).values()
-                )
-            if missing:
-                better = target.with_suffix(".mkv")
-                if o.strict:
-                    raise SinkError(
-                        f"{target}: {container} cannot hold {missing}; a .mkv output would; "
-                        "refused by --strict"
-                    )
-                if os.path.lexists(better) and not (o.resume and Ledger.begun(better)):
-                    raise SinkError(
-                        f"{target}: {container} cannot hold {missing}, and {better} exists "
-                        f"already; "
-                        "name a .mkv output"
-                    )
-                log.warning("%s cannot hold %s: all goes into %s", container, missing, better)
-                target = better
-        if target.resolve() in self._taken:
-            raise SinkError(f"{target}: another input of this run becomes it")
-        self._taken.add(target.resolve())
-        return target
-
-    def run(
-        self,
-        source: Path,
-        target: Path,
-        *,
-        begun: Callable[[Upscaler, int | None], Progress | None],
-    ) -> "list[Check]":
-        """Upscale ``source`` into ``target``. Returns what the audit found, nothing when it was not
-        asked for.
-
-        ``begun(upscaler, frames)`` is called once all is known and open; what it returns is called
-        after each frame.
-        """
-        o = self.options
+    def run(self, source: Path, target: Path, *, observer: Observer) -> "list[Check]":
+        """Upscale ``source`` into ``target``, or only check that it can be done. Return what the
+        audit found, nothing when it was not asked for."""
+        options = self.options
         if is_image(source):
-            if not is_image(target):
-                raise SinkError(
-                    f"{target}: a picture becomes a picture; name it .png, .jpg or .webp"
-                )
-            with watched(source) as unchanged:
-                picture = read_image(source, max_pixels=o.max_pixels)
-                height, width = picture[0].shape[:2]
-                upscaler = self._upscaler(width, height, source)
-                begun(upscaler, 1)
-                if not o.dry_run:
-                    upscale_image(
-                        picture, target, upscaler, overwrite=o.overwrite, unchanged=unchanged
-                    )
+            self._picture(source, target, observer)
             return []
-        if not o.resume or o.dry_run:
-            check_output(target, overwrite=o.overwrite)
-        with ExitStack() as stack:
-            unchanged = stack.enter_context(watched(source))
-            film = stack.enter_context(self._source(source))
-            info = film.info
-            upscaler, size = self._fitting(film, source, target)
-            begin = self._begin(film)
-            if o.resume and not o.dry_run:
+        if not options.resume or options.dry_run:
+            check_output(target, overwrite=options.overwrite)
+        with watched(source) as unchanged, self._source(source) as film:
+            upscaler = self._upscaler_for(film.info, source, target)
+            if options.resume and not options.dry_run:
+
+                def begun(frames: int | None) -> Callable[[Frame], None]:
+                    observer.began(source, target, upscaler, frames=frames)
+                    return _after_each_frame(observer, frames)
+
                 segmented = self._segmented(source, target, film, upscaler)
                 upscale_resumable(segmented, upscaler, record=self.record, begun=begun)
-                return self.audit(source, target, begin=begin, end=film.end)
-            sink = FileSink(
-                target,
-                info,
-                size,
-                codec=o.codec,
-                crf=o.crf,
-                preset=o.preset,
-                overwrite=o.overwrite,
-                strict=o.strict,
-                copy_from=source,
-                begin=begin,
-                end=film.end,
-                unchanged=unchanged,
-                record=self.record,
-            )
-            stack.enter_context(sink)
-            if o.dry_run:
-                begun(upscaler, info.frames)
-                return []
-            # The pipeline enters the source again and leaves it first: both are harmless.
-            pipeline = stack.enter_context(Pipeline(film, upscaler, record=self.record))
-            try:
-                pipeline.run(sink, progress=begun(upscaler, info.frames))
-            except SourceError:
-                if o.keep_partial and sink.frames:
-                    sink.commit(whole=False)
-                raise
-        return self.audit(source, target, begin=begin, end=film.end)
+            else:
+                self._film(film, target, upscaler, unchanged, observer)
+        if options.dry_run:
+            return []
+        return self.audit(source, target, begin=self._begin(film), end=film.end)
 
-    def segmented(self, source: Path, target: Path) -> tuple[SegmentedFilm, Upscaler]:
-        """The film in segments, to be entered, and what upscales it."""
+    def _picture(self, source: Path, target: Path, observer: Observer) -> None:
+        """Upscale a still picture."""
+        options = self.options
+        if not is_image(target):
+            raise SinkError(
+                f"{target}: the output of a picture is a picture; name it .png, .jpg or .webp"
+            )
+        with watched(source) as unchanged:
+            picture = read_image(source, max_pixels=options.decode.max_pixels)
+            height, width = picture[0].shape[:2]
+            upscaler = self._upscaler(width, height, source)
+            observer.began(source, target, upscaler, frames=1)
+            if not options.dry_run:
+                upscale_image(
+                    picture, target, upscaler, overwrite=options.overwrite, unchanged=unchanged
+                )
+
+    def _film(
+        self,
+        film: FileSource,
+        target: Path,
+        upscaler: Upscaler,
+        unchanged: Callable[[], None],
+        observer: Observer,
+    ) -> None:
+        """Upscale an entered film into a file, at once; with ``dry_run`` only open all."""
+        options = self.options
+        info = film.info
+        sink = FileSink(
+            target,
+            info,
+            upscaler.output_size(info.width, info.height),
+            encoding=options.encoding,
+            overwrite=options.overwrite,
+            strict=options.strict,
+            copy_from=film.path,
+            begin=self._begin(film),
+            end=film.end,
+            unchanged=unchanged,
+            record=self.record,
+        )
+        with sink:
+            observer.began(film.path, target, upscaler, frames=info.frames)
+            if options.dry_run:
+                return
+            # The pipeline enters the source again and leaves it first: both are harmless.
+            with Pipeline(film, upscaler, record=self.record) as pipeline:
+                try:
+                    pipeline.run(sink, progress=_after_each_frame(observer, info.frames))
+                except SourceError:
+                    if options.keep_partial and sink.frames:
+                        sink.commit(whole=False)
+                    raise
+
+    def segmented(self, source: Path, target: Path) -> tuple[SegmentedJob, Upscaler]:
+        """The film as segments, to be entered, and what upscales it."""
         with self._source(source) as film:
-            upscaler, _ = self._fitting(film, source, target)
+            upscaler = self._upscaler_for(film.info, source, target)
             return self._segmented(source, target, film, upscaler), upscaler
 
     def _segmented(
         self, source: Path, target: Path, film: FileSource, upscaler: Upscaler
-    ) -> SegmentedFilm:
-        o = self.options
-        return SegmentedFilm(
+    ) -> SegmentedJob:
+        options = self.options
+        work = SegmentWork(
             source,
-            target,
             film.info,
+            upscaler.output_size(film.info.width, film.info.height),
+            replace(options.encoding, threads=ENCODER_THREADS),
+            container_of(target),
+            options.decode,
+            time_line(source),
+        )
+        return SegmentedJob(
+            work,
+            target,
             upscaler,
-            Encoding(o.codec, o.crf, o.preset, ENCODER_THREADS),
             begin=self._begin(film),
             end=film.end,
-            seconds=o.segment_s,
-            overwrite=o.overwrite,
-            strict=o.strict,
-            interlaced=o.interlaced,
-            max_pixels=o.max_pixels,
+            seconds=options.segment_s,
+            overwrite=options.overwrite,
+            strict=options.strict,
             record=self.record,
         )
 
     def _source(self, source: Path) -> FileSource:
-        o = self.options
+        options = self.options
         return FileSource(
             source,
-            start_s=o.start_s,
-            duration_s=o.duration_s,
-            interlaced=o.interlaced,
-            max_pixels=o.max_pixels,
-            max_duration_s=o.max_duration_s,
+            start_s=options.start_s,
+            duration_s=options.duration_s,
+            decode=options.decode,
             record=self.record,
         )
 
     def _begin(self, film: FileSource) -> Fraction | None:
-        """Where the span asked for begins; None for the whole film."""
-        return (
-            film.begin if self.options.start_s > 0 or self.options.duration_s is not None else None
-        )
+        """Where the requested span begins on the file's clock; None for the whole film."""
+        options = self.options
+        return film.begin if options.start_s > 0 or options.duration_s is not None else None
 
-    def _fitting(
-        self, film: FileSource, source: Path, target: Path
-    ) -> tuple[Upscaler, tuple[int, int]]:
-        """The upscaler for the entered ``film``, and the (width, height) it makes."""
-        info = film.info
+    def _upscaler_for(self, info: StreamInfo, source: Path, target: Path) -> Upscaler:
+        """The upscaler for a film. Raises SinkError when its output is too large for video
+        codecs."""
         upscaler = self._upscaler(info.width, info.height, source, lossy=info.lossy)
-        size = upscaler.size or (info.width * upscaler.scale, info.height * upscaler.scale)
-        if max(size) > MAX_SIDE:
+        width, height = upscaler.output_size(info.width, info.height)
+        if max(width, height) > MAX_SIDE:
             raise SinkError(
-                f"{target}: {size[0]}x{size[1]} is larger than video codecs take ({MAX_SIDE})"
+                f"{target}: {width}x{height} is larger than video codecs take ({MAX_SIDE})"
             )
-        return upscaler, size
+        return upscaler
 
     def audit(
         self, source: Path, target: Path, *, begin: Fraction | None, end: Fraction | None
     ) -> "list[Check]":
-        """What the audit of a finished output finds; nothing when it was not asked for."""
+        """Compare a finished output with its input; nothing when that was not asked for."""
         if not self.options.audit:
             return []
-        from streamsr.audit.compare import (
-            audit,
-        )  # OpenCV: 0.1 s, and system libraries that films can do without
+        # Imported here: OpenCV costs 0.1 s and needs system libraries that films can do without.
+        from streamsr.audit.compare import audit
 
         return audit(source, target, begin=begin, end=end)
 
     def _upscaler(self, width: int, height: int, source: Path, *, lossy: bool = False) -> Upscaler:
-        """The upscaler for pictures of this size, with its final size set. `lossy` as in
-        `StreamInfo`."""
-        o = self.options
-        size = None if o.to is None else target_size(o.to, width, height)
-        scale = o.scale
+        """The upscaler for pictures of this size. ``lossy`` as in `StreamInfo`."""
+        options = self.options
+        size = None if options.to is None else target_size(options.to, width, height)
+        scale = options.scale
         if size is not None:
             if size[0] <= width and size[1] <= height:
                 raise SourceError(
-                    f"{source}: is {width}x{height} already; --to {o.to} would not enlarge it"
+                    f"{source}: is {width}x{height} already; --to {options.to} would not enlarge it"
                 )
             if max(size) > MAX_SIDE:
                 raise SinkError(
                     f"{source}: would become {size[0]}x{size[1]}; the longest side may have "
                     f"{MAX_SIDE}"
                 )
-            if o.model in CHOICES:
-                scale = _scale_for(
-                    max(Fraction(size[0], width), Fraction(size[1], height)), o.model
-                )
+            if options.model in CHOICES:
+                factor = max(Fraction(size[0], width), Fraction(size[1], height))
+                scale = _scale_for(factor, options.model)
         if (scale, lossy) not in self._upscalers:
-            self._upscalers[scale, lossy] = o.open(scale=scale, lossy=lossy, record=self.record)
-        upscaler = self._upscalers[scale, lossy]
-        upscaler.size = size
-        return upscaler
+            self._upscalers[scale, lossy] = open_upscaler(
+                replace(options, scale=scale), lossy=lossy, record=self.record
+            )
+        return self._upscalers[scale, lossy].for_size(size)
 
 
-def output_name(source: Path) -> str:
-    """The name of its output in a directory: its own, with .mkv where no such files are made."""
-    made = is_image(source) or source.suffix.lower() in FORMATS
-    return source.name if made else source.with_suffix(".mkv").name
+def upscale_image(
+    picture: tuple[Image, Image | None],
+    target: Path,
+    upscaler: Upscaler,
+    *,
+    overwrite: bool,
+    unchanged: Callable[[], None] | None = None,
+) -> None:
+    """Upscale a picture from `read_image` into a file; its alpha is resized. Raises SinkError."""
+    rgb, alpha = picture
+    result = upscaler(rgb)
+    if alpha is not None:
+        height, width = result.shape[:2]
+        alpha = resized(alpha, (width, height))
+    write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
+    for what in (Event.IN, Event.OUT, Fate.NETWORK):
+        upscaler.record.count(what)
+    upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)
+
+
+def _after_each_frame(observer: Observer, total: int | None) -> Callable[[Frame], None]:
+    """Make a callback that reports the progress of one file."""
+    frames = itertools.count(1)
+    return lambda _frame: observer.progress(Progress(next(frames), total))
 
 
 def _scale_for(factor: Fraction, model: str) -> int:
-    """The smallest shipped scale that reaches this factor, else the largest there is: the rest is
+    """Choose the smallest shipped scale that reaches this factor, else the largest; the rest is
     resized."""
     scales = weights.scales("video" if model == "video" else "clean")
     if not scales:

@@ -1,22 +1,28 @@
-"""What every command that upscales is asked: which network runs on what, and how large the result
-is to be."""
+"""Options of each kind of job, under the names that the command line and pipeline files use.
+
+Imports the standard library and `streamsr.options` only, so that the command line can use them
+before it loads anything heavy.
+"""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
-from streamsr.errors import ModelError, quoted
-from streamsr.stats import Recorder
-from streamsr.upscaler import Upscaler
-
-MAX_SIDE = 16384
-"""Longest side of an output picture: H.264, HEVC and AV1 end there."""
+from streamsr.errors import quoted
+from streamsr.options import (
+    BUDGET_S,
+    MAX_SIDE,
+    SEGMENT_S,
+    DecodeOptions,
+    Encoding,
+    EngineChoice,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpscaleOptions:
-    """The options that the commands share; see ``streamsr upscale --help``.
+    """Options shared by all upscaling commands; see ``streamsr upscale --help``.
 
     to  ``1080p`` (lines of a landscape, columns of a portrait picture) or ``WxH``
     """
@@ -24,50 +30,57 @@ class UpscaleOptions:
     scale: int | None = None
     to: str | None = None
     model: str = "auto"
-    engine: str = "auto"
-    threads: int | None = None
-    delegate: str | None = None
-    delegate_options: Mapping[str, str] = field(default_factory=dict)
-    batch: int | None = None
+    choice: EngineChoice = field(default_factory=EngineChoice)
     reuse: bool = True
     verify_reuse: bool = False
 
-    def open(
-        self,
-        *,
-        scale: int | None,
-        record: Recorder,
-        lossy: bool = False,
-        picture: tuple[int, int] | None = None,
-    ) -> Upscaler:
-        """The upscaler asked for; arguments as in `Upscaler`. Raises ModelError.
 
-        With the (width, height) of ``picture`` its result has the size that ``to`` means for it.
-        """
-        try:
-            size = None if self.to is None or picture is None else target_size(self.to, *picture)
-            if size is not None and max(size) > MAX_SIDE:
-                raise ValueError(
-                    f"--to {self.to}: {size[0]}x{size[1]} has more than {MAX_SIDE} pixels on a side"
-                )
-            return Upscaler(
-                self.model,
-                scale=scale,
-                lossy=lossy,
-                size=size,
-                engine=self.engine,
-                threads=self.threads,
-                delegate=self.delegate,
-                delegate_options=self.delegate_options,
-                batch=self.batch,
-                reuse=self.reuse,
-                verify_reuse=self.verify_reuse,
-                record=record,
-            )
-        except (
-            ValueError
-        ) as error:  # options that do not go together, such as a model and another scale
-            raise ModelError(str(error)) from error
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions(UpscaleOptions):
+    """Options of ``streamsr upscale``.
+
+    start_s, duration_s  the span of the film, in seconds
+    keep_partial  an input that breaks off leaves the output as far as it came; the error is raised
+                  all the same
+    """
+
+    encoding: Encoding = field(default_factory=Encoding)
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    start_s: float = 0.0
+    duration_s: float | None = None
+    overwrite: bool = False
+    audit: bool = False
+    strict: bool = False
+    dry_run: bool = False
+    resume: bool = False
+    segment_s: float = SEGMENT_S
+    keep_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOptions(UpscaleOptions):
+    """Options of ``streamsr live``.
+
+    source      a camera (``0``, ``/dev/video0``), an address, a file, ``test:``, ``browser:`` or
+                ``-`` (y4m)
+    realtime    a file comes at its own rate, as if it were live; otherwise as fast as it is shown,
+                all of it in full
+    size, rate  wishes to a camera
+    recording   file to record into
+    """
+
+    source: str
+    realtime: bool = False
+    size: tuple[int, int] | None = None
+    rate: float | None = None
+    budget_s: float = BUDGET_S
+    duration_s: float | None = None
+    preview: str = "none"
+    port: int = 8000
+    host: str = "127.0.0.1"
+    recording: Path | None = None
+    publish: str | None = None
+    overwrite: bool = False
 
 
 def target_size(to: str, width: int, height: int) -> tuple[int, int]:

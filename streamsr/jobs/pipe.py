@@ -1,4 +1,4 @@
-"""A stage between other programs: video in on standard input, out on standard output."""
+"""``streamsr pipe``: video in on standard input, out on standard output."""
 
 import contextlib
 import re
@@ -11,6 +11,7 @@ from typing import BinaryIO, TextIO
 from streamsr import interrupt
 from streamsr.errors import SinkError, SourceError, quoted
 from streamsr.jobs.options import UpscaleOptions
+from streamsr.jobs.upscaler import open_upscaler
 from streamsr.media.y4m import Y4mFormat, output_format
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.y4m import Y4mSink
@@ -18,11 +19,11 @@ from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Recorder
 
 LOOK_S = 0.2
-"""While the sender pauses, how often it is looked whether somebody still reads."""
+"""Between two looks, while the sender pauses, at whether somebody still reads."""
 
 
 def raw_format(size: tuple[int, int], pixel_format: str, rate: str) -> Y4mFormat:
-    """Of raw video, from the command line's words. Raises ValueError."""
+    """Make the format of raw video from the command line's words. Raises ValueError."""
     # Fraction alone would take 1e999999999 too, and compute for days.
     if not re.fullmatch(r"[0-9]{1,10}(/0*[1-9][0-9]{0,9}|\.[0-9]{1,9})?", rate):
         raise ValueError(f"expected a rate such as 25 or 30000/1001, got {quoted(rate)}")
@@ -40,23 +41,17 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
         raise SourceError("standard input: is closed")
     if sys.stdout is None:
         raise SinkError("standard output: is closed")
-    # Past Python's buffers: nothing of a frame is left in them to be written, or to wait, when the
-    # run is stopped.
-    source, output = (
-        Y4mSource(_unbuffered(sys.stdin), format=raw, record=record),
-        _unbuffered(sys.stdout),
-    )
+    # Without Python's buffers, so that a stopped run leaves no part of a frame in them.
+    source = Y4mSource(_unbuffered(sys.stdin), format=raw, record=record)
+    output = _unbuffered(sys.stdout)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), ExitStack() as stack:
         while not source.wait(LOOK_S):
             interrupt.check()
             _check_read(output)
         info = stack.enter_context(source).info
-        upscaler = options.open(
-            scale=options.scale, picture=(info.width, info.height), record=record
-        )
-        stack.enter_context(upscaler)
-        width, height = info.width * upscaler.scale, info.height * upscaler.scale
-        layout = output_format(source.format, upscaler.size or (width, height))
+        picture = (info.width, info.height)
+        upscaler = stack.enter_context(open_upscaler(options, record=record, picture=picture))
+        layout = output_format(source.format, upscaler.output_size(*picture))
         sink = stack.enter_context(Y4mSink(output, layout, record=record))
         pipeline = stack.enter_context(Pipeline(source, upscaler))
         while True:
@@ -73,13 +68,13 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
 
 
 def _unbuffered(stream: TextIO) -> BinaryIO:
-    """What Python reads or writes behind its buffer."""
+    """The stream behind Python's buffer."""
     raw: BinaryIO = getattr(stream.buffer, "raw", stream.buffer)
     return raw
 
 
 def _check_read(output: BinaryIO) -> None:
-    """Raise BrokenPipeError when whoever read the output has gone, which else the next frame would
+    """Raise BrokenPipeError when the reader of the output has gone; else only the next frame would
     tell."""
     try:
         number = output.fileno()

@@ -39,27 +39,27 @@ def decoded(
     *,
     line: TimeLine | None = None,
     position: int = 0,
-    strict: bool = False,
+    whole: bool = False,
 ) -> Generator[VideoFrame]:
     """All frames of the stream. Use one generator for all: it holds the decoder's buffered frames.
 
     A frame that cannot be decoded is left out and counted as damaged in ``record``. Behind a hole
     the film goes on with the next key frame, and the log says where it was. Raises SourceError with
-    the ``path`` when nothing can be decoded, and where it is ``strict`` at a hole.
+    the ``path`` when nothing can be decoded, and, with ``whole``, at a hole.
 
     line      the film's clock, on which the frames' times are
     position  where in the file, in bytes, reading begins
     """
-    return in_line(_decoded(container, stream, path, record, line or TimeLine(), position, strict))
+    return in_line(_decoded(container, stream, path, record, line or TimeLine(), position, whole))
 
 
 class _Damage:
     """Counts what cannot be decoded, and says where the holes are."""
 
-    def __init__(self, path: Path, record: Recorder, *, strict: bool) -> None:
+    def __init__(self, path: Path, record: Recorder, *, whole: bool) -> None:
         self._path = path
         self._record = record
-        self._strict = strict
+        self._whole = whole
         self._in_a_row = 0
         self._pictures = 0
         self._last_s: Fraction | None = None
@@ -68,7 +68,7 @@ class _Damage:
         self._record.count(Event.DAMAGED)
         self._in_a_row += 1
         is_hole = self._in_a_row >= DAMAGED_IN_A_ROW
-        if (is_hole and self._strict) or (
+        if (is_hole and self._whole) or (
             not self._pictures and self._in_a_row >= PACKETS_BEFORE_A_PICTURE
         ):
             reason = f"{self._in_a_row} frames in a row cannot be decoded: damaged or encrypted"
@@ -98,9 +98,9 @@ def _decoded(
     record: Recorder,
     line: TimeLine,
     position: int,
-    strict: bool,
+    whole: bool,
 ) -> Generator[VideoFrame]:
-    damage = _Damage(path, record, strict=strict)
+    damage = _Damage(path, record, whole=whole)
     # AVI stores no presentation times, and those that FFmpeg makes up for B-frames run backwards.
     # The frames in order of presentation have the times of the packets in order of storage.
     ticks: deque[int] | None = deque() if container.format.name == "avi" else None

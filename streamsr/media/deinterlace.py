@@ -7,9 +7,6 @@ from av.error import EOFError as Finished
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-CHOICES = ("deinterlace", "keep", "error")
-"""What can be done with interlaced frames."""
-
 
 class Deinterlacer:
     """FFmpeg's filter bwdif. One frame comes out for each frame in, with its time; frames that are

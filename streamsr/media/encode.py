@@ -10,6 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 from streamsr.frame import CHROMATICITY, LUMINANCE, HdrMetadata, StreamInfo
 from streamsr.machine import has_avx512
 from streamsr.media.frames import FrameWriter, chroma_of, depth_of, has_alpha
+from streamsr.options import Encoding
 
 NO_HDR = HdrMetadata()
 
@@ -45,34 +46,24 @@ cost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """Settings of the encoder. Raises ValueError for those that do not go together.
+class Encoder:
+    """FFmpeg's encoder for an `Encoding`: its name, its options, its frames."""
 
-    crf, preset  None for the codec's default
-    threads      None lets the encoder choose. The bytes it writes depend on the number, so it must
-                 be given where two machines or two runs are to write the same bytes.
-    """
-
-    codec: str = "h264"
-    crf: int | None = None
-    preset: str | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.codec not in CODECS:
-            raise ValueError(f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}")
-        if CODECS[self.codec].crf is None and (self.crf is not None or self.preset is not None):
-            raise ValueError(f"expected no crf or preset: {self.codec} is lossless")
+    encoding: Encoding
 
     @property
-    def encoder(self) -> str:
+    def codec(self) -> Codec:
+        return CODECS[self.encoding.codec]
+
+    @property
+    def name(self) -> str:
         """FFmpeg's name of the encoder."""
-        return CODECS[self.codec].encoder
+        return self.codec.encoder
 
     def pixel_format(self, info: StreamInfo) -> str:
         """FFmpeg's name of the pixel format to encode: the source's chroma, depth and alpha as far
         as the codec has them."""
-        codec = CODECS[self.codec]
+        codec = self.codec
         depth = depth_of(info.pixel_format)
         name = codec.chroma[chroma_of(info.pixel_format)]
         alpha = codec.alpha and has_alpha(info.pixel_format)
@@ -85,7 +76,7 @@ class Encoding:
 
     def lost(self, info: StreamInfo) -> list[str]:
         """What of the source's picture this codec cannot hold, a line each for the user."""
-        codec = CODECS[self.codec]
+        codec = self.codec
         depth = depth_of(info.pixel_format)
         lines = []
         if depth > codec.depths[-1]:
@@ -94,13 +85,13 @@ class Encoding:
                 "no codec here",
             )
             lines.append(
-                f"{self.codec} holds {codec.depths[-1]} of the picture's {depth} bits; {better} "
-                f"would hold all"
+                f"{self.encoding.codec} holds {codec.depths[-1]} of the picture's {depth} bits; "
+                f"{better} would hold all"
             )
         if has_alpha(info.pixel_format) and not codec.alpha:
             lines.append(
-                f"{self.codec} has no alpha: the picture's transparency is left out; ffv1 would "
-                f"keep it"
+                f"{self.encoding.codec} has no alpha: the picture's transparency is left out; ffv1 "
+                f"would keep it"
             )
         if info.hdr.dynamic:
             lines.append(
@@ -111,35 +102,36 @@ class Encoding:
 
     def options(self, hdr: HdrMetadata = NO_HDR) -> dict[str, str]:
         """Options of FFmpeg's encoder for these settings and this HDR metadata."""
-        codec = CODECS[self.codec]
-        crf = codec.crf if self.crf is None else self.crf
-        preset = self.preset or codec.preset
+        encoding = self.encoding
+        crf = self.codec.crf if encoding.crf is None else encoding.crf
+        preset = encoding.preset or self.codec.preset
+        threads = encoding.threads
         options = {}
         if crf is not None:
             options["crf"] = str(crf)
         if preset is not None:
             options["preset"] = preset
-        if self.encoder == "libx265":
+        if self.name == "libx265":
             # Without pools of a given size x265 counts the cores, and uses no wavefronts on a
             # single one. info=0: its version in the stream would name the processor's features.
             fixed = (
                 ""
-                if self.threads is None
-                else f":info=0:pools={self.threads}:frame-threads={min(self.threads, 4)}"
+                if threads is None
+                else f":info=0:pools={threads}:frame-threads={min(threads, 4)}"
             )
             options["x265-params"] = f"log-level=error{fixed}{_x265(hdr)}"
-        if self.encoder == "libx264":
+        if self.name == "libx264":
             wanted = [_x264(hdr)]
-            if self.threads is not None and has_avx512():
+            if threads is not None and has_avx512():
                 # With AVX-512 x264's macroblock tree gives other bytes from run to run, even on one
                 # thread (seen with x264 165, 192x144, 30 runs: 20 results; all the same with AVX2,
                 # as with SSE4.2).
                 wanted.append("asm=avx2")
             if joined := ":".join(filter(None, wanted)):
                 options["x264-params"] = joined
-        if self.encoder == "libsvtav1":
+        if self.name == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no option for it
-            fixed = "" if self.threads is None else f"lp={self.threads}"
+            fixed = "" if threads is None else f"lp={threads}"
             if parameters := f"{fixed}{_svt(hdr)}".strip(":"):
                 options["svtav1-params"] = parameters
         return options
@@ -166,10 +158,10 @@ class Encoding:
         context.colorspace = info.color.matrix
         context.color_primaries = info.color.primaries
         context.color_trc = info.color.transfer
-        if self.threads is None:
+        if self.encoding.threads is None:
             context.thread_type = "AUTO"
         else:
-            context.thread_count = self.threads
+            context.thread_count = self.encoding.threads
         return FrameWriter(info.color, pixel_format, width, height)
 
 

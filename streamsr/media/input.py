@@ -15,12 +15,6 @@ from av.video.stream import VideoStream
 from streamsr.errors import SourceError, reason_of
 from xlsr_model.inputs import Input
 
-MAX_PIXELS = 1 << 26
-"""8192 x 8192. A header may claim any size, and memory is allocated for it."""
-
-MAX_DURATION_S = 100 * 3600.0
-"""A header may claim any length, and a frame any time. The longest recordings take days."""
-
 MAX_STREAMS = 200
 """Each one costs memory in the demuxer, in the copy and in the output. Files with all languages
 have 80."""

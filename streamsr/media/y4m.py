@@ -11,7 +11,7 @@ import numpy as np
 
 from streamsr.color import FULL, LIMITED, ColorTags
 from streamsr.errors import quoted
-from streamsr.media.input import MAX_PIXELS
+from streamsr.options import MAX_PIXELS
 
 MAX_TERM = (1 << 31) - 1
 """Largest numerator or denominator: FFmpeg, which writes and reads most of these streams, has 32

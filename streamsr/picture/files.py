@@ -11,17 +11,12 @@ from numpy.typing import NDArray
 
 from streamsr.errors import SinkError, SourceError, reason_of
 from streamsr.frame import Image
-from streamsr.picture.resize import resized
+from streamsr.options import MAX_PIXELS
 from streamsr.picture.size import FORMATS, picture_size
-from streamsr.stats import Event, Fate
-from streamsr.upscaler import Upscaler
 from xlsr_model.files import Output
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 JPEG_QUALITY = 95
-MAX_PIXELS = 1 << 26
-"""8192 x 8192: four times as wide and high it takes 3 GB."""
-
 LARGEST_PIXEL = 16
 LARGEST_FILE = 1 << 26
 """Bytes of a picture file: four channels of 32 bits a pixel, and 64 MiB for what stands beside
@@ -143,24 +138,3 @@ def write_image(
         raise SinkError(f"{path}: the picture cannot be encoded ({error.err})") from error
     except OSError as error:
         raise SinkError(f"{path}: {error.strerror}") from error
-
-
-def upscale_image(
-    picture: tuple[Image, Image | None],
-    target: Path,
-    upscaler: Upscaler,
-    *,
-    overwrite: bool,
-    unchanged: Callable[[], None] | None = None,
-) -> None:
-    """Upscale what `read_image` gave into a file. Transparency is resized beside the colours.
-    Raises SinkError."""
-    rgb, alpha = picture
-    result = upscaler(rgb)
-    if alpha is not None:
-        height, width = result.shape[:2]
-        alpha = resized(alpha, (width, height))
-    write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
-    for what in (Event.IN, Event.OUT, Fate.NETWORK):
-        upscaler.record.count(what)
-    upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)

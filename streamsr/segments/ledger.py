@@ -1,5 +1,5 @@
-"""What is finished of a long job, kept so that a kill or a power cut at any moment loses at most
-one segment.
+"""The finished segments of a long job, kept so that a kill or a power cut at any moment loses at
+most one.
 
 A folder beside the output, ``NAME.resume``, holds one file for each finished segment and
 ``ledger.jsonl``: the first line says what the job is, each further line that a segment is finished.
@@ -16,59 +16,37 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, Any, Self
 
-from streamsr import interrupt
 from streamsr.errors import SinkError
+from streamsr.segments.settings import Settings, differences, digest_of
 from xlsr_model.files import NAME_BYTES, fitting_name, is_unfinished, sync_folder, write_file
-from xlsr_model.inputs import Input
 
 log = logging.getLogger("streamsr")
 
 FORMAT = 1
-READ_BYTES = 1 << 20
 FOLDER_SUFFIX = ".resume"
 LEDGER = "ledger.jsonl"
 ELSEWHERE = "move it, or name another output"
-
-Settings = Mapping[str, Any]
-"""JSON values by name: all that decides the bytes of the output."""
 
 
 def file_digest(path: Path) -> str:
     """BLAKE2b of the contents. Raises OSError."""
     with open(path, "rb") as file:
-        return _digest(file)
-
-
-def _digest(file: BinaryIO) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    while content := file.read(READ_BYTES):
-        digest.update(content)
-        interrupt.check()
-    return digest.hexdigest()
-
-
-def input_identity(source: Input) -> Settings:
-    """What a file is, by its contents: its name and dates may change. Raises OSError, also when it
-    changes just now."""
-    with open(source.fd, "rb", closefd=False) as file:
-        digest = _digest(file)
-    source.check()
-    return {"bytes": source.size, "blake2b": digest}
+        return digest_of(file)
 
 
 _OURS = re.compile(r"\d{6,}\.segment|\d{6,}\.[0-9a-f]{32}\.made|here-[0-9a-f]{32}", re.ASCII)
-"""Names of finished segments, of segments that a cluster's worker brings, of the file by which it
-knows the folder."""
+"""Names of finished segments, of segments from a cluster's workers, and of the file by which these
+recognize the folder."""
 
 
 def is_ours(name: str) -> bool:
-    """Whether a file of this name in the folder of a ledger was made by a run that worked on it."""
+    """Whether a file of this name in a ledger's folder was made by one of its runs."""
     return bool(_OURS.fullmatch(name)) or is_unfinished(name)
 
 
@@ -93,7 +71,7 @@ class Ledger:
 
     @staticmethod
     def folder_of(target: Path) -> Path:
-        """Where the unfinished work of an output stands."""
+        """The folder for the unfinished work of an output."""
         name = target.name + FOLDER_SUFFIX
         if len(os.fsencode(name)) > NAME_BYTES:  # cut, and told from others that begin alike
             digest = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
@@ -118,8 +96,8 @@ class Ledger:
         return os.path.lexists(Ledger.folder_of(target) / LEDGER)
 
     def _opened(self) -> IO[bytes]:
-        """The ledger, made if there is none, and locked. Raises OSError, also for a folder that is
-        not ours."""
+        """Open and lock the ledger; create it if there is none. Raises OSError, also for a folder
+        that is not ours."""
         made = True
         try:
             self.folder.mkdir()
@@ -133,7 +111,8 @@ class Ledger:
                 if others := [name for name in os.listdir(self.folder) if not is_ours(name)]:
                     raise FileExistsError(
                         errno.EEXIST,
-                        f"holds files that are not of unfinished work ({min(others)}); {ELSEWHERE}",
+                        f"holds files that do not belong to unfinished work ({min(others)}); "
+                        f"{ELSEWHERE}",
                     )
                 try:
                     write_file(path, json.dumps(self._settings).encode() + b"\n")
@@ -149,13 +128,13 @@ class Ledger:
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise FileExistsError(
-                        errno.EEXIST, f"holds a {LEDGER} that is none; {ELSEWHERE}"
+                        errno.EEXIST, f"its {LEDGER} is not a regular file; {ELSEWHERE}"
                     )
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise SinkError(f"{self.target}: another run is working on it") from None
-                # Whoever held the lock may have finished, and cleared the ledger away.
+                # The holder of the lock may have finished and removed the ledger.
                 with suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(fd), os.lstat(path)):
                         return file
@@ -182,11 +161,11 @@ class Ledger:
             then = lines[0]
             then["format"]
         except (ValueError, LookupError):
-            reason = f"damaged, or not ours; move {self.folder} to start again"
+            reason = f"damaged, or not made by streamsr; move {self.folder} to start again"
             raise SinkError(f"{self.folder / LEDGER}: {reason}") from None
-        if differences := list(_differences(then, self._settings)):
+        if changes := list(differences(then, self._settings)):
             raise SinkError(
-                f"{self.target}: cannot go on: {'; '.join(differences)}"
+                f"{self.target}: cannot go on: {'; '.join(changes)}"
                 f" (run it as before, or delete {self.folder} to start again)"
             )
         file.truncate(len(whole))
@@ -197,8 +176,8 @@ class Ledger:
                 self.finished[line["segment"]] = line
 
     def _is_sound(self, line: Mapping[str, Any]) -> bool:
-        """Whether a finished segment still is what it was: a power cut may have taken what the disk
-        promised."""
+        """Whether a finished segment still has its digest: after a power cut a disk may have lost
+        what it confirmed."""
         path = self.path(line["segment"])
         try:
             status = os.lstat(path)
@@ -208,7 +187,7 @@ class Ledger:
             return False
 
     def path(self, segment: int) -> Path:
-        """Where a segment's file stands."""
+        """The path of a segment's file."""
         return self.folder / f"{segment:06d}.segment"
 
     def finish(
@@ -216,13 +195,14 @@ class Ledger:
     ) -> None:
         """Record a segment whose file is complete and synced.
 
-        made     where in the folder it is, when it has not its name yet: several may have been
-                 making it
-        blake2b  what it must be; SinkError when it is not
+        made     its path in the folder when it does not have its final name yet, because several
+                 attempts may have made it
+        blake2b  expected digest; SinkError for another one
         """
         path = self.path(segment)
         try:
-            if blake2b is not None and file_digest(made or path) != blake2b:
+            digest = file_digest(made or path)
+            if blake2b is not None and digest != blake2b:
                 raise SinkError(f"{made or path}: arrived damaged")
             if made is not None:
                 os.replace(made, path)
@@ -231,7 +211,7 @@ class Ledger:
                 "segment": segment,
                 "frames": frames,
                 "bytes": path.stat().st_size,
-                "blake2b": file_digest(path),
+                "blake2b": digest,
             }
             self._append(line)
         except OSError as error:
@@ -239,7 +219,7 @@ class Ledger:
         self.finished[segment] = line
 
     def join(self, joined: Path) -> None:
-        """Record what the joined file is, before it gets the output's name."""
+        """Record the digest of the joined file, before it gets the output's name."""
         try:
             self._append({"joined": file_digest(joined)})
         except OSError as error:
@@ -247,15 +227,15 @@ class Ledger:
 
     @property
     def published(self) -> bool:
-        """Whether the output under its name is this job's: only the clearing up was missed."""
+        """Whether the output already is this job's: an earlier run only missed clearing up."""
         try:
             return self.joined is not None and file_digest(self.target) == self.joined["joined"]
         except FileNotFoundError:
             return False
 
     def clear(self) -> None:
-        """Remove what is ours: the work is done. The ledger goes last, or what is left would look
-        like new work."""
+        """Remove our files once the work is done. The ledger goes last: without it the rest would
+        look like new work."""
         try:
             self.sweep(())
             (self.folder / LEDGER).unlink()
@@ -269,17 +249,16 @@ class Ledger:
             raise SinkError(f"{self.folder}: {error.strerror}") from error
 
     def sweep(self, kept: Container[Path]) -> None:
-        """Remove all files of ours but the ledger and those ``kept``: workers of an earlier run
-        left them."""
+        """Remove our files that workers of an earlier run left, but not the ledger and those
+        ``kept``."""
         for path in self.folder.iterdir():
             if is_ours(path.name) and path not in kept:
-                with suppress(
-                    IsADirectoryError, PermissionError
-                ):  # a stranger's folder of such a name
+                with suppress(IsADirectoryError, PermissionError):
+                    # A folder of such a name is not ours.
                     path.unlink(missing_ok=True)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        """Write a line whole and have it on the disk, or leave the ledger as it was."""
+        """Append a whole line and fsync it, or leave the ledger as it was."""
         assert self._file is not None
         end = os.fstat(self._file.fileno()).st_size
         content = json.dumps(line).encode() + b"\n"
@@ -294,8 +273,8 @@ class Ledger:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """A line of the ledger. Raises ValueError unless it is a JSON object whose known entries are of
-    their kind."""
+    """Parse a line of the ledger. Raises ValueError unless it is a JSON object whose known entries
+    have the right types."""
     try:
         entry = json.loads(line)
     except RecursionError as error:
@@ -310,16 +289,3 @@ def _object(line: bytes) -> dict[str, Any]:
     ):
         raise ValueError(f"expected a finished segment, got {line[:40]!r}")
     return entry
-
-
-def _differences(then: Settings, now: Settings, prefix: str = "") -> Iterator[str]:
-    """In words, what differs between two settings."""
-    for name in [*then, *(name for name in now if name not in then)]:
-        a, b = then.get(name), now.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            if name == "input" and a != b:
-                yield "the input has changed"
-            else:
-                yield from _differences(a, b, f"{name} " if name == "versions" else prefix)
-        elif a != b:
-            yield "the model is another" if name == "model" else f"{prefix}{name} was {a}, now {b}"

@@ -19,11 +19,12 @@ from av.video.stream import VideoStream
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.media.containers import PLAIN, check_output
-from streamsr.media.encode import Encoding, canonical_name
+from streamsr.media.encode import Encoder, canonical_name
 from streamsr.media.errors import sink_errors
 from streamsr.media.input import watched
 from streamsr.media.muxer import muxer_options
 from streamsr.media.stream_copy import StreamCopy
+from streamsr.options import Encoding
 from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
@@ -40,7 +41,8 @@ class FileSink:
 
     info        of the source: time base, pixel aspect, rotation and colours carry over
     size        (width, height) of the frames
-    codec, crf, preset, encoder_threads  see `streamsr.media.encode.Encoding`
+    codec, crf, preset, encoder_threads  see `streamsr.options.Encoding`
+    encoding    these four as one value, which then goes before them
     overwrite   replace a file that is there
     strict      raise SinkError when the output cannot hold everything of ``copy_from`` as it is
     quiet       do not log what the output cannot hold
@@ -69,6 +71,7 @@ class FileSink:
         crf: int | None = None,
         preset: str | None = None,
         encoder_threads: int | None = None,
+        encoding: Encoding | None = None,
         overwrite: bool = False,
         strict: bool = False,
         quiet: bool = False,
@@ -80,7 +83,7 @@ class FileSink:
         record: Recorder | None = None,
     ) -> None:
         self.path = Path(path)
-        self._encoding = Encoding(codec, crf, preset, encoder_threads)
+        self._encoder = Encoder(encoding or Encoding(codec, crf, preset, encoder_threads))
         self._container_format = check_output(self.path, overwrite=overwrite or output is not None)
         self._info = info
         self._size = size
@@ -128,7 +131,7 @@ class FileSink:
         self._file.write(bytes(LEAST_BYTES))
         path = str(self._file.path)
         self._output = av.open(path, "w", format=self._container_format, container_options=options)
-        self.lost = self._encoding.lost(self._info)
+        self.lost = self._encoder.lost(self._info)
         if self._info.display_matrix is not None and self._container_format in PLAIN:
             self.lost.append(
                 f"{self._container_format} cannot say that the picture is to be turned"
@@ -153,17 +156,17 @@ class FileSink:
     def _add_video(self, output: OutputContainer) -> VideoStream:
         """Add the encoder's stream to the output."""
         info = self._info
-        name = self._encoding.encoder
+        name = self._encoder.name
         rate = info.rate.limit_denominator(1_000_000) if info.rate else None
         try:
-            stream = output.add_stream(name, rate=rate, options=self._encoding.options(info.hdr))
+            stream = output.add_stream(name, rate=rate, options=self._encoder.options(info.hdr))
         except ValueError as error:
             kind = output.format.name
             raise SinkError(
                 f"{self.path}: {kind} cannot hold {canonical_name(name)} video; use .mkv"
             ) from error
         assert isinstance(stream, VideoStream)
-        self._writer = self._encoding.prepare(stream.codec_context, info, self._size)
+        self._writer = self._encoder.prepare(stream.codec_context, info, self._size)
         stream.time_base = info.time_base
         if info.display_matrix is not None:
             stream.set_display_matrix(info.display_matrix)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,19 +21,13 @@ from numpy.typing import NDArray
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Image, Span, StreamInfo
 from streamsr.media.decode import decoded
-from streamsr.media.deinterlace import CHOICES, Deinterlacer
+from streamsr.media.deinterlace import Deinterlacer
 from streamsr.media.frames import FrameReader, depth_of, has_alpha
 from streamsr.media.hdr import has_no_base_layer
-from streamsr.media.input import (
-    MAX_DURATION_S,
-    MAX_PIXELS,
-    clock,
-    main_video,
-    open_input,
-    source_errors,
-)
+from streamsr.media.input import clock, main_video, open_input, source_errors
 from streamsr.media.timeline import TimeLine, time_line
 from streamsr.media.video import DecodedVideo, info_of
+from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.yuv import Plane
 from streamsr.stats import Recorder, Stage
@@ -44,19 +39,20 @@ class FileSource:
 
     start_s, duration_s  only the frames of this part of the video, in seconds from its first frame
     span, info           one segment of a video instead, and the info of the whole video, so that
-                         all segments agree
+                         all segments agree; ValueError for one without the other, or beside
+                         start_s and duration_s
     max_pixels           of a picture; a larger one raises SourceError before memory is allocated
     max_duration_s       of the video or of the part wanted; a longer one raises SourceError: on
                          entering where the header says so, else at the first frame that is later
     interlaced           what to do with interlaced frames: ``deinterlace`` them, ``keep`` them as
                          they are, or raise SourceError (``error``)
+    decode               these three as one value, which then goes before them
     reader               opens the file, on a machine that does not see the path
     line                 the film's clock, read from the file where it is not given; with a
                          ``reader``, the container's own
-    strict               a hole in the film raises SourceError; else it goes on with the next key
-                         frame, and the log says where
     record               where damaged frames are counted: a frame that cannot be decoded is left
-                         out
+                         out. Behind a hole the film goes on with the next key frame, and the log
+                         says where; with ``decode.whole`` it raises SourceError
     begin, end           attributes, set on entering: the part that is decoded, in seconds on the
                          file's clock; ``end`` is None where the file is decoded to its end
     """
@@ -72,9 +68,9 @@ class FileSource:
         interlaced: str = "deinterlace",
         max_pixels: int = MAX_PIXELS,
         max_duration_s: float = MAX_DURATION_S,
+        decode: DecodeOptions | None = None,
         reader: Callable[[], BinaryIO] | None = None,
         line: TimeLine | None = None,
-        strict: bool = False,
         record: Recorder | None = None,
     ) -> None:
         if start_s < 0 or (duration_s is not None and duration_s <= 0):
@@ -82,20 +78,18 @@ class FileSource:
                 f"expected a start of at least 0 and a duration above 0, got {start_s} and "
                 f"{duration_s}"
             )
-        if interlaced not in CHOICES:
-            raise ValueError(
-                f"expected interlaced to be one of {', '.join(CHOICES)}, got {interlaced!r}"
-            )
+        if (span is None) != (info is None):
+            raise ValueError("expected a span and the info of the whole film together")
+        if span is not None and (start_s > 0 or duration_s is not None):
+            raise ValueError("expected either a span, or start_s and duration_s")
         self.path = Path(path)
         self.begin = Fraction(0)
         self.end: Fraction | None = None
         self._open_file = reader
         self._line = line or (TimeLine() if reader else None)
-        self._strict = strict
-        self._interlaced = interlaced
-        self._max_pixels = max_pixels
-        # A segment is as long as it was cut.
-        self._max_duration_s = max_duration_s if info is None else math.inf
+        self._limits = decode or DecodeOptions(interlaced, max_pixels, max_duration_s)
+        if span is not None:  # a segment is as long as it was cut
+            self._limits = replace(self._limits, max_duration_s=math.inf)
         self._start_s = start_s
         self._duration_s = duration_s
         self._span = span
@@ -170,7 +164,7 @@ class FileSource:
                 self._record,
                 line=line,
                 position=position,
-                strict=self._strict,
+                whole=self._limits.whole,
             )
             video = DecodedVideo(container, stream, frames)
         except BaseException:
@@ -301,15 +295,15 @@ class FileSource:
 
     def _check_size(self, width: int, height: int) -> None:
         """Raise SourceError for a picture of more than ``max_pixels``. A size of 0 is unknown."""
-        if width < 0 or height < 0 or width * height > self._max_pixels:
-            limit = f"{self._max_pixels} pixels"
+        if width < 0 or height < 0 or width * height > self._limits.max_pixels:
+            limit = f"{self._limits.max_pixels} pixels"
             raise SourceError(
                 f"{self.path}: a picture of {width}x{height} is larger than {limit} (--max-pixels)"
             )
 
     def _check_length(self, seconds: float) -> None:
-        if seconds > self._max_duration_s:
-            limit = clock(self._max_duration_s)
+        if seconds > self._limits.max_duration_s:
+            limit = clock(self._limits.max_duration_s)
             raise SourceError(
                 f"{self.path}: is {clock(seconds)} long; at most {limit} is taken (--max-duration)"
             )
@@ -318,12 +312,12 @@ class FileSource:
         """The frames, interlaced ones treated as ``interlaced`` says."""
         deinterlacer: Deinterlacer | None = None
         for frame in frames:
-            if frame.interlaced_frame and self._interlaced == "error":
+            if frame.interlaced_frame and self._limits.interlaced == "error":
                 raise SourceError(f"{self.path}: is interlaced")
             if (
                 deinterlacer is None
                 and frame.interlaced_frame
-                and self._interlaced == "deinterlace"
+                and self._limits.interlaced == "deinterlace"
             ):
                 deinterlacer = Deinterlacer(frame)
             if deinterlacer is None or not deinterlacer.takes(frame):

@@ -10,8 +10,9 @@ from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
 from streamsr.media.decode import DAMAGED_IN_A_ROW
 from streamsr.media.frames import FrameReader, tags_of
-from streamsr.media.input import MAX_PIXELS, main_video
+from streamsr.media.input import main_video
 from streamsr.media.url import reason, scheme_of, without_password
+from streamsr.options import MAX_PIXELS
 from streamsr.picture.buffers import BufferPool
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Event, Recorder

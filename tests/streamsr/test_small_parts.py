@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsr import Frame, ModelError, Upscaler
-from streamsr.cli.commands import Seconds
+from streamsr.cli.parameters import Seconds
 from streamsr.errors import first_line, reason_of
+from streamsr.jobs.files import upscale_image
 from streamsr.jobs.options import target_size
 from streamsr.model import MAX_MODEL_BYTES, find_model
 from streamsr.picture.buffers import BufferPool
-from streamsr.picture.files import read_image, upscale_image, write_image
+from streamsr.picture.files import read_image, write_image
 from streamsr.stats import Event, Fate, Recorder, Stage
 from tests.support.engine import EXACT
 from xlsr_model import weights

@@ -80,8 +80,8 @@ def pipeline(data: bytes) -> None:
         file.write(data)
         file.flush()
         try:
-            _, words = read_pipeline(Path(file.name), cli.commands)
-            assert all(isinstance(word, str) for word in words)
+            found = read_pipeline(Path(file.name), cli.commands)
+            assert all(isinstance(word, str) for word in found.words())
         except click.UsageError:
             pass
 

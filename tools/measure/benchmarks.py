@@ -23,13 +23,16 @@ import numpy as np
 
 from streamsr import FileSource, Upscaler
 from streamsr.bench import measure
-from streamsr.engines import Cells, Image, Tile
+from streamsr.engines import Cells, Engine, Image, Tile
 from streamsr.engines.fused import FusedEngine
+from streamsr.engines.fused.codegen.library import host_kinds
+from streamsr.engines.litert import LiteRTEngine
 from streamsr.machine import processor_name, usable_cores
 from streamsr.model import find_model
 from streamsr.region import Region
 from streamsr.stats import versions
 from streamsr.tiling.changes import affected_cells, tiles_of
+from xlsr_model import weights
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "docs" / "data" / "benchmarks.json"
@@ -39,16 +42,18 @@ SHARES = [0.0, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0]
 
 
 def turns(
-    works: Mapping[str, Callable[[], object]], repetitions: int
+    works: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, tuple[float, float]]:
     """Minimum and median milliseconds of each, taken in turn."""
     seen: dict[str, list[float]] = {name: [] for name in works}
     for repetition in range(repetitions + 1):
         for name, work in works.items():
-            start = time.perf_counter()
+            start = clock()
             work()
             if repetition:  # the first is a warm-up
-                seen[name].append((time.perf_counter() - start) * 1e3)
+                seen[name].append((clock() - start) * 1e3)
     return {name: (min(times), statistics.median(times)) for name, times in seen.items()}
 
 
@@ -86,6 +91,27 @@ def by_threads() -> dict[str, tuple[float, float]]:
         engine = FusedEngine(find_model(), threads=threads)
         works[str(threads)] = partial(engine.run, [tile])
     return turns(works, 60)
+
+
+def by_kind() -> dict[str, dict[str, tuple[float, float]]]:
+    """CPU milliseconds of one thread for a frame: of each shipped model, on each kind of kernels
+    that this processor runs and in LiteRT."""
+    with FileSource(ROOT / "samples" / f"{CLIPS[0]}.mp4") as source:
+        lr = next(itertools.islice(source, 40, None)).rgb
+    result = {}
+    for name in (name for name in weights.names() if name.endswith("_u8")):
+        model = find_model(name)
+        engines: dict[str, Engine] = {
+            isa.name: FusedEngine(model, threads=1, kind=isa.name) for isa in host_kinds()
+        }
+        engines["litert"] = LiteRTEngine(model, threads=1)
+        works: dict[str, Callable[[], object]] = {}
+        for label, engine in engines.items():
+            hr = np.empty((lr.shape[0] * engine.scale, lr.shape[1] * engine.scale, 3), np.uint8)
+            tile = Tile(lr, hr, Region.of(lr.shape[1], lr.shape[0]))
+            works[label] = partial(engine.run, [tile])
+        result[name] = turns(works, 20, time.process_time)
+    return result
 
 
 def camera(frames: int = 120) -> dict[str, float]:
@@ -179,33 +205,36 @@ def help_text(runs: int = 10) -> float:
 
 
 WITHOUT_VNNI = """
+import json
 from streamsr.engines import conformity
 from streamsr.engines.difference import WrongResults
 from streamsr.engines.openvino import NO_INT8, OpenVINOEngine
 from streamsr.model import find_model
 engine = OpenVINOEngine(find_model("clean"))
 d = engine.difference
-print(f"| {engine.name} | test pictures | {d.different} of {d.size} | {d.levels}", end="")
-print(f" | {d.psnr_db:.1f} dB | {engine.bound} |")
+seen = [f"{d.different} of {d.size}", str(d.levels), f"{d.psnr_db:.1f} dB", str(engine.bound)]
+rows = [[engine.name, "test pictures", *seen]]
 for name in NO_INT8:
     engine._options.pop(name, None)
 engine._requests = {}
 try:
     conformity.check(engine, find_model("clean"))
 except WrongResults as error:
-    print(f"| openvino in 8 bits | test pictures | not used: {error} | | | |")
+    rows += [["openvino in 8 bits", "test pictures", f"not used: {error}", "", "", ""]]
+print(json.dumps(rows))
 """
 """In a process whose oneDNN is told that there is no VNNI: what the engine does, and what 8 bits
 would have done."""
 
 
-def without_vnni() -> list[str]:
+def without_vnni() -> list[list[str]]:
     """Rows of the engines' table for a processor without VNNI, simulated; none where OpenVINO is
     not installed."""
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     words = [sys.executable, "-c", WITHOUT_VNNI]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    return done.stdout.splitlines()
+    rows: list[list[str]] = json.loads(done.stdout or "[]")
+    return rows
 
 
 def main() -> None:
@@ -219,6 +248,7 @@ def main() -> None:
         "area": by_area(),
         "share": by_share(),
         "threads": by_threads(),
+        "kinds": by_kind(),
         "camera": camera(),
         "static_ms": static(),
         "first_frame_s": first_frame(),

@@ -16,6 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from streamsr.jobs.options import FileOptions
+from streamsr.options import EngineChoice
+
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ROOT / "docs" / "data" / "scaling.json"
 CLIPS = ("bbb", "bottle")
@@ -95,9 +98,13 @@ def speed(cores: int, *, cluster: bool) -> dict[str, float]:
         }
 
 
+def _one_core() -> FileOptions:
+    return FileOptions(choice=EngineChoice(threads=1), segment_s=SEGMENT_S)
+
+
 def segments() -> dict[str, Any]:
     """Core seconds of the segments of both clips, and the time that opening a film takes."""
-    from streamsr.jobs.files import Job, Options
+    from streamsr.jobs.files import FileJob
     from streamsr.segments.segment import upscale_segment
 
     os.sched_setaffinity(0, {0})
@@ -105,7 +112,7 @@ def segments() -> dict[str, Any]:
     for name in CLIPS:
         with tempfile.TemporaryDirectory() as scratch:
             source = clip(name, Path(scratch))
-            with Job(Options(threads=1, segment_s=SEGMENT_S)) as job:
+            with FileJob(_one_core()) as job:
                 job.segmented(
                     source, Path(scratch) / "out.mkv"
                 )  # opens the engine, which happens once in a run
@@ -117,13 +124,10 @@ def segments() -> dict[str, Any]:
                     for number, span in enumerate(film.spans):
                         begin = time.process_time()
                         frames = upscale_segment(
-                            source,
+                            film.work,
                             span,
                             film.ledger.path(number),
-                            info=film.info,
                             upscaler=upscaler,
-                            encoding=film.encoding,
-                            container=film.container,
                             record=job.record,
                         )
                         used = time.process_time() - begin
@@ -134,7 +138,7 @@ def segments() -> dict[str, Any]:
                     "open_s": opened,
                     "input_bytes": source.stat().st_size,
                     "seconds": CLIP_S,
-                    "rate": float(film.info.rate or 0),
+                    "rate": float(film.work.info.rate or 0),
                     "model": upscaler.model.name,
                 }
     return found
@@ -143,8 +147,8 @@ def segments() -> dict[str, Any]:
 def opening() -> dict[str, float]:
     """What opening a film takes for each second of it: knowing it again by its bytes, finding its
     key frames."""
-    from streamsr.segments.ledger import input_identity
-    from streamsr.segments.segment import plan
+    from streamsr.segments.plan import plan
+    from streamsr.segments.settings import input_identity
     from xlsr_model.inputs import Input
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -161,47 +165,44 @@ def opening() -> dict[str, float]:
 def joining() -> dict[str, float]:
     """What recording and joining take for each segment: a real one, written so often that it is a
     film."""
-    from streamsr.jobs.files import Job, Options
+    from streamsr.jobs.files import FileJob
     from streamsr.segments.ledger import file_digest
-    from streamsr.segments.segment import _MAGIC, _PACKET, _packets, upscale_segment
+    from streamsr.segments.segment import MAGIC, PACKET, packets, upscale_segment
 
     with (
         tempfile.TemporaryDirectory() as scratch,
-        Job(Options(threads=1, segment_s=SEGMENT_S)) as job,
+        FileJob(_one_core()) as job,
     ):
         source = clip("bbb", Path(scratch))
         film, upscaler = job.segmented(source, Path(scratch) / "out.mkv")
         with film:
             first = film.ledger.path(0)
             upscale_segment(
-                source,
+                film.work,
                 film.spans[0],
                 first,
-                info=film.info,
                 upscaler=upscaler,
-                encoding=film.encoding,
-                container=film.container,
                 record=job.record,
             )
-            packets = list(_packets(first))
+            content_of = list(packets(first))
             head = first.read_bytes()[
-                : len(first.read_bytes()) - sum(_PACKET.size + len(p[3]) for p in packets)
+                : len(first.read_bytes()) - sum(PACKET.size + len(p[3]) for p in content_of)
             ]
-            assert head.startswith(_MAGIC)
-            length = round(SEGMENT_S / film.info.time_base)
+            assert head.startswith(MAGIC)
+            length = round(SEGMENT_S / film.work.info.time_base)
             for number in range(JOINED):
                 with open(film.ledger.path(number), "wb") as file:
                     file.write(head)
-                    for pts, duration, key, content in packets:
+                    for pts, duration, key, content in content_of:
                         file.write(
-                            _PACKET.pack(pts + number * length, duration, key, len(content))
+                            PACKET.pack(pts + number * length, duration, key, len(content))
                             + content
                         )
             film.spans = [film.spans[0]] * JOINED
             digests = [file_digest(film.ledger.path(number)) for number in range(JOINED)]
             start = time.process_time()
             for number, digest in enumerate(digests):
-                film.ledger.finish(number, frames=len(packets), blake2b=digest)
+                film.ledger.finish(number, frames=len(content_of), blake2b=digest)
             middle = time.process_time()
             film.finish()
             return {
@@ -214,10 +215,10 @@ def driver() -> dict[str, float]:
     """What sending an empty task and taking its answer costs the driver."""
     import ray
 
-    from streamsr.cluster.ray_client import Farm
+    from streamsr.cluster.ray_client import RayCluster
 
-    with Farm("auto") as farm:
-        farm.connect()
+    with RayCluster("auto") as cluster:
+        cluster.connect()
         nothing = ray.remote(lambda: None)
         ray.get([nothing.remote() for _ in range(20)])  # the workers start
         start = time.process_time()

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamsr import FileSource, Upscaler
 from streamsr.engines import Image
-from xlsr_model.page import write_picture
+from xlsr_model.report.page import write_picture
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "images" / "before_after.webp"

@@ -8,12 +8,13 @@ Needs matplotlib, of the extra ``train``.
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from streamsr.engines.fused.peak import macs
-from xlsr_model.page import fill, write_picture
+from xlsr_model.report.markdown import table
+from xlsr_model.report.page import fill, write_picture
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "benchmarks.md"
@@ -36,6 +37,7 @@ def parts() -> dict[str, str]:
         "machine": machine(numbers),
         "stages": stages(numbers),
         "ratios": ratios(numbers),
+        "kinds": kinds(numbers),
         "engines": engines(numbers),
         "without-vnni": without_vnni(numbers),
         "command": command(numbers),
@@ -59,11 +61,14 @@ def machine(numbers: Numbers) -> str:
 
 def stages(numbers: Numbers) -> str:
     rows = [
-        f"| {s['name']} | {s['minimum']:.2f} | {s['median']:.2f} | {s['cpu']:.2f} "
-        f"| {1e3 / s['median']:.1f} |"
+        [
+            s["name"],
+            *(f"{s[key]:.2f}" for key in ("minimum", "median", "cpu")),
+            f"{1e3 / s['median']:.1f}",
+        ]
         for s in numbers["reports"][MAIN_CLIP]["stages"]
     ]
-    return table("| stage | min ms | median ms | CPU ms | frames/s (median) |", rows)
+    return table(["stage", "min ms", "median ms", "CPU ms", "frames/s (median)"], rows)
 
 
 def ratios(numbers: Numbers) -> str:
@@ -105,47 +110,69 @@ def ratios(numbers: Numbers) -> str:
     return "\n".join(lines)
 
 
+def kinds(numbers: Numbers) -> str:
+    """CPU time by model, with LiteRT's over each."""
+    names = list(next(iter(numbers["kinds"].values())))
+    rows = []
+    for model, times in numbers["kinds"].items():
+        least, median = times["litert"]
+        cells = [
+            f"{times[name][0]:.1f} / {times[name][1]:.1f} ({least / times[name][0]:.2f} x)"
+            for name in names
+            if name != "litert"
+        ]
+        rows.append("| " + " | ".join([model, *cells, f"{least:.1f} / {median:.1f}"]) + " |")
+    return table("| " + " | ".join(["model", *names]) + " |", rows)
+
+
 def engines(numbers: Numbers) -> str:
     rows = []
     for clip, report in numbers["reports"].items():
         for e in report["engines"]:
             if e["refused"] is not None:
                 why = e["refused"].replace("|", "/")
-                rows.append(f"| {e['engine']} | {clip} | not used here: {why} | | | |")
+                rows.append([e["engine"], clip, f"not used here: {why}", "", "", ""])
                 continue
             psnr = "the same bytes" if e["psnr_db"] is None else f"{e['psnr_db']:.1f} dB"
-            rows.append(
-                f"| {e['engine']} | {clip} | {e['different']} of {e['bytes']} | {e['levels']} "
-                f"| {psnr} | {e['allowed']} |"
-            )
+            different = f"{e['different']} of {e['bytes']}"
+            rows.append([e["engine"], clip, different, e["levels"], psnr, e["allowed"]])
     return table(
-        "| engine | clip | bytes different | largest, levels | PSNR of the worst frame | allowed |",
+        [
+            "engine",
+            "clip",
+            "bytes different",
+            "largest, levels",
+            "PSNR of the worst frame",
+            "allowed",
+        ],
         rows,
     )
 
 
 def without_vnni(numbers: Numbers) -> str:
-    return table(
-        "| engine | pictures | bytes different | largest, levels | PSNR of the worst picture "
-        "| allowed |",
-        numbers["without_vnni"],
-    )
+    header = ["engine", "pictures", "bytes different", "largest, levels"]
+    return table([*header, "PSNR of the worst picture", "allowed"], numbers["without_vnni"])
 
 
 def command(numbers: Numbers) -> str:
     rows = []
     for clip, report in numbers["reports"].items():
-        c = report["command"]
+        c, own_s = report["command"], report["command"]["cpu_s"] / report["cores"]
         rows.append(
-            f"| {clip} | {c['frames']} | {c['frames'] / c['steady_s']:.1f} | {c['steady_s']:.2f} "
-            f"| {c['bound_s']:.2f} | {c['steady_s'] / c['bound_s']:.2f} | {c['wall_s']:.2f} "
-            f"| {c['wall_s'] / (c['cpu_s'] / report['cores']):.2f} | {c['peak_mib']:.0f} MiB |"
+            [
+                clip,
+                c["frames"],
+                f"{c['frames'] / c['steady_s']:.1f}",
+                f"{c['steady_s']:.2f}",
+                f"{c['bound_s']:.2f}",
+                f"{c['steady_s'] / c['bound_s']:.2f}",
+                f"{c['wall_s']:.2f}",
+                f"{c['wall_s'] / own_s:.2f}",
+                f"{c['peak_mib']:.0f} MiB",
+            ]
         )
-    return table(
-        "| clip | frames | frames/s | seconds | bound | seconds / bound | with start "
-        "| with start / own CPU | peak memory |",
-        rows,
-    )
+    header = ["clip", "frames", "frames/s", "seconds", "bound", "seconds / bound", "with start"]
+    return table([*header, "with start / own CPU", "peak memory"], rows)
 
 
 def reuse(numbers: Numbers) -> str:
@@ -165,11 +192,11 @@ def reuse(numbers: Numbers) -> str:
 def area(numbers: Numbers) -> str:
     per_pixel = {size: 1e6 * least / pixels(size) for size, (least, _) in numbers["area"].items()}
     rows = [
-        f"| {size} | {least:.2f} | {median:.2f} | {per_pixel[size]:.1f} |"
+        [size, f"{least:.2f}", f"{median:.2f}", f"{per_pixel[size]:.1f}"]
         for size, (least, median) in numbers["area"].items()
     ]
     return (
-        table("| LR frame | min ms | median ms | ns a pixel |", rows)
+        table(["LR frame", "min ms", "median ms", "ns a pixel"], rows)
         + f"\n\nTime grows with the area: {min(per_pixel.values()):.1f} to "
         f"{max(per_pixel.values()):.1f} ns a pixel over a 64-fold range."
     )
@@ -178,10 +205,10 @@ def area(numbers: Numbers) -> str:
 def share(numbers: Numbers) -> str:
     times = numbers["share"]
     rows = [
-        f"| {s:.0%} | {times[f'scattered {s}'][0]:.2f} | {times[f'one block {s}'][0]:.2f} |"
+        [f"{s:.0%}", *(f"{times[f'{kind} {s}'][0]:.2f}" for kind in ("scattered", "one block"))]
         for s in shares(numbers)
     ]
-    return table("| cells affected | scattered, ms | one block, ms |", rows)
+    return table(["cells affected", "scattered, ms", "one block, ms"], rows)
 
 
 def start(numbers: Numbers) -> str:
@@ -191,10 +218,6 @@ def start(numbers: Numbers) -> str:
         f"(asked 1.5), {first['warm']:.2f} s with a warm one (asked 0.7).\n"
         f"- Help text: {numbers['help_s']:.2f} s (asked 0.2)."
     )
-
-
-def table(head: str, rows: Sequence[str]) -> str:
-    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rows])
 
 
 def pixels(size: str) -> int:

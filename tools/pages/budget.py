@@ -19,7 +19,7 @@ import numpy as np
 
 from streamsr.live.budget import Allowance, Situation, Take, decide
 from tools.budget_simulator import Scenario, simulate
-from xlsr_model.page import write_picture
+from xlsr_model.report.page import write_picture
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 BUDGET_MS = 50

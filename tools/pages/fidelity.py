@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from xlsr_model.page import fill
+from xlsr_model.report.markdown import table
+from xlsr_model.report.page import fill
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "fidelity.md"
@@ -25,7 +26,7 @@ def parts() -> dict[str, str]:
     counts = Counter(result for *_, result, _ in rows)
     files = len({name for name, *_ in rows})
     losses = [
-        f"| {way} | {' '.join(map(str, tried['before'][way]))} | {' '.join(map(str, outcome))} |"
+        [way, " ".join(map(str, tried["before"][way])), " ".join(map(str, outcome))]
         for way, outcome in tried["now"].items()
     ]
     return {
@@ -35,13 +36,9 @@ def parts() -> dict[str, str]:
         "numbers": f"- {files} files, {len(rows)} outputs: {counts['kept']} with nothing lost, "
         f"{counts['lost']} with the loss named, {counts['refused']} refused in one line. No "
         f"traceback, no time-out, no crash.\n- Python {outputs['python']}.",
-        "losses": "\n".join(["| way | before | now |", "|---|---|---|", *losses]),
-        "files": "\n".join(
-            [
-                "| file | what it is | into | result | what was kept, changed or refused |",
-                "|---|---|---|---|---|",
-                *(f"| {' | '.join(row)} |" for row in rows),
-            ]
+        "losses": table(["way", "before", "now"], losses),
+        "files": table(
+            ["file", "what it is", "into", "result", "what was kept, changed or refused"], rows
         ),
     }
 

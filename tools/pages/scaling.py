@@ -22,7 +22,8 @@ from tools.pages.scaling_model import (
     packed,
     simulate,
 )
-from xlsr_model.page import fill
+from xlsr_model.report.markdown import table
+from xlsr_model.report.page import fill
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "scaling.md"
@@ -80,17 +81,20 @@ def start(numbers: Mapping[str, Any]) -> str:
 def speed(numbers: Mapping[str, Any]) -> str:
     one, two = numbers["one"], numbers["two"]
     rows = [
-        f"| {name} | {run['wall_s']:.1f} | {run['start_s']:.1f} | {run['work_s']:.1f} "
-        f"| {FRAMES / run['work_s']:.1f} |"
+        [
+            name,
+            *(f"{run[key]:.1f}" for key in ("wall_s", "start_s", "work_s")),
+            f"{FRAMES / run['work_s']:.1f}",
+        ]
         for name, run in (
             ("1 worker on 1 core", one),
             ("2 workers on 2 cores", two),
             ("`--resume`, no Ray, 2 cores", numbers["resume"]),
         )
     ]
-    head = "| run | whole command, s | of that Ray's start, s | work, s | frames/s of work |"
+    header = ["run", "whole command, s", "of that Ray's start, s", "work, s", "frames/s of work"]
     return (
-        f"{table(head, rows)}\n\n"
+        f"{table(header, rows)}\n\n"
         f"Two workers do the work **{one['work_s'] / two['work_s']:.2f} times** as fast as one; "
         f"with Ray's start the command is\n{one['wall_s'] / two['wall_s']:.2f} times as fast."
     )
@@ -118,19 +122,24 @@ def simulated(c: Costs) -> str:
         for name, films in jobs.items()
         for workers in (1, 10, 100, 1000)
     ]
-    head = "| job | workers | time | speed-up | efficiency | busiest single thread | Gbit/s |"
-    return table(head, rows)
+    header = ["job", "workers", "time", "speed-up", "efficiency", "busiest single thread", "Gbit/s"]
+    return table(header, rows)
 
 
-def run_row(name: str, workers: int, out: Outcome, c: Costs) -> str:
+def run_row(name: str, workers: int, out: Outcome, c: Costs) -> list[Any]:
     speedup = out.work_s / out.seconds
     busy = {"driver": out.driver_s / out.seconds, "joining": out.joiner_s / out.seconds}
     most = max(busy, key=lambda key: busy[key])
     gbit = speedup * (c.input_bytes + c.output_bytes) * 8 / c.cores_a_stream / 1e9
-    return (
-        f"| {name} | {workers} | {duration(out.seconds)} | {speedup:.1f} | {speedup / workers:.0%} "
-        f"| {busy[most]:.0%} ({most}) | {gbit:.2f} |"
-    )
+    return [
+        name,
+        workers,
+        duration(out.seconds),
+        f"{speedup:.1f}",
+        f"{speedup / workers:.0%}",
+        f"{busy[most]:.0%} ({most})",
+        f"{gbit:.2f}",
+    ]
 
 
 def limits(c: Costs) -> str:
@@ -159,8 +168,8 @@ def orders(c: Costs) -> str:
     rows = []
     for order, name in ORDERS.items():
         out = simulate(films, c, 100, order=order)
-        rows.append(f"| {name} | {duration(out.seconds)} | {out.waiting_s / 3600:.1f} h |")
-    return table("| order of the segments | time | most unjoined film on the disk |", rows)
+        rows.append([name, duration(out.seconds), f"{out.waiting_s / 3600:.1f} h"])
+    return table(["order of the segments", "time", "most unjoined film on the disk"], rows)
 
 
 def catalogue(numbers: Mapping[str, Any]) -> str:
@@ -174,36 +183,45 @@ def catalogue(numbers: Mapping[str, Any]) -> str:
         need = HOURS * cores / (DAYS * 24)
         gbit = HOURS * 3600 * 8 / (DAYS * 86400) / 1e9
         rows.append(
-            f"| {name} | {clip['rate']:.0f} | {each * 1e3:.1f} | {cores:.2f} "
-            f"| {HOURS * cores / 1e6:.2f} M | {need:,.0f} "
-            f"| {into * 8 / 1e6:.2f} | {into * 3600 * HOURS / 1e15:.2f} "
-            f"| {out * 8 / 1e6:.2f} | {out * 3600 * HOURS / 1e15:.2f} "
-            f"| {into * gbit:.1f} + {out * gbit:.1f} |"
+            [
+                name,
+                f"{clip['rate']:.0f}",
+                f"{each * 1e3:.1f}",
+                f"{cores:.2f}",
+                f"{HOURS * cores / 1e6:.2f} M",
+                f"{need:,.0f}",
+                f"{into * 8 / 1e6:.2f}",
+                f"{into * 3600 * HOURS / 1e15:.2f}",
+                f"{out * 8 / 1e6:.2f}",
+                f"{out * 3600 * HOURS / 1e15:.2f}",
+                f"{into * gbit:.1f} + {out * gbit:.1f}",
+            ]
         )
-    head = (
-        f"| like | frames/s | core-ms a frame | cores to keep up | core-hours | cores for {DAYS} "
-        "days | Mbit/s in | PB in | Mbit/s out | PB out | Gbit/s in + out |"
-    )
-    return table(head, rows)
+    header = ["like", "frames/s", "core-ms a frame", "cores to keep up", "core-hours"]
+    traffic = ["Mbit/s in", "PB in", "Mbit/s out", "PB out", "Gbit/s in + out"]
+    return table([*header, f"cores for {DAYS} days", *traffic], rows)
 
 
 def live(streams: Sequence[Stream]) -> str:
     rows = [
-        f"| {s.name} | {s.count} | {s.network_cores:.2f} | {s.cores:.2f} | {s.threads} "
-        f"| {s.count * s.cores:.0f} | {s.count * s.input_mbit / 1e3:.2f} "
-        f"| {s.count * s.output_mbit / 1e3:.2f} |"
+        [
+            s.name,
+            s.count,
+            f"{s.network_cores:.2f}",
+            f"{s.cores:.2f}",
+            s.threads,
+            f"{s.count * s.cores:.0f}",
+            f"{s.count * s.input_mbit / 1e3:.2f}",
+            f"{s.count * s.output_mbit / 1e3:.2f}",
+        ]
         for s in streams
     ]
     into = sum(s.count * s.input_mbit for s in streams) / 1e3
-    rows.append(
-        f"| **all** | **{sum(s.count for s in streams)}** | | | | **{all_cores(streams):.0f}** "
-        f"| **{into:.2f}** | **{output_gbit(streams):.2f}** |"
-    )
-    head = (
-        "| kind | streams | network, cores | all, cores | `--threads` | cores together "
-        "| Gbit/s in | Gbit/s out |"
-    )
-    return table(head, rows)
+    together = [f"{all_cores(streams):.0f}", f"{into:.2f}", f"{output_gbit(streams):.2f}"]
+    count = sum(s.count for s in streams)
+    rows.append(["**all**", f"**{count}**", "", "", "", *(f"**{n}**" for n in together)])
+    header = ["kind", "streams", "network, cores", "all, cores", "`--threads`", "cores together"]
+    return table([*header, "Gbit/s in", "Gbit/s out"], rows)
 
 
 def placed(streams: Sequence[Stream], machines: Sequence[Sequence[Stream]]) -> str:
@@ -213,12 +231,12 @@ def placed(streams: Sequence[Stream], machines: Sequence[Sequence[Stream]]) -> s
         for m in machines
     )
     cores = all_cores(streams)
-    rows = [f"| {n} | {kind} |" for kind, n in kinds.most_common(6)]
+    rows = [[n, kind] for kind, n in kinds.most_common(6)]
     return (
         f"First-fit, the dearest stream first: **{len(machines)} machines**\n"
         f"({cores:.0f} / ({LIVE_LOAD} x {MACHINE_CORES}) = {cores / LIVE_LOAD / MACHINE_CORES:.1f} "
         "would be no machine left with a gap). The commonest:\n\n"
-        + table("| machines | streams on each |", rows)
+        + table(["machines", "streams on each"], rows)
     )
 
 
@@ -240,10 +258,6 @@ def all_cores(streams: Sequence[Stream]) -> float:
 
 def output_gbit(streams: Sequence[Stream]) -> float:
     return sum(s.count * s.output_mbit for s in streams) / 1e3
-
-
-def table(head: str, rows: Sequence[str]) -> str:
-    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rows])
 
 
 def duration(seconds: float) -> str:

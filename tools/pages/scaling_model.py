@@ -11,15 +11,15 @@ from statistics import mean
 from typing import Any, Self
 
 from streamsr.cluster.driver import FILMS_OPEN
-from streamsr.cluster.schedule import AHEAD, Piece, urgency
+from streamsr.cluster.schedule import AHEAD, PendingSegment, urgency
 
 SEGMENT_S = 10.0
 LIVE_LOAD = 0.7
 """Share of a machine's cores that live streams may fill: what is left takes the peaks."""
 
-ORDERS: dict[str, Callable[[Piece], Any]] = {
-    "in order": lambda piece: (piece.film, piece.number),
-    "longest": lambda piece: (-piece.cost, piece.film, piece.number),
+ORDERS: dict[str, Callable[[PendingSegment], Any]] = {
+    "in order": lambda segment: (segment.film, segment.number),
+    "longest": lambda segment: (-segment.cost, segment.film, segment.number),
     "classes": urgency,
 }
 
@@ -103,8 +103,8 @@ def simulate(films: list[Film], costs: Costs, workers: int, *, order: str = "cla
     out, key, numbers = Outcome(), ORDERS[order], count()
     events: list[_Event] = []
     left = [len(film.costs) for film in films]
-    queue: list[tuple[Any, Piece]] = []  # Any: what the order sorts by
-    sent: deque[Piece] = deque()
+    queue: list[tuple[Any, PendingSegment]] = []  # Any: what the order sorts by
+    sent: deque[PendingSegment] = deque()
     idle, flying, opened, over, lying = workers, 0, 0, 0, 0.0
     busy = {"opener": False, "driver": 0.0, "joiner": 0.0}
 
@@ -120,8 +120,8 @@ def simulate(films: list[Film], costs: Costs, workers: int, *, order: str = "cla
         def done(now: float) -> None:
             busy["opener"] = False
             for number, cost in enumerate(films[index].costs):
-                piece = Piece(index, number, cost)
-                heapq.heappush(queue, (key(piece), piece))
+                segment = PendingSegment(index, number, cost)
+                heapq.heappush(queue, (key(segment), segment))
             send(now)
             open_next(now)
 
@@ -135,36 +135,36 @@ def simulate(films: list[Film], costs: Costs, workers: int, *, order: str = "cla
     def send(now: float) -> None:
         nonlocal flying
         while queue and flying < AHEAD * workers:
-            piece = heapq.heappop(queue)[1]
+            segment = heapq.heappop(queue)[1]
             flying += 1
-            at(drive(now, costs.send_s), lambda now, piece=piece: arrive(now, piece))  # type: ignore[misc]
+            at(drive(now, costs.send_s), lambda now, segment=segment: arrive(now, segment))  # type: ignore[misc]
 
-    def arrive(now: float, piece: Piece) -> None:
-        sent.append(piece)
+    def arrive(now: float, segment: PendingSegment) -> None:
+        sent.append(segment)
         work(now)
 
     def work(now: float) -> None:
         nonlocal idle
         while sent and idle:
-            piece = sent.popleft()
+            segment = sent.popleft()
             idle -= 1
-            out.work_s += piece.cost
-            at(now + piece.cost, lambda now, piece=piece: made(now, piece))  # type: ignore[misc]
+            out.work_s += segment.cost
+            at(now + segment.cost, lambda now, segment=segment: made(now, segment))  # type: ignore[misc]
 
-    def made(now: float, piece: Piece) -> None:
+    def made(now: float, segment: PendingSegment) -> None:
         nonlocal idle
         idle += 1
         work(now)
-        at(drive(now, costs.record_s), lambda now: recorded(now, piece))
+        at(drive(now, costs.record_s), lambda now: recorded(now, segment))
 
-    def recorded(now: float, piece: Piece) -> None:
+    def recorded(now: float, segment: PendingSegment) -> None:
         nonlocal flying, lying
         flying -= 1
-        film = films[piece.film]
+        film = films[segment.film]
         lying += film.seconds / len(film.costs)
         out.waiting_s = max(out.waiting_s, lying)
-        left[piece.film] -= 1
-        if left[piece.film] == 0:
+        left[segment.film] -= 1
+        if left[segment.film] == 0:
             seconds = costs.join_s * film.seconds / SEGMENT_S
             busy["joiner"] = max(busy["joiner"], now) + seconds
             out.joiner_s += seconds

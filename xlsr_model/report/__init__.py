@@ -1,1 +1,1 @@
-"""Writes the measured part of docs/quality.md."""
+"""Writes the measured parts of docs/quality.md; how every page with such parts is filled in."""

@@ -91,20 +91,17 @@ def _quantized(
         return measure(file, sets)
 
 
-def read_sections(file: Path) -> list[str]:
+def read_parts(file: Path) -> dict[str, str]:
     """Return the parts of the page that `measure_tables` was run for; none if it was not."""
     if not file.is_file():
-        return []
+        return {}
     measured = json.loads(file.read_text(encoding="utf-8"))
     steps = next(iter(measured["networks"].values()))["steps"]
-    return [
-        "### Quantised after training (Tables 2 and 5)\n\n"
-        f"Each trained for {steps:,} steps by `configs/compare_*.toml`, then quantised per tensor; "
-        "RGB dB, float → uint8.\n\n" + table(*networks_table(measured)),
-        "### Calibration\n\n"
-        "RGB dB that post-training quantisation of the first of these costs, by the pictures that "
-        "its ranges are taken from.\n\n" + table(*calibration_table(measured)),
-    ]
+    return {
+        "networks": f"Each trained for {steps:,} steps by `configs/compare_*.toml`, then quantised "
+        "per tensor; RGB dB, float → uint8.\n\n" + table(*networks_table(measured)),
+        "calibration": table(*calibration_table(measured)),
+    }
 
 
 def networks_table(measured: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -1,4 +1,4 @@
-"""The pictures of the quality page. Each function writes one and returns its part of the page."""
+"""The pictures of the quality page."""
 
 import csv
 import io
@@ -13,21 +13,20 @@ from matplotlib.figure import Figure
 from xlsr_model import weights
 from xlsr_model.data.imresize import imresize
 from xlsr_model.evaluation.evaluate import tflite
-from xlsr_model.page import write_picture
+from xlsr_model.report.page import write_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "samples" / "bbb_640x360.mp4"
 FRAME = 60
-QUALITY = 95  # of WebP: no difference to be seen in a seventh of the bytes of a PNG
 CROP = np.s_[40:200, 225:435]
-CAPTION = "bicubic, ours (uint8), original; Big Buck Bunny, (c) Blender Foundation, CC BY 3.0"
+QUALITY = 95  # of WebP: no difference to be seen in a seventh of the bytes of a PNG
 
 
-def training_curve(file: Path) -> str:
+def draw_training_curve(file: Path) -> None:
     """Plot held-out PSNR against steps of every run whose history was kept."""
     histories = sorted((ROOT / "xlsr_model" / "checkpoints").glob("*.csv"))
     if not histories:
-        return ""
+        return
     figure = Figure(figsize=(7, 4))
     axes = figure.subplots()
     for history in histories:
@@ -41,13 +40,12 @@ def training_curve(file: Path) -> str:
     picture = io.BytesIO()
     figure.savefig(picture, dpi=110, bbox_inches="tight")
     write_picture(file, picture.getvalue())
-    return f"### Training\n\n![held-out PSNR against steps](images/{file.name})"
 
 
-def crops(file: Path) -> str:
+def write_crops(file: Path) -> None:
     """Put a frame that was shrunk by 3 side by side: by bicubic, by us, as it was."""
     if not CLIP.is_file():
-        return ""
+        return
     with av.open(str(CLIP)) as container:
         frame = next(frame for n, frame in enumerate(container.decode(video=0)) if n == FRAME)
         hr = np.asarray(frame.to_ndarray(format="rgb24")[:, :639], np.uint8)
@@ -57,8 +55,5 @@ def crops(file: Path) -> str:
         cv2.resize(part[CROP], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for part in parts
     ]
     bgr = np.hstack(enlarged)[..., ::-1]
-    write_picture(
-        file, cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes()
-    )
-    sentence = f"{CAPTION[0].upper()}{CAPTION[1:]}."
-    return f"### Crops\n\n![{CAPTION}](images/{file.name})\n\n{sentence}"
+    webp = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1]
+    write_picture(file, webp.tobytes())

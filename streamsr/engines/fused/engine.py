@@ -171,7 +171,7 @@ def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
     if not len(filled):
         return
     wanted = wanted_cells(cells, lr.shape[1], isa)
-    share = max(WORTH_SHARING / CELL**2, counts.sum() / (2 * threads))
+    share = max(WORTH_SHARING / CELL**2, counts.sum() / (2 * threads if threads > 1 else 1))
     begin, held = int(filled[0]), 0
     for row, after in zip(filled.tolist(), [*filled[1:].tolist(), len(counts) + 2], strict=True):
         held += int(counts[row])

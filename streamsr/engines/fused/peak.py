@@ -9,7 +9,7 @@ from typing import Self
 import llvmlite.binding as llvm
 import numpy as np
 
-from streamsr.engines.fused.codegen.instructions import declarations, dot
+from streamsr.engines.fused.codegen.instructions import declarations, dot, pin
 from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.codegen.library import host_kinds, library
 from streamsr.native.ir import Function
@@ -73,7 +73,10 @@ def peak_ir(isa: Isa, version: int) -> str:
     kind, count = f"<{isa.lanes} x i32>", isa.vectors * isa.channels
     pixels, weight = f.load(f"<{4 * isa.lanes} x i8>", "%memory"), f.load(kind, "%memory")
     with f.carry(0, "%turns", 1, [kind] * count, ["zeroinitializer"] * count) as (_, sums):
-        sums[:] = [dot(f, isa, version, total, pixels, weight) for total in sums]
+        for k, total in enumerate(sums):
+            if isa.by_blocks:  # products that do not hang on the sum are made once, unless pinned
+                weight = pin(f, isa, [weight])[0]
+            sums[k] = dot(f, isa, version, total, pixels, weight)
     total = sums[0]
     for other in sums[1:]:
         total = f(f"add {kind} {total}, {other}")

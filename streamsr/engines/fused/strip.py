@@ -42,7 +42,7 @@ class Runner:
         self._library = library  # whose end would be that of the function
         self._run = library.function("run", ctypes.c_void_p)
         self._call = np.zeros(len(layout.CALL), np.int64)
-        self._scratch = _aligned(plan.scratch)
+        self._scratch = aligned(plan.scratch)
         self._arena = np.empty(0, np.uint8)
 
     def compute(self, tile: Tile, wanted: NDArray[np.uint8] | None = None) -> None:
@@ -126,11 +126,11 @@ class Runner:
     def _memory(self, size: int) -> NDArray[np.uint8]:
         """At least ``size`` bytes from a cache line on, kept for the next call."""
         if self._arena.size < size:
-            self._arena = _aligned(size)
+            self._arena = aligned(size)
         return self._arena
 
 
-def _aligned(size: int) -> NDArray[np.uint8]:
+def aligned(size: int) -> NDArray[np.uint8]:
     """At least ``size`` bytes from a cache line on."""
     memory = np.empty(size + 64, np.uint8)
     return memory[-_address(memory) % 64 :]

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from streamsr.cli import cluster
-from streamsr.cluster.driver import Progress, Show
+from streamsr.cli.upscale import upscale_all
 from streamsr.errors import SinkError
-from streamsr.jobs.files import Job, Options
+from streamsr.jobs.files import FileJob
+from streamsr.jobs.observer import Observer, Progress
+from streamsr.jobs.options import FileOptions
+from streamsr.options import EngineChoice
 from streamsr.stats import AGE_BOUNDS_S, Event, Fate, Point, Recorder, Stage
 from tests.conftest import ROOT
 from tests.support.command import Command, started
@@ -251,17 +253,15 @@ def test_a_clusters_progress_is_served(
     """With a run that gets so far and ends in place of Ray's."""
     port, seen = free_port(), Samples()
 
-    def so_far(_pairs: object, job: Job, _address: str, *, show: Show) -> None:
-        show.progress(Progress(frames=5, total=9, workers=2, nodes=1))
+    def so_far(_pairs: object, job: FileJob, _address: str, *, observer: Observer) -> None:
+        observer.progress(Progress(frames=5, total=9, workers=2, nodes=1))
         job.record.count(Event.RESTART)
         seen.update(samples(scrape(f"http://127.0.0.1:{port}/metrics")))
 
-    monkeypatch.setattr(cluster, "upscale_on_cluster", so_far)
+    monkeypatch.setattr("streamsr.cluster.driver.upscale_on_cluster", so_far)
     pairs = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
-    options = Options(model=str(model), engine=EXACT)
-    assert (
-        cluster.upscale_all(pairs, options, "auto", None, f"127.0.0.1:{port}", lambda *_: None) == 0
-    )
+    options = FileOptions(model=str(model), choice=EngineChoice(EXACT))
+    assert upscale_all(pairs, options, "auto", None, f"127.0.0.1:{port}") == 0
     assert seen["streamsr_cluster_workers", ()] == 2
     assert seen["streamsr_cluster_frames_done", ()] == 5
     assert seen["streamsr_segment_restarts_total", ()] == 1

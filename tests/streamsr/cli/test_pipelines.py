@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from streamsr.cli import cli
-from streamsr.cli.pipeline_file import TABLES, read_pipeline, table_of
+from streamsr.cli import cli, pipeline_file
+from streamsr.cli.parameters import TABLES
+from streamsr.cli.pipeline_file import read_pipeline, table_of
 from tests.conftest import ROOT
 from tests.support.command import Command, run
 from tests.support.media import look, make_video
 from tests.support.until import PATIENCE_S
 
 SHIPPED = sorted((ROOT / "pipelines").glob("*.toml"))
-COMMANDS = {name: cli.commands[name] for name in ("upscale", "live", "pipe")}
+COMMANDS = {name: cli.commands[name] for name in pipeline_file.COMMANDS}
 
 
 def changed(name: str, folder: Path, **values: object) -> Path:
@@ -33,8 +34,7 @@ def changed(name: str, folder: Path, **values: object) -> Path:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_pipeline_is_understood(path: Path) -> None:
-    command, words = read_pipeline(path, COMMANDS)
-    with command.make_context("streamsr", [*words]):
+    with read_pipeline(path, COMMANDS).context():
         pass
 
 
@@ -179,18 +179,54 @@ def test_a_printed_pipeline_means_the_same_command(
     assert result.status == 0, result.err
     path = tmp_path / "a.toml"
     path.write_text(result.out)
-    command, words = read_pipeline(path, COMMANDS)
+    pipeline = read_pipeline(path, COMMANDS)
+    command = pipeline.command
     assert command.name == args[0]
-    with command.make_context("a", words) as again, command.make_context("b", args[1:]) as given:
+    with pipeline.context() as again, command.make_context("b", args[1:]) as given:
         assert again.params == given.params
     for table in tomllib.loads(result.out):
         assert table in ("command", "source", "upscale", "sink")
 
 
-def test_every_key_of_the_tables_is_an_option_of_some_command() -> None:
-    known = {
-        name.lstrip("-") for command in COMMANDS.values() for p in command.params for name in p.opts
-    } | {"input"}
-    for keys in TABLES.values():
-        assert keys <= known
-    assert table_of("model") == "upscale"
+def test_every_option_stands_in_a_table() -> None:
+    """But for the one that prints them."""
+    for command in COMMANDS.values():
+        for parameter in command.params:
+            expected = (None,) if "--print-pipeline" in parameter.opts else TABLES
+            assert table_of(parameter) in expected, parameter.name
+
+
+def test_options_behind_the_file_go_before_those_in_it(streamsr: Command, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        'command = "live"\n[source]\ninput = "0"\nrealtime = true\nrate = 20\n'
+        "[upscale]\nthreads = 2\nreuse = false\ndelegate-option = ['a=b', 'c=d']\n"
+    )
+    result = streamsr("run", path, "--threads", "1", "--reuse", "--rate", "30", "--print-pipeline")
+    assert result.status == 0, result.err
+    assert tomllib.loads(result.out) == {
+        "command": "live",
+        "source": {"input": "0", "realtime": True, "rate": 30},
+        "upscale": {"threads": 1, "reuse": True, "delegate-option": ["a=b", "c=d"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("threads", "[1, 2]", "threads takes one value, got 2"),
+        ("threads", "true", "'True' is not a valid integer"),
+        ("to", "-1.5", "expected a size such as 1080p or 1920x1080, got '-1.5'"),
+        ("scale", "5", "'5' is not one of '2', '3', '4'"),
+        ("delegate-option", "'a'", "'a' is not KEY=VALUE"),
+    ],
+)
+def test_a_value_that_fits_no_option_is_named(
+    streamsr: Command, tmp_path: Path, key: str, value: str, reason: str
+) -> None:
+    path = tmp_path / "a.toml"
+    text = f'command = "upscale"\n[source]\ninput = "a.mp4"\n[upscale]\n{key} = {value}\n'
+    path.write_text(f'{text}[sink]\noutput = "b.mp4"\n')
+    result = streamsr("run", path)
+    assert result.status == 2
+    assert reason in result.err

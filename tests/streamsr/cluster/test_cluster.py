@@ -28,13 +28,21 @@ from streamsr import __version__
 from streamsr.cli import cli
 from streamsr.cluster import schedule
 from streamsr.cluster.ray_client import node_task
-from streamsr.cluster.schedule import Piece, memory_bytes, pieces, places, urgency
-from streamsr.cluster.tasks import Order, film_work
-from streamsr.cluster.transfer import BLOCK, BLOCKS_KEPT, Desk, DistantFile, sampled_digest
+from streamsr.cluster.schedule import (
+    PendingSegment,
+    memory_bytes,
+    pending_segments,
+    places,
+    urgency,
+)
+from streamsr.cluster.tasks import SegmentTask, remote_work
+from streamsr.cluster.transfer import BLOCK, BLOCKS_KEPT, FileServer, RemoteFile, sampled_digest
 from streamsr.frame import Span, StreamInfo
-from streamsr.jobs.files import Job, Options
+from streamsr.jobs.files import FileJob
+from streamsr.jobs.options import FileOptions
 from streamsr.media.encode import CODECS
 from streamsr.model import ModelFile
+from streamsr.options import Encoding, EngineChoice
 from streamsr.segments.ledger import LEDGER, Ledger
 from tests.conftest import ROOT
 from tests.support.command import Command, started
@@ -251,7 +259,8 @@ def test_a_node_that_has_another_file_there_is_named(
     other.unlink()
     assert refused.returncode == 1
     line = refused.stderr.splitlines()[-1]
-    assert f"node {os.uname().nodename}: {ELSEWHERE}/film.mp4: is another file there" in line
+    said = f"node {os.uname().nodename}: {ELSEWHERE}/film.mp4: is a different file on this node"
+    assert said in line
     assert "run the same command again to go on" in line
     assert "Traceback" not in refused.stderr
 
@@ -344,7 +353,12 @@ def test_a_run_that_checks_only_starts_no_cluster(
 
 
 def test_a_long_segment_begins_before_all_others() -> None:
-    work = [Piece(0, 0, 250.0), Piece(0, 1, 260.0), Piece(1, 0, 9000.0), Piece(2, 0, 255.0)]
+    work = [
+        PendingSegment(0, 0, 250.0),
+        PendingSegment(0, 1, 260.0),
+        PendingSegment(1, 0, 9000.0),
+        PendingSegment(2, 0, 255.0),
+    ]
     assert [(p.film, p.number) for p in sorted(work, key=urgency)] == [
         (1, 0),
         (0, 1),
@@ -356,7 +370,9 @@ def test_a_long_segment_begins_before_all_others() -> None:
 def test_films_of_segments_alike_are_finished_one_after_the_other() -> None:
     chance = random.Random(1)
     work = [
-        Piece(film, number, chance.uniform(257, 511)) for film in range(5) for number in range(9)
+        PendingSegment(film, number, chance.uniform(257, 511))
+        for film in range(5)
+        for number in range(9)
     ]
     chance.shuffle(work)
     done = [(p.film, p.number) for p in sorted(work, key=urgency)]
@@ -377,7 +393,7 @@ def test_the_order_keeps_all_workers_busy_to_the_end(seed: int) -> None:
     segment more."""
     chance = random.Random(seed)
     work = [
-        Piece(f, n, chance.choice([10, 12, 15, 300]) * chance.uniform(1, 2))
+        PendingSegment(f, n, chance.choice([10, 12, 15, 300]) * chance.uniform(1, 2))
         for f in range(6)
         for n in range(9)
     ]
@@ -387,14 +403,14 @@ def test_the_order_keeps_all_workers_busy_to_the_end(seed: int) -> None:
     assert makespan(costs, workers) <= least * 4 / 3 + min(costs) * 2
 
 
-def test_pieces_share_out_the_cost_of_the_film() -> None:
+def test_segments_share_out_the_cost_of_the_film() -> None:
     info = StreamInfo(100, 50, Fraction(1, 25), rate=Fraction(25), frames=1000)
     spans = [Span(None, Fraction(10)), Span(Fraction(10), Fraction(30)), Span(Fraction(30), None)]
-    found = pieces(3, range(3), spans, info)
+    found = pending_segments(3, range(3), spans, info)
     assert [piece.number for piece in found] == [0, 1, 2]
     assert found[1].cost == 500 * 5000
     assert sum(piece.cost for piece in found) == 1000 * 5000
-    assert pieces(0, [0], [Span()], info)[0].cost == 1000 * 5000
+    assert pending_segments(0, [0], [Span()], info)[0].cost == 1000 * 5000
 
 
 def test_a_node_takes_as_many_segments_as_its_cores_and_its_memory_hold() -> None:
@@ -431,17 +447,17 @@ def test_what_x265_writes_does_not_name_the_processor(
 # Files of another machine
 
 
-def test_a_distant_file_reads_like_the_file(tmp_path: Path) -> None:
+def test_a_remote_file_reads_like_the_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(random.Random(1).randbytes(3 * BLOCK + 12345))
     fetched: list[int] = []
 
     def fetch(block: int) -> bytes:
         fetched.append(block)
-        return Desk().read(str(path), block)
+        return FileServer().read(str(path), block)
 
     chance = random.Random(2)
-    with open(path, "rb") as near, DistantFile(str(path), path.stat().st_size, fetch) as far:
+    with open(path, "rb") as near, RemoteFile(str(path), path.stat().st_size, fetch) as far:
         for _ in range(300):
             whence = chance.choice([io.SEEK_SET, io.SEEK_END])
             offset = (
@@ -461,20 +477,20 @@ def test_a_distant_file_reads_like_the_file(tmp_path: Path) -> None:
 
 
 def test_what_is_written_in_blocks_is_the_file(tmp_path: Path) -> None:
-    desk, path = Desk(), tmp_path / "file"
+    server, path = FileServer(), tmp_path / "file"
     content = random.Random(3).randbytes(2 * BLOCK + 5)
     for _ in range(2):  # a restarted worker begins anew
         for block in range(3):
-            desk.write(str(path), block, content[block * BLOCK : (block + 1) * BLOCK])
+            server.write(str(path), block, content[block * BLOCK : (block + 1) * BLOCK])
     assert path.read_bytes() == content
 
 
-def test_the_desk_forgets_what_is_over() -> None:
-    desk = Desk()
-    desk.report("a", 0)
-    desk.report("b", 3)
-    assert desk.progress([]) == {"a": 0, "b": 3}
-    assert desk.progress(["b", "c"]) == {"a": 0}
+def test_the_file_server_forgets_what_is_over() -> None:
+    server = FileServer()
+    server.report("a", 0)
+    server.report("b", 3)
+    assert server.progress([]) == {"a": 0, "b": 3}
+    assert server.progress(["b", "c"]) == {"a": 0}
 
 
 def test_sampled_digests_tell_files_apart(tmp_path: Path) -> None:
@@ -532,18 +548,29 @@ def node(films: Path, model: Path, tmp_path: Path) -> Callable[..., Any]:
     """Make the first segment as a node would, with changes to what the driver sent; returns what it
     made."""
 
-    desk = SimpleNamespace(report=SimpleNamespace(remote=lambda _name, _frames: None))
+    server = SimpleNamespace(report=SimpleNamespace(remote=lambda _name, _frames: None))
 
     def make(
-        version: str | None = None, *, film: Path = films / "a.mp4", **changes: object
+        version: str | None = None,
+        *,
+        film: Path = films / "a.mp4",
+        source: Path | None = None,
+        **changes: object,
     ) -> tuple[str, str, Any]:
-        with Job(Options(model=str(model), engine=EXACT, preset="ultrafast")) as job:
+        options = FileOptions(
+            model=str(model),
+            choice=EngineChoice(EXACT),
+            encoding=Encoding(preset="ultrafast"),
+        )
+        with FileJob(options) as job:
             segmented, upscaler = job.segmented(film, tmp_path / "out.mkv")
             with segmented:
-                work = film_work(segmented, upscaler, job.options, cores=1)
-                order = pickle.dumps(Order(segmented.spans[0], "attempt.made"))
+                sent = remote_work(segmented, upscaler, job.options, cores=1)
+                if source is not None:
+                    sent = replace(sent, work=replace(sent.work, source=source))
+                task = pickle.dumps(SegmentTask(segmented.spans[0], "attempt.made"))
                 return node_task()(
-                    version or __version__, pickle.dumps(replace(work, **changes)), order, desk
+                    version or __version__, pickle.dumps(replace(sent, **changes)), task, server
                 )  # type: ignore[arg-type]
 
     return make
@@ -559,7 +586,7 @@ def test_a_node_like_the_driver_makes_the_segment(node: Callable[..., Any], film
     ("changes", "said"),
     [
         ({"versions": {"streamsr": "0.0.1"}}, "the driver streamsr 0.0.1"),
-        ({"sample": "0"}, "is another file there"),
+        ({"source_sample": "0"}, "is a different file on this node"),
         ({"engine": "openvino"}, "engine, the driver openvino"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

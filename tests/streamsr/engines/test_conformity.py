@@ -11,10 +11,11 @@ import pytest
 
 from streamsr import ModelError
 from streamsr.engines import Engine, Image, Tile, conformity
-from streamsr.engines.choose import EngineChoice, Opener, open_engine
+from streamsr.engines.choose import Opener, open_engine
 from streamsr.engines.difference import CLOSE, EXACT, Bound, Difference, WrongResults, difference_of
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.model import ModelFile, find_model
+from streamsr.options import EngineChoice
 from streamsr.region import CELL, Region
 
 MODEL = find_model("xlsr_x3_u8")

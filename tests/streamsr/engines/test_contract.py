@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from streamsr import ModelError
 from streamsr.engines import Engine, Image, Tile
-from streamsr.engines.choose import EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.engines.difference import bound_of, difference_of
 from streamsr.engines.fused import FusedEngine
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
+from streamsr.options import EngineChoice
 from streamsr.region import Region
 from tests.support.engine import WHY_NOT_FUSED
 from tests.support.media import noise

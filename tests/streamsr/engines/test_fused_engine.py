@@ -14,12 +14,13 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from streamsr.engines import Image, Tile
-from streamsr.engines.fused import FusedEngine
+from streamsr.engines.fused import FusedEngine, strip
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
-from streamsr.region import Region
+from streamsr.region import CELL, Region
 from tests.support.engine import EVERY_KIND, WHY_NOT_FUSED
 from tests.support.media import noise
 from tests.support.models import derived
@@ -265,29 +266,63 @@ def test_nothing_outside_the_region_is_written(engine: FusedEngine, data: st.Dat
 PAGE = mmap.PAGESIZE
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="uses mprotect")
-@pytest.mark.parametrize("flush", ["start", "end"])
-def test_no_byte_around_the_pictures_is_touched(engine: FusedEngine, flush: str) -> None:
-    """The pages before and after each picture are forbidden: a single access ends the process."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    kept = []
+class Fences:
+    """Memory between pages that are forbidden: a single access to them ends the process."""
 
-    def fenced(shape: tuple[int, int, int]) -> Image:
-        size = int(np.prod(shape))
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._kept: list[mmap.mmap] = []
+
+    def memory(self, size: int, flush: str) -> NDArray[np.uint8]:
+        """``size`` bytes, right after one page (``flush`` is start) or right before the other."""
         inner = -(-size // PAGE) * PAGE
         memory = mmap.mmap(-1, inner + 2 * PAGE)
-        kept.append(memory)
+        self._kept.append(memory)
         start = np.frombuffer(memory, np.uint8).ctypes.data
         for fence in (start, start + PAGE + inner):
-            assert libc.mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(PAGE), 0) == 0
+            assert self._libc.mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(PAGE), 0) == 0
         first = PAGE if flush == "start" else PAGE + inner - size
-        return np.frombuffer(memory, np.uint8)[first : first + size].reshape(shape)
+        return np.frombuffer(memory, np.uint8)[first : first + size]
 
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="uses mprotect")
+
+
+@linux
+@pytest.mark.parametrize("flush", ["start", "end"])
+def test_no_byte_around_the_pictures_is_touched(engine: FusedEngine, flush: str) -> None:
+    fences = Fences()
     for width, height in [*SIZES, (131, 12)]:
-        lr, hr = fenced((height, width, 3)), fenced((3 * height, 3 * width, 3))
+        lr, hr = (
+            fences.memory(3 * rows * columns, flush).reshape(rows, columns, 3)
+            for rows, columns in ((height, width), (3 * height, 3 * width))
+        )
         lr[:] = noise(width, height)
         engine.run([Tile(lr, hr, Region.of(width, height))])
         assert np.array_equal(hr, litert(model_of(X3), lr))
+
+
+@linux
+@pytest.mark.parametrize("flush", ["start", "end"])
+@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize("name", [X3, "scale 2", "scale 4"])
+def test_no_byte_around_a_workers_own_memory_is_touched(
+    name: str, kind: str, flush: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fences, model = Fences(), model_of(name)
+
+    def aligned(size: int) -> NDArray[np.uint8]:
+        return fences.memory(-(-size // 64) * 64, flush)
+
+    monkeypatch.setattr(strip, "aligned", aligned)
+    for width, height in SIZES:
+        with FusedEngine(model, threads=1, kind=kind) as engine:
+            lr = noise(width, height)
+            assert np.array_equal(whole(engine, lr), litert(model, lr))
+            cells = np.zeros((-(-height // CELL), -(-width // CELL)), np.bool_)
+            cells[-1, -1] = True
+            hr = np.zeros((height * engine.scale, width * engine.scale, 3), np.uint8)
+            engine.run([Tile(lr, hr, Region.of(width, height), cells)])
 
 
 def test_a_single_row_may_have_any_stride(engine: FusedEngine) -> None:

@@ -15,12 +15,13 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from streamsr.engines import Tile, trial, trial_child
-from streamsr.engines.choose import EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
 from streamsr.engines.flatbuffer import Table
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile, find_model
+from streamsr.options import EngineChoice
 from streamsr.region import Region
 from tests.support.models import derived
 
@@ -33,7 +34,8 @@ import json, random, sys
 from pathlib import Path
 import numpy as np
 from streamsr.engines import Tile
-from streamsr.engines.choose import EngineChoice, open_engine
+from streamsr.engines.choose import open_engine
+from streamsr.options import EngineChoice
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 from streamsr.region import Region

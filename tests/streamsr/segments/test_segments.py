@@ -20,9 +20,10 @@ import pytest
 
 from streamsr.errors import SinkError
 from streamsr.frame import Span
-from streamsr.media.encode import Encoding
+from streamsr.options import DecodeOptions, Encoding
 from streamsr.segments.ledger import LEDGER, Ledger
-from streamsr.segments.segment import plan, upscale_segment
+from streamsr.segments.plan import plan
+from streamsr.segments.segment import SegmentWork, upscale_segment
 from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
@@ -151,22 +152,16 @@ def test_a_segment_is_the_same_whoever_makes_it_when(
 ) -> None:
     with FileSource(film) as source:
         info = source.info
+    size = info.width * 3, info.height * 3
+    encoding = Encoding(codec, threads=2)
+    work = SegmentWork(film, info, size, encoding, "matroska", DecodeOptions())
     spans = plan(film, seconds=1.0)
     made: list[list[bytes]] = []
     for threads, order in ((1, spans), (2, spans[::-1])):
         with Upscaler(model, engine=EXACT, threads=threads) as upscaler:
             for span in order:
                 path = tmp_path / f"{threads}-{spans.index(span)}.segment"
-                upscale_segment(
-                    film,
-                    span,
-                    path,
-                    info=info,
-                    upscaler=upscaler,
-                    encoding=Encoding(codec, threads=2),
-                    container="matroska",
-                    record=Recorder(),
-                )
+                upscale_segment(work, span, path, upscaler=upscaler, record=Recorder())
         made.append([(tmp_path / f"{threads}-{i}.segment").read_bytes() for i in range(len(spans))])
     assert made[0] == made[1]
 
@@ -497,7 +492,7 @@ def test_ledger_names_every_difference(tmp_path: Path) -> None:
         pass
     for words in (
         "the input has changed",
-        "the model is another",
+        "the model has changed",
         "size was [1, 2], now [1, 3]",
         "versions av was 18",
     ):

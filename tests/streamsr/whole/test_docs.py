@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from streamsr.cli import cli
-from streamsr.cli.pipeline_file import read_pipeline
+from streamsr.cli.pipeline_file import COMMANDS, read_pipeline
 from tests.conftest import ROOT
 from tests.support.command import Command
 from tests.support.markdown import Snippet, commands_of, run_script, snippets, words_of
 from tests.support.processes import run
 from tools.pages import benchmarks, budget, fidelity, scaling
 from xlsr_model.__main__ import app as trainer
-from xlsr_model.page import filled
+from xlsr_model.report.page import filled
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -50,7 +50,7 @@ NEEDS = {
 }
 """What an option, or its value, needs that may not be installed."""
 
-MOST_PICTURE_BYTES = 120_000
+MOST_PICTURE_BYTES = 100_000
 """Every version of a picture stays in the repository for good."""
 
 TRAINER = ["python", "-m", "xlsr_model"]
@@ -175,10 +175,7 @@ def check_pipeline(snippet: Snippet, folder: Path) -> None:
     assert "command" in tomllib.loads(snippet.text)
     path = folder / "snippet.toml"
     path.write_text(snippet.text)
-    command, words = read_pipeline(
-        path, {name: cli.commands[name] for name in ("upscale", "live", "pipe")}
-    )
-    with command.make_context("streamsr", [*words]):
+    with read_pipeline(path, {name: cli.commands[name] for name in COMMANDS}).context():
         pass
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from streamsr.cli import cli
 from streamsr.errors import Cancelled, SourceError
-from streamsr.jobs.files import Job
+from streamsr.jobs.files import FileJob
 from tests.conftest import ROOT
 from tests.support.command import Command, Result
 from tests.support.media import look, make_video
@@ -183,6 +183,7 @@ toml = st.recursive(
 def test_any_value_in_a_pipeline_file(streamsr: Command, film: Path, key: str, value: str) -> None:
     from streamsr.cli.pipeline_file import table_of
 
+    (mine,) = {table_of(p) for p in cli.commands["upscale"].params if f"--{key}" in p.opts}
     file, target = film.with_name("odd.toml"), film.with_name("out.mkv")
     fixed = {
         "source": f'input = "{film}"\n',
@@ -190,7 +191,7 @@ def test_any_value_in_a_pipeline_file(streamsr: Command, film: Path, key: str, v
         "upscale": "",
     }
     tables = [
-        f"[{table}]\n{fixed[table]}" + (f"{key} = {value}\n" if table_of(key) == table else "")
+        f"[{table}]\n{fixed[table]}" + (f"{key} = {value}\n" if mine == table else "")
         for table in fixed
     ]
     file.write_text('command = "upscale"\n' + "\n".join(tables), encoding="utf-8")
@@ -287,6 +288,18 @@ def test_every_error_is_one_line(
     assert said in result.err
 
 
+def test_an_internal_error_names_our_last_line_that_led_to_it(
+    streamsr: Command, monkeypatch: pytest.MonkeyPatch, film: Path, tmp_path: Path
+) -> None:
+    def odd(*_: object, **__: object) -> None:
+        raise Odd("x")
+
+    monkeypatch.setattr(FileJob, "run", odd)
+    result = streamsr("upscale", film, "-o", tmp_path / "out.mkv", *FAST)
+    assert result.status == 1
+    assert "internal error: Odd: x (files.py:" in result.err
+
+
 def test_a_traceback_is_shown_on_demand(streamsr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMSR_TRACEBACK", "1")
     registered(monkeypatch, raises(Odd("x")))
@@ -358,14 +371,14 @@ def test_one_bad_input_ends_no_batch(
     for name in names:
         shutil.copy(film, tmp_path / name)
     (tmp_path / "out").mkdir()
-    run = Job.run
+    run = FileJob.run
 
-    def failing(self: Job, source: Path, *args: object, **more: object) -> object:
+    def failing(self: FileJob, source: Path, *args: object, **more: object) -> object:
         if source.name == "b.mkv":
             raise error
         return run(self, source, *args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Job, "run", failing)
+    monkeypatch.setattr(FileJob, "run", failing)
     result = streamsr(
         "upscale", *(tmp_path / name for name in names), "-o", tmp_path / "out", *FAST
     )
@@ -380,7 +393,7 @@ def test_ctrl_c_ends_a_batch(
 ) -> None:
     shutil.copy(film, tmp_path / "b.mkv")
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr(Job, "run", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(FileJob, "run", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     result = streamsr("upscale", film, tmp_path / "b.mkv", "-o", tmp_path / "out", *FAST)
     assert result.status == 130
     assert "stopped" in result.err
@@ -465,7 +478,7 @@ def test_an_audit_that_cannot_be_told_is_an_error_and_the_film_stays(
 ) -> None:
     done = shell(f"$S upscale '{film}' -o '{tmp_path}/out.mkv' $FAST --audit >/dev/full")
     assert done.returncode == 1
-    assert "is complete, but not its audit" in done.stderr
+    assert "is complete, but its audit could not be printed" in done.stderr
     assert (tmp_path / "out.mkv").exists()
 
 

@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "streamsr"
 
 FLOORS = (
-    "errors", "machine", "color", "frame", "region", "interrupt", "channel", "model", "stats",
+    "errors", "options", "machine", "color", "frame", "region",
+    "interrupt", "channel", "model", "stats",
     "native",
     "picture",
     "engines",

@@ -86,12 +86,13 @@ def test_public_names_are_sorted_and_importable() -> None:
 
 
 def test_the_command_line_offers_what_there_is() -> None:
-    from streamsr.cli import commands, options
+    from streamsr import options
     from streamsr.engines import choose
     from streamsr.media import encode
 
-    assert choose.ENGINES == options.ENGINES
-    assert tuple(encode.CODECS) == commands.CODECS
+    assert ("auto", *choose.OPENERS) == options.ENGINES
+    assert tuple(encode.CODECS) == options.CODECS
+    assert {name for name, codec in encode.CODECS.items() if codec.crf is None} == options.LOSSLESS
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,7 @@ def fill(page: Path, parts: Mapping[str, str]) -> None:
     Raises ValueError as `filled` does, and OSError; then the page is as it was.
     """
     text = page.read_text(encoding="utf-8")
-    try:
-        new = filled(text, parts)
-    except ValueError as error:
-        raise ValueError(f"{page}: {error}") from None
+    new = filled(text, parts)
     if new != text:
         write_file(page, new.encode(), overwrite=True)
 
@@ -38,7 +35,7 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
         pattern = re.compile(f"^{re.escape(begin)}.*?^{re.escape(end)}", re.DOTALL | re.MULTILINE)
         if (text.count(begin), text.count(end), len(pattern.findall(text))) != (1, 1, 1):
             raise ValueError(
-                f"the markers {begin.strip()} and {end.strip()} are missing or doubled"
+                f"the page must have {begin.strip()} and {end.strip()} once, each in a line"
             )
         new = f"{begin}{part.rstrip()}\n{end}"
         text = pattern.sub(lambda _, new=new: new, text)  # type: ignore[misc]  # a default value

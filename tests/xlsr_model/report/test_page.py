@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from xlsr_model.page import fill, filled, write_picture
+from xlsr_model.report.page import fill, filled, write_picture
 
 PAGE = """# Page
 
@@ -51,7 +51,9 @@ def test_parts_are_replaced_and_the_rest_stays() -> None:
 def test_a_page_without_the_two_markers_is_left_alone(text: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(text)
-    with pytest.raises(ValueError, match=r"page\.md: the markers <!-- begin: one --> and"):
+    with pytest.raises(
+        ValueError, match="must have <!-- begin: one --> and <!-- end: one --> once"
+    ):
         fill(page, {"one": "new"})
     assert page.read_text() == text
 

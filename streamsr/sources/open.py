@@ -1,0 +1,48 @@
+"""Which source a word means: a camera, an address, a file, a test pattern or standard input."""
+
+import sys
+
+from streamsr.errors import SourceError
+from streamsr.sources import Source
+from streamsr.stats import Recorder
+
+
+def open_source(
+    spec: str,
+    *,
+    realtime: bool = False,
+    size: tuple[int, int] | None = None,
+    rate: float | None = None,
+    record: Recorder,
+) -> Source:
+    """Make the source that ``spec`` names, to be entered; `Y4mSource` for ``-`` is to be waited for
+    first. Raises SourceError.
+
+    realtime    a file comes at its own rate, as if it were live
+    size, rate  (width, height) and pictures a second, wishes to a camera
+
+    Heavy libraries are imported only for the sources that use them.
+    """
+    from streamsr.sources.camera import camera, is_camera
+    from streamsr.sources.network import is_network, network
+
+    if spec.startswith("test:"):
+        from streamsr.sources.pattern import PatternSource
+
+        return PatternSource(spec)
+    if is_camera(spec):
+        return camera(spec, size=size, rate=rate, record=record)
+    if is_network(spec):
+        return network(spec, record=record)
+    if spec == "-":
+        from streamsr.sources.y4m import Y4mSource
+
+        if sys.stdin is None:
+            raise SourceError("standard input: is closed")
+        stream = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+        return Y4mSource(stream, live=True, record=record)
+    from streamsr.sources.file import FileSource
+    from streamsr.sources.paced import PacedSource
+
+    film = FileSource(spec, record=record)
+    return PacedSource(film) if realtime else film
