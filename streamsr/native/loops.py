@@ -14,14 +14,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.errors import first_line
-from streamsr.native import reference
-from streamsr.native.emit import DECODE, ENCODE, module
+from streamsr.native import compare_ir, from_rgb_ir, reference, to_rgb_ir
+from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.jit import Library, Machine
 from streamsr.native.selftest import Loop, differs
+from streamsr.native.to_rgb_ir import DECODE
 
 log = logging.getLogger("streamsr")
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+def module(name: str) -> str:
+    """IR of one loop and what it calls.
+
+    ``name`` is ``compare``, or ``to_rgb`` or ``from_rgb`` with the bits that it reads and writes,
+    such as ``to_rgb_8_16``.
+    """
+    minmax = [
+        f"declare i{n} @llvm.{m}.i{n}(i{n}, i{n})" for n in (32, 64) for m in ("smin", "smax")
+    ]
+    kind, *bits = name.rsplit("_", 2)
+    if kind == "to_rgb":
+        read, write = map(int, bits)
+        parts = [
+            to_rgb_ir.widen(read),
+            to_rgb_ir.mix(read, write),
+            to_rgb_ir.pack(write),
+            to_rgb_ir.to_rgb(read, write),
+        ]
+    elif kind == "from_rgb":
+        read, write = map(int, bits)
+        parts = [
+            from_rgb_ir.unpack(read),
+            from_rgb_ir.weigh(read, write),
+            from_rgb_ir.accumulate(read),
+            from_rgb_ir.subsample(write),
+            from_rgb_ir.from_rgb(read, write),
+        ]
+    else:
+        parts = [compare_ir.compare()]
+    return "\n".join([*minmax, *parts])
 
 
 def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
@@ -54,8 +87,8 @@ def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
 
 
 def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
-    """Set the flags of `emit` for each cell of two dense pictures [H, W, 3]; flags that are set
-    stay."""
+    """Set the flags of `compare_ir` in ``cells``, [ceil(H / 8), ceil(W / 8)] uint8, where two dense
+    pictures [H, W, 3] uint8 differ; flags that are set stay."""
     height, width = a.shape[:2]
     if (
         a.shape != b.shape

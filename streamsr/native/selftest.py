@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.native import reference
-from streamsr.native.emit import DECODE, ENCODE
+from streamsr.native.from_rgb_ir import ENCODE
+from streamsr.native.to_rgb_ir import DECODE
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
 Loop = Callable[[Any, Any, Any], None]
@@ -32,8 +33,8 @@ LAYOUTS = ((0, 0), (1, 0), (1, 1), (0, 1))
 
 
 def differs(name: str, loop: Loop) -> str | None:
-    """How the loop of this name (see `emit.module`) differs from its twin; None where all bytes are
-    the same."""
+    """Say in which case the loop of this name (see `loops.module`) differs from its twin; None
+    where all bytes are the same."""
     kind, *bits = name.rsplit("_", 2) if name != "compare" else (name,)
     cases: dict[str, Callable[..., Iterator[Case]]] = {
         "to_rgb": _to_rgb,

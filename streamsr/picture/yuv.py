@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.color import FULL, ColorTags
-from streamsr.native.emit import DECODE, ENCODE
+from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.loops import from_rgb, to_rgb
+from streamsr.native.to_rgb_ir import DECODE
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from streamsr.engines import Engine, Tile
 from streamsr.frame import Image
-from streamsr.native import emit
+from streamsr.native import compare_ir
 from streamsr.native.loops import compare
 from streamsr.region import CELL, HALO, Cells, Region
 
@@ -52,14 +52,14 @@ def _grown(cells: Cells, steps: int) -> Cells:
 
 
 _REACHES = (
-    (emit.LEFT, 0, -1),
-    (emit.RIGHT, 0, 1),
-    (emit.TOP, -1, 0),
-    (emit.BOTTOM, 1, 0),
-    (emit.TOP_LEFT, -1, -1),
-    (emit.TOP_RIGHT, -1, 1),
-    (emit.BOTTOM_LEFT, 1, -1),
-    (emit.BOTTOM_RIGHT, 1, 1),
+    (compare_ir.LEFT, 0, -1),
+    (compare_ir.RIGHT, 0, 1),
+    (compare_ir.TOP, -1, 0),
+    (compare_ir.BOTTOM, 1, 0),
+    (compare_ir.TOP_LEFT, -1, -1),
+    (compare_ir.TOP_RIGHT, -1, 1),
+    (compare_ir.BOTTOM_LEFT, 1, -1),
+    (compare_ir.BOTTOM_RIGHT, 1, 1),
 )
 """Which neighbour a change reaches, rows and columns away."""
 
