@@ -1,8 +1,8 @@
-"""The loops over every pixel, compiled for this machine: YUV to RGB and back, and which cells of
-two pictures differ.
+"""The loops over every pixel, compiled for this machine: YUV to RGB and back, which cells of two
+pictures differ, how much detail and change blocks of them have.
 
-Compiled in a tenth of a second and cached, where numba needs 0.3 s to be imported and seconds to
-compile them.
+Compiled in a tenth of a second and cached, where numba would need 0.3 s to be imported and seconds
+to compile them.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.errors import first_line
-from streamsr.native import compare_ir, from_rgb_ir, reference, to_rgb_ir
+from streamsr.native import compare_ir, detail_ir, from_rgb_ir, reference, to_rgb_ir
 from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.jit import Library, Machine
 from streamsr.native.selftest import Loop, differs
@@ -28,8 +28,8 @@ Rows = NDArray[np.uint8] | NDArray[np.uint16]
 def module(name: str) -> str:
     """IR of one loop and what it calls.
 
-    ``name`` is ``compare``, or ``to_rgb`` or ``from_rgb`` with the bits that it reads and writes,
-    such as ``to_rgb_8_16``.
+    ``name`` is ``compare`` or ``detail``, or ``to_rgb`` or ``from_rgb`` with the bits that it reads
+    and writes, such as ``to_rgb_8_16``.
     """
     minmax = [
         f"declare i{n} @llvm.{m}.i{n}(i{n}, i{n})" for n in (32, 64) for m in ("smin", "smax")
@@ -52,8 +52,10 @@ def module(name: str) -> str:
             from_rgb_ir.subsample(write),
             from_rgb_ir.from_rgb(read, write),
         ]
-    else:
+    elif kind == "compare":
         parts = [compare_ir.compare()]
+    else:
+        parts = ["declare i32 @llvm.abs.i32(i32, i1)", detail_ir.detail()]
     return "\n".join([*minmax, *parts])
 
 
@@ -90,12 +92,7 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
     """Set the flags of `compare_ir` in ``cells``, [ceil(H / 8), ceil(W / 8)] uint8, where two dense
     pictures [H, W, 3] uint8 differ; flags that are set stay."""
     height, width = a.shape[:2]
-    if (
-        a.shape != b.shape
-        or a.shape[2:] != (3,)
-        or not (a.flags.c_contiguous and b.flags.c_contiguous)
-    ):
-        raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
+    _check_dense(a, b)
     if (
         cells.shape != (-(-height // 8), -(-width // 8))
         or cells.dtype != np.uint8
@@ -105,6 +102,42 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
             f"expected a byte for each cell of {width}x{height}, got {cells.shape} {cells.dtype}"
         )
     _loop("compare")(a, b, cells)
+
+
+def detail(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], side: int, sums: NDArray[np.int64]
+) -> None:
+    """Add up how green varies in each block of ``side`` x ``side`` pixels, of every other line but
+    the last and every column but the last.
+
+    before, now  two dense pictures [H, W, 3] uint8
+    side         even
+    sums         [ceil(H / side), ceil(W / side), 2] int64: steps from each pixel of ``now`` to
+                 those on its right and below it; differences from ``before``
+    """
+    height, width = now.shape[:2]
+    _check_dense(before, now)
+    if side < 2 or side % 2:
+        raise ValueError(f"expected an even side of at least 2, got {side}")
+    if (
+        sums.shape != (-(-height // side), -(-width // side), 2)
+        or sums.dtype != np.int64
+        or not sums.flags.c_contiguous
+    ):
+        raise ValueError(
+            f"expected two int64 for each block of {width}x{height}, got {sums.shape} {sums.dtype}"
+        )
+    _loop("detail")(before, now, side, sums)
+
+
+def _check_dense(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
+    """What native code relies on, of two pictures."""
+    if (
+        a.shape != b.shape
+        or a.shape[2:] != (3,)
+        or not (a.flags.c_contiguous and b.flags.c_contiguous)
+    ):
+        raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
 
 
 def _check(rgb: Rows, y: Rows, u: Rows, v: Rows) -> None:
@@ -158,6 +191,7 @@ def _compiled(name: str) -> Loop:
         "to_rgb": _to_rgb,
         "from_rgb": _from_rgb,
         "compare": _compare,
+        "detail": _detail,
     }
 
     def call(
@@ -215,3 +249,14 @@ def _compare(
 ) -> None:
     height, width = a.shape[:2]
     call((a, b, cells), (height, 3 * width, cells.shape[1]))
+
+
+def _detail(
+    call: Call,
+    before: NDArray[np.uint8],
+    now: NDArray[np.uint8],
+    side: int,
+    sums: NDArray[np.int64],
+) -> None:
+    height, width = now.shape[:2]
+    call((before, now, sums), (width, height, side, sums.shape[1]))

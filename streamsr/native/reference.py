@@ -1,9 +1,9 @@
 """What the compiled loops compute, in NumPy: the same float32 operations in the same order, so the
 same bytes.
 
-A twin of each function that `to_rgb_ir`, `from_rgb_ir` and `compare_ir` emit; those of one row take
-any number of rows at once, [..., samples]. They judge the compiled loops when these are loaded, and
-serve in their place, some twenty times slower, where one differs or cannot be made.
+A twin of each function that `to_rgb_ir`, `from_rgb_ir`, `compare_ir` and `detail_ir` emit; those
+of one row take any number of rows at once, [..., samples]. They judge the compiled loops when these
+are loaded, and serve in their place, some twenty times slower, where one differs or cannot be made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -173,3 +173,18 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
         cells |= (flags.any(axis=1) * np.uint8(side)).astype(np.uint8)
         cells |= (flags[:, :5].any(axis=1) * np.uint8(upper)).astype(np.uint8)
         cells |= (flags[:, 3:].any(axis=1) * np.uint8(lower)).astype(np.uint8)
+
+
+def detail(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], side: int, sums: NDArray[np.int64]
+) -> None:
+    """See `loops.detail`."""
+    green = now[..., 1].astype(np.int32)
+    here = green[:-1:2, :-1]
+    steps = np.abs(here - green[:-1:2, 1:]) + np.abs(here - green[1::2, :-1])
+    change = np.abs(here - before[:-1:2, :-1, 1])
+    rows, columns = sums.shape[:2]
+    for i, values in enumerate((steps, change)):
+        missing = rows * side // 2 - values.shape[0], columns * side - values.shape[1]
+        padded = np.pad(values, ((0, missing[0]), (0, missing[1])))
+        sums[..., i] += padded.reshape(rows, side // 2, columns, side).sum(axis=(1, 3))

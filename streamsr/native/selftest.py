@@ -18,11 +18,10 @@ from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.to_rgb_ir import DECODE
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
-Loop = Callable[[Any, Any, Any], None]
-"""Takes a picture, planes and constants, or two pictures and flags, in the order of that loop in
-`loops`."""
+Loop = Callable[..., None]
+"""Takes what the loop of its name in `loops` takes."""
 
-Case = tuple[str, tuple[Any, Any, Any]]
+Case = tuple[str, tuple[Any, ...]]
 """Its name and the arguments of the call."""
 SIZES = (167, 5), (1, 1)
 """Of the pictures: more than twice the 64 samples that AVX-512 code takes at once, and an odd
@@ -35,11 +34,12 @@ LAYOUTS = ((0, 0), (1, 0), (1, 1), (0, 1))
 def differs(name: str, loop: Loop) -> str | None:
     """Say in which case the loop of this name (see `loops.module`) differs from its twin; None
     where all bytes are the same."""
-    kind, *bits = name.rsplit("_", 2) if name != "compare" else (name,)
+    kind, *bits = name.rsplit("_", 2)
     cases: dict[str, Callable[..., Iterator[Case]]] = {
         "to_rgb": _to_rgb,
         "from_rgb": _from_rgb,
         "compare": _compare,
+        "detail": _detail,
     }
     twin: Loop = getattr(reference, kind)
     for what, arguments in cases[kind](*map(int, bits)):
@@ -140,3 +140,12 @@ def _compare() -> Iterator[Case]:
             0, 2, (-(-height // 8), -(-width // 8)), np.uint8
         )  # flags that are set stay
         yield f"{width}x{height}", (a, b, cells)
+
+
+def _detail() -> Iterator[Case]:
+    for width, height, side in ((331, 37, 32), (163, 85, 80), (33, 3, 32), (1, 2, 4), (9, 1, 4)):
+        rng = np.random.default_rng(width)
+        before, now = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+        shape = -(-height // side), -(-width // side), 2
+        sums = rng.integers(0, 99, shape)  # what is there is added to
+        yield f"{width}x{height} in blocks of {side}", (before, now, side, sums)

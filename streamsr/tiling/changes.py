@@ -12,6 +12,7 @@ from streamsr.frame import Image
 from streamsr.native import compare_ir
 from streamsr.native.loops import compare
 from streamsr.region import CELL, HALO, Cells, Region
+from streamsr.tiling.rectangles import Price, rectangles
 
 WHOLE_ABOVE = 0.8
 """Share of affected cells above which the whole frame is computed: halos and copies would cost what
@@ -93,12 +94,8 @@ def regions_of(
         return []
     if count >= WHOLE_ABOVE * cells.size:
         return [Region.of(width, height)]
-    from streamsr.tiling.rectangles import (
-        rectangles,
-    )  # numba, 0.3 s, only for engines that are not sparse
-
     regions = []
-    for x0, y0, x1, y1 in rectangles(cells, region_cost, CELL, halo).tolist():
+    for x0, y0, x1, y1 in rectangles(cells, Price(region_cost, CELL, halo)):
         x, y = x0 * CELL, y0 * CELL
         regions.append(Region(x, y, min(x1 * CELL, width) - x, min(y1 * CELL, height) - y))
     return regions

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Engine, Tile
 from streamsr.frame import Image
+from streamsr.native.loops import detail
 from streamsr.region import CELL, Cells, Region
 from streamsr.tiling.changes import tiles_of
-from streamsr.tiling.numba_loops import compiled
 
 SMALL, LARGE = 4, 10
 """Cells along each side of a tile. An engine that is sparse computes little more than what it is
@@ -152,27 +152,9 @@ def scores(previous: Image, current: Image, side: int) -> Scores:
     """
     side *= CELL
     height, width = current.shape[:2]
-    sums = np.zeros((-(-height // side), -(-width // side), 3))
-    _measure(previous, current, side, sums)
-    pixels = np.maximum(sums[..., 2], 1)
-    return np.asarray((0.5 + sums[..., 0] / pixels) * (1 + sums[..., 1] / pixels / CHANGE_UNIT))
-
-
-@compiled()
-def _measure(before, now, side, sums):  # type: ignore[no-untyped-def]  # numba infers
-    """Sums over each tile: steps to the right and down of green, differences of green, pixels;
-    every other line."""
-    height, width = now.shape[:2]
-    for y in range(0, height - 1, 2):
-        row, below, old = now[y], now[y + 1], before[y]
-        for tile in range(sums.shape[1]):
-            detail, change = np.int64(0), np.int64(0)
-            end = min((tile + 1) * side, width - 1)
-            for x in range(tile * side, end):
-                g = np.int64(row[x, 1])
-                detail += abs(g - np.int64(row[x + 1, 1])) + abs(g - np.int64(below[x, 1]))
-                change += abs(g - np.int64(old[x, 1]))
-            into = sums[y // side, tile]
-            into[0] += detail
-            into[1] += change
-            into[2] += max(end - tile * side, 0)
+    sums = np.zeros((-(-height // side), -(-width // side), 2), np.int64)
+    detail(previous, current, side, sums)
+    lines = np.bincount(np.arange(0, height - 1, 2) // side, minlength=sums.shape[0])
+    columns = np.bincount(np.arange(width - 1) // side, minlength=sums.shape[1])
+    steps, change = np.moveaxis(sums / np.maximum(np.outer(lines, columns), 1)[..., None], 2, 0)
+    return np.asarray((0.5 + steps) * (1 + change / CHANGE_UNIT))

@@ -16,13 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsr.color import BT709, FULL, LIMITED, ColorTags
-from streamsr.native import compare_ir, from_rgb_ir, jit, loops, reference, selftest, to_rgb_ir
+from streamsr.native import (
+    compare_ir,
+    detail_ir,
+    from_rgb_ir,
+    jit,
+    loops,
+    reference,
+    selftest,
+    to_rgb_ir,
+)
 from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.to_rgb_ir import DECODE
 from streamsr.picture.yuv import Converter
 
 NAMES = [
     "compare",
+    "detail",
     *(f"{kind}_{a}_{b}" for kind in ("to_rgb", "from_rgb") for a in (8, 16) for b in (8, 16)),
 ]
 
@@ -99,6 +109,33 @@ def test_comparing_equals_numpy_at_any_size(
     np.testing.assert_array_equal(*flags)
 
 
+@settings(max_examples=60)
+@given(
+    width=st.integers(1, 200),
+    height=st.integers(1, 90),
+    side=st.sampled_from([2, 8, 32, 80]),
+    seed=st.integers(0, 99),
+)
+def test_detail_equals_numpy_at_any_size(width: int, height: int, side: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    before, now = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    shape = -(-height // side), -(-width // side), 2
+    sums = [np.zeros(shape, np.int64) for _ in range(2)]
+    loops.detail(before, now, side, sums[0])
+    reference.detail(before, now, side, sums[1])
+    np.testing.assert_array_equal(*sums)
+
+
+def test_detail_and_change_are_counted_where_they_are() -> None:
+    before = np.zeros((16, 16, 3), np.uint8)
+    now = before.copy()
+    now[4, 4, 1] = 100  # seen from its left, to its right and below it; and as a change
+    now[8:, 8:, 0] = 255  # green alone counts
+    sums = np.zeros((2, 2, 2), np.int64)
+    loops.detail(before, now, 8, sums)
+    assert sums.tolist() == [[[300, 100], [0, 0]], [[0, 0], [0, 0]]]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_self_test_sees_one_wrong_byte_anywhere(name: str) -> None:
     """In the last of the bytes that are written, and only in the largest picture."""
@@ -106,10 +143,9 @@ def test_the_self_test_sees_one_wrong_byte_anywhere(name: str) -> None:
 
     def wrong(*arguments: object) -> None:
         twin(*arguments)
-        written = arguments[0] if name.startswith("from") else arguments[1]
-        target = {"to": arguments[1], "fr": arguments[1], "co": arguments[2]}[name[:2]]
+        kind = name.partition("_")[0]
+        target = arguments[{"to": 1, "from": 1, "compare": 2, "detail": 3}[kind]]
         plane = target[-1] if isinstance(target, tuple) else target
-        assert written is not None
         assert isinstance(plane, np.ndarray)
         if plane.size > 4:
             plane[(-1,) * plane.ndim] ^= 1
@@ -177,6 +213,7 @@ GENERATORS = [
     from_rgb_ir.subsample,
     from_rgb_ir.from_rgb,
     compare_ir.compare,
+    detail_ir.detail,
 ]
 
 
