@@ -60,7 +60,11 @@ def module(name: str) -> str:
 
 
 def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
-    """Y [H, >=W], U and V of all or half its rows and columns to ``rgb`` [H, W, 3]."""
+    """Fill ``rgb`` [H, W, 3] from Y [H, >=W], U and V of all or half of its rows and columns.
+
+    Samples are uint8 or uint16; ``k`` has the constants named in `to_rgb_ir.DECODE`. Raises
+    ValueError for arrays that do not fit each other.
+    """
     y, u, v = planes
     height, width = rgb.shape[:2]
     _check(rgb, y, u, v)
@@ -73,7 +77,12 @@ def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
 
 
 def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
-    """``rgb`` [H, W, 3] to Y, U and V, whose rows and columns may be more: the last is repeated."""
+    """Fill Y, U and V from ``rgb`` [H, W, 3]. They may have more rows and columns than it: its last
+    are repeated.
+
+    Samples are uint8 or uint16; ``k`` has the constants named in `from_rgb_ir.ENCODE`. Raises
+    ValueError for arrays that do not fit each other.
+    """
     y, u, v = planes
     (lines, columns), (rows, half) = y.shape, u.shape
     sub_x, sub_y = int(half < columns), int(rows < lines)
@@ -131,7 +140,7 @@ def detail(
 
 
 def _check_dense(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
-    """What native code relies on, of two pictures."""
+    """Raise ValueError unless these are two pictures of one size, without gaps in memory."""
     if (
         a.shape != b.shape
         or a.shape[2:] != (3,)
@@ -141,7 +150,7 @@ def _check_dense(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
 
 
 def _check(rgb: Rows, y: Rows, u: Rows, v: Rows) -> None:
-    """What native code relies on."""
+    """Raise ValueError unless the arrays are as native code relies on."""
     height, width = rgb.shape[:2]
     if rgb.shape != (height, width, 3) or rgb.strides[1:] != (3 * rgb.itemsize, rgb.itemsize):
         raise ValueError(f"expected a picture [H, W, 3] with dense rows, got {rgb.shape}")
@@ -166,7 +175,7 @@ def _constants(names: Sequence[str], k: Mapping[str, float]) -> NDArray[np.float
 
 @functools.cache
 def _loop(name: str) -> Loop:
-    """The compiled loop where it gives the bytes of its twin in `reference`, else that, with a
+    """The compiled loop where it gives the bytes of its twin in `reference`; else the twin, with a
     warning."""
     try:
         compiled = _compiled(name)

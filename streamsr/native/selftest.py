@@ -1,9 +1,9 @@
-"""Compares a compiled loop with its NumPy twin when it is loaded: code from a cache and from a
-compiler is not trusted.
+"""Compares a compiled loop with its NumPy twin when it is loaded: code is not trusted, whether it
+comes from the cache or from the compiler.
 
-Pictures are small but reach every part of a loop: whole vectors, unrolled ones and tails of every
-kind, one pixel; each layout of chroma, each depth; samples over all their range, which leave the
-range of colours.
+The pictures are small but reach every part of a loop: whole vectors, unrolled ones, tails of every
+kind and one pixel; each layout of chroma and each depth; samples over all their range, which leave
+the range of colours.
 """
 
 import itertools
@@ -22,13 +22,14 @@ Loop = Callable[..., None]
 """Takes what the loop of its name in `loops` takes."""
 
 Case = tuple[str, tuple[Any, ...]]
-"""Its name and the arguments of the call."""
+"""The name of a case and the arguments of the call."""
+
 SIZES = (167, 5), (1, 1)
-"""Of the pictures: more than twice the 64 samples that AVX-512 code takes at once, and an odd
-rest."""
+"""Widths and heights of pictures: more than twice the 64 samples that AVX-512 code takes at once,
+with an odd rest; and one pixel."""
 
 LAYOUTS = ((0, 0), (1, 0), (1, 1), (0, 1))
-"""Whether chroma has half of the columns, of the rows."""
+"""Whether chroma has half of the columns, and half of the rows."""
 
 
 def differs(name: str, loop: Loop) -> str | None:
@@ -66,7 +67,7 @@ def _bytes(argument: Any) -> bytes:
 
 
 def _layouts(bits: int) -> Iterator[tuple[int, int, int, int, int, bool]]:
-    """Width, height, layout, depth and chroma's place of each case; the depths take turns."""
+    """Width, height, layout, depth and chroma position of each case; the depths take turns."""
     depths = itertools.cycle((8,) if bits == 8 else (10, 16, 9, 12))
     for (width, height), (sub_x, sub_y), centred in itertools.product(
         SIZES, LAYOUTS, (False, True)
@@ -95,11 +96,11 @@ def _to_rgb(read: int, write: int) -> Iterator[Case]:
         wide = [
             factor * top / (224 * unit) for factor in (1.5748, -0.1873, -0.4681, 1.8556)
         ]  # BT.709
-        places = (0.75, 0.75) if centred else (1.0, 0.5)
+        even_odd = (0.75, 0.75) if centred else (1.0, 0.5)
         k = dict(
             zip(
                 DECODE,
-                (top / (219 * unit), *wide, 16 * unit, 128 * unit, top, *places),
+                (top / (219 * unit), *wide, 16 * unit, 128 * unit, top, *even_odd),
                 strict=True,
             )
         )
