@@ -7,7 +7,7 @@ import numpy as np
 from streamsr.frame import Image
 from streamsr.region import Region
 
-REACH = 2
+MARGIN = 2
 """LR pixels around a region that bicubic interpolation reads."""
 
 
@@ -30,7 +30,7 @@ def interpolate(lr: Image, hr: Image, regions: Sequence[Region]) -> None:
     height, width = lr.shape[:2]
     scale = hr.shape[0] // height
     for region in regions:
-        seen = region.grown(REACH, width, height)
+        seen = region.grown(MARGIN, width, height)
         large = resized(lr[seen.slices], (seen.width * scale, seen.height * scale))
         inside = Region(region.x - seen.x, region.y - seen.y, region.width, region.height)
         hr[region.scaled(scale).slices] = large[inside.scaled(scale).slices]
