@@ -17,10 +17,10 @@ from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
 from streamsr.model import ModelFile, find_model
 from streamsr.options import EngineChoice
-from streamsr.picture.high_depth import deepened, enlarged
+from streamsr.picture.high_depth import add_detail, enlarge_16
 from streamsr.region import Region
 from streamsr.stats import Fate, Recorder, Stage
-from streamsr.tiling.changes import WHOLE_ABOVE, tiles_of
+from streamsr.tiling.changes import WHOLE_ABOVE, tiles_for
 from streamsr.tiling.results import Results, read_only, sized
 
 
@@ -156,9 +156,9 @@ class Upscaler:
         if frame.deep is None and frame.alpha is None:
             return replace(frame, rgb=read_only(hr))
         with self.record.stage(Stage.DEEP):
-            deep = None if frame.deep is None else deepened(frame.deep, frame.rgb, hr)
+            deep = None if frame.deep is None else add_detail(frame.deep, frame.rgb, hr)
             alpha = (
-                None if frame.alpha is None else enlarged(frame.alpha, (hr.shape[1], hr.shape[0]))
+                None if frame.alpha is None else enlarge_16(frame.alpha, (hr.shape[1], hr.shape[0]))
             )
         return replace(frame, rgb=read_only(hr), deep=deep, alpha=alpha)
 
@@ -181,7 +181,7 @@ class Upscaler:
             with self.record.stage(Stage.COPY):
                 hr = self._results.copy(previous)
             with self.record.stage(Stage.NETWORK):
-                self.engine.run(tiles_of(self.engine, lr, hr, cells))
+                self.engine.run(tiles_for(self.engine, lr, hr, cells))
             shown = sized(hr, self.size, self.record)
         else:
             self.record.count(Fate.REUSED)

@@ -1,5 +1,5 @@
-"""The engine contract: the network on any region of any frame, the same bytes however the frame is
-cut."""
+"""The contract of engines: they run the network on any region of any picture, with the same result
+however the picture is cut."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -14,14 +14,14 @@ __all__ = ["Cells", "Engine", "Image", "Tile", "check_tiles"]
 
 
 class Tile(NamedTuple):
-    """One piece of work: compute ``region`` of the picture ``lr`` into the same place of ``hr``.
+    """A unit of work: compute ``region`` of the picture ``lr`` into the same part of ``hr``.
 
-    ``lr`` is [H, W, 3] uint8, C-contiguous, only read. ``hr`` is [s*H, s*W, 3] uint8, C-contiguous;
-    the engine writes exactly the pixels of ``region.scaled(s)``, with the values a pass over the
-    whole of ``lr`` would give.
-
-    ``cells``, of the whole picture, is for engines that are ``sparse``: they need only write those
-    cells of the region. Whatever else they write there has its right value too.
+    lr      [H, W, 3] uint8, C-contiguous, only read
+    hr      [s*H, s*W, 3] uint8, C-contiguous. The engine writes exactly the pixels of
+            ``region.scaled(s)``, with the values that a pass over the whole of ``lr`` would give
+    region  of ``lr``, not empty
+    cells   of the whole picture, for engines that are ``sparse``: they need only write the true
+            cells of the region. Whatever else they write there has its right value too
     """
 
     lr: Image
@@ -33,9 +33,8 @@ class Tile(NamedTuple):
 class Engine(Protocol):
     """An implementation of the network for one model file.
 
-    ``run`` is called by one thread at a time and uses ``threads`` cores itself. It raises
-    ValueError for arrays or regions that do not fit each other and ModelError when the device
-    fails. Closing twice is harmless.
+    ``run`` is called by one thread at a time and uses ``threads`` cores itself. Closing twice is
+    harmless.
     """
 
     @property
@@ -51,7 +50,7 @@ class Engine(Protocol):
 
     @property
     def region_cost(self) -> int:
-        """What a region costs beside its own area, in LR pixels."""
+        """What a tile costs beside its own area, in LR pixels."""
 
     @property
     def sparse(self) -> bool:
@@ -62,11 +61,15 @@ class Engine(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many frames at once make the device faster; 1 where batches gain nothing, as on a
-        CPU."""
+        """How many frames in one call the device computes fastest; 1 where batches gain nothing, as
+        on a CPU."""
 
     def run(self, tiles: Sequence[Tile]) -> None:
-        """Compute all tiles. They may belong to different frames and must not overlap in ``hr``."""
+        """Compute all tiles. They may belong to different frames and must not overlap in ``hr``.
+
+        Raises ValueError for arrays or regions that do not fit each other, ModelError when the
+        device fails.
+        """
 
     def close(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Which engine runs a model on this machine, and why."""
+"""Chooses which engine runs a model on this machine, and says why."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,8 @@ log = logging.getLogger("streamsr")
 
 
 Opener = Callable[[ModelFile, EngineChoice], Engine]
-"""Opens one engine. Raises ModelError where it cannot run or computes otherwise than LiteRT."""
+"""A function that opens one engine. Raises ModelError where the engine cannot run or computes
+otherwise than LiteRT."""
 
 
 def open_engine(
@@ -24,11 +25,12 @@ def open_engine(
     openers: Mapping[str, Opener] | None = None,
     delegates: Sequence[str] | None = None,
 ) -> tuple[Engine, str]:
-    """The engine for this model, and one line saying why it was chosen.
+    """Open the engine for this model, and say in one line why it was chosen.
 
-    What was asked for must work. ``auto`` takes an NPU whose delegate is found, else the first CPU
-    engine that runs the model: each only if it passes the conformity test. What was tried and did
-    not work is named in the line and in the log. Raises ModelError when no engine runs the model.
+    An engine that is named must work. ``auto`` takes an NPU whose delegate is found, else the first
+    CPU engine that runs the model: each only if it passes the conformity test. What was tried and
+    did not work is named in the line and in the log. Raises ModelError when no engine runs the
+    model.
 
     openers    the engines by name in the order of preference, the last being the reference; default
                OPENERS
@@ -43,7 +45,7 @@ def open_engine(
     if choice.engine != "auto":
         return _opened(openers[choice.engine], model, choice), "asked for"
     failed: list[str] = []
-    npu = _probed(model, choice, failed, delegates)
+    npu = _npu(model, choice, failed, delegates)
     if npu is not None:
         return npu, "NPU found, passed its self-test"
     for note in failed:
@@ -62,8 +64,8 @@ def open_engine(
 
 
 def _opened(opener: Opener, model: ModelFile, choice: EngineChoice) -> Engine:
-    """Raises ModelError also for what the native libraries under an engine raise when they cannot
-    work here."""
+    """Open an engine. Raises ModelError also for what native libraries under it raise when they
+    cannot work here."""
     try:
         return opener(model, choice)
     except (ModelError, ImportError, OSError, RuntimeError) as error:
@@ -77,22 +79,22 @@ def _opened(opener: Opener, model: ModelFile, choice: EngineChoice) -> Engine:
 
 
 def _is_interrupted(error: BaseException | None) -> bool:
-    """Whether a Ctrl-C is behind it: a native module that is interrupted while it is loaded says
+    """Whether the cause is a Ctrl-C: a native module that is interrupted while it is loaded raises
     ImportError."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
-def _probed(
+def _npu(
     model: ModelFile, choice: EngineChoice, failed: list[str], delegates: Sequence[str] | None
 ) -> Engine | None:
-    """An NPU with a delegate library under a well-known name; what is there but does not work goes
-    to ``failed``."""
-    from streamsr.engines.delegate import WELL_KNOWN, DelegateError, found, open_delegate
+    """Open an NPU whose delegate library has a well-known name; why one that is there does not work
+    is added to ``failed``."""
+    from streamsr.engines.delegate import WELL_KNOWN, DelegateError, find_library, open_delegate
 
     for library in WELL_KNOWN if delegates is None else delegates:
-        if found(library) is None:
+        if find_library(library) is None:
             continue
         try:
             return open_delegate(model, library, {}, batch=choice.batch)

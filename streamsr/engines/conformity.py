@@ -1,11 +1,11 @@
 """Compares an engine with LiteRT before it is trusted with a picture: one test for every engine but
 LiteRT on the CPU.
 
-An engine makes it in its constructor, so that there is no way around it. What is compared: flat
-white, yellow and black (which saturate where arithmetic is too narrow), noise (which drives every
-sum far) and a picture as cameras see them, in odd sizes with every tail; regions cut out of a
-frame; scattered cells, where the engine takes them; and as many different pictures at once as the
-engine takes in a batch.
+An engine makes it in its constructor, so that there is no way around it. Compared are flat white,
+yellow and black (which saturate where arithmetic is too narrow), noise (which drives every sum far)
+and a picture as cameras see them, in odd sizes with every tail; regions cut out of a frame;
+scattered cells, where the engine takes them; and as many different pictures at once as the engine
+takes in a batch.
 """
 
 import functools
@@ -33,7 +33,8 @@ from streamsr.native import cache
 from streamsr.region import CELL, Cells, Region
 
 UNTOUCHED = 165
-"""Level of pixels that nobody has written: no picture's, so that what is not computed is seen."""
+"""Level of pixels that nobody has written, which no test picture has: what is not computed is
+seen."""
 
 SMALL, WIDE = (83, 19), (101, 37)
 """Sizes of the pictures: one and two full turns of the widest kernels (48 pixels), and tails of
@@ -43,9 +44,8 @@ CUTS = (Region(33, 7, 31, 15), Region(70, 21, 31, 16), Region(0, 0, 37, 11))
 """Parts of the wide picture: inside it, and in two of its corners."""
 
 
-class Judged(Protocol):
-    """What is asked of an engine here: the part of `streamsr.engines.Engine` that computes, and
-    what it promises."""
+class Tested(Protocol):
+    """The part of `streamsr.engines.Engine` that the test needs, and what the engine promises."""
 
     @property
     def scale(self) -> int: ...
@@ -63,7 +63,13 @@ class Judged(Protocol):
 
 
 class _Task(NamedTuple):
-    """One call of the engine, and what it is for."""
+    """One call of the engine.
+
+    what      it tests, for messages
+    pictures  numbers of those in one batch
+    region    of each; None for the whole
+    cells     of each; None for all
+    """
 
     what: str
     pictures: tuple[int, ...]
@@ -71,16 +77,17 @@ class _Task(NamedTuple):
     cells: Cells | None = None
 
 
-def check(engine: Judged, model: ModelFile) -> Difference:
-    """How far the engine is from LiteRT. Raises WrongResults, with that and what is allowed, beyond
-    its bound.
+def check(engine: Tested, model: ModelFile) -> Difference:
+    """Measure how far the engine's pictures are from LiteRT's.
 
-    LiteRT takes 0.2 s to start, so its answer is kept for each model and LiteRT version; the engine
-    runs every time.
+    LiteRT takes 0.2 s to start, so its pictures are cached for each model and LiteRT version; the
+    engine runs every time. Raises WrongResults, with the difference and what is allowed, where it
+    is beyond the engine's bound.
     """
     expected = _expected(model, engine.scale)
     lrs = pictures()
-    total, whole = NONE, np.empty(0, np.uint8)
+    total = NONE
+    whole = np.empty(0, np.uint8)
     for task in _tasks(engine):
         tiles = []
         for number in task.pictures:
@@ -91,7 +98,7 @@ def check(engine: Judged, model: ModelFile) -> Difference:
             )
         engine.run(tiles)
         for number, tile in zip(task.pictures, tiles, strict=True):
-            difference = _judge(tile, expected[number], engine.scale)
+            difference = _difference(tile, expected[number], engine.scale)
             if not engine.bound.allows(difference):
                 raise WrongResults(
                     f"computes otherwise than LiteRT: {task.what}: {difference}; allowed "
@@ -114,14 +121,15 @@ def check(engine: Judged, model: ModelFile) -> Difference:
 
 
 class Judge:
-    """Compares whole pictures of a built-in engine with LiteRT's, for as long as a run lasts."""
+    """Compares whole pictures of a built-in engine with LiteRT's while a run lasts."""
 
     def __init__(self, engine: Engine, model: ModelFile) -> None:
-        self._name, self._bound = engine.name, bound_of(engine)
+        self._name = engine.name
+        self._bound = bound_of(engine)
         self._litert = LiteRTEngine(model, threads=engine.threads)
 
     def check(self, lr: Image, hr: Image) -> Difference:
-        """How far ``hr`` is from LiteRT's picture of ``lr``. Raises WrongResults beyond the
+        """Measure how far ``hr`` is from LiteRT's picture of ``lr``. Raises WrongResults beyond the
         engine's bound."""
         expected = np.empty_like(hr)
         self._litert.run([Tile(lr, expected, Region.of(lr.shape[1], lr.shape[0]))])
@@ -137,11 +145,12 @@ class Judge:
         self._litert.close()
 
 
-def _judge(tile: Tile, expected: Image, scale: int) -> Difference:
-    """Of what was asked for; all else must be untouched or, where cells were asked for, right
-    too."""
+def _difference(tile: Tile, expected: Image, scale: int) -> Difference:
+    """The difference in what was asked for. All else must be untouched or, where cells were asked
+    for, right too; otherwise the difference is as large as can be."""
     inner = tile.region.scaled(scale).slices
-    found, wanted = tile.hr[inner], expected[inner]
+    found = tile.hr[inner]
+    wanted = expected[inner]
     if tile.cells is None:
         outside = tile.hr.copy()
         outside[inner] = UNTOUCHED
@@ -157,7 +166,8 @@ def _judge(tile: Tile, expected: Image, scale: int) -> Difference:
     return difference_of(np.ascontiguousarray(found), np.ascontiguousarray(wanted))
 
 
-def _tasks(engine: Judged) -> list[_Task]:
+def _tasks(engine: Tested) -> list[_Task]:
+    """The calls of the test; the last whole picture comes before its parts."""
     wide = small = len(NAMES) - 1
     tasks = [_Task(name, (number,)) for number, name in enumerate(NAMES)]
     tasks += [_Task(f"a part of {NAMES[wide]}", (wide,), region) for region in CUTS]
@@ -179,18 +189,18 @@ NAMES = ("white", "yellow", "black", "noise", "a small natural picture", "a natu
 
 @functools.cache
 def pictures() -> tuple[Image, ...]:
-    """The pictures of NAMES, all SMALL but the last."""
+    """The pictures of NAMES, [H, W, 3] uint8, all SMALL but the last, which is WIDE."""
     width, height = SMALL
     white, yellow, black = (
-        np.full((height, width, 3), colour, np.uint8) for colour in (255, (255, 255, 0), 0)
+        np.full((height, width, 3), color, np.uint8) for color in (255, (255, 255, 0), 0)
     )
     noise = np.random.default_rng(5).integers(0, 256, (height, width, 3), np.uint8)
     return white, yellow, black, noise, natural(*SMALL), natural(*WIDE)
 
 
 def natural(width: int, height: int) -> Image:
-    """Slopes, edges, a disc and a little texture, as a camera sees them; whole numbers only, alike
-    everywhere."""
+    """Draw slopes, edges, a disc and a little texture, as a camera sees them: [H, W, 3] uint8, in
+    whole numbers only, so the same on every machine."""
     y, x = np.mgrid[:height, :width]
     picture = np.stack([2 * x + y, 230 - 4 * y, 60 + (x * y) % 97], 2)
     picture[x + 2 * y > 95] = (20, 40, 70)
@@ -201,7 +211,7 @@ def natural(width: int, height: int) -> Image:
 
 
 def _expected(model: ModelFile, scale: int) -> list[Image]:
-    """LiteRT's answers."""
+    """LiteRT's results of `pictures`, from the cache where it has them."""
     lrs = pictures()
     key = hashlib.sha256(b"".join(lr.tobytes() for lr in lrs)).hexdigest()
     name = f"conformity-{version('ai-edge-litert')}-{key[:12]}-{model.sha256[:32]}"

@@ -1,5 +1,5 @@
-"""NPUs: external TFLite delegates, asked for by path or found by their well-known names, trusted
-only after a test."""
+"""Runs models on NPUs through external TFLite delegates, given by path or found by their well-known
+names, and trusted only after a test."""
 
 import ctypes
 import os
@@ -24,19 +24,19 @@ WELL_KNOWN = {
     "libneuron_stable_delegate.so": "MediaTek Neuron",
     "libNeuronDelegate.so": "MediaTek Neuron",
 }
-"""File names the vendors' own documentation gives for their external delegates."""
+"""File names of external delegates in their vendors' documentation, and what to call them."""
 
 LOADER_CACHE = Path("/etc/ld.so.cache")
-"""The system's list of libraries, in which their names are strings that end in a zero byte."""
+"""The system's list of libraries, whose paths stand in it as strings that end in a zero byte."""
 
 
 class DelegateError(ModelError):
     """The delegate cannot be used; the message says why."""
 
 
-def found(name: str) -> Path | None:
-    """The library that this file name stands for, by its absolute path: where the loader looks, and
-    nowhere else.
+def find_library(name: str) -> Path | None:
+    """Find the library of this file name where the loader looks, by its absolute path; None where
+    there is none.
 
     The loader itself takes an empty or relative element of LD_LIBRARY_PATH for the working
     directory, and would run whatever lies there under a well-known name.
@@ -63,24 +63,26 @@ def found(name: str) -> Path | None:
 
 
 def _resolved(library: str) -> Path:
-    """What the user means: a path where there is a slash, else a name as the loader finds it."""
+    """The file that the user means: a path where there is a slash, else a name as the loader finds
+    it. Raises DelegateError where it finds none."""
     if "/" in library:
         return Path(library).absolute()
-    path = found(library)
+    path = find_library(library)
     if path is None:
         raise DelegateError(
             f"delegate {library}: cannot open shared object file: there is none of this name in "
-            f"the system's library "
-            "folders or in those of LD_LIBRARY_PATH; give its path, such as ./" + library
+            f"the system's library folders or in those of LD_LIBRARY_PATH; give its path, such as "
+            f"./{library}"
         )
     return path
 
 
 def load(library: str, options: Mapping[str, str]) -> Any:  # the wheel has no types
-    """The delegate of this shared library. Raises DelegateError when it does not load or refuses
-    its options."""
+    """Load the delegate of this shared library. Raises DelegateError when it does not load or
+    refuses its options."""
     path = str(_resolved(library))
-    from ai_edge_litert.interpreter import load_delegate  # 0.1 s: only for who needs it
+    # Imported here: 0.1 s, not needed without a delegate.
+    from ai_edge_litert.interpreter import load_delegate
 
     try:
         # load_delegate() leaves a half-made object whose destructor complains, so ask the loader
@@ -100,11 +102,11 @@ def load(library: str, options: Mapping[str, str]) -> Any:  # the wheel has no t
 def open_delegate(
     model: ModelFile, library: str, options: Mapping[str, str], *, batch: int | None
 ) -> LiteRTEngine:
-    """An engine on this delegate that has passed the conformity test, with the batch that it will
+    """Open an engine on this delegate that passes the conformity test with the batch that it will
     be given.
 
-    ``batch`` None measures what the device gains. Raises DelegateError when the library does not
-    load, cannot run the model, or computes otherwise than LiteRT on the CPU.
+    ``batch`` None measures with which batch the device is fastest. Raises DelegateError when the
+    library does not load, cannot run the model, or computes otherwise than LiteRT on the CPU.
     """
     delegate = load(library, options)
     name = f"litert+{WELL_KNOWN.get(library, library)}"

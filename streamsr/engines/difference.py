@@ -1,4 +1,4 @@
-"""How far two pictures are from each other, and how far an engine's may be from LiteRT's."""
+"""Measures how far two pictures are apart, and says how far an engine's may be from LiteRT's."""
 
 import math
 from dataclasses import dataclass
@@ -12,8 +12,12 @@ from streamsr.frame import Image
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Of two pictures, or the worst of several: the largest in levels of 8 bits, the PSNR, how many
-    bytes differ."""
+    """The difference of two pictures, or the worst of several pairs.
+
+    levels     the largest, in levels of 8 bits
+    psnr_db    the peak signal-to-noise ratio, infinite where they are equal
+    different  how many of the ``size`` bytes differ
+    """
 
     levels: int
     psnr_db: float
@@ -21,10 +25,14 @@ class Difference:
     size: int
 
     def worst(self, other: "Difference") -> "Difference":
-        """Both together: each picture counts by itself, or a small wrong one would drown in the
+        """Combine both. Each picture counts by itself, or a small wrong one would drown in the
         mean."""
-        levels, psnr_db = max(self.levels, other.levels), min(self.psnr_db, other.psnr_db)
-        return Difference(levels, psnr_db, self.different + other.different, self.size + other.size)
+        return Difference(
+            max(self.levels, other.levels),
+            min(self.psnr_db, other.psnr_db),
+            self.different + other.different,
+            self.size + other.size,
+        )
 
     def __str__(self) -> str:
         if not self.different:
@@ -56,22 +64,21 @@ class Bound:
 EXACT = Bound(0, math.inf)
 
 CLOSE = Bound(3, 60.0)
-"""What may be, where each layer rounds otherwise: OpenVINO on a processor with VNNI, NPUs that
+"""For engines in which each layer rounds otherwise: OpenVINO on a processor with VNNI, NPUs that
 compute right. A wrong operator, scale or layout is off by tens of levels."""
 
 
 def bound_of(engine: Engine) -> Bound:
-    """What a built-in engine promises; another one nothing but its own contract, so that it has to
-    be exact."""
+    """What an engine promises: a built-in one its ``bound``, any other to be exact."""
     return getattr(engine, "bound", EXACT)
 
 
-class WrongResults(ModelError):  # noqa: N818 - what it gave
+class WrongResults(ModelError):  # noqa: N818 - named for what the engine gave
     """An engine is further from LiteRT than its bound allows; the message says how far."""
 
 
 def difference_of(a: Image, b: Image) -> Difference:
-    """Of two pictures of one shape."""
+    """Measure the difference of two pictures of one shape, uint8."""
     if np.array_equal(a, b):
         return Difference(0, math.inf, 0, a.size)
     apart = np.abs(a.astype(np.int16) - b)

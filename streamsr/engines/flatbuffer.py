@@ -16,7 +16,11 @@ class Damaged(Exception):  # noqa: N818 - named for what the file is
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table in ``data``. A field that is absent has its default: 0, or no elements."""
+    """A table at offset ``at`` of ``data``. An absent field has its default: 0, or no elements.
+
+    Fields are told by their number in the schema. Every method raises Damaged where an offset or a
+    length leads outside the file.
+    """
 
     data: bytes
     at: int
@@ -26,7 +30,7 @@ class Table:
         return cls(data, _read(data, "<I", 0))
 
     def number(self, field: int, kind: str, default: int = 0) -> int:
-        """A scalar field; ``kind`` is its struct format."""
+        """Read a scalar field; ``kind`` is its struct format."""
         at = self._field(field)
         return default if at is None else _read(self.data, kind, at)
 
@@ -37,28 +41,29 @@ class Table:
         return type(self)(self.data, at + _read(self.data, "<I", at))
 
     def tables(self, field: int) -> "Tables":
-        """A vector of tables, each read when it is asked for: many fields may share one long
+        """A vector of tables, each read when it is indexed: many fields may share one long
         vector."""
         return Tables(self.data, *self._vector(field, 4))
 
     def length(self, field: int, size: int) -> int:
-        """How many elements, each of ``size`` bytes, a vector has."""
+        """Count the elements of a vector, each of ``size`` bytes."""
         return self._vector(field, size)[1]
 
     def bytes(self, field: int, size: int, most: int) -> bytes:
-        """The elements of a vector, each of ``size`` bytes. Raises Damaged for more than ``most``
-        of them."""
+        """Read the elements of a vector, each of ``size`` bytes. Raises Damaged for more than
+        ``most`` of them too."""
         start, count = self._vector(field, size)
         if count > most:
             raise Damaged(f"{count} elements where at most {most} make sense")
         return self.data[start : start + size * count]
 
     def ints(self, field: int, most: int) -> tuple[int, ...]:
-        """A vector of at most ``most`` int32."""
+        """Read a vector of at most ``most`` int32."""
         content = self.bytes(field, 4, most)
         return struct.unpack(f"<{len(content) // 4}i", content)
 
     def _vector(self, field: int, size: int) -> tuple[int, int]:
+        """Where the elements of a vector begin, and how many there are."""
         at = self._field(field)
         if at is None:
             return 0, 0
@@ -69,6 +74,7 @@ class Table:
         return at + 4, count
 
     def _field(self, field: int) -> int | None:
+        """Where a field stands; None where it is absent."""
         layout = self.at - _read(self.data, "<i", self.at)
         if 4 + 2 * field + 2 > _read(self.data, "<H", layout):
             return None

@@ -1,5 +1,4 @@
-"""The reference engine: LiteRT, on the CPU by strips in parallel, or on an NPU through a
-delegate."""
+"""The reference engine: LiteRT, on the CPU in parallel strips, or on an NPU through a delegate."""
 
 import time
 from collections import defaultdict
@@ -12,7 +11,7 @@ import numpy as np
 
 from streamsr.engines import Tile, check_tiles
 from streamsr.engines.difference import CLOSE, EXACT
-from streamsr.engines.tflite import reach
+from streamsr.engines.tflite import receptive_radius
 from streamsr.engines.trial import check
 from streamsr.errors import ModelError, first_line
 from streamsr.frame import Image
@@ -25,8 +24,8 @@ SHAPES_KEPT = 8
 one size up to five at its edges; other changed regions vary more."""
 
 TILE_STEP = 32
-"""Input widths and heights of part-frame tiles are rounded up to this, so that few shapes are ever
-prepared."""
+"""Input widths and heights of tiles that are parts of a frame are rounded up to multiples of this,
+so that few shapes are ever prepared."""
 
 BATCHES = (1, 2, 4)
 BATCH_GAIN = 0.9
@@ -77,7 +76,7 @@ class LiteRTEngine:
             raise ValueError(
                 f"expected at least 1 thread and a batch of at least 1, got {threads} and {batch}"
             )
-        self.halo = reach(model)
+        self.halo = receptive_radius(model)
         if not trusted:
             check(model)
         # One worker thread for each interpreter pool, because an interpreter belongs to one thread.
@@ -155,7 +154,8 @@ class LiteRTEngine:
     def close(self) -> None:
         for worker in self._workers:
             worker.shutdown()
-        self._workers, self._interpreters = [], []
+        self._workers = []
+        self._interpreters = []
 
     def __enter__(self) -> Self:
         return self
@@ -170,11 +170,10 @@ class LiteRTEngine:
 
 
 def rounded_up(region: Region, width: int, height: int) -> Region:
-    """The region enlarged inside a picture of this size to multiples of TILE_STEP, where the
-    picture has room."""
-    w = min(-(-region.width // TILE_STEP) * TILE_STEP, width)
-    h = min(-(-region.height // TILE_STEP) * TILE_STEP, height)
-    return Region(min(region.x, width - w), min(region.y, height - h), w, h)
+    """Enlarge the region to multiples of TILE_STEP, as far as a picture of this size has room."""
+    wider = min(-(-region.width // TILE_STEP) * TILE_STEP, width)
+    higher = min(-(-region.height // TILE_STEP) * TILE_STEP, height)
+    return Region(min(region.x, width - wider), min(region.y, height - higher), wider, higher)
 
 
 class _Interpreters:
@@ -191,7 +190,8 @@ class _Interpreters:
             raise ModelError(f"{model.path}: damaged ({first_line(error)})") from error
 
     def _new(self) -> Any:
-        from ai_edge_litert.interpreter import Interpreter  # 0.1 s: only for who needs it
+        # Imported here: 0.1 s, not needed where another engine serves.
+        from ai_edge_litert.interpreter import Interpreter
 
         delegates = None if self._delegate is None else [self._delegate]
         try:
@@ -250,15 +250,17 @@ class _Interpreters:
 
 
 def _check_interface(interpreter: Any, model: ModelFile) -> int:
-    """The scale of a model that takes and gives uint8 RGB pixels. Raises ModelError for any
+    """Find the scale of a model that takes and gives uint8 RGB pixels. Raises ModelError for any
     other."""
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    inputs = interpreter.get_input_details()
+    outputs = interpreter.get_output_details()
     problem = f"{model.path}: not a uint8 super-resolution model: "
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(
             problem + f"{len(inputs)} inputs and {len(outputs)} outputs, expected one each"
         )
-    source, result = inputs[0], outputs[0]
+    source = inputs[0]
+    result = outputs[0]
     for tensor in (source, result):
         shape = tensor["shape"]
         if tensor["dtype"] is not np.uint8 or len(shape) != 4 or shape[3] != 3:

@@ -1,5 +1,5 @@
-"""OpenVINO, when it is installed: the same .tflite file; also for Intel GPUs and NPUs. Not
-byte-exact to LiteRT."""
+"""An engine on OpenVINO, where that is installed: runs the same .tflite file, also on Intel GPUs
+and NPUs. Its bytes are not exactly LiteRT's."""
 
 import ctypes
 import functools
@@ -20,9 +20,9 @@ from streamsr.model import ModelFile
 from streamsr.region import Region
 
 NO_INT8 = {"LP_TRANSFORMS_MODE": "NO"}
-"""Compute what the file's quantisation says in float32. oneDNN adds two products of 8 x 8 bits in
-16 bits where the processor has no VNNI, which saturates with 8-bit weights: white becomes (141,
-158, 193)."""
+"""Options with which OpenVINO computes in float32 what the file's quantisation says. Otherwise
+oneDNN adds two products of 8 x 8 bits in 16 bits where the processor has no VNNI, which saturates
+with 8-bit weights: white becomes (141, 158, 193)."""
 
 
 class OpenVINOEngine:
@@ -30,8 +30,8 @@ class OpenVINOEngine:
 
     device  OpenVINO's name, such as ``CPU``, ``GPU`` or ``NPU``
 
-    It is called ``openvino``, or ``openvino-f32`` where 8-bit arithmetic fails the conformity test
-    and float32 passes it: other bytes, and slower. Raises ModelError when OpenVINO is not
+    Its name is ``openvino``, or ``openvino-f32`` where 8-bit arithmetic fails the conformity test
+    and float32 passes it: with other bytes, and slower. Raises ModelError when OpenVINO is not
     installed, lacks the device, cannot run the model or computes otherwise than LiteRT.
     """
 
@@ -53,9 +53,10 @@ class OpenVINOEngine:
             raise ModelError(
                 f"OpenVINO has no device {device} here ({', '.join(core.available_devices)})"
             )
-        # LiteRT's reading of the file tells scale and reach, and refuses what is no such model.
+        # LiteRT's engine finds scale and halo, and refuses what is no such model.
         with LiteRTEngine(model, threads=1) as reference:
-            self.scale, self.halo = reference.scale, reference.halo
+            self.scale = reference.scale
+            self.halo = reference.halo
         self.name = "openvino"
         self.threads = usable_cores() if threads is None else threads
         if self.threads < 1:
@@ -154,14 +155,14 @@ class OpenVINOEngine:
 
 @functools.cache
 def _core() -> Any:
-    """The one Core of this process, which is never destroyed. Raises ImportError where OpenVINO is
+    """The only Core of this process, which is never destroyed. Raises ImportError where OpenVINO is
     not installed.
 
-    Its CPU plugin gives the thread an alternate signal stack and unmaps it when it is destroyed:
-    the next signal, such as Ctrl-C, whose handler Python runs on that stack, then ends the process
-    without a word.
+    Its CPU plugin gives the thread an alternate signal stack and unmaps it when it is destroyed.
+    Python runs signal handlers on that stack, so the next signal, such as Ctrl-C, would then end
+    the process without a message.
     """
-    import openvino  # optional, and 0.3 s
+    import openvino  # imported here: optional, and 0.3 s
 
     core = openvino.Core()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(core))  # not even when the interpreter ends
@@ -169,8 +170,8 @@ def _core() -> Any:
 
 
 def _read(core: Any, model: ModelFile) -> Any:
-    """The network in these bytes. OpenVINO reads this kind of file by path only, so they get one of
-    their own."""
+    """Read the network. OpenVINO reads .tflite files by path only, so the bytes are written to a
+    temporary one."""
     try:
         with tempfile.TemporaryDirectory(prefix="streamsr-", ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "model.tflite"

@@ -1,4 +1,4 @@
-"""The graph in a .tflite file, read with bounds, and how far its outputs see.
+"""Reads the graph in a .tflite file, within bounds, and computes its receptive radius.
 
 The bounds keep the work for a strange file far below what its size allows: all operations may share
 one long vector.
@@ -59,8 +59,13 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation: its builtin code, the numbers of the tensors it takes (-1 for none) and makes,
-    its options."""
+    """An operation.
+
+    code     its builtin code
+    inputs   numbers of the tensors that it takes, -1 for none
+    outputs  numbers of the tensors that it makes
+    options  its options table
+    """
 
     code: int
     inputs: tuple[int, ...]
@@ -77,7 +82,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The one graph of a file; ``ops`` are in the order in which they run."""
+    """The only graph of a file; ``ops`` are in the order in which they run."""
 
     tensors: Tables
     buffers: Tables
@@ -94,7 +99,7 @@ class Graph:
         return self.tensor(index).ints(0, MOST_DIMENSIONS)
 
     def content(self, index: int, most: int) -> bytes:
-        """What is stored for a tensor, at most ``most`` bytes; nothing for one that is computed."""
+        """Read what is stored for a tensor, at most ``most`` bytes; nothing for a computed one."""
         return self._buffer(index).bytes(0, 1, most)
 
     def is_stored(self, index: int) -> bool:
@@ -108,8 +113,8 @@ class Graph:
 
 
 def read_graph(data: bytes, *, most_operations: int = MOST_OPERATIONS) -> Graph:
-    """Raises ModelError for what is no .tflite file of one graph, or has more operations; Damaged
-    for a broken one."""
+    """Read the graph of a .tflite file. Raises ModelError for anything else, for several graphs and
+    for more operations; Damaged for a broken file."""
     if data[4:8] != b"TFL3":
         raise ModelError("not a .tflite file")
     model = Table.root(data)
@@ -133,15 +138,16 @@ def read_graph(data: bytes, *, most_operations: int = MOST_OPERATIONS) -> Graph:
     return Graph(graph.tables(0), model.tables(4), tuple(ops), *ends)
 
 
-def reach(model: ModelFile) -> int:
-    """How far, in LR pixels, an output pixel sees at most: along the longest path of the graph.
+def receptive_radius(model: ModelFile) -> int:
+    """Compute how far, in LR pixels, an output pixel sees at most: along the longest path of the
+    graph.
 
     A k x k convolution adds half of dilation * (k - 1), rounded up. Raises ModelError, in one line,
-    for a graph whose reach is not known or that samples its input (a stride), since parts of such a
-    picture would show seams.
+    for a graph whose radius is not known or that samples its input (a stride), since parts of such
+    a picture would show seams.
     """
     try:
-        return _reach(read_graph(model.content))
+        return _radius(read_graph(model.content))
     except ValueError as error:
         problem = "not a super-resolution model that can be computed in parts"
         raise ModelError(f"{model.path}: {problem}: {error}") from None
@@ -151,9 +157,9 @@ def reach(model: ModelFile) -> int:
         raise ModelError(f"{model.path}: {error}") from None
 
 
-def _reach(graph: Graph) -> int:
-    """Raises ValueError saying why it is not known, Damaged for a graph that does not hang
-    together."""
+def _radius(graph: Graph) -> int:
+    """The receptive radius. Raises ValueError saying why it is not known, Damaged for a graph that
+    does not hang together."""
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
     seen = {graph.inputs[0]: 0}
@@ -162,14 +168,14 @@ def _reach(graph: Graph) -> int:
             if index >= 0 and index not in seen and not graph.is_stored(index):
                 raise Damaged(f"{op.name} takes tensor {index} before it is made")
         far = max((seen.get(index, 0) for index in op.inputs), default=0)
-        seen |= dict.fromkeys(op.outputs, far + _own_reach(graph, op))
+        seen |= dict.fromkeys(op.outputs, far + _own_radius(graph, op))
     if graph.outputs[0] not in seen:
         raise Damaged("nothing makes the output")
     return seen[graph.outputs[0]]
 
 
-def _own_reach(graph: Graph, op: Op) -> int:
-    """How far one operation sees. Raises ValueError saying why that is not known."""
+def _own_radius(graph: Graph, op: Op) -> int:
+    """What one operation adds to the radius. Raises ValueError saying why that is not known."""
     if op.code in POINTWISE:
         return 0
     if op.code not in (CONV, DEPTHWISE_CONV):
@@ -182,7 +188,7 @@ def _own_reach(graph: Graph, op: Op) -> int:
     strides = op.number(1), op.number(2)
     if strides != (1, 1):
         raise ValueError(f"it has {op.name} with stride {max(strides)}")
-    first = 4 if op.code == CONV else 5  # DEPTHWISE_CONV_2D has its multiplier before
+    first = 4 if op.code == CONV else 5  # DEPTHWISE_CONV_2D has its multiplier before these
     dilations = op.number(first, default=1), op.number(first + 1, default=1)
     if min(dilations) < 1:
         raise ValueError(f"it has {op.name} with dilation {min(dilations)}")

@@ -1,11 +1,10 @@
-"""Model files of strangers, tried in a process of their own: LiteRT follows some damaged ones into
-memory it lacks.
+"""Tries model files of strangers in a child process, because LiteRT crashes on some damaged ones.
 
-It checks the offsets of a file, not whether an operation has the inputs and options that it needs,
-and dies of those that have not (4 of 3,000 files with bits flipped outside the weights). Only its
-own code knows what it needs, so that nothing short of letting it run is a check. The same trial
-compares whole pictures with pictures computed in parts: what the graph says of its reach
-(`tflite.reach`) is not taken on trust.
+LiteRT checks the offsets of a file, not whether an operation has the inputs and options that it
+needs, and crashes where they are missing (4 of 3,000 files with bits flipped outside the weights).
+Only its own code knows what it needs, so that nothing short of letting it run is a check. The same
+trial compares whole pictures with pictures computed in parts: the receptive radius that the graph
+tells (`tflite.receptive_radius`) is not taken on trust.
 """
 
 import subprocess
@@ -18,16 +17,16 @@ from streamsr.native import cache
 from xlsr_model import weights
 
 SECONDS = 60
-"""For loading LiteRT and a few small pictures; 0.5 s are usual."""
+"""Time limit for loading LiteRT and computing a few small pictures, which usually takes 0.5 s."""
 
 MEMORY_BYTES = 4 << 30
-"""Of address space; a network of this kind takes a tenth."""
+"""Limit of the child's address space; a network of this kind takes a tenth."""
 
 DAMAGED = 3
-"""Exit status of the child that has said why the model is none."""
+"""Exit status when the child rejected the model and printed why."""
 
 TRIAL = 2
-"""Number of the trial: what passed another one is tried again."""
+"""Version of the trial: a model that passed another version is tried again."""
 
 _CHILD = """
 import runpy, sys
@@ -37,10 +36,10 @@ runpy.run_module("streamsr.engines.trial_child", run_name="__main__")
 
 
 def check(model: ModelFile) -> None:
-    """Raise ModelError when LiteRT refuses the model, dies of it, takes unreasonable time or memory
-    for it, or when a picture computed in parts shows seams.
+    """Try a model. Raises ModelError when LiteRT refuses it, crashes, takes unreasonable time or
+    memory, or when a picture computed in parts shows seams.
 
-    Shipped models are not tried, others once: what passed is remembered with LiteRT's version.
+    Shipped models are not tried, others once: what passed is cached with LiteRT's version.
     """
     name = f"probed{TRIAL}-{version('ai-edge-litert')}-{model.sha256[:32]}"
     if _is_shipped(model) or cache.load(name) is not None:

@@ -1,4 +1,5 @@
-"""The child of a trial: pictures through the model on standard input, whole and in parts."""
+"""The child process of a trial: runs the model that it reads from standard input on pictures, whole
+and in parts."""
 
 import resource
 import sys
@@ -15,7 +16,8 @@ from streamsr.model import ModelFile
 from streamsr.region import Region
 
 SIDE = 160
-"""Of the pictures that are cut, in pixels: several times what a network for real time sees."""
+"""Width and height of the pictures that are cut, in pixels: several times what a network for real
+time sees."""
 
 
 def main() -> None:
@@ -31,8 +33,8 @@ def main() -> None:
 
 
 def check_parts(engine: Engine) -> None:
-    """Raise ModelError unless a picture computed in rows, in columns or in blocks has the bytes of
-    the whole."""
+    """Raise ModelError unless a picture has the same bytes computed in rows, in columns, in blocks
+    and as a whole."""
     for seed in range(2):
         lr = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
         if seed:  # flat parts too, whose borders differ otherwise than noise
@@ -46,8 +48,7 @@ def check_parts(engine: Engine) -> None:
             if wrong:
                 raise ModelError(
                     f"cannot be computed in parts: {wrong} of {hr.size} bytes differ in {kind}, so "
-                    f"it sees further "
-                    f"than its graph tells ({engine.halo} pixels)"
+                    f"it sees further than its graph tells ({engine.halo} pixels)"
                 )
 
 
@@ -55,8 +56,8 @@ def _lines(at: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield from zip((0, *at), (*at, SIDE), strict=True)
 
 
-# Widths that LiteRT rounds up to what it prepares would hide a reach that is a little too small:
-# cut at many places.
+# Cut at many places: LiteRT's engine rounds widths up, which would hide a radius that is a little
+# too small.
 PARTS = {
     "rows": [Region(0, top, SIDE, end - top) for top, end in _lines((53, 110))],
     "columns": [Region(left, 0, end - left, SIDE) for left, end in _lines((22, 49, 73, 104, 131))],

@@ -16,17 +16,17 @@ from streamsr.region import CELL, Cells, Region
 from streamsr.stats import Event, Fate, Point, Recorder, Stage
 from streamsr.tiling.changes import affected_cells, no_cells, regions_of
 from streamsr.tiling.priority import (
-    Tiles,
-    cells_of,
+    Blocks,
+    block_regions,
+    block_scores,
+    block_side,
+    blocks_with,
+    cells_of_blocks,
     cells_within,
-    choose,
-    grid,
-    pixels_of,
-    scores,
-    side_of,
-    tiles_with,
-    wanted_pixels,
-    work_for,
+    choose_blocks,
+    cost_pixels,
+    live_tiles,
+    requested_pixels,
 )
 from streamsr.tiling.results import Result, Results, read_only, sized
 
@@ -97,7 +97,7 @@ class LiveStage:
         self._size = size
         self._reuse = reuse
         self._clock = clock
-        self._side = side_of(engine)
+        self._side = block_side(engine)
         self._results = Results(engine)
         # What the kinds of work cost here, learned from frame to frame.
         self._network = Costs()
@@ -124,9 +124,9 @@ class LiveStage:
         cells = no_cells(width, height)
         cells[::2, ::2] = True
         if self._engine.sparse:
-            rehearsals = [[Tile(lr, hr, half)], work_for(self._engine, lr, cells)]
+            rehearsals = [[Tile(lr, hr, half)], live_tiles(self._engine, lr, cells)]
         else:
-            regions = grid(tiles_with(cells, self._side), width, height)
+            regions = block_regions(blocks_with(cells, self._side), width, height)
             parts = [Tile(lr, hr, region) for region in regions]
             # One alone is cut for the workers; those at the edges are smaller.
             rehearsals = [parts[:1], parts[-1:], parts]
@@ -139,7 +139,7 @@ class LiveStage:
             self._enlarge(lr, hr, [region])
         regions_of(cells, width, height, region_cost=RESIZE_COST)
         sized(hr, self._size, self._record)
-        scores(lr, lr, self._side)
+        block_scores(lr, lr, self._side)
         affected_cells(lr, lr, halo=self._engine.halo)
 
     def frame(self, frame: Frame, *, waiting: int = 0) -> Frame | None:
@@ -184,7 +184,7 @@ class LiveStage:
             previous = self._results.previous
             stale = changed | self._stale
         self._wait_on(stale & ~changed)
-        return _Seen(lr, previous, changed, stale, work_for(self._engine, lr, stale))
+        return _Seen(lr, previous, changed, stale, live_tiles(self._engine, lr, stale))
 
     def _decide(self, seen: _Seen, frame: Frame, waiting: int) -> Decision:
         """What to do with the frame, given its age and what everything is expected to cost."""
@@ -194,7 +194,7 @@ class LiveStage:
             waiting=waiting,
             silent_s=now_s - self._shown_s,
             interval_s=self._interval_s,
-            all_s=self._network.predict(pixels_of(self._engine, seen.work)),
+            all_s=self._network.predict(cost_pixels(self._engine, seen.work)),
             least_s=self._network.predict((self._side * CELL) ** 2),
             resize_s=self._resize.predict(_area(seen.changed, seen.size)),
             other_s=self._other.predict(1),
@@ -249,7 +249,7 @@ class LiveStage:
     ) -> bool:
         """Count what was done to a frame; False when it is too late to be shown."""
         pixels = seen.size[0] * seen.size[1]
-        computed = sum(map(wanted_pixels, by_network))
+        computed = sum(map(requested_pixels, by_network))
         poor = _area(stale, seen.size)
         self._record.pixels(
             total=pixels,
@@ -285,15 +285,15 @@ class LiveStage:
     def _some(self, seen: _Seen, network_s: float) -> tuple[Cells, list[Tile]]:
         """The cells that the network takes within ``network_s``, and the work for them."""
         before = seen.lr if seen.previous is None else seen.previous.lr
-        score = scores(before, seen.lr, self._side)
-        changed = tiles_with(seen.changed, self._side)
-        tiles = Tiles(score, changed, self._age, self._taken)
-        count = int(tiles_with(seen.stale, self._side).sum())
+        score = block_scores(before, seen.lr, self._side)
+        changed = blocks_with(seen.changed, self._side)
+        tiles = Blocks(score, changed, self._age, self._taken)
+        count = int(blocks_with(seen.stale, self._side).sum())
         while count > 0:
-            chosen = choose(tiles, count)
-            picked = cells_of(chosen, self._side, seen.stale) & seen.stale
-            work = work_for(self._engine, seen.lr, picked)
-            cost_s = self._network.predict(pixels_of(self._engine, work))
+            chosen = choose_blocks(tiles, count)
+            picked = cells_of_blocks(chosen, self._side, seen.stale) & seen.stale
+            work = live_tiles(self._engine, seen.lr, picked)
+            cost_s = self._network.predict(cost_pixels(self._engine, work))
             if cost_s <= network_s:
                 self._taken = chosen
                 return picked, work
@@ -303,7 +303,7 @@ class LiveStage:
     def _wait_on(self, still: Cells) -> None:
         """Count for how many frames each tile has had parts that stand still and were only
         resized."""
-        tiles = tiles_with(still, self._side)
+        tiles = blocks_with(still, self._side)
         if self._age.shape != tiles.shape:
             self._age = np.zeros(tiles.shape, np.int64)
             self._taken = np.zeros(tiles.shape, np.bool_)
@@ -315,7 +315,7 @@ class LiveStage:
             begin_s = self._clock()
             with self._record.stage(Stage.NETWORK):
                 self._engine.run([tile._replace(hr=hr) for tile in tiles])
-            self._network.learn(pixels_of(self._engine, tiles), self._clock() - begin_s)
+            self._network.learn(cost_pixels(self._engine, tiles), self._clock() - begin_s)
 
     def _enlarge(self, lr: Image, hr: Image, regions: Sequence[Region]) -> None:
         """Interpolate these regions into ``hr``, bicubic, and learn what that costs."""

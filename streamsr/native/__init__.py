@@ -1,2 +1,2 @@
-"""Machine code made at run time from LLVM IR, without a C compiler, and kept in the user's
+"""Makes machine code at run time from LLVM IR, without a C compiler, and keeps it in the user's
 cache."""

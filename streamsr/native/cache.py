@@ -1,8 +1,8 @@
-"""Small files in the user's cache directory, that may vanish, be damaged or be written by two
-processes at once.
+"""Keeps small files in the user's cache directory, where they may vanish, be damaged or be written
+by two processes at once.
 
-What is read back is code that will run, or decides whether code is trusted. So this module is the
-one judge of whether another user could have written a file.
+What is read back is code that will run, or decides whether code is trusted. So this module alone
+judges whether another user could have written a file.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ MOST_LINKS = 40
 
 
 def folder() -> Path | None:
-    """Where the files are, whether or not it exists; None where this user has no place (no HOME, no
+    """The folder of the files, whether or not it exists; None where this user has none (no HOME, no
     passwd entry)."""
     try:
         path = Path(platformdirs.user_cache_dir("streamsr"))
@@ -31,16 +31,17 @@ def folder() -> Path | None:
 
 
 def private_folder(name: str = "") -> Path | None:
-    """The folder, or one in it, made if it is missing; None where that fails or another user could
-    write to it."""
+    """The folder, or the one of this name in it, made if it is missing; None where that fails or
+    another user could write to it."""
     top = folder()
     if top is None:
         return None
     path = top / name
     try:
         # Folders above too, which mkdir(parents=True) would make as generous as the umask.
-        for missing in reversed([place for place in (path, *path.parents) if not place.exists()]):
-            missing.mkdir(mode=0o700, exist_ok=True)
+        missing = [place for place in (path, *path.parents) if not place.exists()]
+        for place in reversed(missing):
+            place.mkdir(mode=0o700, exist_ok=True)
     except OSError:  # no space, no permission, or something else of that name
         return None
     return path if is_private(path) else None
@@ -49,24 +50,22 @@ def private_folder(name: str = "") -> Path | None:
 def is_private(path: Path) -> bool:
     """Whether only this user, or root, could have written this file or folder.
 
-    As OpenSSH's StrictModes asks it: it belongs to them, and nobody else may write to it, nor to
-    the folder it is in, nor to any folder above or to any link on the way. A folder above may let
-    all users make files if it is sticky, as /tmp is: what is ours in it stays ours. Windows keeps
-    the cache in the user's own profile.
+    The rule is that of OpenSSH's StrictModes: it belongs to this user or root, and nobody else may
+    write to it, to any folder above it or to any link on the way. A folder above may let all users
+    make files if it is sticky, as /tmp is: what is ours in it stays ours. On Windows the answer is
+    yes: the cache is in the user's own profile.
     """
     if not hasattr(os, "getuid"):
         return True
     try:
-        places = list(_places(path))
+        steps = list(_steps(path))
     except OSError:
         return False
-    for place, status in places:
+    for step, status in steps:
         if status.st_uid not in (os.getuid(), 0):
             return False
         sticky = (
-            place != places[-1][0]
-            and stat.S_ISDIR(status.st_mode)
-            and status.st_mode & stat.S_ISVTX
+            step != steps[-1][0] and stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
         )
         if not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o022 and not sticky:
             return False
@@ -74,10 +73,10 @@ def is_private(path: Path) -> bool:
 
 
 def is_private_tree(path: Path) -> bool:
-    """Whether that holds for a folder and all that is in it, which has no links.
+    """Whether `is_private` holds for a folder and all files and folders in it, none of them a link.
 
-    Files that their group could write to, as some umasks make them, count where nobody else can
-    enter the folder.
+    Files that their group could write to, as some umasks make them, are accepted where nobody else
+    can enter the folder.
     """
     if not is_private(path):
         return False
@@ -97,7 +96,7 @@ def is_private_tree(path: Path) -> bool:
 
 
 def load(name: str) -> bytes | None:
-    """What was stored under ``name``, None if that is missing, damaged or not surely this
+    """Read what was stored under ``name``; None if that is missing, damaged or could be another
     user's."""
     top = folder()
     if top is None or not is_private(top / name):
@@ -111,21 +110,21 @@ def load(name: str) -> bytes | None:
 
 
 def store(name: str, body: bytes) -> None:
-    """Keep ``body`` under ``name`` if that is possible: readers see the old file or the whole new
-    one."""
-    place = private_folder()
-    if place is None:
+    """Keep ``body`` under ``name`` where that is possible. Readers see the old file or the whole
+    new one."""
+    top = private_folder()
+    if top is None:
         return
     # A full or read-only disk costs the next start some time, nothing else.
-    with contextlib.suppress(OSError), Output(place / name, overwrite=True, shared=True) as output:
+    with contextlib.suppress(OSError), Output(top / name, overwrite=True, shared=True) as output:
         os.fchmod(output.fd, 0o600)
         output.write(hashlib.sha256(body).digest() + body)
         output.publish()
 
 
-def _places(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every folder and link on the way to ``path``, as the system follows them, and at last the
-    file itself."""
+def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """List every folder and link on the way to ``path``, as the system follows them, and last the
+    file itself. Raises OSError."""
     links, here = 0, Path(path.anchor or "/")
     todo = list(path.absolute().parts[1:])
     yield here, here.lstat()

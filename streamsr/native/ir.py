@@ -10,8 +10,12 @@ from contextlib import contextmanager
 
 
 class Function:
-    """One function under construction: ``f(text)`` adds an instruction with a result and returns
-    its name."""
+    """A function under construction: ``f(text)`` adds an instruction that has a result, and returns
+    the result's name.
+
+    Values are named ``%v1``, ``%v2``, ... in the order in which they are added, so that the same
+    calls give the same text.
+    """
 
     def __init__(self, name: str, params: str, *, linkage: str = "internal") -> None:
         self._lines = [f"define {linkage} void @{name}({params}) nounwind {{", "entry:"]
@@ -39,7 +43,7 @@ class Function:
         self._block = label
 
     def at(self, pointer: str, offset: str | int) -> str:
-        """``pointer`` moved by ``offset`` bytes."""
+        """Move ``pointer`` by ``offset`` bytes."""
         return self(f"getelementptr i8, ptr {pointer}, i64 {offset}")
 
     def load(self, kind: str, pointer: str, offset: str | int = 0) -> str:
@@ -98,7 +102,7 @@ class Function:
 
     @contextmanager
     def loop(self, start: str | int, end: str | int, step: int = 1) -> Iterator[str]:
-        """``for i in range(start, end, step)`` on i64; gives the index."""
+        """Emit ``for i in range(start, end, step)`` on i64; the body gets the index."""
         with self.carry(start, end, step, [], []) as (index, _):
             yield index
 
@@ -111,10 +115,10 @@ class Function:
         kinds: Sequence[str],
         values: Sequence[str],
     ) -> Iterator[tuple[str, list[str]]]:
-        """The same with values carried from turn to turn, of the types ``kinds``.
+        """Emit the same with values of the types ``kinds`` carried from turn to turn, such as sums.
 
-        Gives the index and the list of the carried names. The body replaces its items; after the
-        loop the list names the final values.
+        The body gets the index and a list of the carried values' names. It replaces the items of
+        that list by the values for the next turn; after the loop the list names the final values.
         """
         head, body, done = self._label("head", "body", "done")
         before, index = self._block, f"%i{self._count}"
@@ -139,7 +143,7 @@ class Function:
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:
-        """The body runs only if the i1 ``condition`` holds."""
+        """Emit ``if condition:`` for an i1."""
         then, done = self._label("then", "done")
         self.do(f"br i1 {condition}, label %{then}, label %{done}")
         self._enter(then)

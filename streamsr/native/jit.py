@@ -1,4 +1,4 @@
-"""From IR to functions that Python can call: LLVM, and the cache of what it made."""
+"""Compiles IR to functions that Python can call, by LLVM or from the cache of what it made."""
 
 import ctypes
 import hashlib
@@ -13,7 +13,7 @@ from streamsr.native import cache
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What code is made for: LLVM's target triple, processor name and features (``+avx2,-...``)."""
+    """A processor to make code for: LLVM's target triple, name and features (``+avx2,-...``)."""
 
     triple: str
     cpu: str = ""
@@ -21,7 +21,7 @@ class Machine:
 
     @classmethod
     def host(cls) -> "Machine":
-        """This machine with all it can do."""
+        """This machine with all that it can do."""
         triple = llvm.get_default_triple()
         try:
             return cls(triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
@@ -36,8 +36,8 @@ class Machine:
 Passes = Callable[["llvm.ModuleRef", "llvm.TargetMachine"], None]
 
 
-def vectorised(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
-    """LLVM's usual passes, with loops turned into vector operations."""
+def vectorized(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
+    """Run LLVM's usual passes, which turn loops into vector operations."""
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
     builder = llvm.create_pass_builder(target, options)
@@ -45,16 +45,17 @@ def vectorised(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
 
 
 class Library:
-    """Compiled code in memory; its functions are gone when it is closed. Compiles only what the
-    cache lacks.
+    """Compiled code in memory, from the cache where that has it. Its functions are gone once it is
+    closed.
 
-    name    of the cached file, for people
-    passes  the optimisation; part of the key through ``name`` and ``ir`` only, so give each its own
-            name
+    ir      of the functions
+    name    what the cached file is called, for people
+    passes  the optimisation. It is part of the cache's key through ``name`` and ``ir`` only, so use
+            another name with other passes
     """
 
     def __init__(
-        self, ir: str, machine: Machine, *, name: str, passes: Passes = vectorised
+        self, ir: str, machine: Machine, *, name: str, passes: Passes = vectorized
     ) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
@@ -71,28 +72,28 @@ class Library:
         self._engine.finalize_object()
 
     def function(self, name: str, *arguments: type) -> Callable[..., None]:
-        """A function without a result. Calls release the interpreter lock."""
+        """Look up a function without a result. Its calls release the interpreter lock."""
         return ctypes.CFUNCTYPE(None, *arguments)(self._engine.get_function_address(name))
 
     def close(self) -> None:
         self._engine.close()
 
 
-def object_code(ir: str, machine: Machine, passes: Passes = vectorised) -> bytes:
-    """Machine code of ``ir``, which uses no instruction beyond what ``machine`` has."""
-    module, target = optimised(ir, machine, passes)
+def object_code(ir: str, machine: Machine, passes: Passes = vectorized) -> bytes:
+    """Compile ``ir`` to machine code that uses no instruction which ``machine`` lacks."""
+    module, target = optimized(ir, machine, passes)
     code: bytes = target.emit_object(module)
     return code
 
 
-def assembly(ir: str, machine: Machine, passes: Passes = vectorised) -> str:
-    """The same as text, for those who want to read what runs."""
-    module, target = optimised(ir, machine, passes)
+def assembly(ir: str, machine: Machine, passes: Passes = vectorized) -> str:
+    """Compile ``ir`` to assembly text, to read what runs."""
+    module, target = optimized(ir, machine, passes)
     text: str = target.emit_assembly(module)
     return text
 
 
-def optimised(
+def optimized(
     ir: str, machine: Machine, passes: Passes
 ) -> "tuple[llvm.ModuleRef, llvm.TargetMachine]":
     llvm.initialize_all_targets()

@@ -1,8 +1,8 @@
-"""The loops over every pixel, compiled for this machine: YUV to RGB and back, and which cells of
-two pictures differ.
+"""The loops over every pixel, compiled for this machine: YUV to RGB and back, which cells of two
+pictures differ, how much detail and change blocks of them have.
 
-Compiled in a tenth of a second and cached, where numba needs 0.3 s to be imported and seconds to
-compile them.
+Compiled in a tenth of a second and cached, where numba would need 0.3 s to be imported and seconds
+to compile them.
 """
 
 import ctypes
@@ -14,18 +14,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.errors import first_line
-from streamsr.native import reference
-from streamsr.native.emit import DECODE, ENCODE, module
+from streamsr.native import compare_ir, detail_ir, from_rgb_ir, reference, to_rgb_ir
+from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.jit import Library, Machine
 from streamsr.native.selftest import Loop, differs
+from streamsr.native.to_rgb_ir import DECODE
 
 log = logging.getLogger("streamsr")
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
 
 
+def module(name: str) -> str:
+    """IR of one loop and what it calls.
+
+    ``name`` is ``compare`` or ``detail``, or ``to_rgb`` or ``from_rgb`` with the bits that it reads
+    and writes, such as ``to_rgb_8_16``.
+    """
+    minmax = [
+        f"declare i{n} @llvm.{m}.i{n}(i{n}, i{n})" for n in (32, 64) for m in ("smin", "smax")
+    ]
+    kind, *bits = name.rsplit("_", 2)
+    if kind == "to_rgb":
+        read, write = map(int, bits)
+        parts = [
+            to_rgb_ir.widen(read),
+            to_rgb_ir.mix(read, write),
+            to_rgb_ir.pack(write),
+            to_rgb_ir.to_rgb(read, write),
+        ]
+    elif kind == "from_rgb":
+        read, write = map(int, bits)
+        parts = [
+            from_rgb_ir.unpack(read),
+            from_rgb_ir.weigh(read, write),
+            from_rgb_ir.accumulate(read),
+            from_rgb_ir.subsample(write),
+            from_rgb_ir.from_rgb(read, write),
+        ]
+    elif kind == "compare":
+        parts = [compare_ir.compare()]
+    else:
+        parts = ["declare i32 @llvm.abs.i32(i32, i1)", detail_ir.detail()]
+    return "\n".join([*minmax, *parts])
+
+
 def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
-    """Y [H, >=W], U and V of all or half its rows and columns to ``rgb`` [H, W, 3]."""
+    """Fill ``rgb`` [H, W, 3] from Y [H, >=W], U and V of all or half of its rows and columns.
+
+    Samples are uint8 or uint16; ``k`` has the constants named in `to_rgb_ir.DECODE`. Raises
+    ValueError for arrays that do not fit each other.
+    """
     y, u, v = planes
     height, width = rgb.shape[:2]
     _check(rgb, y, u, v)
@@ -38,7 +77,12 @@ def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
 
 
 def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
-    """``rgb`` [H, W, 3] to Y, U and V, whose rows and columns may be more: the last is repeated."""
+    """Fill Y, U and V from ``rgb`` [H, W, 3]. They may have more rows and columns than it: its last
+    are repeated.
+
+    Samples are uint8 or uint16; ``k`` has the constants named in `from_rgb_ir.ENCODE`. Raises
+    ValueError for arrays that do not fit each other.
+    """
     y, u, v = planes
     (lines, columns), (rows, half) = y.shape, u.shape
     sub_x, sub_y = int(half < columns), int(rows < lines)
@@ -54,15 +98,10 @@ def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
 
 
 def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
-    """Set the flags of `emit` for each cell of two dense pictures [H, W, 3]; flags that are set
-    stay."""
+    """Set the flags of `compare_ir` in ``cells``, [ceil(H / 8), ceil(W / 8)] uint8, where two dense
+    pictures [H, W, 3] uint8 differ; flags that are set stay."""
     height, width = a.shape[:2]
-    if (
-        a.shape != b.shape
-        or a.shape[2:] != (3,)
-        or not (a.flags.c_contiguous and b.flags.c_contiguous)
-    ):
-        raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
+    _check_dense(a, b)
     if (
         cells.shape != (-(-height // 8), -(-width // 8))
         or cells.dtype != np.uint8
@@ -74,8 +113,44 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
     _loop("compare")(a, b, cells)
 
 
+def detail(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], side: int, sums: NDArray[np.int64]
+) -> None:
+    """Add up how green varies in each block of ``side`` x ``side`` pixels, of every other line but
+    the last and every column but the last.
+
+    before, now  two dense pictures [H, W, 3] uint8
+    side         even
+    sums         [ceil(H / side), ceil(W / side), 2] int64: steps from each pixel of ``now`` to
+                 those on its right and below it; differences from ``before``
+    """
+    height, width = now.shape[:2]
+    _check_dense(before, now)
+    if side < 2 or side % 2:
+        raise ValueError(f"expected an even side of at least 2, got {side}")
+    if (
+        sums.shape != (-(-height // side), -(-width // side), 2)
+        or sums.dtype != np.int64
+        or not sums.flags.c_contiguous
+    ):
+        raise ValueError(
+            f"expected two int64 for each block of {width}x{height}, got {sums.shape} {sums.dtype}"
+        )
+    _loop("detail")(before, now, side, sums)
+
+
+def _check_dense(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
+    """Raise ValueError unless these are two pictures of one size, without gaps in memory."""
+    if (
+        a.shape != b.shape
+        or a.shape[2:] != (3,)
+        or not (a.flags.c_contiguous and b.flags.c_contiguous)
+    ):
+        raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
+
+
 def _check(rgb: Rows, y: Rows, u: Rows, v: Rows) -> None:
-    """What native code relies on."""
+    """Raise ValueError unless the arrays are as native code relies on."""
     height, width = rgb.shape[:2]
     if rgb.shape != (height, width, 3) or rgb.strides[1:] != (3 * rgb.itemsize, rgb.itemsize):
         raise ValueError(f"expected a picture [H, W, 3] with dense rows, got {rgb.shape}")
@@ -100,7 +175,7 @@ def _constants(names: Sequence[str], k: Mapping[str, float]) -> NDArray[np.float
 
 @functools.cache
 def _loop(name: str) -> Loop:
-    """The compiled loop where it gives the bytes of its twin in `reference`, else that, with a
+    """The compiled loop where it gives the bytes of its twin in `reference`; else the twin, with a
     warning."""
     try:
         compiled = _compiled(name)
@@ -125,6 +200,7 @@ def _compiled(name: str) -> Loop:
         "to_rgb": _to_rgb,
         "from_rgb": _from_rgb,
         "compare": _compare,
+        "detail": _detail,
     }
 
     def call(
@@ -182,3 +258,14 @@ def _compare(
 ) -> None:
     height, width = a.shape[:2]
     call((a, b, cells), (height, 3 * width, cells.shape[1]))
+
+
+def _detail(
+    call: Call,
+    before: NDArray[np.uint8],
+    now: NDArray[np.uint8],
+    side: int,
+    sums: NDArray[np.int64],
+) -> None:
+    height, width = now.shape[:2]
+    call((before, now, sums), (width, height, side, sums.shape[1]))

@@ -1,8 +1,9 @@
 """What the compiled loops compute, in NumPy: the same float32 operations in the same order, so the
 same bytes.
 
-A twin of each function of `emit`. It judges the compiled one when that is loaded, and serves in its
-place, some twenty times slower, where that differs or cannot be made.
+A twin of each function that `to_rgb_ir`, `from_rgb_ir`, `compare_ir` and `detail_ir` emit; those
+of one row take any number of rows at once, [..., samples]. They judge the compiled loops when these
+are loaded, and serve in their place, some twenty times slower, where one differs or cannot be made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.native import emit
-from streamsr.native.emit import DECODE, ENCODE
+from streamsr.native import compare_ir
+from streamsr.native.from_rgb_ir import ENCODE
+from streamsr.native.to_rgb_ir import DECODE
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
 Floats = NDArray[np.float32]
@@ -19,7 +21,7 @@ Constants = Mapping[str, np.float32]
 
 
 def singles(names: Sequence[str], k: Mapping[str, float]) -> Constants:
-    """The constants as the compiled code has them."""
+    """Round the constants to float32, as the compiled code has them."""
     return {name: np.float32(k[name]) for name in names}
 
 
@@ -28,32 +30,67 @@ def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
     y, u, v = planes
     c = singles(DECODE, k)
     height, width = rgb.shape[:2]
-    sub_x, sub_y = int(u.shape[1] < width), int(u.shape[0] < height)
+    sub_x = int(u.shape[1] < width)
+    sub_y = int(u.shape[0] < height)
     half = (width + sub_x) >> sub_x
-    wide_u, wide_v = (
-        _widened(plane[:, :half], height, sub_x, sub_y, c)[:, :width] for plane in (u, v)
-    )
-    luma = np.float32(0.5) + (y[:height, :width].astype(np.float32) - c["y_zero"]) * c["ky"]
-    zero = np.float32(0)
-    for channel, (cu, cv) in enumerate(((zero, c["rv"]), (c["gu"], c["gv"]), (c["bu"], zero))):
-        rgb[..., channel] = _levels(luma + wide_u * cu + wide_v * cv, c["top"], rgb.dtype)
-
-
-def _widened(plane: Rows, height: int, sub_x: int, sub_y: int, c: Constants) -> Floats:
-    """Chroma at each luma sample, less its zero: between two rows, then between two columns."""
     lines = np.arange(height)
     near = lines >> sub_y
-    far = np.clip(near - 1 + 2 * (lines & 1), 0, plane.shape[0] - 1) if sub_y else near
-    samples = plane.astype(np.float32)
-    row = samples[near] * np.float32(0.75) + samples[far] * np.float32(0.25) - c["c_zero"]
+    # Rows 2c and 2c+1 lie a quarter above and below chroma row c.
+    far = np.clip(near - 1 + 2 * (lines & 1), 0, u.shape[0] - 1) if sub_y else near
+    wide_u, wide_v = (
+        widen(plane[near, :half], plane[far, :half], sub_x, c)[:, :width] for plane in (u, v)
+    )
+    zero = np.float32(0)
+    shares = (zero, c["rv"]), (c["gu"], c["gv"]), (c["bu"], zero)
+    colors = [mix(y[:height, :width], wide_u, wide_v, *share, c, rgb.dtype) for share in shares]
+    rgb[:] = pack(*colors)
+
+
+def widen(near: Rows, far: Rows, sub_x: int, c: Constants) -> Floats:
+    """Chroma of luma rows, less its zero: between a near and a far row, then between columns."""
+    blended = near.astype(np.float32) * np.float32(0.75) + far.astype(np.float32) * np.float32(0.25)
+    row = np.asarray(blended - c["c_zero"], np.float32)
     if not sub_x:
-        return np.asarray(row, np.float32)
-    padded = np.concatenate([row[:, :1], row, row[:, -1:]], 1)
-    left, here, right = padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
-    wide = np.empty((height, 2 * row.shape[1]), np.float32)
-    wide[:, 0::2] = here * c["even"] + left * (np.float32(1) - c["even"])
-    wide[:, 1::2] = here * c["odd"] + right * (np.float32(1) - c["odd"])
+        return row
+    padded = np.concatenate([row[..., :1], row, row[..., -1:]], -1)
+    left, here, right = padded[..., :-2], padded[..., 1:-1], padded[..., 2:]
+    wide = np.empty((*row.shape[:-1], 2 * row.shape[-1]), np.float32)
+    wide[..., 0::2] = here * c["even"] + left * (np.float32(1) - c["even"])
+    wide[..., 1::2] = here * c["odd"] + right * (np.float32(1) - c["odd"])
     return wide
+
+
+def mix(
+    y: Rows,
+    u: Floats,
+    v: Floats,
+    cu: np.float32,
+    cv: np.float32,
+    c: Constants,
+    dtype: np.dtype[np.generic],
+) -> Rows:
+    """Rows of R, G or B, which takes ``cu`` of U and ``cv`` of V."""
+    luma = np.float32(0.5) + (y.astype(np.float32) - c["y_zero"]) * c["ky"]
+    return levels(luma + u * cu + v * cv, c["top"], dtype)
+
+
+def pack(r: Rows, g: Rows, b: Rows) -> Rows:
+    """Rows of R, G and B as pixels [..., W, 3]."""
+    pixels = np.empty((*r.shape, 3), r.dtype)
+    pixels[..., 0] = r
+    pixels[..., 1] = g
+    pixels[..., 2] = b
+    return pixels
+
+
+def unpack(rgb: Rows) -> tuple[Rows, Rows, Rows]:
+    """Pixels [..., W, 3] as rows of R, G and B."""
+    return rgb[..., 0], rgb[..., 1], rgb[..., 2]
+
+
+def levels(values: Floats, top: np.float32, dtype: np.dtype[np.generic]) -> Rows:
+    """Cut to whole numbers between 0 and ``top``."""
+    return np.clip(values.astype(np.int32), 0, int(top)).astype(dtype)
 
 
 def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
@@ -62,40 +99,58 @@ def from_rgb(rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
     c = singles(ENCODE, k)
     height, width = rgb.shape[:2]
     (lines, columns), (rows, half) = y.shape, u.shape
-    sub_x, sub_y = int(half < columns), int(rows < lines)
-    channels = [rgb[..., i].astype(np.float32) for i in range(3)]
+    sub_x = int(half < columns)
+    sub_y = int(rows < lines)
     together = sub_y + 1
     source = np.minimum(np.arange(rows * together), height - 1)
-
-    def weighted(start: Floats, output: str, picks: NDArray[np.int64]) -> Floats:
-        for plane, name in zip(channels, "rgb", strict=True):
-            start = start + plane[picks] * c[output + name]
-        return start
-
-    luma = weighted(np.full((lines, width), c["y_zero"], np.float32), "y", source[:lines])
-    y[:, :width] = _levels(luma, c["top"], y.dtype)
-    y[:, width:] = y[:, width - 1 : width]
+    y[:] = weigh(unpack(rgb[source[:lines]]), weights("y", c), c["y_zero"], c["top"], y)
     for name, out in (("u", u), ("v", v)):
-        total = np.zeros((rows, width), np.float32)
+        sums = np.zeros((rows, width), np.float32)
         for n in range(together):
-            total = weighted(total * np.float32(n), name, source[n::together])
+            colors = unpack(rgb[source[n::together]])
+            sums = accumulate(sums, np.float32(n), colors, weights(name, c))
         # One more in front, and the last repeated behind.
-        padded = np.concatenate(
-            [total[:, :1], total, np.repeat(total[:, -1:], columns + 2 - width, 1)], 1
-        )
-        if sub_x:
-            at = 2 * np.arange(half)
-            total = (padded[:, at] * c["before"] + padded[:, at + 1] * c["middle"]) + padded[
-                :, at + 2
-            ]
-        else:
-            total = padded[:, 1 : half + 1]
-        out[:] = _levels(c["c_zero"] + total * c["scale"], c["top"], out.dtype)
+        behind = np.repeat(sums[:, -1:], columns + 2 - width, 1)
+        padded = np.concatenate([sums[:, :1], sums, behind], 1)
+        out[:] = subsample(padded, half, sub_x, c, out.dtype)
 
 
-def _levels(values: Floats, top: np.float32, dtype: np.dtype[np.generic]) -> Rows:
-    """Cut to whole numbers between 0 and ``top``."""
-    return np.clip(values.astype(np.int32), 0, int(top)).astype(dtype)
+def weights(output: str, c: Constants) -> tuple[np.float32, np.float32, np.float32]:
+    """What Y, U or V takes of R, G and B."""
+    return c[output + "r"], c[output + "g"], c[output + "b"]
+
+
+def weighted(start: Floats | np.float32, colors: Sequence[Rows], w: Sequence[np.float32]) -> Floats:
+    """``start + r * cr + g * cg + b * cb``, from left to right."""
+    r, g, b = (color.astype(np.float32) for color in colors)
+    return np.asarray(start + r * w[0] + g * w[1] + b * w[2], np.float32)
+
+
+def weigh(
+    colors: Sequence[Rows], w: Sequence[np.float32], zero: np.float32, top: np.float32, like: Rows
+) -> Rows:
+    """Rows of luma of the type and width of ``like``; their last sample is repeated."""
+    luma = levels(weighted(zero, colors, w), top, like.dtype)
+    behind = np.repeat(luma[..., -1:], like.shape[-1] - luma.shape[-1], -1)
+    return np.concatenate([luma, behind], -1)
+
+
+def accumulate(
+    sums: Floats, kept: np.float32, colors: Sequence[Rows], w: Sequence[np.float32]
+) -> Floats:
+    """Sums at luma's width, times ``kept``, and this row's share on top."""
+    return weighted(sums * kept, colors, w)
+
+
+def subsample(
+    row: Floats, half: int, sub_x: int, c: Constants, dtype: np.dtype[np.generic]
+) -> Rows:
+    """Rows of chroma from sums at luma's width, with one more in front and behind."""
+    total = row[..., 1 : half + 1]
+    if sub_x:
+        at = 2 * np.arange(half)
+        total = row[..., at] * c["before"] + row[..., at + 1] * c["middle"] + row[..., at + 2]
+    return levels(c["c_zero"] + total * c["scale"], c["top"], dtype)
 
 
 def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]) -> None:
@@ -110,9 +165,26 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
     left: NDArray[np.bool_] = np.any(blocks[..., :5], axis=3)
     right: NDArray[np.bool_] = np.any(blocks[..., 3:], axis=3)
     for flags, side, above, below in (
-        (left, emit.LEFT, emit.TOP_LEFT, emit.BOTTOM_LEFT),
-        (right, emit.RIGHT, emit.TOP_RIGHT, emit.BOTTOM_RIGHT),
+        (left, compare_ir.LEFT, compare_ir.TOP_LEFT, compare_ir.BOTTOM_LEFT),
+        (right, compare_ir.RIGHT, compare_ir.TOP_RIGHT, compare_ir.BOTTOM_RIGHT),
     ):
+        upper = above | compare_ir.TOP
+        lower = below | compare_ir.BOTTOM
         cells |= (flags.any(axis=1) * np.uint8(side)).astype(np.uint8)
-        cells |= (flags[:, :5].any(axis=1) * np.uint8(above | emit.TOP)).astype(np.uint8)
-        cells |= (flags[:, 3:].any(axis=1) * np.uint8(below | emit.BOTTOM)).astype(np.uint8)
+        cells |= (flags[:, :5].any(axis=1) * np.uint8(upper)).astype(np.uint8)
+        cells |= (flags[:, 3:].any(axis=1) * np.uint8(lower)).astype(np.uint8)
+
+
+def detail(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], side: int, sums: NDArray[np.int64]
+) -> None:
+    """See `loops.detail`."""
+    green = now[..., 1].astype(np.int32)
+    here = green[:-1:2, :-1]
+    steps = np.abs(here - green[:-1:2, 1:]) + np.abs(here - green[1::2, :-1])
+    change = np.abs(here - before[:-1:2, :-1, 1])
+    rows, columns = sums.shape[:2]
+    for i, values in enumerate((steps, change)):
+        missing = rows * side // 2 - values.shape[0], columns * side - values.shape[1]
+        padded = np.pad(values, ((0, missing[0]), (0, missing[1])))
+        sums[..., i] += padded.reshape(rows, side // 2, columns, side).sum(axis=(1, 3))

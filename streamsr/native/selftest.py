@@ -1,9 +1,9 @@
-"""Compares a compiled loop with its NumPy twin when it is loaded: code from a cache and from a
-compiler is not trusted.
+"""Compares a compiled loop with its NumPy twin when it is loaded: code is not trusted, whether it
+comes from the cache or from the compiler.
 
-Pictures are small but reach every part of a loop: whole vectors, unrolled ones and tails of every
-kind, one pixel; each layout of chroma, each depth; samples over all their range, which leave the
-range of colours.
+The pictures are small but reach every part of a loop: whole vectors, unrolled ones, tails of every
+kind and one pixel; each layout of chroma and each depth; samples over all their range, which leave
+the range of colours.
 """
 
 import itertools
@@ -14,31 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.native import reference
-from streamsr.native.emit import DECODE, ENCODE
+from streamsr.native.from_rgb_ir import ENCODE
+from streamsr.native.to_rgb_ir import DECODE
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
-Loop = Callable[[Any, Any, Any], None]
-"""Takes a picture, planes and constants, or two pictures and flags, in the order of that loop in
-`loops`."""
+Loop = Callable[..., None]
+"""Takes what the loop of its name in `loops` takes."""
 
-Case = tuple[str, tuple[Any, Any, Any]]
-"""Its name and the arguments of the call."""
+Case = tuple[str, tuple[Any, ...]]
+"""The name of a case and the arguments of the call."""
+
 SIZES = (167, 5), (1, 1)
-"""Of the pictures: more than twice the 64 samples that AVX-512 code takes at once, and an odd
-rest."""
+"""Widths and heights of pictures: more than twice the 64 samples that AVX-512 code takes at once,
+with an odd rest; and one pixel."""
 
 LAYOUTS = ((0, 0), (1, 0), (1, 1), (0, 1))
-"""Whether chroma has half of the columns, of the rows."""
+"""Whether chroma has half of the columns, and half of the rows."""
 
 
 def differs(name: str, loop: Loop) -> str | None:
-    """How the loop of this name (see `emit.module`) differs from its twin; None where all bytes are
-    the same."""
-    kind, *bits = name.rsplit("_", 2) if name != "compare" else (name,)
+    """Say in which case the loop of this name (see `loops.module`) differs from its twin; None
+    where all bytes are the same."""
+    kind, *bits = name.rsplit("_", 2)
     cases: dict[str, Callable[..., Iterator[Case]]] = {
         "to_rgb": _to_rgb,
         "from_rgb": _from_rgb,
         "compare": _compare,
+        "detail": _detail,
     }
     twin: Loop = getattr(reference, kind)
     for what, arguments in cases[kind](*map(int, bits)):
@@ -65,7 +67,7 @@ def _bytes(argument: Any) -> bytes:
 
 
 def _layouts(bits: int) -> Iterator[tuple[int, int, int, int, int, bool]]:
-    """Width, height, layout, depth and chroma's place of each case; the depths take turns."""
+    """Width, height, layout, depth and chroma position of each case; the depths take turns."""
     depths = itertools.cycle((8,) if bits == 8 else (10, 16, 9, 12))
     for (width, height), (sub_x, sub_y), centred in itertools.product(
         SIZES, LAYOUTS, (False, True)
@@ -94,11 +96,11 @@ def _to_rgb(read: int, write: int) -> Iterator[Case]:
         wide = [
             factor * top / (224 * unit) for factor in (1.5748, -0.1873, -0.4681, 1.8556)
         ]  # BT.709
-        places = (0.75, 0.75) if centred else (1.0, 0.5)
+        even_odd = (0.75, 0.75) if centred else (1.0, 0.5)
         k = dict(
             zip(
                 DECODE,
-                (top / (219 * unit), *wide, 16 * unit, 128 * unit, top, *places),
+                (top / (219 * unit), *wide, 16 * unit, 128 * unit, top, *even_odd),
                 strict=True,
             )
         )
@@ -139,3 +141,12 @@ def _compare() -> Iterator[Case]:
             0, 2, (-(-height // 8), -(-width // 8)), np.uint8
         )  # flags that are set stay
         yield f"{width}x{height}", (a, b, cells)
+
+
+def _detail() -> Iterator[Case]:
+    for width, height, side in ((331, 37, 32), (163, 85, 80), (33, 3, 32), (1, 2, 4), (9, 1, 4)):
+        rng = np.random.default_rng(width)
+        before, now = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+        shape = -(-height // side), -(-width // side), 2
+        sums = rng.integers(0, 99, shape)  # what is there is added to
+        yield f"{width}x{height} in blocks of {side}", (before, now, side, sums)

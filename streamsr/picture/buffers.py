@@ -1,5 +1,5 @@
-"""Large arrays used again, because fresh memory costs more than the copy into it (3 ms of page
-faults at 1080p)."""
+"""Reuses large arrays: fresh memory costs more than the copy into it (3 ms of page faults at
+1080p)."""
 
 import weakref
 from math import prod
@@ -11,10 +11,10 @@ from streamsr.frame import Image
 
 
 class BufferPool:
-    """Hands out [H, W, 3] uint8 arrays; one comes back by itself when its last view is gone. For
-    one thread.
+    """Lends arrays [H, W, 3] uint8; one comes back by itself when its last view is gone. For one
+    thread.
 
-    spare  arrays of one size that are kept for the next time
+    spare  how many unused arrays, of one size, are kept for the next time
     """
 
     def __init__(self, spare: int = 8) -> None:
@@ -22,7 +22,7 @@ class BufferPool:
         self._spare = spare
 
     def take(self, shape: tuple[int, int, int]) -> Image:
-        """An array with undefined contents."""
+        """Lend an array of this shape; its contents are undefined."""
         size = prod(shape)
         memory = next((spare for spare in self._free if spare.size == size), None)
         if memory is None:
@@ -37,7 +37,8 @@ class BufferPool:
         return np.asarray(owner).reshape(shape)
 
     def _take_back(self, memory: Image) -> None:
-        """In whatever thread let the last view go: nothing here is more than one step."""
+        """Keep returned memory. Called in whatever thread drops the last view, so nothing here is
+        more than one step."""
         if len(self._free) < self._spare:
             self._free.append(memory)
 

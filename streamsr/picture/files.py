@@ -1,4 +1,4 @@
-"""Still pictures: PNG, JPEG, WebP and their like, through OpenCV."""
+"""Reads and writes still pictures (PNG, JPEG, WebP, BMP, TIFF) through OpenCV."""
 
 import os
 import stat
@@ -30,13 +30,12 @@ def is_image(path: Path) -> bool:
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Image | None]:
-    """RGB [H, W, 3] and alpha [H, W] uint8 (None where there is none), turned upright as its EXIF
-    data say.
+    """Read RGB [H, W, 3] and alpha [H, W], both uint8; alpha is None where there is none.
 
-    Deeper pictures are rounded to 8 bits. Raises SourceError; for more than ``max_pixels`` before
-    memory is asked for them. The file is opened once.
+    The picture is turned upright as its EXIF data say; more than 8 bits are rounded to 8. The file
+    is opened once. Raises SourceError, for more than ``max_pixels`` before memory is allocated.
     """
-    import cv2  # 0.1 s, and system libraries that films can do without
+    import cv2  # imported here: 0.1 s, and system libraries that films can do without
 
     try:
         content = _content(path, max_pixels)
@@ -59,9 +58,9 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Imag
 
 
 def _content(path: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """The bytes of a picture file that claims no more than ``max_pixels``. Raises SourceError,
+    """Read a picture file whose header claims no more than ``max_pixels``. Raises SourceError,
     OSError, MemoryError."""
-    # A FIFO would wait for somebody who writes.
+    # Not blocking, because opening a FIFO would wait for a writer.
     with open(
         path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
     ) as file:
@@ -87,7 +86,8 @@ def _content(path: Path, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def _rgb_and_alpha(path: Path, image: "NDArray[Any]") -> tuple[Image, Image | None]:
-    """Of what OpenCV read: any number of channels, blue first, of any type (so Any)."""
+    """Split what OpenCV read, which has any number of channels, blue first, of any type (so
+    Any)."""
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if image.dtype != np.uint8:
@@ -106,13 +106,16 @@ def write_image(
     overwrite: bool,
     unchanged: Callable[[], None] | None = None,
 ) -> None:
-    """Write a picture in the format of its suffix; it appears when it is complete. Raises
-    SinkError.
+    """Write RGB [H, W, 3] and alpha [H, W], both uint8, in the format of the path's suffix.
 
-    unchanged  called before it gets its name: raises when the picture it was made from is another
-               by now
+    The file appears under its name when it is complete. Alpha is left out where the format has
+    none.
+
+    unchanged  called before the file gets its name; raises when the input has changed meanwhile
+
+    Raises SinkError.
     """
-    import cv2  # as above
+    import cv2  # imported here, as in `read_image`
 
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:

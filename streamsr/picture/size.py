@@ -1,7 +1,7 @@
-"""The size of a picture as its header has it, read before anything is decoded: memory is asked for
-what it claims.
+"""Reads the size of a picture from its header, before anything is decoded: a decoder allocates
+memory for whatever size the header claims.
 
-The formats are told by their first bytes, as OpenCV does, whatever the file is called.
+Formats are recognised by their first bytes, as OpenCV does, whatever the file is called.
 """
 
 import struct
@@ -10,14 +10,14 @@ from typing import BinaryIO
 FORMATS = "PNG, JPEG, WebP, BMP and TIFF"
 
 MOST_STEPS = 1 << 16
-"""Segments, and bytes between them, before a JPEG's size is known; 255 hold the largest colour
-profile."""
+"""Segments, and bytes between them, that are read before a JPEG's size is known; 255 segments hold
+the largest colour profile."""
 
 LARGE_TILE = 1 << 22
-"""Pixels. Smaller tiles need no memory to speak of, however small the picture is."""
+"""Pixels of a TIFF tile; the memory for a smaller one does not matter."""
 
 MOST_TAGS = 4096
-"""Of a TIFF picture; ordinary ones have 20."""
+"""Tags of a TIFF picture that are read; ordinary ones have 20."""
 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 """TIFF's unsigned integers by their type: BYTE, SHORT, LONG, LONG8."""
@@ -28,10 +28,10 @@ _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def picture_size(file: BinaryIO) -> tuple[int, int] | None:
-    """(width, height), the larger of each where a header has several; None for other kinds and
-    damaged headers.
+    """Read (width, height), the larger of each where a header has several; None for other formats
+    and damaged headers.
 
-    Reads a few kilobytes, wherever they stand. Raises OSError.
+    Reads a few kilobytes, anywhere in the file. Raises OSError.
     """
     file.seek(0)
     start = file.read(32)
@@ -52,7 +52,8 @@ def picture_size(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _jpeg(file: BinaryIO) -> tuple[int, int] | None:
-    """Like libjpeg, it looks for the next marker wherever a segment does not end at one."""
+    """Find the frame header. Looks for the next marker where a segment does not end at one, as
+    libjpeg does."""
     file.seek(2)
     for _ in range(MOST_STEPS):
         byte = file.read(1)
@@ -74,7 +75,7 @@ def _jpeg(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _webp(file: BinaryIO) -> tuple[int, int] | None:
-    """Of the canvas or the picture in it, whichever is larger. RFC 9649."""
+    """Read the size of the canvas or of the picture in it, whichever is larger. RFC 9649."""
     file.seek(12)
     sizes = []
     for _ in range(2):
@@ -107,8 +108,8 @@ def _bmp(start: bytes) -> tuple[int, int] | None:
 
 
 def _tiff(file: BinaryIO, start: bytes) -> tuple[int, int] | None:
-    """Of the first picture, or of the large tiles it is cut into. TIFF 6.0; BigTIFF's numbers are
-    longer."""
+    """Read the size of the first picture, or of its tiles where these are large and larger. TIFF
+    6.0; BigTIFF's numbers are longer."""
     order = "<" if start[:1] == b"I" else ">"
     big = start[2:4] in (b"+\0", b"\0+")
     (at,) = (
@@ -125,9 +126,12 @@ def _tiff(file: BinaryIO, start: bytes) -> tuple[int, int] | None:
             (values[tag],) = struct.unpack_from(
                 f"{order}{_INTEGERS[kind]}", entry, 12 if big else 8
             )
-    size, tile = (values.get(256, 0), values.get(257, 0)), (values.get(322, 0), values.get(323, 0))
+    size = values.get(256, 0), values.get(257, 0)
+    tile = values.get(322, 0), values.get(323, 0)
     return tile if tile[0] * tile[1] > max(LARGE_TILE, size[0] * size[1]) else size
 
 
 def _largest(sizes: list[tuple[int, int]]) -> tuple[int, int] | None:
-    return (max(width for width, _ in sizes), max(height for _, height in sizes)) if sizes else None
+    if not sizes:
+        return None
+    return max(width for width, _ in sizes), max(height for _, height in sizes)

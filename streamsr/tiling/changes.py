@@ -1,7 +1,7 @@
-"""Which parts of a frame differ from the one before, as what an engine computes.
+"""Finds what changed between two frames, and makes the tiles that an engine computes of it.
 
-Pictures are compared in cells of 8 x 8 pixels, the size of the blocks video codecs skip. A changed
-pixel changes the output as far away as the engine's halo says: in its own cell, and in the
+Pictures are compared in cells of 8 x 8 pixels, the size of the blocks that video codecs skip. A
+changed pixel changes the output as far away as the engine's halo says: in its own cell, and in the
 neighbours that it is near enough to. Everywhere else the output is exactly the previous output.
 """
 
@@ -9,40 +9,37 @@ import numpy as np
 
 from streamsr.engines import Engine, Tile
 from streamsr.frame import Image
-from streamsr.native import emit
+from streamsr.native import compare_ir
 from streamsr.native.loops import compare
 from streamsr.region import CELL, HALO, Cells, Region
+from streamsr.tiling.rectangles import Price, rectangles
 
 WHOLE_ABOVE = 0.8
-"""Share of affected cells above which the whole frame is computed: halos and copies would cost what
-is saved."""
+"""Share of affected cells above which the whole frame is computed: halos and copies would cost more
+than is saved."""
 
 
 def affected_cells(previous: Image, current: Image, *, halo: int = HALO) -> Cells:
-    """The cells outside which the picture of ``current`` equals that of ``previous``, by an engine
-    of this ``halo``.
+    """Find the cells outside which an engine of this ``halo`` makes the same of both pictures.
 
-    Both are [H, W, 3] uint8 of one size, C-contiguous.
+    The pictures are [H, W, 3] uint8 of one size, C-contiguous.
     """
-    flags = np.zeros(_cells_of(current.shape[1], current.shape[0]), np.uint8)
+    flags = np.zeros(_cells_shape(current.shape[1], current.shape[0]), np.uint8)
     compare(previous, current, flags)
     cells: Cells = flags != 0
-    if (
-        halo > HALO
-    ):  # further than the flags tell: all cells that a pixel anywhere in a changed one could reach
+    if halo > HALO:  # further than the flags tell
         return _grown(cells, -(-halo // CELL))
     if cells.any():
         rows, columns = cells.shape
         for flag, dy, dx in _REACHES:
             here = flags[max(-dy, 0) : rows - max(dy, 0), max(-dx, 0) : columns - max(dx, 0)]
-            cells[max(dy, 0) : rows - max(-dy, 0), max(dx, 0) : columns - max(-dx, 0)] |= (
-                here & flag != 0
-            )
+            there = cells[max(dy, 0) : rows - max(-dy, 0), max(dx, 0) : columns - max(-dx, 0)]
+            there |= here & flag != 0
     return cells
 
 
 def _grown(cells: Cells, steps: int) -> Cells:
-    """The cells and all others at most ``steps`` away, also over corners."""
+    """Add to the true cells all others at most ``steps`` away, also over corners."""
     for axis in (0, 1):
         count = cells.shape[axis]
         sums = np.cumsum(np.insert(cells, 0, 0, axis=axis), axis=axis, dtype=np.int64)
@@ -52,26 +49,26 @@ def _grown(cells: Cells, steps: int) -> Cells:
 
 
 _REACHES = (
-    (emit.LEFT, 0, -1),
-    (emit.RIGHT, 0, 1),
-    (emit.TOP, -1, 0),
-    (emit.BOTTOM, 1, 0),
-    (emit.TOP_LEFT, -1, -1),
-    (emit.TOP_RIGHT, -1, 1),
-    (emit.BOTTOM_LEFT, 1, -1),
-    (emit.BOTTOM_RIGHT, 1, 1),
+    (compare_ir.LEFT, 0, -1),
+    (compare_ir.RIGHT, 0, 1),
+    (compare_ir.TOP, -1, 0),
+    (compare_ir.BOTTOM, 1, 0),
+    (compare_ir.TOP_LEFT, -1, -1),
+    (compare_ir.TOP_RIGHT, -1, 1),
+    (compare_ir.BOTTOM_LEFT, 1, -1),
+    (compare_ir.BOTTOM_RIGHT, 1, 1),
 )
-"""Which neighbour a change reaches, rows and columns away."""
+"""For each flag, how many rows and columns away the neighbour is that the change reaches."""
 
 
 def no_cells(width: int, height: int) -> Cells:
-    """The cells of a picture of this size, none of them set."""
-    return np.zeros(_cells_of(width, height), np.bool_)
+    """A mask of the cells of a picture of this size, none of them true."""
+    return np.zeros(_cells_shape(width, height), np.bool_)
 
 
-def tiles_of(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
-    """What ``engine`` must run so that these cells of ``hr`` become right; one whole tile where
-    nearly all are set."""
+def tiles_for(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
+    """The tiles that ``engine`` must compute so that these cells of ``hr`` become right; one for
+    the whole picture where nearly all cells are true."""
     height, width = lr.shape[:2]
     if engine.sparse and 0 < np.count_nonzero(cells) < WHOLE_ABOVE * cells.size:
         return [Tile(lr, hr, Region.of(width, height), cells)]
@@ -82,27 +79,24 @@ def tiles_of(engine: Engine, lr: Image, hr: Image, cells: Cells) -> list[Tile]:
 def regions_of(
     cells: Cells, width: int, height: int, *, region_cost: int, halo: int = HALO
 ) -> list[Region]:
-    """Disjoint regions that hold the true cells of a picture of this size, merged and split as
-    costs least.
+    """Cut the true cells of a picture of this size into disjoint regions, as costs least.
 
-    ``region_cost`` is what a region costs beside its area and halo, in pixels. No region where no
-    cell is true, the whole picture where nearly all are.
+    ``region_cost`` is what a region costs beside its area and halo, in pixels. Gives no region
+    where no cell is true, the whole picture where nearly all are.
     """
     count = np.count_nonzero(cells)
     if count == 0:
         return []
     if count >= WHOLE_ABOVE * cells.size:
         return [Region.of(width, height)]
-    from streamsr.tiling.rectangles import (
-        rectangles,
-    )  # numba, 0.3 s, only for engines that are not sparse
-
     regions = []
-    for x0, y0, x1, y1 in rectangles(cells, region_cost, CELL, halo).tolist():
-        x, y = x0 * CELL, y0 * CELL
+    for x0, y0, x1, y1 in rectangles(cells, Price(region_cost, CELL, halo)):
+        x = x0 * CELL
+        y = y0 * CELL
         regions.append(Region(x, y, min(x1 * CELL, width) - x, min(y1 * CELL, height) - y))
     return regions
 
 
-def _cells_of(width: int, height: int) -> tuple[int, int]:
+def _cells_shape(width: int, height: int) -> tuple[int, int]:
+    """(rows, columns) of the cells of a picture of this size."""
     return -(-height // CELL), -(-width // CELL)

@@ -1,112 +1,102 @@
-"""Cuts a mask of cells into the rectangles that cost least: for engines to which every region costs
+"""Cuts a mask of cells into the rectangles that cost least, for work in which every region costs
 extra."""
 
+from dataclasses import dataclass
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
-from streamsr.tiling.numba_loops import compiled
+from streamsr.region import Cells
+
+Rectangle = tuple[int, int, int, int]
+"""Cells from (x0, y0) up to, not including, (x1, y1)."""
+
+Count = TypeVar("Count", int, NDArray[np.int64])
+"""One number or many."""
 
 
-@compiled()
-def _cost(width, height, region_cost, cell, halo):  # type: ignore[no-untyped-def]  # numba infers
-    """Of a rectangle of cells, in pixels the network must compute."""
-    if width <= 0 or height <= 0:
-        return 0
-    return (width * cell + 2 * halo) * (height * cell + 2 * halo) + region_cost
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a rectangle costs, in pixels: its own and ``halo`` more on every side, and ``region``
+    for being one. ``cell`` pixels are along each side of a cell."""
+
+    region: int
+    cell: int
+    halo: int
+
+    def __call__(self, width: Count, height: Count) -> Count:
+        """Price rectangles of so many cells."""
+        border = 2 * self.halo
+        return (width * self.cell + border) * (height * self.cell + border) + self.region
 
 
-@compiled()
-def rectangles(cells, region_cost, cell, halo):  # type: ignore[no-untyped-def]  # numba infers
-    """Cut a mask into disjoint rectangles [n, 4] (x0, y0, x1, y1) that hold all true cells.
+def rectangles(cells: Cells, price: Price) -> list[Rectangle]:
+    """Cut a mask [rows, columns] into disjoint rectangles that hold all its true cells.
 
     Starting from the whole, each rectangle is shrunk to what is set in it and cut in two wherever
     that saves most.
     """
-    rows, columns = cells.shape
-    stack = np.empty((rows * columns + 1, 4), np.int64)
-    found = np.empty((rows * columns, 4), np.int64)
-    stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, 0, columns, rows
-    waiting, count = 1, 0
-    longest = max(rows, columns)
-    first, last = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    before = np.empty((longest + 1, 3), np.int64)
+    waiting = [(0, 0, cells.shape[1], cells.shape[0])]
+    found = []
     while waiting:
-        waiting -= 1
-        x0, y0, x1, y1 = stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3]
-        left, top, right, bottom = x1, y1, x0, y0
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                if cells[y, x]:
-                    left, right = min(left, x), max(right, x + 1)
-                    top, bottom = min(top, y), max(bottom, y + 1)
-        if right <= left:
+        part = _shrunk(cells, waiting.pop())
+        if part is None:
             continue
-        best, best_axis, best_cut = (
-            _cost(right - left, bottom - top, region_cost, cell, halo),
-            -1,
-            0,
-        )
-        for axis in range(2):
-            # Extent across the axis of each line, then of all lines before and after a cut.
-            begin, end = (left, right) if axis == 0 else (top, bottom)
-            low, high = (top, bottom) if axis == 0 else (left, right)
-            for i in range(begin, end):
-                first[i], last[i] = high, low
-                for j in range(low, high):
-                    if cells[j, i] if axis == 0 else cells[i, j]:
-                        first[i], last[i] = min(first[i], j), j + 1
-            # before: lowest, highest, length up to the last line that is not empty
-            before[begin, 0], before[begin, 1], before[begin, 2] = high, low, 0
-            for i in range(begin, end):
-                filled = last[i] > first[i]
-                before[i + 1, 0] = min(before[i, 0], first[i])
-                before[i + 1, 1] = max(before[i, 1], last[i])
-                before[i + 1, 2] = i + 1 - begin if filled else before[i, 2]
-            after_low, after_high, after_begin = high, low, end
-            for cut in range(end - 1, begin, -1):
-                after_low, after_high = min(after_low, first[cut]), max(after_high, last[cut])
-                if last[cut] > first[cut]:
-                    after_begin = cut
-                cost = _cost(
-                    before[cut, 2], before[cut, 1] - before[cut, 0], region_cost, cell, halo
-                ) + _cost(end - after_begin, after_high - after_low, region_cost, cell, halo)
-                if cost < best:
-                    best, best_axis, best_cut = cost, axis, cut
-        if best_axis < 0:
-            found[count, 0], found[count, 1], found[count, 2], found[count, 3] = (
-                left,
-                top,
-                right,
-                bottom,
-            )
-            count += 1
-        elif best_axis == 0:
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
-                left,
-                top,
-                best_cut,
-                bottom,
-            )
-            waiting += 1
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
-                best_cut,
-                top,
-                right,
-                bottom,
-            )
-            waiting += 1
+        x0, y0, x1, y1 = part
+        axis, cut = _best_cut(cells[y0:y1, x0:x1], price)
+        if cut == 0:
+            found.append(part)
+        elif axis == 0:
+            waiting += [(x0, y0, x0 + cut, y1), (x0 + cut, y0, x1, y1)]
         else:
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
-                left,
-                top,
-                right,
-                best_cut,
-            )
-            waiting += 1
-            stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
-                left,
-                best_cut,
-                right,
-                bottom,
-            )
-            waiting += 1
-    return found[:count]
+            waiting += [(x0, y0, x1, y0 + cut), (x0, y0 + cut, x1, y1)]
+    return found
+
+
+def _shrunk(cells: Cells, part: Rectangle) -> Rectangle | None:
+    """The least rectangle that holds all true cells of ``part``; None where there are none."""
+    x0, y0, x1, y1 = part
+    inside = cells[y0:y1, x0:x1]
+    columns = np.flatnonzero(inside.any(axis=0))
+    rows = np.flatnonzero(inside.any(axis=1))
+    if not len(columns):
+        return None
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    return x0 + left, y0 + top, x0 + right, y0 + bottom
+
+
+def _best_cut(cells: Cells, price: Price) -> tuple[int, int]:
+    """The axis (0 between columns) and the line before which to cut, as costs least; line 0 where
+    no cut saves anything."""
+    if cells.all():
+        return 0, 0
+    height, width = cells.shape
+    least = price(width, height)
+    best = 0, 0
+    for axis, lines in enumerate((cells.T, cells)):
+        costs = _costs_of_cuts(lines, price)
+        if len(costs) and costs.min() < least:
+            least = int(costs.min())
+            best = axis, len(costs) - int(costs[::-1].argmin())
+    return best
+
+
+def _costs_of_cuts(lines: Cells, price: Price) -> NDArray[np.int64]:
+    """What the parts before and after line 1, 2, ... cost together, each shrunk to what is set.
+
+    ``lines`` is [n, breadth]; the first line and the last are not empty.
+    """
+    count, breadth = lines.shape
+    full = lines.any(axis=1)
+    ends = np.empty((3, count), np.int64)  # of each line: -first, last + 1, how far it is
+    ends[0] = np.where(full, -lines.argmax(axis=1), -breadth)
+    ends[1] = np.where(full, breadth - lines[:, ::-1].argmax(axis=1), 0)
+    ends[2] = np.where(full, np.arange(1, count + 1), 0)
+    before = np.maximum.accumulate(ends, axis=1)[:, :-1]
+    ends[2] = np.where(full, np.arange(count, 0, -1), 0)
+    after = np.maximum.accumulate(ends[:, ::-1], axis=1)[:, -2::-1]
+    costs: NDArray[np.int64] = price(before[2], before[0] + before[1])
+    costs += price(after[2], after[0] + after[1])
+    return costs

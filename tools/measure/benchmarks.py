@@ -31,7 +31,7 @@ from streamsr.machine import processor_name, usable_cores
 from streamsr.model import find_model
 from streamsr.region import Region
 from streamsr.stats import versions
-from streamsr.tiling.changes import affected_cells, tiles_of
+from streamsr.tiling.changes import affected_cells, tiles_for
 from xlsr_model import weights
 
 ROOT = Path(__file__).parents[2]
@@ -155,7 +155,7 @@ def camera(frames: int = 120) -> dict[str, float]:
 
 def run_cells(engine: FusedEngine, lr: Image, hr: Image, cells: Cells) -> None:
     """Cutting the cells into tiles counts too."""
-    engine.run(tiles_of(engine, lr, hr, cells))
+    engine.run(tiles_for(engine, lr, hr, cells))
 
 
 def static(frames: int = 200) -> float:

@@ -168,8 +168,8 @@ def test_the_system_loader_cache_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     )
     monkeypatch.setattr(delegate, "LOADER_CACHE", tmp_path / "ld.so.cache")
     monkeypatch.setenv("LD_LIBRARY_PATH", "")
-    assert delegate.found("libvx_delegate.so") == library
-    assert delegate.found("x_delegate.so") is None
+    assert delegate.find_library("libvx_delegate.so") == library
+    assert delegate.find_library("x_delegate.so") is None
 
 
 def test_no_such_library(model: Path) -> None:

@@ -206,7 +206,7 @@ def test_the_peak_can_be_measured() -> None:
     peak.close()
 
 
-def test_importing_the_engine_leaves_numba_and_litert_alone() -> None:
+def test_importing_the_engine_leaves_litert_and_training_alone() -> None:
     code = (
         "import sys, streamsr.engines.fused; print(*{'numba', 'ai_edge_litert', 'tensorflow'} & "
         "set(sys.modules))"

@@ -1,9 +1,13 @@
 """The compiled loops give the bytes of their NumPy twins, and where they do not, the twins
 serve."""
 
+import ctypes
+import inspect
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsr.color import BT709, FULL, LIMITED, ColorTags
-from streamsr.native import emit, loops, reference, selftest
+from streamsr.native import (
+    compare_ir,
+    detail_ir,
+    from_rgb_ir,
+    jit,
+    loops,
+    reference,
+    selftest,
+    to_rgb_ir,
+)
+from streamsr.native.from_rgb_ir import ENCODE
+from streamsr.native.to_rgb_ir import DECODE
 from streamsr.picture.yuv import Converter
 
 NAMES = [
     "compare",
+    "detail",
     *(f"{kind}_{a}_{b}" for kind in ("to_rgb", "from_rgb") for a in (8, 16) for b in (8, 16)),
 ]
 
@@ -93,6 +109,33 @@ def test_comparing_equals_numpy_at_any_size(
     np.testing.assert_array_equal(*flags)
 
 
+@settings(max_examples=60)
+@given(
+    width=st.integers(1, 200),
+    height=st.integers(1, 90),
+    side=st.sampled_from([2, 8, 32, 80]),
+    seed=st.integers(0, 99),
+)
+def test_detail_equals_numpy_at_any_size(width: int, height: int, side: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    before, now = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    shape = -(-height // side), -(-width // side), 2
+    sums = [np.zeros(shape, np.int64) for _ in range(2)]
+    loops.detail(before, now, side, sums[0])
+    reference.detail(before, now, side, sums[1])
+    np.testing.assert_array_equal(*sums)
+
+
+def test_detail_and_change_are_counted_where_they_are() -> None:
+    before = np.zeros((16, 16, 3), np.uint8)
+    now = before.copy()
+    now[4, 4, 1] = 100  # seen from its left, to its right and below it; and as a change
+    now[8:, 8:, 0] = 255  # green alone counts
+    sums = np.zeros((2, 2, 2), np.int64)
+    loops.detail(before, now, 8, sums)
+    assert sums.tolist() == [[[300, 100], [0, 0]], [[0, 0], [0, 0]]]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_self_test_sees_one_wrong_byte_anywhere(name: str) -> None:
     """In the last of the bytes that are written, and only in the largest picture."""
@@ -100,10 +143,9 @@ def test_the_self_test_sees_one_wrong_byte_anywhere(name: str) -> None:
 
     def wrong(*arguments: object) -> None:
         twin(*arguments)
-        written = arguments[0] if name.startswith("from") else arguments[1]
-        target = {"to": arguments[1], "fr": arguments[1], "co": arguments[2]}[name[:2]]
+        kind = name.partition("_")[0]
+        target = arguments[{"to": 1, "from": 1, "compare": 2, "detail": 3}[kind]]
         plane = target[-1] if isinstance(target, tuple) else target
-        assert written is not None
         assert isinstance(plane, np.ndarray)
         if plane.size > 4:
             plane[(-1,) * plane.ndim] ^= 1
@@ -117,21 +159,21 @@ import logging, sys
 import numpy as np
 from streamsr.color import ColorTags
 from streamsr.picture.yuv import Converter
-from streamsr.native import cache, emit, jit, loops
+from streamsr.native import cache, jit, loops, rows
 
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 how = sys.argv[1]
 if how == "another rounding":
     # What a broken disk, compiler or colleague left under the right name.
-    ir, machine = emit.module("to_rgb_8_8"), jit.Machine.host()
-    wrong = ir.replace(emit._number(0.5), emit._number(0.25))
+    ir, machine = loops.module("to_rgb_8_8"), jit.Machine.host()
+    wrong = ir.replace(rows.number(0.5), rows.number(0.25))
     assert wrong != ir
     loops._compiled("to_rgb_8_8")
     (kept,) = cache.folder().glob("to_rgb_8_8-*.o")
     cache.store(kept.name, jit.object_code(wrong, machine))
 elif how == "no compiler":
-    emit_module = loops.module
-    loops.module = lambda name: emit_module(name) + "\\nthis is no IR"
+    module = loops.module
+    loops.module = lambda name: module(name) + "\\nthis is no IR"
 for _ in range(3):
     out, y = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 235, np.uint8)
     c = np.full((1, 1), 128, np.uint8)
@@ -158,4 +200,102 @@ def test_a_loop_that_computes_wrongly_or_cannot_be_made_gives_way_with_one_warni
     assert last == "right"
     assert len(warnings) == (how != "as it is")
     assert all("to_rgb_8_8 is not used, its self-test failed" in line for line in warnings)
-    assert emit.LANES
+
+
+GENERATORS = [
+    to_rgb_ir.widen,
+    to_rgb_ir.mix,
+    to_rgb_ir.pack,
+    to_rgb_ir.to_rgb,
+    from_rgb_ir.unpack,
+    from_rgb_ir.weigh,
+    from_rgb_ir.accumulate,
+    from_rgb_ir.subsample,
+    from_rgb_ir.from_rgb,
+    compare_ir.compare,
+    detail_ir.detail,
+]
+
+
+@pytest.mark.parametrize("generator", GENERATORS, ids=lambda generator: generator.__name__)
+def test_the_code_that_a_generator_shows_is_what_it_emits(generator: Callable[..., str]) -> None:
+    """Line after line, except where ``...`` leaves lines or parts of one out."""
+    shown = inspect.getdoc(generator).partition("::\n")[2].strip()  # type: ignore[union-attr]
+    emitted = generator(*[8] * len(inspect.signature(generator).parameters))
+    lines = [re.escape(line.strip()).replace(r"\.\.\.", ".*") for line in shown.splitlines()]
+    assert len(lines) >= 8
+    # A line of dots alone becomes any number of lines.
+    code = r"\n *".join(lines).replace(r"\n *.*\n", r"\n(.*\n)*?")
+    assert re.search(rf"\n *{code}\n", emitted)
+
+
+class Alone:
+    """The functions of one row that a loop calls, each callable alone with arrays, whole numbers
+    and floats."""
+
+    def __init__(self, loop: str) -> None:
+        ir = loops.module(loop).replace("define internal", "define")
+        self._library = jit.Library(ir, jit.Machine.host(), name=f"alone_{loop}")
+
+    def __call__(self, name: str, *arguments: "np.ndarray | int | np.float32") -> None:
+        kinds = {np.ndarray: ctypes.c_void_p, int: ctypes.c_int64, np.float32: ctypes.c_float}
+        function = self._library.function(name, *(kinds[type(a)] for a in arguments))
+        function(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
+
+
+@pytest.mark.parametrize("width", [1, 31, 167])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("sub", [0, 1])
+def test_the_rows_of_to_rgb_have_the_bytes_of_their_twins(bits: int, width: int, sub: int) -> None:
+    rng = np.random.default_rng(width)
+    kind: type = np.uint8 if bits == 8 else np.uint16
+    alone = Alone(f"to_rgb_{bits}_{bits}")
+    k = rng.random(len(DECODE), np.float32)
+    k[DECODE.index("top")] = np.iinfo(kind).max
+    c = dict(zip(DECODE, k, strict=True))
+    y, near, far = rng.integers(0, np.iinfo(kind).max + 1, (3, width), kind)
+    wide = np.zeros(width * (1 + sub), np.float32)
+    alone(f"widen_{bits}", near, far, np.zeros(width + 2, np.float32), wide, width, sub, k)
+    np.testing.assert_array_equal(wide, reference.widen(near, far, sub, c))
+    colors = np.zeros((3, width), kind)
+    shares = rng.random((3, 2), np.float32)
+    for color, (cu, cv) in zip(colors, shares, strict=True):
+        alone(f"mix_{bits}_{bits}", y, wide, wide, color, width, k, cu, cv)
+        u = wide[:width]
+        np.testing.assert_array_equal(color, reference.mix(y, u, u, cu, cv, c, color.dtype))
+    pixels = np.zeros((width, 3), kind)
+    alone(f"pack_{bits}", *colors, pixels, width)
+    np.testing.assert_array_equal(pixels, reference.pack(*colors))
+
+
+@pytest.mark.parametrize("width", [1, 31, 167])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("sub", [0, 1])
+def test_the_rows_of_from_rgb_have_the_bytes_of_their_twins(
+    bits: int, width: int, sub: int
+) -> None:
+    rng = np.random.default_rng(width)
+    kind: type = np.uint8 if bits == 8 else np.uint16
+    alone = Alone(f"from_rgb_{bits}_{bits}")
+    k = rng.random(len(ENCODE), np.float32)
+    k[ENCODE.index("top")] = np.iinfo(kind).max
+    c = dict(zip(ENCODE, k, strict=True))
+    pixels = rng.integers(0, np.iinfo(kind).max + 1, (width, 3), kind)
+    colors = np.zeros((3, width), kind)
+    alone(f"unpack_{bits}", *colors, pixels, width)
+    np.testing.assert_array_equal(colors, reference.unpack(pixels))
+    luma = np.zeros(width + 1, kind)
+    w = reference.weights("y", c)
+    last = c["y_zero"], c["top"], luma, width + 1
+    alone(f"weigh_{bits}_{bits}", *colors, width, *w, *last)
+    np.testing.assert_array_equal(luma, reference.weigh(colors, w, c["y_zero"], c["top"], luma))
+    half = -(-width // (1 + sub))
+    row = rng.random(width + 4, np.float32)
+    sums = row[1 : width + 1].copy()
+    for kept in (np.float32(0), np.float32(1)):
+        alone(f"add_{bits}", *colors, width, *w, kept, row)
+        sums = reference.accumulate(sums, kept, colors, w)
+        np.testing.assert_array_equal(row[1 : width + 1], sums)
+    chroma = np.zeros(half, kind)
+    alone(f"subsample_{bits}", row, chroma, half, sub, k)
+    np.testing.assert_array_equal(chroma, reference.subsample(row, half, sub, c, chroma.dtype))

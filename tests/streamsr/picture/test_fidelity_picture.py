@@ -24,7 +24,7 @@ from streamsr.color import (
 from streamsr.frame import HdrMetadata
 from streamsr.media.frames import FrameReader, FrameWriter, depth_of, has_alpha
 from streamsr.media.hdr import hdr_of
-from streamsr.picture.high_depth import Deep, deepened
+from streamsr.picture.high_depth import Image16, add_detail
 from streamsr.sources.file import FileSource
 from tests.support.command import Command
 from tests.support.media import make_video, picture
@@ -39,7 +39,7 @@ AS_X265_SAYS_IT = (
 )
 
 
-def to_8_bits(deep: Deep) -> NDArray[np.uint8]:
+def to_8_bits(deep: Image16) -> NDArray[np.uint8]:
     """The nearest 8-bit picture."""
     return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
@@ -131,7 +131,7 @@ def test_detail_of_the_network_reaches_the_deep_picture() -> None:
     deep = lr.astype(np.uint16) * 257
     hr = np.repeat(np.repeat(lr, 3, axis=0), 3, axis=1)
     smooth = to_8_bits(enlarged_rgb(deep)).astype(int)
-    combined = to_8_bits(deepened(deep, lr, hr)).astype(int)
+    combined = to_8_bits(add_detail(deep, lr, hr)).astype(int)
     assert np.abs(combined - hr).max() <= 2, "what rounding can make is left out"
     edges = np.abs(hr - smooth) > 4
     assert edges.any()
@@ -152,7 +152,7 @@ def test_deepening_without_detail_is_the_bicubic_of_the_full_depth() -> None:
         )
     )
     expected = cv2.resize(smooth, (192, 144), interpolation=cv2.INTER_CUBIC)
-    assert np.array_equal(deepened(np.asarray(smooth, np.uint16), lr, hr), expected)
+    assert np.array_equal(add_detail(np.asarray(smooth, np.uint16), lr, hr), expected)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from streamsr.engines import Image, Tile
 from streamsr.errors import ModelError
 from streamsr.frame import Frame
 from streamsr.live.stage import LiveStage
-from streamsr.region import CELL, HALO, Region
+from streamsr.region import CELL, HALO, Cells, Region
 from streamsr.stats import Recorder
 from streamsr.tiling.changes import affected_cells, regions_of
+from streamsr.tiling.rectangles import Price, Rectangle, rectangles
 from streamsr.upscaler import Upscaler
 from tests.support.engine import EXACT, WHY_NOT_FUSED
 from tests.support.media import noise
@@ -75,6 +76,48 @@ def test_regions_hold_their_cells_and_do_not_overlap(
         covered[region.slices] += 1
     assert covered.max() <= 1
     assert reached(before, after, covered)
+
+
+def by_trying_every_cut(cells: Cells, price: Price) -> list[Rectangle]:
+    """The same rectangles, found the slow way: both parts of each cut are looked at."""
+
+    def shrunk(x0: int, y0: int, x1: int, y1: int) -> Rectangle:
+        ys, xs = np.nonzero(cells[y0:y1, x0:x1])
+        return x0 + xs.min(), y0 + ys.min(), x0 + xs.max() + 1, y0 + ys.max() + 1
+
+    def cost(x0: int, y0: int, x1: int, y1: int) -> int:
+        return price(x1 - x0, y1 - y0)
+
+    def cut(part: Rectangle) -> list[Rectangle]:
+        x0, y0, x1, y1 = part
+        halves = [((x0, y0, x, y1), (x, y0, x1, y1)) for x in range(x1 - 1, x0, -1)]
+        halves += [((x0, y0, x1, y), (x0, y, x1, y1)) for y in range(y1 - 1, y0, -1)]
+        pairs = [(shrunk(*first), shrunk(*second)) for first, second in halves]
+        first, second = min(
+            pairs, key=lambda pair: cost(*pair[0]) + cost(*pair[1]), default=[part] * 2
+        )
+        if cost(*first) + cost(*second) >= cost(*part):
+            return [part]
+        return cut(second) + cut(first)
+
+    return cut(shrunk(0, 0, cells.shape[1], cells.shape[0])) if cells.any() else []
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    rows=st.integers(1, 12),
+    columns=st.integers(1, 12),
+    share=st.floats(0, 1),
+    cost=st.sampled_from([0, 200, 1024, 5000]),
+    halo=st.sampled_from([0, 5, 17]),
+    seed=st.integers(0, 1000),
+)
+def test_rectangles_are_those_of_trying_every_cut(
+    rows: int, columns: int, share: float, cost: int, halo: int, seed: int
+) -> None:
+    cells = np.random.default_rng(seed).random((rows, columns)) < share
+    price = Price(cost, CELL, halo)
+    assert rectangles(cells, price) == by_trying_every_cut(cells, price)
 
 
 def test_equal_pictures_have_no_affected_cell() -> None:

@@ -19,7 +19,7 @@ from tests.support.media import look, make_video
 from tests.support.processes import limited, run
 
 LARGEST_FILE = 300_000
-"""Enough for the compiled code that numba stores on a first run."""
+"""Enough for the compiled code that a first run stores."""
 
 
 def complains_in_one_line(result: Result, status: int = 1) -> bool:

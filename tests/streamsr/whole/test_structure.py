@@ -19,7 +19,7 @@ MODULES = sorted(
 SHARED = {"weights", "files", "inputs"}
 """Of xlsr_model, what streamsr may import: it needs nothing but the standard library."""
 
-TRAINING = {"tensorflow", "keras", "torch", "jax"}
+TRAINING = {"tensorflow", "keras", "torch", "jax", "numba"}
 
 EXCEPTIONS = {"interrupt.py", "segments/resume.py", "cli/streams.py"}
 """Events that a signal or another thread sets; a hook that tells what a thread died of."""
@@ -103,7 +103,7 @@ def test_help_waits_for_no_heavy_import(words: list[str]) -> None:
         "import sys\nfrom streamsr.cli import main\n"
         f"sys.argv = ['streamsr', *{words!r}]\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        "heavy = {'numpy', 'av', 'cv2', 'numba', 'ai_edge_litert', 'llvmlite', 'rich.progress'} & "
+        "heavy = {'numpy', 'av', 'cv2', 'ai_edge_litert', 'llvmlite', 'rich.progress'} & "
         "set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -12,9 +12,12 @@ from tests.conftest import ROOT
 from tests.support.command import run
 from tests.support.media import make_video
 
+LARGEST_FILE = 5000
+"""Bytes: enough for a film of two small frames, too few for the code of a loop."""
+
 
 def test_an_installation_that_cannot_be_written_to_still_converts(tmp_path: Path) -> None:
-    """Neither beside the package nor in a home is there a place for numba's files."""
+    """Neither beside the package nor in a home is there a place for compiled code."""
     for package in ("streamsr", "xlsr_model"):
         shutil.copytree(
             ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
@@ -26,7 +29,6 @@ def test_an_installation_that_cannot_be_written_to_still_converts(tmp_path: Path
     script = (
         "import numpy as np, streamsr\nfrom streamsr.color import ColorTags\nfrom "
         "streamsr.picture.yuv import Converter\n"
-        "from streamsr.tiling.rectangles import rectangles\n"
         "assert streamsr.__file__.startswith(__import__('sys').argv[1])\n"
         "out, y = np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 235, np.uint8)\n"
         "c = np.full((1, 1), 128, np.uint8)\n"
@@ -45,12 +47,12 @@ def test_an_installation_that_cannot_be_written_to_still_converts(tmp_path: Path
     assert done.returncode == 0, done.stderr
 
 
-def test_a_full_disk_under_the_cache_is_said_in_one_line(tmp_path: Path, model: Path) -> None:
+def test_a_full_disk_under_the_cache_costs_nothing_but_time(tmp_path: Path, model: Path) -> None:
     source = make_video(tmp_path / "in.mp4", pts=range(2))
 
     def limited() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 
     done = run(
         "upscale",
@@ -64,7 +66,7 @@ def test_a_full_disk_under_the_cache_is_said_in_one_line(tmp_path: Path, model: 
         preexec_fn=limited,
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
     )
-    assert done.returncode == 1
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.mp4").stat().st_size > 0
+    assert not list((tmp_path / "cache").rglob("*_rgb_*.o"))
     assert "Traceback" not in done.stderr
-    assert sum(line.startswith("streamsr: ") for line in done.stderr.splitlines()) == 1
-    assert not (tmp_path / "out.mp4").exists()
