@@ -16,6 +16,23 @@ CHROMATICITY, LUMINANCE = 50_000, 10_000
 metre."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a picture of another size or shape than its stream is shown in it: as large as it fits,
+    in its own shape, on black.
+
+    width, height  of the stream's pictures, as its info says
+    stretch        how much wider the picture's pixels are than the stream's
+    """
+
+    width: int
+    height: int
+    stretch: Fraction = Fraction(1)
+
+    def scaled(self, scale: int) -> "Fit":
+        return Fit(self.width * scale, self.height * scale, self.stretch)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture and its place in time. Nobody writes to ``rgb`` once the frame is made.
@@ -31,6 +48,8 @@ class Frame:
     alpha      its opacity [H, W] uint8 or uint16, over the full range of its type, where the video
                has an alpha plane
     lr         of an upscaled live frame, the picture before upscaling
+    fit        of a picture whose size or shape is not its stream's, how it is shown there; None for
+               all others, and for upscaled ones
     """
 
     rgb: Image
@@ -42,6 +61,7 @@ class Frame:
     deep: NDArray[np.uint16] | None = None
     alpha: NDArray[np.uint8] | NDArray[np.uint16] | None = None
     lr: Image | None = None
+    fit: Fit | None = None
 
     @property
     def time_s(self) -> float:

@@ -14,7 +14,7 @@ from streamsr.engines import Engine, Tile
 from streamsr.engines.choose import open_engine
 from streamsr.engines.conformity import Judge
 from streamsr.errors import ModelError
-from streamsr.frame import Frame, Image
+from streamsr.frame import Fit, Frame, Image
 from streamsr.model import ModelFile, find_model
 from streamsr.options import EngineChoice
 from streamsr.picture.high_depth import add_detail, enlarge_16
@@ -141,40 +141,47 @@ class Upscaler:
         where the device gains from that.
         """
         if self.reuse and self.engine.batch == 1:
-            results = [self._following(frame.rgb) for frame in frames]
+            results = [self._following(frame.rgb, self._fit(frame)) for frame in frames]
         else:
             computed = self._computed([frame.rgb for frame in frames])
             for frame, hr in zip(frames, computed, strict=True):
                 self._verify(frame.rgb, hr)
                 self.record.pixels(total=frame.rgb.shape[0] * frame.rgb.shape[1], reused=0)
-            results = [sized(hr, self.size, self.record) for hr in computed]
+            results = [
+                sized(hr, self.size, self.record, fit=self._fit(frame))
+                for frame, hr in zip(frames, computed, strict=True)
+            ]
             self.record.count(Fate.NETWORK, len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
 
     def _completed(self, frame: Frame, hr: Image) -> Frame:
         """The upscaled frame, with the full depth and the opacity that the source's has."""
         if frame.deep is None and frame.alpha is None:
-            return replace(frame, rgb=read_only(hr))
+            return replace(frame, rgb=read_only(hr), fit=None)
         with self.record.stage(Stage.DEEP):
             deep = None if frame.deep is None else add_detail(frame.deep, frame.rgb, hr)
             alpha = (
                 None if frame.alpha is None else enlarge_16(frame.alpha, (hr.shape[1], hr.shape[0]))
             )
-        return replace(frame, rgb=read_only(hr), deep=deep, alpha=alpha)
+        return replace(frame, rgb=read_only(hr), deep=deep, alpha=alpha, fit=None)
 
-    def _following(self, lr: Image) -> Image:
+    def _fit(self, frame: Frame) -> Fit | None:
+        """How the enlarged frame is shown in its stream."""
+        return None if frame.fit is None else frame.fit.scaled(self.scale)
+
+    def _following(self, lr: Image, fit: Fit | None) -> Image:
         """Upscale a picture, as far as it differs from the previous one."""
         self._check_process()
         previous = self._results.previous
         with self.record.stage(Stage.COMPARE):
-            cells = self._results.changed(lr, self.size)
+            cells = self._results.changed(lr, self.size, fit)
         share = 1.0 if cells is None else np.count_nonzero(cells) / cells.size
         pixels = lr.shape[0] * lr.shape[1]
         if previous is None or cells is None or share >= WHOLE_ABOVE:
             self.record.count(Fate.NETWORK)
             self.record.pixels(total=pixels, reused=0)
             hr = self._computed([lr])[0]
-            shown = sized(hr, self.size, self.record)
+            shown = sized(hr, self.size, self.record, fit=fit)
         elif share > 0:
             self.record.count(Fate.PARTIAL)
             self.record.pixels(total=pixels, reused=round(pixels * (1 - share)))
@@ -182,7 +189,7 @@ class Upscaler:
                 hr = self._results.copy(previous)
             with self.record.stage(Stage.NETWORK):
                 self.engine.run(tiles_for(self.engine, lr, hr, cells))
-            shown = sized(hr, self.size, self.record)
+            shown = sized(hr, self.size, self.record, fit=fit)
         else:
             self.record.count(Fate.REUSED)
             self.record.pixels(total=pixels, reused=pixels)
@@ -194,7 +201,7 @@ class Upscaler:
                 f"report this"
             )
         self._verify(lr, hr)
-        self._results.remember(lr, hr, shown, self.size)
+        self._results.remember(lr, hr, shown, self.size, fit)
         return shown
 
     def _check_process(self) -> None:

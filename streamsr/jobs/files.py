@@ -12,7 +12,7 @@ from streamsr import interrupt
 from streamsr.errors import Cancelled, ModelError, SinkError, SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.jobs.observer import Observer, Progress
-from streamsr.jobs.options import FileOptions, target_size
+from streamsr.jobs.options import FileOptions, is_turned, target_size
 from streamsr.jobs.outputs import container_of, output_for
 from streamsr.jobs.upscaler import open_upscaler
 from streamsr.media.containers import check_output
@@ -215,7 +215,10 @@ class FileJob:
     def _upscaler_for(self, info: StreamInfo, source: Path, target: Path) -> Upscaler:
         """The upscaler for a film. Raises SinkError when its output is too large for video
         codecs."""
-        upscaler = self._upscaler(info.width, info.height, source, lossy=info.lossy)
+        turned = is_turned(info.display_matrix)
+        upscaler = self._upscaler(
+            info.width, info.height, source, lossy=info.lossy, sar=info.sar, turned=turned
+        )
         width, height = upscaler.output_size(info.width, info.height)
         if max(width, height) > MAX_SIDE:
             raise SinkError(
@@ -234,10 +237,22 @@ class FileJob:
 
         return audit(source, target, begin=begin, end=end)
 
-    def _upscaler(self, width: int, height: int, source: Path, *, lossy: bool = False) -> Upscaler:
-        """The upscaler for pictures of this size. ``lossy`` as in `StreamInfo`."""
+    def _upscaler(
+        self,
+        width: int,
+        height: int,
+        source: Path,
+        *,
+        lossy: bool = False,
+        sar: Fraction = Fraction(1),
+        turned: bool = False,
+    ) -> Upscaler:
+        """The upscaler for pictures of this size. ``lossy`` and ``sar`` as in `StreamInfo`,
+        ``turned`` as in `target_size`."""
         options = self.options
-        size = None if options.to is None else target_size(options.to, width, height)
+        size = None
+        if options.to is not None:
+            size = target_size(options.to, width, height, sar=sar, turned=turned)
         scale = options.scale
         if size is not None:
             if size[0] <= width and size[1] <= height:

@@ -12,7 +12,7 @@ import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's window
 from streamsr import interrupt
 from streamsr.errors import ModelError, SinkError
 from streamsr.frame import StreamInfo
-from streamsr.jobs.options import LiveOptions
+from streamsr.jobs.options import LiveOptions, is_turned
 from streamsr.jobs.upscaler import open_upscaler
 from streamsr.pipeline import Pipeline
 from streamsr.preview.preview import Preview, state_of
@@ -139,7 +139,12 @@ def _upscaler(options: LiveOptions, info: StreamInfo, record: Recorder) -> Upsca
             "--verify-reuse computes every picture twice, for which a latency budget leaves no time"
         )
     return open_upscaler(
-        options, record=record, lossy=info.lossy, picture=(info.width, info.height)
+        options,
+        record=record,
+        lossy=info.lossy,
+        picture=(info.width, info.height),
+        sar=info.sar,
+        turned=is_turned(info.display_matrix),
     )
 
 

@@ -83,27 +83,44 @@ class LiveOptions(UpscaleOptions):
     overwrite: bool = False
 
 
-def target_size(to: str, width: int, height: int) -> tuple[int, int]:
-    """(width, height) that ``--to`` means for a picture of this size. Raises ValueError for
-    anything else.
+def target_size(
+    to: str, width: int, height: int, *, sar: Fraction = Fraction(1), turned: bool = False
+) -> tuple[int, int]:
+    """(width, height) of the pictures that ``--to`` means for pictures of this size. Raises
+    ValueError for anything else.
 
-    ``1080p`` keeps the picture's shape: its shorter side becomes 1080, the other the nearest even
-    number.
+    The picture keeps its shape, in pixels of the same shape: it fits into ``1920x1080`` as it is
+    shown; of ``1080p`` its shorter side has so many lines. The side that this decides is exact, the
+    other is the nearest even number.
+
+    sar     width by height of a pixel
+    turned  players turn the picture by a quarter, so that its width is shown as its height
     """
+    shown = [width * sar, Fraction(height)]
+    if turned:
+        shown.reverse()
+    wanted: set[int]
     if match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", to):
-        size = int(match[1]), int(match[2])
-        if min(size) < 1:
+        box = int(match[1]), int(match[2])
+        if min(box) < 1:
             raise ValueError(f"expected a size of at least 1x1, got {quoted(to)}")
-        if max(size) > MAX_SIDE:
+        if max(box) > MAX_SIDE:
             raise ValueError(f"expected sides of at most {MAX_SIDE}, got {quoted(to)}")
-        return size
-    match = re.fullmatch(r"([0-9]{3,4})p", to)
-    if match is None:
+        factor = min(side / length for side, length in zip(box, shown, strict=True))
+        wanted = set(box)
+    elif match := re.fullmatch(r"([0-9]{3,4})p", to):
+        factor = int(match[1]) / min(shown)
+        wanted = {int(match[1])}
+    else:
         raise ValueError(f"expected a size such as 1080p or 1920x1080, got {quoted(to)}")
-    short = int(match[1])
-    factor = Fraction(short, min(width, height))
 
-    def even(side: int) -> int:
-        return max(2 * round(side * factor / 2), 2)
+    def rounded(side: int) -> int:
+        exact = side * factor
+        return int(exact) if exact in wanted else max(2 * int(exact / 2 + Fraction(1, 2)), 2)
 
-    return (even(width), short) if height <= width else (short, even(height))
+    return rounded(width), rounded(height)
+
+
+def is_turned(matrix: tuple[int, ...] | None) -> bool:
+    """Whether a display matrix (`StreamInfo`) turns the picture by a quarter."""
+    return matrix is not None and abs(matrix[1]) > abs(matrix[0])

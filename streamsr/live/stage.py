@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamsr.engines import Engine, Tile
-from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.frame import Fit, Frame, Image, StreamInfo
 from streamsr.live.budget import Allowance, Costs, Decision, Situation, Take, decide, too_late
 from streamsr.picture.resize import interpolate
 from streamsr.region import CELL, Cells, Region
@@ -150,7 +150,8 @@ class LiveStage:
         start_s = self._clock()
         self._record.latency(start_s - frame.arrival_s, Point.START)
         self._follow_rate(frame)
-        seen = self._look(frame.rgb)
+        fit = None if frame.fit is None else frame.fit.scaled(self._engine.scale)
+        seen = self._look(frame.rgb, fit)
         decision = self._decide(seen, frame, waiting)
         if decision.take is Take.DROP:
             self._record.count(Fate.DROPPED)
@@ -162,8 +163,8 @@ class LiveStage:
         if seen.previous is not None and not seen.work:
             shown = seen.previous.shown
         else:
-            shown = sized(hr, self._size, self._record)
-        self._results.remember(seen.lr, hr, shown, self._size)
+            shown = sized(hr, self._size, self._record, fit=fit)
+        self._results.remember(seen.lr, hr, shown, self._size, fit)
         self._stale = stale
         done_s = self._clock()
         self._other.learn(1, begun_s - start_s + done_s - computed_s)
@@ -171,11 +172,11 @@ class LiveStage:
             return None
         self._shown_s = done_s
         # There is no time for more than 8 bits, nor for opacity.
-        return replace(frame, rgb=read_only(shown), lr=seen.lr, deep=None, alpha=None)
+        return replace(frame, rgb=read_only(shown), lr=seen.lr, deep=None, alpha=None, fit=None)
 
-    def _look(self, lr: Image) -> _Seen:
+    def _look(self, lr: Image, fit: Fit | None) -> _Seen:
         """Compare the picture with the one before."""
-        changed = self._results.changed(lr, self._size) if self._reuse else None
+        changed = self._results.changed(lr, self._size, fit) if self._reuse else None
         if changed is None:
             previous = None
             changed = ~no_cells(lr.shape[1], lr.shape[0])

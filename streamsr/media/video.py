@@ -1,17 +1,24 @@
 """The main video of an opened file while it is decoded, and what its first frame says of it."""
 
-from collections.abc import Generator, Iterator
+import itertools
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
 
 import av
 from av.container.input import InputContainer
+from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from streamsr import interrupt
 from streamsr.frame import StreamInfo
 from streamsr.media.decode import display_matrix
 from streamsr.media.frames import tags_of
 from streamsr.media.hdr import hdr_of
+from streamsr.media.input import main_video, open_input
+from streamsr.media.timeline import TimeLine
 
 
 class DecodedVideo:
@@ -62,7 +69,6 @@ def info_of(video: DecodedVideo, *, start_s: float, duration_s: float | None) ->
     codec = stream.codec_context
     first = video.first
     assert first is not None
-    sar = codec.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
     frames = _frames_in(video)
     if frames and stream.average_rate and start_s:
         frames = max(frames - int(start_s * stream.average_rate), 0)
@@ -73,7 +79,7 @@ def info_of(video: DecodedVideo, *, start_s: float, duration_s: float | None) ->
         first.height,
         video.time_base,
         rate=stream.average_rate or stream.guessed_rate,
-        sar=sar if sar > 0 else Fraction(1),
+        sar=sar_of(stream),
         color=tags_of(first).resolved(first.width, first.height),
         pixel_format=first.format.name,
         display_matrix=display_matrix(first),
@@ -81,6 +87,73 @@ def info_of(video: DecodedVideo, *, start_s: float, duration_s: float | None) ->
         frames=frames,
         lossy=codec.codec.lossy,
     )
+
+
+def sar_of(stream: VideoStream) -> Fraction:
+    """Width by height of a pixel of the frame that was decoded last; 1 where nothing is said."""
+    sar = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+    return sar if sar > 0 else Fraction(1)
+
+
+SAMPLES = 16
+"""Places of a film at which one picture is looked at: 0.1 s of work at 360p."""
+
+PACKETS_A_SAMPLE = 100
+"""From a key frame on; a decoder that gives nothing by then gives nothing there."""
+
+
+class Shape(NamedTuple):
+    """Size and pixel shape of one picture."""
+
+    width: int
+    height: int
+    sar: Fraction
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+
+def largest_picture(path: Path, line: TimeLine) -> Shape | None:
+    """The largest picture of a film, looked for at SAMPLES places; None where none can be decoded.
+
+    A film that begins small, as recordings of calls do, is not to be shown small to its end.
+    """
+    found: Shape | None = None
+    with open_input(path) as container:
+        stream = main_video(container)
+        if stream is None or stream.codec_context is None:
+            return None
+        for place in _places(container, line):
+            interrupt.check()
+            try:
+                if line.indexed:
+                    container.seek(place)
+                else:
+                    container.seek(place, unsupported_byte_offset=True)
+                shape = _next_shape(container, stream)
+            except FFmpegError:
+                continue
+            if shape is not None and (found is None or shape.area > found.area):
+                found = shape
+    return found
+
+
+def _places(container: InputContainer, line: TimeLine) -> Sequence[int]:
+    """Microseconds in a container with an index, else bytes."""
+    if line.indexed:
+        start = container.start_time or 0
+        duration = container.duration or 0
+        return [start + duration * number // SAMPLES for number in range(SAMPLES)]
+    step = max(len(line.keys) // SAMPLES, 1)
+    return [key.position for key in line.keys[::step]][:SAMPLES]
+
+
+def _next_shape(container: InputContainer, stream: VideoStream) -> Shape | None:
+    for packet in itertools.islice(container.demux(stream), PACKETS_A_SAMPLE):
+        for frame in packet.decode():
+            return Shape(frame.width, frame.height, sar_of(stream))
+    return None
 
 
 def _frames_in(video: DecodedVideo) -> int | None:

@@ -1,5 +1,6 @@
 """Decodes the frames of a video file, each with its own timestamp."""
 
+import logging
 import math
 import os
 import time
@@ -19,19 +20,21 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, Image, Span, StreamInfo
+from streamsr.frame import Fit, Frame, Image, Span, StreamInfo
 from streamsr.media.decode import decoded
 from streamsr.media.deinterlace import Deinterlacer
 from streamsr.media.frames import FrameReader, depth_of, has_alpha
 from streamsr.media.hdr import has_no_base_layer
 from streamsr.media.input import clock, main_video, open_input, source_errors
 from streamsr.media.timeline import TimeLine, time_line
-from streamsr.media.video import DecodedVideo, info_of
+from streamsr.media.video import DecodedVideo, info_of, largest_picture, sar_of
 from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.yuv import Plane
 from streamsr.stats import Recorder, Stage
 from xlsr_model.inputs import protected
+
+log = logging.getLogger("streamsr")
 
 
 class FileSource:
@@ -94,6 +97,7 @@ class FileSource:
         self._duration_s = duration_s
         self._span = span
         self._known = info
+        self._has_changed = False
         self._info = info
         self._record = record or Recorder()
         self._video: DecodedVideo | None = None
@@ -112,14 +116,23 @@ class FileSource:
             with ExitStack() as stack:
                 video = self._open()
                 stack.callback(video.close)
-                self._info = self._known or info_of(
-                    video, start_s=self._start_s, duration_s=self._duration_s
-                )
+                self._info = self._known or self._described(video)
                 self._reader = FrameReader(self._info.color, codec=video.stream.codec_context.name)
                 stack.enter_context(protected([self.path] if self._open_file is None else []))
                 self._stack = stack.pop_all()
             self._video = video
         return self
+
+    def _described(self, video: DecodedVideo) -> StreamInfo:
+        """The info of the film, whose pictures may grow on the way: recordings of calls do."""
+        info = info_of(video, start_s=self._start_s, duration_s=self._duration_s)
+        if self._open_file is not None or self._line is None:
+            return info
+        found = largest_picture(self.path, self._line)
+        if found is None or found.area <= info.width * info.height:
+            return info
+        self._check_size(found.width, found.height)
+        return replace(info, width=found.width, height=found.height, sar=found.sar)
 
     def _open(self) -> DecodedVideo:
         """Open the file, decoded up to the first frame. Raises SourceError for a video that cannot
@@ -241,11 +254,12 @@ class FileSource:
         index = 0
         for frame, pts in self._within_span(video):
             self._check_size(frame.width, frame.height)
+            fit = self._fit(video, frame)
             with self._record.stage(Stage.CONVERT):
-                rgb, deep, alpha = self._pictures(frame)
+                rgb, deep, alpha = self._pictures(frame, fit)
             duration = frame.duration or 0
             now_s = time.monotonic()
-            yield Frame(rgb, pts, video.time_base, duration, index, now_s, deep, alpha)
+            yield Frame(rgb, pts, video.time_base, duration, index, now_s, deep, alpha, fit=fit)
             index += 1
         if index == 0 and self._span is None:
             raise SourceError(f"{self.path}: has no frame in the span that was asked for")
@@ -271,26 +285,49 @@ class FileSource:
             self._check_length(float(time_s - self.begin))
             yield frame, pts
 
-    def _pictures(self, frame: VideoFrame) -> tuple[Image, NDArray[np.uint16] | None, Plane | None]:
+    def _fit(self, video: DecodedVideo, frame: VideoFrame) -> Fit | None:
+        """How the frame is shown, when the stream has changed its size or the shape of its
+        pixels."""
+        info = self.info
+        sar = sar_of(video.stream)
+        if (frame.width, frame.height, sar) == (info.width, info.height, info.sar):
+            return None
+        if self._known is None and not self._has_changed:
+            self._has_changed = True
+            time_s = float((frame.pts or 0) * video.time_base - self.begin)
+            log.warning(
+                "%s: at %s the picture is %dx%d with pixels of %s, in a film of %dx%d and %s; it "
+                "keeps its shape, on black",
+                self.path,
+                clock(max(time_s, 0)),
+                frame.width,
+                frame.height,
+                sar,
+                info.width,
+                info.height,
+                info.sar,
+            )
+        return Fit(info.width, info.height, sar / info.sar)
+
+    def _pictures(
+        self, frame: VideoFrame, fit: Fit | None
+    ) -> tuple[Image, NDArray[np.uint16] | None, Plane | None]:
         """The frame as RGB [H, W, 3] uint8; the same at full depth, and its opacity, or None.
 
-        A stream may change its size on the way, an output cannot: such a frame is resized, in 8
-        bits.
+        One that does not fill the output has 8 bits.
         """
         info = self.info
         rgb = self._pool.take((frame.height, frame.width, 3))
         self._reader.read(frame, rgb)
-        if (frame.width, frame.height) != (info.width, info.height):
-            from streamsr.picture.resize import resized
-
-            return resized(rgb, (info.width, info.height)), None, None
+        rgb.flags.writeable = False
+        if fit is not None:
+            return rgb, None, None
         deep = alpha = None
         if depth_of(info.pixel_format) > 8:
             deep = np.empty((frame.height, frame.width, 3), np.uint16)
             self._reader.read(frame, deep)
         if has_alpha(info.pixel_format):
             alpha = self._reader.alpha(frame)
-        rgb.flags.writeable = False
         return rgb, deep, alpha
 
     def _check_size(self, width: int, height: int) -> None:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from streamsr.engines import Engine
-from streamsr.frame import Image
+from streamsr.frame import Fit, Image
 from streamsr.picture.buffers import BufferPool
-from streamsr.picture.resize import resized
+from streamsr.picture.resize import fitted, resized
 from streamsr.region import Cells
 from streamsr.stats import Recorder, Stage
 from streamsr.tiling.changes import affected_cells
@@ -21,13 +21,15 @@ class Result(NamedTuple):
 
     lr     the picture [H, W, 3] uint8, as it came
     hr     enlarged by the engine's scale s, [s H, s W, 3] uint8
-    shown  ``hr`` at the ``size`` (width, height) wanted; ``hr`` itself where that is None
+    shown  ``hr`` as it is shown: at the ``size`` (width, height) wanted, as ``fit`` says; ``hr``
+           itself where both are None
     """
 
     lr: Image
     hr: Image
     shown: Image
     size: tuple[int, int] | None
+    fit: Fit | None
 
 
 class Results:
@@ -41,11 +43,15 @@ class Results:
         self._pool = BufferPool()
         self.previous: Result | None = None
 
-    def changed(self, lr: Image, size: tuple[int, int] | None) -> Cells | None:
-        """The cells outside which ``lr`` has the previous result; None where that has another size,
-        or there is none."""
+    def changed(
+        self, lr: Image, size: tuple[int, int] | None, fit: Fit | None = None
+    ) -> Cells | None:
+        """The cells outside which ``lr`` has the previous result; None where that has another size
+        or shape, or there is none."""
         previous = self.previous
-        if previous is None or previous.lr.shape != lr.shape or previous.size != size:
+        if previous is None or previous.lr.shape != lr.shape:
+            return None
+        if (previous.size, previous.fit) != (size, fit):
             return None
         return affected_cells(previous.lr, lr, halo=self._engine.halo)
 
@@ -61,10 +67,17 @@ class Results:
         np.copyto(hr, previous.hr)
         return hr
 
-    def remember(self, lr: Image, hr: Image, shown: Image, size: tuple[int, int] | None) -> None:
+    def remember(
+        self,
+        lr: Image,
+        hr: Image,
+        shown: Image,
+        size: tuple[int, int] | None,
+        fit: Fit | None = None,
+    ) -> None:
         """Make this the previous result. Nobody writes to ``hr`` and ``shown`` any more; ``lr`` is
         copied where somebody may."""
-        self.previous = Result(lr.copy() if lr.flags.writeable else lr, hr, shown, size)
+        self.previous = Result(lr.copy() if lr.flags.writeable else lr, hr, shown, size, fit)
 
 
 def read_only(picture: Image) -> Image:
@@ -74,9 +87,17 @@ def read_only(picture: Image) -> Image:
     return view
 
 
-def sized(hr: Image, size: tuple[int, int] | None, record: Recorder) -> Image:
-    """``hr`` at the (width, height) wanted, the time counted; ``hr`` itself where that is None."""
-    if size is None:
+def sized(
+    hr: Image, size: tuple[int, int] | None, record: Recorder, *, fit: Fit | None = None
+) -> Image:
+    """``hr`` at the (width, height) wanted, the time counted; ``hr`` itself where that is None.
+
+    fit  how it is shown in its stream, enlarged as ``hr`` is
+    """
+    if size is None and fit is None:
         return hr
     with record.stage(Stage.RESIZE):
+        if fit is not None:
+            return fitted(hr, size or (fit.width, fit.height), fit.stretch)
+        assert size is not None
         return resized(hr, size)

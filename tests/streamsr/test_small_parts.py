@@ -171,12 +171,54 @@ def test_a_file_too_large_for_a_model_is_not_read(tmp_path: Path) -> None:
         ("1440p", 854, 480, (2562, 1440)),
         ("2160p", 1920, 1080, (3840, 2160)),
         ("720p", 500, 281, (1282, 720)),
-        ("100x50", 640, 360, (100, 50)),
-        ("101x51", 640, 360, (101, 51)),
+        ("100x50", 640, 360, (88, 50)),
+        ("101x51", 640, 360, (90, 51)),
+        ("333x999", 640, 360, (333, 188)),
+        ("1920x1080", 640, 360, (1920, 1080)),
+        ("1921x1083", 641, 361, (1921, 1082)),
     ],
 )
 def test_target_sizes(to: str, width: int, height: int, expected: tuple[int, int]) -> None:
     assert target_size(to, width, height) == expected
+
+
+@pytest.mark.parametrize(
+    ("to", "size", "sar", "turned", "expected"),
+    [
+        ("1080p", (720, 576), Fraction(64, 45), False, (1350, 1080)),
+        ("512x288", (180, 144), Fraction(64, 45), False, (360, 288)),
+        ("400x400", (180, 144), Fraction(64, 45), False, (282, 226)),
+        ("1080p", (480, 576), Fraction(1, 2), False, (2160, 2592)),
+        ("240x426", (170, 96), Fraction(1), True, (426, 240)),
+        ("1080p", (640, 360), Fraction(1), True, (1920, 1080)),
+        ("288x512", (180, 144), Fraction(64, 45), True, (360, 288)),
+    ],
+)
+def test_targets_count_the_shape_of_pixels_and_the_turn(
+    to: str, size: tuple[int, int], sar: Fraction, turned: bool, expected: tuple[int, int]
+) -> None:
+    assert target_size(to, *size, sar=sar, turned=turned) == expected
+
+
+@given(
+    st.integers(8, 3000),
+    st.integers(8, 3000),
+    st.fractions(Fraction(1, 3), 3, max_denominator=64),
+    st.tuples(st.integers(50, 5000), st.integers(50, 5000)),
+    st.booleans(),
+)
+def test_a_picture_fits_into_its_target_as_it_is_shown(
+    width: int, height: int, sar: Fraction, box: tuple[int, int], turned: bool
+) -> None:
+    got = target_size(f"{box[0]}x{box[1]}", width, height, sar=sar, turned=turned)
+    shown = [got[0] * sar, Fraction(got[1])]
+    if turned:
+        shown.reverse()
+    slack = 2 * (1 + max(sar, 1))
+    assert all(a <= b + slack for a, b in zip(shown, box, strict=True))
+    assert any(a >= b - slack for a, b in zip(shown, box, strict=True))
+    if min(got) > 2:
+        assert abs(got[0] - got[1] * Fraction(width, height)) <= 1 + Fraction(width, height)
 
 
 @pytest.mark.parametrize(
