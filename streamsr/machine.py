@@ -1,10 +1,11 @@
-"""The machine's cores, processor and memory, for defaults and reports.
+"""The machine's cores, processor, memory and package versions, for defaults and reports.
 
 Read from /proc by hand: psutil gives neither the peak memory nor the processor's name on Linux.
 """
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 
 
 def usable_cores() -> int:
@@ -31,6 +32,17 @@ def processor_name() -> str:
 def has_avx512() -> bool:
     """Whether the processor has 512-bit registers."""
     return "avx512f" in (_field("/proc/cpuinfo", "flags") or "").split()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide the result, for reports."""
+    found = {"python": platform.python_version()}
+    for name in ("streamsr", "av", "ai-edge-litert", "llvmlite", "numpy", "opencv-python"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a source tree
+            found[name] = "not installed"
+    return found
 
 
 def _field(path: str, name: str) -> str | None:

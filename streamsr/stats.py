@@ -1,6 +1,5 @@
 """Counts what happens to every frame, and where the time goes."""
 
-import platform
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
@@ -8,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from streamsr.machine import peak_memory_mib
+from streamsr.machine import peak_memory_mib, versions
 
 
 class Fate(StrEnum):
@@ -116,7 +114,7 @@ class Stats:
     reuse_share: float = 0.0
     live: "Live | None" = None
     peak_memory_mib: float | None = field(default_factory=peak_memory_mib)
-    versions: dict[str, str] = field(default_factory=lambda: versions())
+    versions: dict[str, str] = field(default_factory=versions)
 
     def json(self) -> dict[str, object]:
         return asdict(self)
@@ -295,14 +293,3 @@ def _percentiles_ms(seconds: deque[float]) -> dict[str, float | None]:
         key: round(float(value), 3)
         for key, value in zip(("p50", "p95", "p99", "max"), found, strict=True)
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide the result, for reports."""
-    found = {"python": platform.python_version()}
-    for name in ("streamsr", "av", "ai-edge-litert", "llvmlite", "numpy", "opencv-python"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a source tree
-            found[name] = "not installed"
-    return found

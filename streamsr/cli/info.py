@@ -7,10 +7,9 @@ from typing import Any
 from streamsr.engines import Engine
 from streamsr.engines.choose import open_engine
 from streamsr.errors import ModelError
-from streamsr.machine import processor_name, usable_cores
+from streamsr.machine import processor_name, usable_cores, versions
 from streamsr.model import find_model
 from streamsr.options import ENGINES, EngineChoice
-from streamsr.stats import versions
 from xlsr_model import weights
 
 

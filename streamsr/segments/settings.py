@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from streamsr import interrupt
-from streamsr.stats import versions
+from streamsr.machine import versions
 from xlsr_model.inputs import Input
 
 Settings = Mapping[str, Any]

@@ -27,10 +27,9 @@ from streamsr.engines import Cells, Engine, Image, Tile
 from streamsr.engines.fused import FusedEngine
 from streamsr.engines.fused.codegen.library import host_kinds
 from streamsr.engines.litert import LiteRTEngine
-from streamsr.machine import processor_name, usable_cores
+from streamsr.machine import processor_name, usable_cores, versions
 from streamsr.model import find_model
 from streamsr.region import Region
-from streamsr.stats import versions
 from streamsr.tiling.changes import affected_cells, tiles_for
 from xlsr_model import weights
 
