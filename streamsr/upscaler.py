@@ -100,6 +100,11 @@ class Upscaler:
         record.set_engine(self.engine.name, model=self.model.name, threads=self.engine.threads)
 
     @property
+    def why(self) -> str:
+        """`engine_reason` under its first name."""
+        return self.engine_reason
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """(width, height) of the results; None for ``scale`` times the input."""
         return self._size

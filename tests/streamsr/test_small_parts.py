@@ -235,7 +235,7 @@ def test_a_target_keeps_the_shape_of_the_picture(width: int, height: int, to: st
     assert min(got) == int(to[:-1])
     assert max(got) % 2 == 0
     short, long = sorted((width, height))
-    assert abs(max(got) - long / short * min(got)) <= 1
+    assert abs(max(got) - Fraction(long, short) * min(got)) <= 1
 
 
 @pytest.mark.parametrize(
