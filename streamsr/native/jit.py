@@ -59,9 +59,7 @@ class Library:
     ) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        # The IR stands for the generator: code made by another version of it has another key.
-        parts = (llvmlite.__version__, str(llvm.llvm_version_info), name, str(machine), ir)
-        self.key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        self.key = key_of(ir, machine, name)
         file = f"{name}-{self.key[:32]}.o"
         code = cache.load(file)
         if code is None:
@@ -77,6 +75,13 @@ class Library:
 
     def close(self) -> None:
         self._engine.close()
+
+
+def key_of(ir: str, machine: Machine, name: str) -> str:
+    """Tell the code of one `Library` from all other code."""
+    # The IR stands for the generator: code made by another version of it has another key.
+    parts = (llvmlite.__version__, str(llvm.llvm_version_info), name, str(machine), ir)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def object_code(ir: str, machine: Machine, passes: Passes = vectorized) -> bytes:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from streamsr.errors import first_line
 from streamsr.native import compare_ir, detail_ir, from_rgb_ir, reference, to_rgb_ir
+from streamsr.native.first_run import death
 from streamsr.native.from_rgb_ir import ENCODE
-from streamsr.native.jit import Library, Machine
+from streamsr.native.jit import Library, Machine, key_of
 from streamsr.native.selftest import Loop, differs
 from streamsr.native.to_rgb_ir import DECODE
 
@@ -179,7 +180,7 @@ def _loop(name: str) -> Loop:
     warning."""
     try:
         compiled = _compiled(name)
-        wrong = differs(name, compiled)
+        wrong = _death(name) or differs(name, compiled)
     except RuntimeError as error:  # LLVM does not know this system or cannot make code for it
         wrong = first_line(error)
     if wrong is None:
@@ -191,6 +192,33 @@ def _loop(name: str) -> Loop:
     )
     twin: Loop = getattr(reference, name.rsplit("_", 2)[0])
     return twin
+
+
+USUAL = "to_rgb_8_8", "from_rgb_8_8", "compare"
+"""The loops of most films: one child runs all three for the first time."""
+
+CHILD = """
+from streamsr.native.loops import run
+for name in sys.argv[2:]:
+    run(name)
+"""
+
+
+def run(name: str) -> None:
+    """What the child of a first run does."""
+    differs(name, _compiled(name))
+
+
+def _death(name: str) -> str | None:
+    """How this loop ends the process that runs it, None where it does not."""
+    machine = Machine.host()
+    names = USUAL if name in USUAL else (name,)
+
+    def key(name: str) -> str:
+        return key_of(module(name), machine, name)
+
+    signal = death(key(name), CHILD, *names, also=lambda: [key(other) for other in names])
+    return None if signal is None else f"it dies on this processor, {signal}"
 
 
 def _compiled(name: str) -> Loop:

@@ -14,13 +14,14 @@ from streamsr.engines.fused.codegen.library import host_kinds
 from streamsr.errors import ModelError
 from streamsr.model import find_model
 from streamsr.native import cache
+from streamsr.native import first_run as native_first_run
 from tests.support.engine import WHY_NOT_FUSED
 
 pytestmark = pytest.mark.skipif(
     bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
 )
 MODEL = find_model("xlsr_x3_u8")
-DYING = "import os, sys; sys.argv[1] in {kinds} and os.kill(os.getpid(), {signal:d})"
+DYING = "import os; sys.argv[2] in {kinds} and os.kill(os.getpid(), {signal:d})"
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,6 @@ def test_a_child_that_tells_nothing_changes_nothing(
 
 def test_another_processor_is_asked_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FusedEngine(MODEL, threads=1).close()
-    monkeypatch.setattr(first_run, "processor_name", lambda: "another one")
+    monkeypatch.setattr(native_first_run, "processor_name", lambda: "another one")
     FusedEngine(MODEL, threads=1).close()
     assert answers(folder) == [b"runs", b"runs"]

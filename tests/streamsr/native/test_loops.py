@@ -171,6 +171,8 @@ if how == "another rounding":
     loops._compiled("to_rgb_8_8")
     (kept,) = cache.folder().glob("to_rgb_8_8-*.o")
     cache.store(kept.name, jit.object_code(wrong, machine))
+elif how == "dies":
+    loops.CHILD = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
 elif how == "no compiler":
     module = loops.module
     loops.module = lambda name: module(name) + "\\nthis is no IR"
@@ -183,7 +185,7 @@ print("right")
 """
 
 
-@pytest.mark.parametrize("how", ["as it is", "another rounding", "no compiler"])
+@pytest.mark.parametrize("how", ["as it is", "another rounding", "no compiler", "dies"])
 def test_a_loop_that_computes_wrongly_or_cannot_be_made_gives_way_with_one_warning(
     how: str, tmp_path: Path
 ) -> None:
