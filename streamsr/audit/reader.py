@@ -153,9 +153,12 @@ class MediaReader:
         """Decoded frames of the main video within the span. The packets of all other streams go
         into ``tracks`` on the way."""
         base = self.main.time_base or Fraction(1)
-        return (
-            frame for frame in in_line(self._decoded()) if self._within((frame.pts or 0) * base)
-        )
+        after = 0  # where a picture without a time of its own stands: behind the one before
+        for frame in in_line(self._decoded()):
+            ticks = after if frame.pts is None else frame.pts
+            after = ticks + max(frame.duration or 0, 1)
+            if self._within(ticks * base):
+                yield frame
 
     def _decoded(self) -> Iterator[VideoFrame]:
         packets = self._packets()

@@ -59,15 +59,18 @@ def compare(
     own = 0
     latest_in: Fraction | None = None
     before_out: Fraction | None = None
+    was_late = False
     for number, (ticks_in, ticks_out) in enumerate(zip(times_in, times_out, strict=False)):
         time_in = ticks_in * base_in
         time_out = ticks_out * base_out
         move = time_out - time_in
         step_in = None if latest_in is None else time_in - latest_in
         is_jump = step_in is not None and (step_in < -BACKWARD_S or step_in > FORWARD_S)
+        is_late = False
         off = Fraction(0)
-        if step_in is None or before_out is None:
+        if step_in is None or before_out is None or latest_in is None:
             shifts.append(move)
+            latest_in = time_in
         elif abs(move - shifts[-1]) <= slack:
             if is_jump and jumps and step_in < 0:
                 off = step_in
@@ -75,16 +78,21 @@ def compare(
             shifts.append(move)
             if not 0 < time_out - before_out <= JOIN_S:
                 off = time_out - before_out
-        elif not is_jump and (step_in <= 0 if ordered else step_in == 0):
+            latest_in = time_in
+        elif step_in == 0 or (step_in < 0 and ordered):
+            # A time of its own that cannot be used; a decoder gives one picture late after damage,
+            # not two.
             own += 1
-            if not before_out <= time_out <= before_out + JOIN_S:
-                off = time_out - before_out
+            is_late = is_jump
+            if not before_out <= time_out <= before_out + JOIN_S or (is_late and was_late):
+                off = time_out - before_out or step_in
         else:
             off = move - shifts[-1]
         if off:
             wrong.append(number)
             first_s = first_s or off
-        latest_in = time_in if is_jump or latest_in is None else max(latest_in, time_in)
+        latest_in = max(latest_in, time_in)
         before_out = time_out
+        was_late = is_late
         moves.append(move)
     return Times(tuple(shifts), tuple(wrong), first_s, own, tuple(moves))

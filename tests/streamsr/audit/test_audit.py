@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from streamsr.audit.check import LOST, NOTE, Check, lost, table
@@ -233,3 +234,23 @@ def test_upscale_audits_the_span_it_was_asked_for(tmp_path: Path, upscale: Comma
     result = upscale(film, tmp_path / "out.mkv", "--audit", "--start", "0.4", "--duration", "1")
     assert result.status == 0, result.err
     assert "25 equal" in result.out
+
+
+FLAT = {"magenta": (255, 0, 255), "yellow": (255, 255, 0), "grey": (128, 128, 128)}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_the_networks_own_colours_are_no_loss(name: str, tmp_path: Path, upscale: Command) -> None:
+    """Flat, saturated colours are where a network is wrong by a level or three."""
+    source = tmp_path / "flat.mkv"
+    flat = np.full((48, 64, 3), FLAT[name], np.uint8)
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(flat, format="rgb24")))
+        container.mux(stream.encode(None))
+    for model in ("clean", "video"):
+        target = tmp_path / f"{model}.mkv"
+        result = upscale(source, target, "--codec", "ffv1", "--audit", "--model", model)
+        assert result.status == 0, result.out
