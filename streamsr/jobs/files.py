@@ -9,16 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamsr import interrupt
-from streamsr.errors import Cancelled, ModelError, SinkError, SourceError
+from streamsr.errors import Cancelled, SinkError, SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.jobs.observer import Observer, Progress
-from streamsr.jobs.options import FileOptions, is_turned, target_size
+from streamsr.jobs.options import FileOptions
 from streamsr.jobs.outputs import container_of, output_for
-from streamsr.jobs.upscaler import open_upscaler
+from streamsr.jobs.upscaler import Upscalers
 from streamsr.media.containers import check_output
 from streamsr.media.input import watched
 from streamsr.media.timeline import time_line
-from streamsr.model import CHOICES
 from streamsr.options import MAX_SIDE
 from streamsr.picture.files import is_image, read_image, write_image
 from streamsr.picture.resize import resized
@@ -30,7 +29,6 @@ from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
 from streamsr.stats import Event, Fate, Recorder
 from streamsr.upscaler import Upscaler
-from xlsr_model import weights
 
 if TYPE_CHECKING:
     from streamsr.audit.check import Check
@@ -62,7 +60,7 @@ class FileJob:
     def __init__(self, options: FileOptions, *, record: Recorder | None = None) -> None:
         self.options = options
         self.record = record or Recorder()
-        self._upscalers: dict[tuple[int | None, bool], Upscaler] = {}
+        self._upscalers = Upscalers(options, self.record)
         self._taken: set[Path] = set()
 
     def __enter__(self) -> Self:
@@ -74,9 +72,7 @@ class FileJob:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for upscaler in self._upscalers.values():
-            upscaler.close()
-        self._upscalers = {}
+        self._upscalers.close()
 
     def output_for(self, source: Path, target: Path) -> Path:
         """As `streamsr.jobs.outputs.output_for`. Raises SinkError also for a second output of that
@@ -122,7 +118,8 @@ class FileJob:
         with watched(source) as unchanged:
             picture = read_image(source, max_pixels=options.decode.max_pixels)
             height, width = picture[0].shape[:2]
-            upscaler = self._upscaler(width, height, source)
+            info = StreamInfo(width, height, Fraction(1))
+            upscaler = self._upscalers.fitting(info, source)
             observer.began(source, target, upscaler, frames=1)
             if not options.dry_run:
                 upscale_image(
@@ -215,10 +212,7 @@ class FileJob:
     def _upscaler_for(self, info: StreamInfo, source: Path, target: Path) -> Upscaler:
         """The upscaler for a film. Raises SinkError when its output is too large for video
         codecs."""
-        turned = is_turned(info.display_matrix)
-        upscaler = self._upscaler(
-            info.width, info.height, source, lossy=info.lossy, sar=info.sar, turned=turned
-        )
+        upscaler = self._upscalers.fitting(info, source)
         width, height = upscaler.output_size(info.width, info.height)
         if max(width, height) > MAX_SIDE:
             raise SinkError(
@@ -236,42 +230,6 @@ class FileJob:
         from streamsr.audit.compare import audit
 
         return audit(source, target, begin=begin, end=end)
-
-    def _upscaler(
-        self,
-        width: int,
-        height: int,
-        source: Path,
-        *,
-        lossy: bool = False,
-        sar: Fraction = Fraction(1),
-        turned: bool = False,
-    ) -> Upscaler:
-        """The upscaler for pictures of this size. ``lossy`` and ``sar`` as in `StreamInfo`,
-        ``turned`` as in `target_size`."""
-        options = self.options
-        size = None
-        if options.to is not None:
-            size = target_size(options.to, width, height, sar=sar, turned=turned)
-        scale = options.scale
-        if size is not None:
-            if size[0] <= width and size[1] <= height:
-                raise SourceError(
-                    f"{source}: is {width}x{height} already; --to {options.to} would not enlarge it"
-                )
-            if max(size) > MAX_SIDE:
-                raise SinkError(
-                    f"{source}: would become {size[0]}x{size[1]}; the longest side may have "
-                    f"{MAX_SIDE}"
-                )
-            if options.model in CHOICES:
-                factor = max(Fraction(size[0], width), Fraction(size[1], height))
-                scale = _scale_for(factor, options.model)
-        if (scale, lossy) not in self._upscalers:
-            self._upscalers[scale, lossy] = open_upscaler(
-                replace(options, scale=scale), lossy=lossy, record=self.record
-            )
-        return self._upscalers[scale, lossy].for_size(size)
 
 
 def upscale_image(
@@ -298,12 +256,3 @@ def _after_each_frame(observer: Observer, total: int | None) -> Callable[[Frame]
     """Make a callback that reports the progress of one file."""
     frames = itertools.count(1)
     return lambda _frame: observer.progress(Progress(next(frames), total))
-
-
-def _scale_for(factor: Fraction, model: str) -> int:
-    """Choose the smallest shipped scale that reaches this factor, else the largest; the rest is
-    resized."""
-    scales = weights.scales("video" if model == "video" else "clean")
-    if not scales:
-        raise ModelError("no model is shipped with this installation; give --model FILE")
-    return next((scale for scale in scales if scale >= factor), scales[-1])

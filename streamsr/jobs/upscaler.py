@@ -1,12 +1,17 @@
-"""Opens the upscaler for a job's options."""
+"""Opens upscalers for a job's options."""
 
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
-from streamsr.errors import ModelError
-from streamsr.jobs.options import UpscaleOptions, target_size
+from streamsr.errors import ModelError, SinkError, SourceError
+from streamsr.frame import StreamInfo
+from streamsr.jobs.options import UpscaleOptions, is_turned, target_size
+from streamsr.model import CHOICES
 from streamsr.options import MAX_SIDE
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
+from xlsr_model import weights
 
 
 def open_upscaler(
@@ -46,3 +51,61 @@ def open_upscaler(
         )
     except ValueError as error:
         raise ModelError(str(error)) from error
+
+
+class Upscalers:
+    """The upscalers of a job over many files: an engine is opened once for each scale and kind of
+    model. `close` closes them all."""
+
+    def __init__(self, options: UpscaleOptions, record: Recorder) -> None:
+        self._options = options
+        self._record = record
+        self._opened: dict[tuple[int | None, bool], Upscaler] = {}
+
+    def fitting(self, info: StreamInfo, source: Path) -> Upscaler:
+        """The upscaler for the pictures of ``source``. Raises SourceError when ``to`` would not
+        enlarge them, SinkError when it is too large, ModelError."""
+        options = self._options
+        size = None
+        scale = options.scale
+        if options.to is not None:
+            size = self._size(options.to, info, source)
+            if options.model in CHOICES:
+                factor = max(Fraction(size[0], info.width), Fraction(size[1], info.height))
+                scale = _scale_for(factor, options.model)
+        key = scale, info.lossy
+        if key not in self._opened:
+            self._opened[key] = open_upscaler(
+                replace(options, scale=scale), lossy=info.lossy, record=self._record
+            )
+        return self._opened[key].for_size(size)
+
+    @staticmethod
+    def _size(to: str, info: StreamInfo, source: Path) -> tuple[int, int]:
+        width, height = info.width, info.height
+        turned = is_turned(info.display_matrix)
+        size = target_size(to, width, height, sar=info.sar, turned=turned)
+        if size[0] <= width and size[1] <= height:
+            raise SourceError(
+                f"{source}: is {width}x{height} already; --to {to} would not enlarge it"
+            )
+        if max(size) > MAX_SIDE:
+            raise SinkError(
+                f"{source}: would become {size[0]}x{size[1]}; the longest side may have {MAX_SIDE}"
+            )
+        return size
+
+    def close(self) -> None:
+        """Close all engines. Closing twice is harmless."""
+        for upscaler in self._opened.values():
+            upscaler.close()
+        self._opened = {}
+
+
+def _scale_for(factor: Fraction, model: str) -> int:
+    """Choose the smallest shipped scale that reaches this factor, else the largest; the rest is
+    resized."""
+    scales = weights.scales("video" if model == "video" else "clean")
+    if not scales:
+        raise ModelError("no model is shipped with this installation; give --model FILE")
+    return next((scale for scale in scales if scale >= factor), scales[-1])
