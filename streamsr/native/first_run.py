@@ -27,7 +27,11 @@ RUNS = b"runs"
 KEPT = RUNS, b"SIGILL"
 """Answers that the next start can rely on."""
 
-_START = "import json, sys\nsys.path[:] = json.loads(sys.argv[1])\n"
+_START = """
+import json, resource, sys
+sys.path[:] = json.loads(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+"""
 
 
 def death(
@@ -61,7 +65,8 @@ def _name(key: str) -> str:
 
 def _answer(program: str, words: Sequence[str], given: bytes) -> bytes:
     """RUNS, or the name of the signal the child died of; nothing where there is no telling."""
-    command = [sys.executable or "python3", "-c", _START + program, json.dumps(sys.path), *words]
+    path = json.dumps([str(place) for place in sys.path])
+    command = [sys.executable or "python3", "-c", _START + program, path, *words]
     try:
         done = subprocess.run(
             command, input=given, capture_output=True, timeout=SECONDS, check=False

@@ -12,8 +12,8 @@ from streamsr.errors import ModelError
 from streamsr.native.first_run import death
 from streamsr.region import CELL, Region
 
-SIZE = 101, 37
-"""Of the picture: two full turns of the widest kernels and odd rests."""
+SIZE = 133, 37
+"""Of the picture: a full turn of the widest kernels, 128 pixels, and odd rests."""
 
 CHILD = """
 from streamsr.engines.fused.first_run import run
