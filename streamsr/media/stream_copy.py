@@ -1,7 +1,6 @@
 """Copies the other streams, chapters and metadata of an input into an output."""
 
 import logging
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,12 +10,13 @@ from typing import Any, Self
 
 import av
 from av.container.output import OutputContainer
-from av.error import ArgumentError, FFmpegError, InvalidDataError
+from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from streamsr.media.audio import SoundConverter
+from streamsr.media.chapters import cut_chapters
 from streamsr.media.containers import (
     PLAIN,
     becomes_samples,
@@ -29,15 +29,11 @@ from streamsr.media.containers import (
 )
 from streamsr.media.input import clock, main_video, open_input
 from streamsr.media.muxer import OF_MP4_ITSELF
-from streamsr.media.packets import readable
+from streamsr.media.packets import PACKET_ERRORS, PacketOrder, readable, without_new_headers
 from streamsr.media.subtitles import TextConverter
 from streamsr.media.timeline import FORWARD_S, time_line
 
 log = logging.getLogger("streamsr")
-
-PACKET_ERRORS = (InvalidDataError, ArgumentError)
-"""What a muxer, or a filter in front of it, says of a packet that it cannot take; others concern
-the file."""
 
 LATEST_START_S = FORWARD_S
 """A film in a container with a clock of its own that begins later shows nothing for so long, and
@@ -85,8 +81,7 @@ class StreamCopy:
         self._converters: dict[int, TextConverter] = {}
         self._sounds: dict[int, SoundConverter] = {}
         self._takes_new_headers = False
-        self._last: dict[int, int] = {}
-        self._mended: Counter[int] = Counter()
+        self._order = PacketOrder()
         self._refused: Counter[int] = Counter()
         self._unreadable = 0
         self.lost: list[str] = []
@@ -150,7 +145,7 @@ class StreamCopy:
         if chapters and container in PLAIN:
             self._lose(f"{container} cannot hold chapters")
         elif chapters:
-            output.set_chapters(_cut_chapters(chapters, self.origin_s, self._end))
+            output.set_chapters(cut_chapters(chapters, self.origin_s, self._end))
         others = [self.input.streams[i] for i in self._outputs]
         if others:
             packets = readable(self.input, others, self._failed)
@@ -235,7 +230,8 @@ class StreamCopy:
             index = packet.stream.index
             try:
                 for ready in self._converted(packet):
-                    self._put_in_order(ready, index)
+                    if index not in self._converters:  # texts may be shown at one time
+                        self._order.put(ready)
                     output.mux(ready)
             except PACKET_ERRORS:
                 self._refused[index] += 1
@@ -267,23 +263,6 @@ class StreamCopy:
     def _failed(self, _error: FFmpegError) -> None:
         self._unreadable += 1
 
-    def _put_in_order(self, packet: "Packet[Any]", index: int) -> None:
-        """Give the packet the next free tick, where its decoding time is not later than the one
-        before in the same stream: most muxers refuse it."""
-        base = packet.stream.time_base
-        if packet.dts is None or packet.time_base is None or base is None:
-            return
-        ticks = _rounded(packet.dts * packet.time_base / base)
-        last = self._last.get(index)
-        if last is not None and ticks <= last and index not in self._converters:
-            self._mended[index] += ticks < last
-            ticks = last + 1
-            shown = ticks if packet.pts is None else _rounded(packet.pts * packet.time_base / base)
-            packet.time_base = base
-            packet.dts = ticks
-            packet.pts = max(shown, ticks)
-        self._last[index] = ticks
-
     def say(self) -> None:
         """Tell the log what of the file had to be mended or left out, once all is muxed."""
         name = self.input.name
@@ -296,8 +275,8 @@ class StreamCopy:
                     name,
                     clock(float(time_s - self.origin_s)),
                 )
-        for index, number in sorted(self._mended.items()):
-            if number:
+        for index, output in sorted(self._outputs.items()):
+            if number := self._order.mended[output.index]:
                 what = title(self.input.streams[index])
                 log.warning("%s: %d packets of %s came before their time", name, number, what)
         for index, number in sorted(self._refused.items()):
@@ -322,29 +301,9 @@ class StreamCopy:
                 yield text
         elif packet.size:
             if packet.has_sidedata("new_extradata") and not self._takes_new_headers:
-                packet = _without_new_headers(packet)
+                packet = without_new_headers(packet)
             packet.stream = self._outputs[index]
             yield packet
-
-
-def _without_new_headers(packet: "Packet[Any]") -> "Packet[Any]":
-    """The packet without the decoder's headers that a joined recording gives again: FFmpeg's
-    muxers would write them over the first ones, and over what stands behind them."""
-    plain: Packet[Any] = av.Packet(bytes(packet))
-    plain.time_base = packet.time_base
-    plain.pts = packet.pts
-    plain.dts = packet.dts
-    plain.duration = packet.duration
-    plain.is_keyframe = packet.is_keyframe
-    for data in packet.iter_sidedata():
-        if data.data_type != "new_extradata":
-            plain.set_sidedata(data)
-    return plain
-
-
-def _rounded(value: Fraction) -> int:
-    """To the nearest, halves away from zero, as FFmpeg rescales times."""
-    return math.floor(value + Fraction(1, 2)) if value >= 0 else -_rounded(-value)
 
 
 def _time_s(packet: "Packet[Any]") -> Fraction | None:
@@ -356,25 +315,3 @@ def _time_s(packet: "Packet[Any]") -> Fraction | None:
 def _describe(target: Stream, source: Stream) -> None:
     target.metadata.update(source.metadata)
     target.disposition = source.disposition
-
-
-def _cut_chapters(chapters: list[Any], origin_s: Fraction, end: Fraction | None) -> list[Any]:
-    """Chapters that overlap the part from ``origin_s`` to ``end``, cut to it, on the output's
-    clock."""
-    if origin_s == 0 and end is None:
-        return chapters
-    kept = []
-    for chapter in chapters:
-        base = chapter["time_base"]
-        start = chapter["start"] * base
-        stop = chapter["end"] * base
-        if stop > origin_s and (end is None or start < end):
-            stop = stop if end is None else min(stop, end)
-            kept.append(
-                {
-                    **chapter,
-                    "start": round(max(start - origin_s, 0) / base),
-                    "end": round((stop - origin_s) / base),
-                }
-            )
-    return kept

@@ -1,6 +1,5 @@
 """Decodes the frames of a video file, each with its own timestamp."""
 
-import logging
 import math
 import os
 import time
@@ -13,28 +12,22 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 import av
-import numpy as np
 from av.container.input import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from streamsr.errors import SourceError
-from streamsr.frame import Fit, Frame, Image, Span, StreamInfo
+from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.media.decode import decoded
 from streamsr.media.deinterlace import Deinterlacer
-from streamsr.media.frames import FrameReader, depth_of, has_alpha
 from streamsr.media.hdr import has_no_base_layer
 from streamsr.media.input import clock, main_video, open_input, source_errors
+from streamsr.media.pictures import PictureReader
 from streamsr.media.timeline import TimeLine, time_line
 from streamsr.media.video import DecodedVideo, info_of, largest_picture, sar_of
 from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
-from streamsr.picture.buffers import BufferPool
-from streamsr.picture.yuv import Plane
 from streamsr.stats import Recorder, Stage
 from xlsr_model.inputs import protected
-
-log = logging.getLogger("streamsr")
 
 
 class FileSource:
@@ -97,12 +90,10 @@ class FileSource:
         self._duration_s = duration_s
         self._span = span
         self._known = info
-        self._has_changed = False
         self._info = info
         self._record = record or Recorder()
         self._video: DecodedVideo | None = None
         self._stack = ExitStack()
-        self._pool = BufferPool()
 
     @property
     def info(self) -> StreamInfo:
@@ -117,7 +108,9 @@ class FileSource:
                 video = self._open()
                 stack.callback(video.close)
                 self._info = self._known or self._described(video)
-                self._reader = FrameReader(self._info.color, codec=video.stream.codec_context.name)
+                codec = video.stream.codec_context.name
+                quiet = self._known is not None
+                self._pictures = PictureReader(self.path, self._info, codec=codec, quiet=quiet)
                 stack.enter_context(protected([self.path] if self._open_file is None else []))
                 self._stack = stack.pop_all()
             self._video = video
@@ -254,9 +247,8 @@ class FileSource:
         index = 0
         for frame, pts in self._within_span(video):
             self._check_size(frame.width, frame.height)
-            fit = self._fit(video, frame)
             with self._record.stage(Stage.CONVERT):
-                rgb, deep, alpha = self._pictures(frame, fit)
+                rgb, deep, alpha, fit = self._pictures.read(frame, sar_of(video.stream))
             duration = frame.duration or 0
             now_s = time.monotonic()
             yield Frame(rgb, pts, video.time_base, duration, index, now_s, deep, alpha, fit=fit)
@@ -284,51 +276,6 @@ class FileSource:
                 continue
             self._check_length(float(time_s - self.begin))
             yield frame, pts
-
-    def _fit(self, video: DecodedVideo, frame: VideoFrame) -> Fit | None:
-        """How the frame is shown, when the stream has changed its size or the shape of its
-        pixels."""
-        info = self.info
-        sar = sar_of(video.stream)
-        if (frame.width, frame.height, sar) == (info.width, info.height, info.sar):
-            return None
-        if self._known is None and not self._has_changed:
-            self._has_changed = True
-            time_s = float((frame.pts or 0) * video.time_base - self.begin)
-            log.warning(
-                "%s: at %s the picture is %dx%d with pixels of %s, in a film of %dx%d and %s; it "
-                "keeps its shape, on black",
-                self.path,
-                clock(max(time_s, 0)),
-                frame.width,
-                frame.height,
-                sar,
-                info.width,
-                info.height,
-                info.sar,
-            )
-        return Fit(info.width, info.height, sar / info.sar)
-
-    def _pictures(
-        self, frame: VideoFrame, fit: Fit | None
-    ) -> tuple[Image, NDArray[np.uint16] | None, Plane | None]:
-        """The frame as RGB [H, W, 3] uint8; the same at full depth, and its opacity, or None.
-
-        One that does not fill the output has 8 bits.
-        """
-        info = self.info
-        rgb = self._pool.take((frame.height, frame.width, 3))
-        self._reader.read(frame, rgb)
-        rgb.flags.writeable = False
-        if fit is not None:
-            return rgb, None, None
-        deep = alpha = None
-        if depth_of(info.pixel_format) > 8:
-            deep = np.empty((frame.height, frame.width, 3), np.uint16)
-            self._reader.read(frame, deep)
-        if has_alpha(info.pixel_format):
-            alpha = self._reader.alpha(frame)
-        return rgb, deep, alpha
 
     def _check_size(self, width: int, height: int) -> None:
         """Raise SourceError for a picture of more than ``max_pixels``. A size of 0 is unknown."""
