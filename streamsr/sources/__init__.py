@@ -10,6 +10,8 @@ from streamsr.frame import Frame, StreamInfo
 class Source(Protocol):
     """Gives frames in order of presentation. A context manager and an iterator.
 
+    They have the size that ``info`` says, or say by their ``fit`` how they are shown in it.
+
     ``info`` is known once it is entered. Entering raises SourceError when there is nothing to read,
     iterating raises it when reading fails later. One thread enters, another may iterate; it is left
     after the iteration has stopped. Leaving twice is harmless.

@@ -137,14 +137,17 @@ def test_the_cover_picture_of_a_song_is_no_video(tmp_path: Path) -> None:
         pass
 
 
-def test_a_video_that_changes_its_size_goes_on_at_the_first_one(tmp_path: Path) -> None:
+def test_a_video_that_changes_its_size_says_how_its_pictures_are_shown(tmp_path: Path) -> None:
     """MPEG-TS files joined by cat, as recorders make them."""
     a = make_video(tmp_path / "a.ts", pts=range(10))
     b = make_video(tmp_path / "b.ts", pts=range(10, 20), size=(96, 80))
     (tmp_path / "both.ts").write_bytes(a.read_bytes() + b.read_bytes())
     with FileSource(tmp_path / "both.ts") as source:
         frames = list(source)
-    assert {frame.rgb.shape for frame in frames} == {(48, 64, 3)}
+        info = source.info
+    assert (info.width, info.height) == (96, 80), "the largest"
+    assert {frame.rgb.shape for frame in frames} == {(48, 64, 3), (80, 96, 3)}
+    assert all((frame.fit is None) == (frame.rgb.shape == (80, 96, 3)) for frame in frames)
     assert len(frames) > 12
 
 
