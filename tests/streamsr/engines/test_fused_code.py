@@ -2,6 +2,7 @@
 can upset."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -212,3 +213,31 @@ def test_importing_the_engine_leaves_litert_and_training_alone() -> None:
         "set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []
+
+
+EMULATED = """
+from streamsr.engines.fused import FusedEngine
+from streamsr.errors import ModelError
+from streamsr.model import find_model
+try:
+    print(FusedEngine(find_model("xlsr-video_x2_u8"), threads=1).kind)
+except ModelError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="qemu-user is not installed")
+@pytest.mark.parametrize(
+    ("processor", "said"),
+    [
+        ("Haswell", "avx2"),
+        ("EPYC-v1", "avx2"),
+        ("SandyBridge", "this processor has no AVX2"),
+    ],
+)
+def test_an_emulated_processor_passes_the_conformity_test_or_is_refused(
+    processor: str, said: str
+) -> None:
+    emulated = ["qemu-x86_64", "-cpu", processor, sys.executable, "-c", EMULATED]
+    assert subprocess.check_output(emulated, text=True, stderr=subprocess.DEVNULL).strip() == said
