@@ -121,8 +121,8 @@ def kinds(numbers: Numbers) -> str:
             for name in names
             if name != "litert"
         ]
-        rows.append("| " + " | ".join([model, *cells, f"{least:.1f} / {median:.1f}"]) + " |")
-    return table("| " + " | ".join(["model", *names]) + " |", rows)
+        rows.append([model, *cells, f"{least:.1f} / {median:.1f}"])
+    return table(["model", *names], rows)
 
 
 def engines(numbers: Numbers) -> str:
