@@ -1,8 +1,6 @@
 """Network sources against servers on loopback addresses, killed and started again."""
 
 import contextlib
-import functools
-import http.server
 import itertools
 import re
 import socket
@@ -21,7 +19,7 @@ from streamsr.sources.network import network
 from streamsr.sources.reconnect import ReconnectingSource
 from tests.support.media import make_video
 from tests.support.processes import Helper
-from tests.support.servers import H264, PICTURES, ffmpeg, free_port, needs_ffmpeg
+from tests.support.servers import H264, PICTURES, ffmpeg, free_port, needs_ffmpeg, web_server
 from tests.support.until import PATIENCE_S, until
 
 
@@ -149,24 +147,6 @@ def test_rtsp_is_received(tmp_path: Path) -> None:
         frames = taken(source, 10)
     assert frames[0].rgb.shape == (96, 160, 3)
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
-
-
-@contextmanager
-def web_server(folder: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
-    ) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(PATIENCE_S)
-            assert not thread.is_alive()
 
 
 def test_hls_is_received(tmp_path: Path) -> None:
