@@ -75,6 +75,17 @@ def test_without_a_size_the_first_picture_decides() -> None:
     assert not feed.put(picture(1))
 
 
+def test_times_that_do_not_rise_are_made_to() -> None:
+    feed = FeedSource(size=SIZE, time_base=Fraction(1, 1000))
+    with feed:
+        given = []
+        frames = iter(feed)
+        for pts in (5, 5, 3, 40):
+            feed.put(picture(1), pts)
+            given.append(next(frames).pts)
+    assert given == [5, 6, 7, 40]
+
+
 def test_a_feed_that_ends_before_its_first_picture_is_an_error() -> None:
     feed = FeedSource()
     feed.end()
