@@ -33,7 +33,8 @@ class Tile(NamedTuple):
 class Engine(Protocol):
     """An implementation of the network for one model file.
 
-    ``run`` is called by one thread at a time and uses ``threads`` cores itself. Closing twice is
+    ``run`` is called by one thread at a time, any one, and uses ``threads`` cores itself. Leaving
+    the ``with`` block, also by an error, closes the engine and ends its threads. Closing twice is
     harmless.
     """
 
