@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 
 from streamsr.frame import Image
+from streamsr.interrupt import Pause
 
 
 class Clock:
@@ -77,3 +78,15 @@ class Windows:
 
     def waitKey(self, _ms: int) -> int:  # noqa: N802
         return -1
+
+
+class Hurried(Pause):
+    """A pause that waits a fiftieth of what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return super().wait(seconds / 50)

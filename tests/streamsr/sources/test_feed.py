@@ -14,6 +14,7 @@ from streamsr.sources.feed import FeedSource
 from streamsr.stats import Fate
 from streamsr.upscaler import Upscaler
 from tests.support.media import picture
+from tests.support.until import until
 
 SIZE = 64, 48
 
@@ -116,6 +117,12 @@ def test_async_for_gives_every_frame(upscaler: Upscaler) -> None:
     assert asyncio.run(main()) == list(range(10))
 
 
+def threads() -> list[str]:
+    """Those of a pipeline."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name in ("streamsr-decode", "streamsr-upscale")]
+
+
 def test_a_cancelled_task_ends_the_pipeline(upscaler: Upscaler) -> None:
     feed = FeedSource(size=SIZE, live=False)
 
@@ -125,14 +132,10 @@ def test_a_cancelled_task_ends_the_pipeline(upscaler: Upscaler) -> None:
 
     async def main() -> None:
         task = asyncio.create_task(forever())
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(until, threads)  # it waits for a picture
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(main())
-    assert not [
-        thread.name
-        for thread in threading.enumerate()
-        if thread.name in ("streamsr-decode", "streamsr-upscale")
-    ]
+    assert not threads()
