@@ -1,6 +1,7 @@
 """The latency policy: as a table, and in a simulator with a virtual clock."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
