@@ -415,8 +415,7 @@ def test_bytes_changed_anywhere_never_crash(model: Path) -> None:
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
         "from streamsr import ModelError\n"
-        "from streamsr.engines.fused.codegen.isa import KINDS
-from streamsr.engines.litert import LiteRTEngine\n"
+        "from streamsr.engines.litert import LiteRTEngine\n"
         "from streamsr.model import ModelFile\n"
         "good = Path(sys.argv[1]).read_bytes()\n"
         "rng = np.random.default_rng(int(sys.argv[2]))\n"
