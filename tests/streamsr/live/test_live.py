@@ -18,7 +18,7 @@ from streamsr.picture.resize import interpolate, resized
 from streamsr.pipeline import Pipeline
 from streamsr.region import CELL, Region
 from streamsr.stats import Event, Fate, Recorder
-from streamsr.tiling.priority import wanted_pixels
+from streamsr.tiling.priority import requested_pixels
 from streamsr.upscaler import Upscaler
 from tests.support.engine import EXACT_ENGINES
 from tests.support.fakes import Clock
@@ -63,7 +63,7 @@ class Slowed:
 
     def run(self, tiles: Sequence[Tile]) -> None:
         self._engine.run(tiles)
-        self._clock.now += self.whole_s * sum(map(wanted_pixels, tiles)) / (WIDTH * HEIGHT)
+        self._clock.now += self.whole_s * sum(map(requested_pixels, tiles)) / (WIDTH * HEIGHT)
 
 
 class Bench:
