@@ -10,10 +10,9 @@ from streamsr.frame import Frame, StreamInfo
 class Source(Protocol):
     """Gives frames in order of presentation. A context manager and an iterator.
 
-    ``info`` is known once it is entered. Every frame has the size and time base that it says, and
-    memory of its own; pts, index and arrival rise from frame to frame. What the stream gets wrong
-    is mended: a picture of another size is resized, one whose time does not rise comes one tick
-    later. ``info.color`` is resolved, or empty where the pictures come as RGB.
+    ``info`` is known once it is entered. Every frame has the size that it says, or a ``fit`` into
+    that; its time base, and memory of its own. pts, index and arrival rise from frame to frame: a
+    picture whose time does not comes one tick later. ``info.color`` is resolved, or empty where the pictures come as RGB.
 
     Entering raises SourceError, of one line, when there is nothing to read; iterating raises it
     when reading fails later, after the frames before. After the last frame, and after leaving, an

@@ -24,10 +24,12 @@ from streamsr.sources import Source, Stoppable
 from streamsr.sources.camera import camera
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.network import network
+from streamsr.sources.open import open_source
 from streamsr.sources.paced import PacedSource
 from streamsr.sources.pattern import PatternSource
 from streamsr.sources.reconnect import ReconnectingSource
 from streamsr.sources.y4m import Y4mSource
+from streamsr.stats import Recorder
 from tests.support.fakes import Clock
 from tests.support.implementations import classes_with, makers_of, name_of
 from tests.support.media import SIZE, make_video, picture
@@ -220,6 +222,11 @@ ROWS = {
         FileSource,
         lambda folder, _: FileSource(film(folder)),
         lambda folder, _: FileSource(folder / "nowhere"),
+    ),
+    "what a word opens": Row(
+        open_source,
+        lambda folder, _: open_source(str(film(folder)), record=Recorder()),
+        lambda folder, _: open_source(str(folder / "nowhere"), record=Recorder()),
     ),
     "y4m": Row(
         Y4mSource,

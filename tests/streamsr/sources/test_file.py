@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamsr import FileSource, SourceError
-from streamsr.frame import Span, StreamInfo
+from streamsr.frame import Fit, Span, StreamInfo
 from streamsr.options import DecodeOptions
 from tests.support.media import look, make_video, picture
 
@@ -65,15 +65,18 @@ def test_the_cover_picture_of_a_song_is_no_video(tmp_path: Path) -> None:
         pass
 
 
-def test_a_video_that_changes_its_size_goes_on_at_the_first_one(tmp_path: Path) -> None:
+def test_pictures_of_another_size_than_the_films_say_how_they_fit(tmp_path: Path) -> None:
     """MPEG-TS files joined by cat, as recorders make them."""
     a = make_video(tmp_path / "a.ts", pts=range(10))
     b = make_video(tmp_path / "b.ts", pts=range(10, 20), size=(96, 80))
     (tmp_path / "both.ts").write_bytes(a.read_bytes() + b.read_bytes())
     with FileSource(tmp_path / "both.ts") as source:
-        frames = list(source)
-    assert {frame.rgb.shape for frame in frames} == {(48, 64, 3)}
+        info, frames = source.info, list(source)
+    assert {frame.rgb.shape for frame in frames} == {(48, 64, 3), (80, 96, 3)}
     assert len(frames) > 12
+    for frame in frames:
+        assert (frame.fit is None) == (frame.rgb.shape[1::-1] == (info.width, info.height))
+        assert frame.fit in (None, Fit(info.width, info.height))
 
 
 def test_a_file_name_is_never_taken_for_an_address(tmp_path: Path) -> None:
