@@ -12,7 +12,8 @@ class Source(Protocol):
 
     ``info`` is known once it is entered. Every frame has the size that it says, or a ``fit`` into
     that; its time base, and memory of its own. pts, index and arrival rise from frame to frame: a
-    picture whose time does not comes one tick later. ``info.color`` is resolved, or empty where the pictures come as RGB.
+    picture whose time does not comes one tick later. ``info.color`` is resolved, or empty where
+    pictures come as RGB.
 
     Entering raises SourceError, of one line, when there is nothing to read; iterating raises it
     when reading fails later, after the frames before. After the last frame, and after leaving, an
