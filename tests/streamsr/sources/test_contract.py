@@ -458,60 +458,6 @@ class TestEverySource:
             assert not reader.is_alive()
         assert errors == []
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(("start", "duration"), [(-1, None), (0, 0), (0, -5)])
-def test_a_span_that_is_none_is_refused(start: float, duration: float | None) -> None:
-    with pytest.raises(ValueError, match="expected a start"):
-        FileSource("any.mp4", start_s=start, duration_s=duration)
-
-
-def test_the_cover_picture_of_a_song_is_no_video(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as container:
-        sound = container.add_stream("aac", rate=48000, layout="mono")
-        cover = container.add_stream("png", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
-        cover.disposition = av.stream.Disposition.attached_pic
-        frame = av.VideoFrame.from_ndarray(picture(0, 16, 16), format="rgb24")
-        frame.pts, frame.time_base = 0, Fraction(1)
-        container.mux(cover.encode(frame))
-        heard = av.AudioFrame.from_ndarray(
-            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
-        )
-        heard.sample_rate = 48000
-        container.mux(sound.encode(heard))
-        container.mux(sound.encode(None))
-    with pytest.raises(SourceError, match="has no video stream"), FileSource(tmp_path / "song.m4a"):
-        pass
-
-
-def test_a_video_that_changes_its_size_says_how_its_pictures_are_shown(tmp_path: Path) -> None:
-    """MPEG-TS files joined by cat, as recorders make them."""
-    a = make_video(tmp_path / "a.ts", pts=range(10))
-    b = make_video(tmp_path / "b.ts", pts=range(10, 20), size=(96, 80))
-    (tmp_path / "both.ts").write_bytes(a.read_bytes() + b.read_bytes())
-    with FileSource(tmp_path / "both.ts") as source:
-        frames = list(source)
-        info = source.info
-    assert (info.width, info.height) == (96, 80), "the largest"
-    assert {frame.rgb.shape for frame in frames} == {(48, 64, 3), (80, 96, 3)}
-    assert all((frame.fit is None) == (frame.rgb.shape == (80, 96, 3)) for frame in frames)
-    assert len(frames) > 12
-
-
-def test_a_file_name_is_never_taken_for_an_address(tmp_path: Path) -> None:
-    for name in (
-        "http://127.0.0.1:1/x.mp4",
-        "concat:/etc/passwd",
-        "pipe:0",
-        "data:video/mp4;base64,AAAA",
-    ):
-        with pytest.raises(SourceError), FileSource(name):
-            pass
-    odd = tmp_path / "100%: a #film? [1].mkv"
-    make_video(tmp_path / "plain.mkv", pts=range(2)).rename(odd)
-    with FileSource(odd) as source:
-        assert len(list(source)) == 2
-=======
     def test_what_is_stopped_before_it_is_read_ends_soon(
         self, row: Row, tmp_path: Path, stack: ExitStack
     ) -> None:
@@ -520,4 +466,3 @@ def test_a_file_name_is_never_taken_for_an_address(tmp_path: Path) -> None:
         with source:
             source.stop()
             assert len(list(source)) < COUNT, "what had come already, at most"
->>>>>>> 5f78804 (One contract over all sources, with its missing sentences: what was left or has ended gives nothing more, a stop also reaches the source that is paced, times of a feed rise, pictures that came as RGB can be encoded)

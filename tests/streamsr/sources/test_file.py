@@ -72,6 +72,7 @@ def test_pictures_of_another_size_than_the_films_say_how_they_fit(tmp_path: Path
     (tmp_path / "both.ts").write_bytes(a.read_bytes() + b.read_bytes())
     with FileSource(tmp_path / "both.ts") as source:
         info, frames = source.info, list(source)
+    assert (info.width, info.height) == (96, 80), "the largest"
     assert {frame.rgb.shape for frame in frames} == {(48, 64, 3), (80, 96, 3)}
     assert len(frames) > 12
     for frame in frames:
