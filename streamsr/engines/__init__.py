@@ -33,7 +33,8 @@ class Tile(NamedTuple):
 class Engine(Protocol):
     """An implementation of the network for one model file.
 
-    ``run`` is called by one thread at a time and uses ``threads`` cores itself. Closing twice is
+    ``run`` is called by one thread at a time, any one, and uses ``threads`` cores itself. Leaving
+    the ``with`` block, also by an error, closes the engine and ends its threads. Closing twice is
     harmless.
     """
 
@@ -67,8 +68,8 @@ class Engine(Protocol):
     def run(self, tiles: Sequence[Tile]) -> None:
         """Compute all tiles. They may belong to different frames and must not overlap in ``hr``.
 
-        Raises ValueError for arrays or regions that do not fit each other, ModelError when the
-        device fails.
+        Raises ValueError for arrays, regions or cells that do not fit each other, after which it
+        may be called again; ModelError when the device fails or the engine is closed.
         """
 
     def close(self) -> None: ...

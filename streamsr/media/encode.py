@@ -154,15 +154,16 @@ class Encoder:
         # The input's own ticks, so that every frame keeps its exact time, at a variable rate too.
         context.time_base = info.time_base
         context.sample_aspect_ratio = info.sar
-        context.color_range = info.color.range
-        context.colorspace = info.color.matrix
-        context.color_primaries = info.color.primaries
-        context.color_trc = info.color.transfer
+        tags = info.color.resolved(width, height)  # pictures that came as RGB have none
+        context.color_range = tags.range
+        context.colorspace = tags.matrix
+        context.color_primaries = tags.primaries
+        context.color_trc = tags.transfer
         if self.encoding.threads is None:
             context.thread_type = "AUTO"
         else:
             context.thread_count = self.encoding.threads
-        return FrameWriter(info.color, pixel_format, width, height)
+        return FrameWriter(tags, pixel_format, width, height)
 
 
 def canonical_name(encoder: str) -> str:

@@ -18,6 +18,7 @@ from streamsr.frame import Frame, Image
 from streamsr.picture.files import write_image
 from streamsr.picture.resize import resized
 from streamsr.preview.preview import LIVE, Overlay, has_display
+from streamsr.sinks import outside
 from streamsr.stats import Recorder
 
 log = logging.getLogger("streamsr")
@@ -149,6 +150,8 @@ class WindowSink:
                 cv2.destroyWindow(TITLE)
 
     def write(self, frame: Frame) -> None:
+        if not self._open:
+            raise outside("write()")
         if self._frame is None:
             height, width = frame.rgb.shape[:2]
             fit = min(FIRST_SIZE[0] / width, FIRST_SIZE[1] / height, 1.0)
@@ -175,7 +178,9 @@ class WindowSink:
             except SinkError as error:  # a full disk must not end what is shown and recorded
                 log.warning("%s", error)
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        if not self._open:
+            raise outside("commit()")
 
     def _show(self, bgr: Image) -> None:
         cv2.imshow(TITLE, bgr)

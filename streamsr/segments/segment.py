@@ -25,6 +25,7 @@ from streamsr.media.errors import sink_errors
 from streamsr.media.timeline import TimeLine
 from streamsr.options import DecodeOptions, Encoding
 from streamsr.pipeline import Pipeline
+from streamsr.sinks import check_size, outside
 from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
@@ -99,6 +100,7 @@ class SegmentSink:
         self._headers = bool(container.flags & _GLOBAL_HEADER)
         self._stack = ExitStack()
         self._durations: dict[int, int] = {}
+        self._taking = False
         self.frames = 0
 
     def __enter__(self) -> Self:
@@ -119,6 +121,7 @@ class SegmentSink:
             headers = bytes(context.extradata or b"")
             self._file.write(MAGIC + struct.pack("<I", len(headers)) + headers)
             self._stack = stack.pop_all()
+            self._taking = True
         return self
 
     def __exit__(
@@ -127,12 +130,16 @@ class SegmentSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._taking = False
         with suppress(
             OSError
         ):  # the disk is full: that was reported already, and the file is removed
             self._stack.__exit__(kind, error, trace)
 
     def write(self, frame: Frame) -> None:
+        if not self._taking:
+            raise outside("write()")
+        check_size(frame, self._work.size)
         picture = self._writer.of(frame)
         picture.pts, picture.time_base = frame.pts, frame.time_base
         if frame.duration:
@@ -142,6 +149,9 @@ class SegmentSink:
         self.frames += 1
 
     def commit(self) -> None:
+        if not self._taking:
+            raise outside("commit()")
+        self._taking = False
         with sink_errors(self._path):
             if self.frames:
                 self._store(self._context.encode(None))

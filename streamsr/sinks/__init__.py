@@ -9,8 +9,14 @@ from streamsr.frame import Frame
 class Sink(Protocol):
     """Takes frames of one size, in order. A context manager, for one thread.
 
-    `commit` makes the result final; left without it, there is no file of the final name. All
-    methods raise SinkError when the output cannot be created or written. Leaving twice is harmless.
+    `commit` makes the result final; left without it, also by an error, there is no file of the
+    final name. Outside the ``with`` block, and after `commit`, `write` and `commit` raise
+    ValueError; so does a frame of another size than was announced. Where frames are only shown, in
+    a window, on a page or by a camera, nothing is made final: `commit` changes nothing.
+
+    All methods, the constructor too, raise SinkError, of one line, when the output cannot be
+    created or written, also on a full disk; what has the final name then is as it was. Leaving
+    closes all that was opened; leaving twice is harmless.
     """
 
     def __enter__(self) -> Self: ...
@@ -25,3 +31,16 @@ class Sink(Protocol):
     def write(self, frame: Frame) -> None: ...
 
     def commit(self) -> None: ...
+
+
+def check_size(frame: Frame, size: tuple[int, int]) -> None:
+    """Raise ValueError unless the frame has this size (width, height). Every sink that is told one
+    calls this first."""
+    height, width = frame.rgb.shape[:2]
+    if (width, height) != size:
+        raise ValueError(f"expected a frame of {size[0]}x{size[1]}, got {width}x{height}")
+
+
+def outside(call: str) -> ValueError:
+    """What a sink raises that is asked for something when it can take nothing."""
+    return ValueError(f"{call} outside the with block, or after commit()")

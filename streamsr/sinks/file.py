@@ -25,6 +25,7 @@ from streamsr.media.input import watched
 from streamsr.media.muxer import muxer_options
 from streamsr.media.stream_copy import StreamCopy
 from streamsr.options import Encoding
+from streamsr.sinks import check_size, outside
 from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
@@ -150,7 +151,7 @@ class FileSink:
     def _opened(self, call: str) -> OutputContainer:
         """The output. Raises ValueError for a ``call`` while there is none."""
         if self._output is None:
-            raise ValueError(f"{call} outside the with block, or after commit()")
+            raise outside(call)
         return self._output
 
     def _add_video(self, output: OutputContainer) -> VideoStream:
@@ -174,13 +175,9 @@ class FileSink:
 
     def write(self, frame: Frame) -> None:
         self._opened("write()")
+        check_size(frame, self._size)
         if self._unchanged is not None:
             self._unchanged()
-        height, width = frame.rgb.shape[:2]
-        if (width, height) != self._size:
-            raise ValueError(
-                f"expected a frame of {self._size[0]}x{self._size[1]}, got {width}x{height}"
-            )
         if self.frames == 0:
             self.start_at(frame.pts * frame.time_base)
         with self._record.stage(Stage.CONVERT):

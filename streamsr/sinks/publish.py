@@ -15,6 +15,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
+from streamsr.sinks import check_size, outside
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
 from streamsr.stats import Event, Recorder, Stage
@@ -67,21 +68,27 @@ class PublishSink:
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._error: BaseException | None = None
-        self._leaving = False
+        self._taking = self._leaving = False
 
     def __enter__(self) -> Self:
         if self._thread is None:
             self._thread = threading.Thread(target=self._publish, name="streamsr-publish")
             self._thread.start()
+            self._taking = True
         return self
 
     def write(self, frame: Frame) -> None:
+        if not self._taking:
+            raise outside("write()")
+        check_size(frame, self._size)
         try:
             self._frames.put(frame)
         except ReaderGone:
             self._raise()
 
     def commit(self) -> None:
+        if not self._taking:
+            raise outside("commit()")
         self._end(PATIENCE_S if self.connections else PATIENCE_S + TIMEOUT_S)
         self._raise()
 
@@ -99,6 +106,7 @@ class PublishSink:
 
     def _end(self, patience_s: float) -> None:
         """Say that no frame follows, and give the receiver this long to take the last ones."""
+        self._taking = False
         self._frames.end()
         self._pause.end()
         if self._thread is not None:

@@ -16,6 +16,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.media.errors import sink_errors
 from streamsr.media.frames import FrameWriter
+from streamsr.sinks import check_size, outside
 from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
@@ -122,7 +123,8 @@ class StreamSink:
 
     def write(self, frame: Frame) -> None:
         if self._output is None:
-            raise ValueError("write() outside the with block")
+            raise outside("write()")
+        check_size(frame, self._size)
         with self._record.stage(Stage.CONVERT):
             picture = self._writer.frame(frame.rgb)
         if self._begin is None:
@@ -138,7 +140,7 @@ class StreamSink:
 
     def commit(self) -> None:
         if self._output is None:
-            raise ValueError("commit() outside the with block, or a second time")
+            raise outside("commit()")
         with sink_errors(self.name):
             self._finish()
             if self._making is not None:

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from streamsr.errors import SinkError, first_line
 from streamsr.frame import Frame, StreamInfo
+from streamsr.sinks import check_size, outside
 
 RATE = 30.0
 """Frames per second to announce where the source's are unknown."""
@@ -44,9 +45,14 @@ class VirtualCameraSink:
             camera.close()
 
     def write(self, frame: Frame) -> None:
+        if self._camera is None:
+            raise outside("write()")
+        check_size(frame, self._size)
         try:
             self._camera.send(frame.rgb)
         except RuntimeError as error:
             raise SinkError(f"the virtual camera failed: {first_line(error)}") from error
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        if self._camera is None:
+            raise outside("commit()")

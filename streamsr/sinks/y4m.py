@@ -1,6 +1,8 @@
 """Writes YUV4MPEG2 into a pipe, for another program to read."""
 
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -10,6 +12,7 @@ from streamsr.errors import SinkError, reason_of
 from streamsr.frame import Frame
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.yuv import Converter, Plane
+from streamsr.sinks import check_size, outside
 from streamsr.stats import Recorder, Stage
 
 
@@ -36,10 +39,13 @@ class Y4mSink:
         if format.chroma == "mono":  # the converter fills chroma too, which is not written
             self._planes += [np.empty(format.shapes[0], np.uint8) for _ in range(2)]
         self._written = len(format.shapes)
+        self._taking = False
 
     def __enter__(self) -> Self:
-        self._put(f"{self._format}\n".encode())
-        self._stream.flush()
+        if not self._taking:
+            self._put(f"{self._format}\n".encode())
+            self._flush()
+            self._taking = True
         return self
 
     def __exit__(
@@ -47,15 +53,13 @@ class Y4mSink:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self._taking = False
 
     def write(self, frame: Frame) -> None:
-        height, width = frame.rgb.shape[:2]
-        if (width, height) != (self._format.width, self._format.height):
-            raise ValueError(
-                f"expected a frame of {self._format.width}x{self._format.height}, got "
-                f"{width}x{height}"
-            )
+        if not self._taking:
+            raise outside("write()")
+        check_size(frame, (self._format.width, self._format.height))
         y, u, v = self._planes
         with self._record.stage(Stage.CONVERT):
             self._converter.from_rgb(frame.rgb, (y, u, v))
@@ -63,22 +67,36 @@ class Y4mSink:
             self._put(b"FRAME\n")
             for plane in self._planes[: self._written]:
                 self._put(plane.data.cast("B"))
-            self._stream.flush()
+            self._flush()
 
     def _put(self, content: bytes | memoryview) -> None:
         """Write all of these bytes: a raw stream may take fewer, and none where it does not
         block."""
         at = 0
-        try:
+        with _errors():
             while at < len(content):
                 taken: int | None = self._stream.write(content[at:])
                 if taken is None:
                     select.select([], [self._stream], [])
                 at += taken or 0
-        except (BrokenPipeError, ConnectionResetError):
-            raise
-        except OSError as error:
-            raise SinkError(f"standard output: {reason_of(error)}") from error
+
+    def _flush(self) -> None:
+        with _errors():
+            self._stream.flush()
 
     def commit(self) -> None:
-        self._stream.flush()
+        if not self._taking:
+            raise outside("commit()")
+        self._flush()
+        self._taking = False
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Within it what the system says of the stream is a SinkError, unless nobody reads any more."""
+    try:
+        yield
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except OSError as error:
+        raise SinkError(f"standard output: {reason_of(error)}") from error

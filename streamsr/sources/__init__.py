@@ -10,11 +10,16 @@ from streamsr.frame import Frame, StreamInfo
 class Source(Protocol):
     """Gives frames in order of presentation. A context manager and an iterator.
 
-    They have the size that ``info`` says, or say by their ``fit`` how they are shown in it.
+    ``info`` is known once it is entered. Every frame has the size that it says, or a ``fit`` into
+    that; its time base, and memory of its own. pts, index and arrival rise from frame to frame: a
+    picture whose time does not comes one tick later. ``info.color`` is resolved, or empty where
+    pictures come as RGB.
 
-    ``info`` is known once it is entered. Entering raises SourceError when there is nothing to read,
-    iterating raises it when reading fails later. One thread enters, another may iterate; it is left
-    after the iteration has stopped. Leaving twice is harmless.
+    Entering raises SourceError, of one line, when there is nothing to read; iterating raises it
+    when reading fails later, after the frames before. After the last frame, and after leaving, an
+    iteration gives nothing. One thread enters, another may iterate; it is left after the iteration
+    has stopped. Leaving closes all that was opened, also after an error; entering again before that
+    and leaving twice are harmless.
     """
 
     @property
@@ -37,4 +42,7 @@ class Stoppable(Protocol):
     """A source whose iteration may wait: for the time of a frame, a connection, another thread."""
 
     def stop(self) -> None:
-        """End the wait and the iteration. Any thread may call it, more than once."""
+        """End the wait and the iteration, for good and without an error. Any thread may call it
+        once the source is entered, more than once. A network that is silent ends it after its
+        time-out only.
+        """

@@ -8,6 +8,7 @@ import cv2
 
 from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
+from streamsr.interrupt import Waits
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Recorder
 
@@ -26,6 +27,7 @@ def camera(
     size: tuple[int, int] | None = None,
     rate: float | None = None,
     record: Recorder | None = None,
+    pause: Waits | None = None,
 ) -> ReconnectingSource:
     """A source for the camera with this index or device path.
 
@@ -35,7 +37,8 @@ def camera(
     A frame's ``arrival_s`` is when the driver handed it over. A camera that is unplugged is tried
     again until it is back.
     """
-    return ReconnectingSource(f"camera {spec}", lambda: _Camera(spec, size, rate), record=record)
+    name = f"camera {spec}"
+    return ReconnectingSource(name, lambda: _Camera(spec, size, rate), record=record, pause=pause)
 
 
 class _Camera:

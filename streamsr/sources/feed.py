@@ -51,6 +51,7 @@ class FeedSource:
         self._first: Frame | None = None
         self._index = 0
         self._begin_s: float | None = None
+        self._last: int | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -60,7 +61,8 @@ class FeedSource:
     def put(self, image: Image, pts: int | None = None) -> bool:
         """Hand over an RGB picture [H, W, 3] uint8; the caller must not write to it afterwards.
 
-        pts  its presentation time in ticks; without it, the time since the first picture
+        pts  its presentation time in ticks; without it, the time since the first picture. One that
+             is not later than that of the picture before becomes one tick later
 
         Returns False once the pipeline takes no more pictures. Raises ValueError for a picture of
         another type or size.
@@ -80,6 +82,9 @@ class FeedSource:
             self._begin_s = now
         if pts is None:
             pts = round((now - self._begin_s) / self._time_base)
+        if self._last is not None:
+            pts = max(pts, self._last + 1)
+        self._last = pts
         frame = Frame(np.ascontiguousarray(image), pts, self._time_base, 0, self._index, now)
         self._index += 1
         try:

@@ -8,6 +8,7 @@ from av.error import FFmpegError
 
 from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
+from streamsr.interrupt import Waits
 from streamsr.media.decode import DAMAGED_IN_A_ROW
 from streamsr.media.frames import FrameReader, tags_of
 from streamsr.media.input import main_video
@@ -36,7 +37,11 @@ def is_network(spec: str) -> bool:
 
 
 def network(
-    url: str, *, timeout_s: float = TIMEOUT_S, record: Recorder | None = None
+    url: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    record: Recorder | None = None,
+    pause: Waits | None = None,
 ) -> ReconnectingSource:
     """A source for the stream at this URL.
 
@@ -47,7 +52,9 @@ def network(
     """
     name = without_password(url)
     record = record or Recorder()
-    return ReconnectingSource(name, lambda: _Stream(url, name, timeout_s, record), record=record)
+    return ReconnectingSource(
+        name, lambda: _Stream(url, name, timeout_s, record), record=record, pause=pause
+    )
 
 
 class _Stream:

@@ -8,7 +8,7 @@ from typing import Self
 
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits
-from streamsr.sources import Source
+from streamsr.sources import Source, Stoppable
 
 
 class PacedSource:
@@ -59,3 +59,5 @@ class PacedSource:
 
     def stop(self) -> None:
         self._pause.end()
+        if isinstance(self._source, Stoppable):
+            self._source.stop()

@@ -70,7 +70,8 @@ class PatternSource:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self._pause.end()
 
     def __iter__(self) -> Iterator[Frame]:
         info = self.info

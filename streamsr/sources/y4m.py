@@ -101,7 +101,8 @@ class Y4mSource:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self._stream.stop()
 
     def __iter__(self) -> Iterator[Frame]:
         content = np.empty(self.format.frame_bytes, np.uint8)  # used for every frame
@@ -116,6 +117,8 @@ class Y4mSource:
 
     def _fill(self, content: Bytes) -> bool:
         """Read the bytes of the next frame; False at the end."""
+        if self._stream.stopped:  # what has come already is not shown either
+            return False
         try:
             if not self._raw:
                 line = self._line()

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from streamsr import bench
 from streamsr.bench.clip import make_clip
 from tests.support.media import make_video
+from tests.support.processes import run
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +84,9 @@ print(*report.lines(), sep="\\n")
 )
 def test_an_engine_that_computes_wrongly_has_no_figure(tmp_path: Path) -> None:
     clip = make_video(tmp_path / "clip.mp4")
-    done = subprocess.run(
+    done = run(
         [sys.executable, "-c", WRONG, clip],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
+        timeout_s=200,
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "none"},
     )
     assert done.returncode == 0, done.stderr

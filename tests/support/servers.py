@@ -1,13 +1,18 @@
 """Servers and senders on loopback addresses, which the tests start and stop themselves."""
 
+import functools
+import http.server
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.support.processes import Helper, running
+from tests.support.until import PATIENCE_S
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -45,6 +50,26 @@ def listening(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
         except OSError:
             return True
     return False
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    """The address of a web server that gives what is in this folder."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
 
 
 PICTURES = ("-re", "-f", "lavfi", "-i", "testsrc=size=160x96:rate=25")

@@ -18,6 +18,7 @@ from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.frame import Frame
 from streamsr.preview.preview import LIVE, Overlay
 from streamsr.preview.web.app import LOOPBACK, MAX_VIEWERS, WebApp
+from streamsr.sinks import outside
 from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
 
@@ -136,6 +137,8 @@ class WebSink:
             thread.join()
 
     def write(self, frame: Frame) -> None:
+        if self._thread is None:
+            raise outside("write()")
         now = time.monotonic()
         age_s = now - frame.arrival_s
         self._overlay.add(now, age_s)
@@ -146,7 +149,9 @@ class WebSink:
 
     def idle(self) -> None: ...
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        if self._thread is None:
+            raise outside("commit()")
 
     def _shown_state(self) -> str:
         states = [state for state in (self._state(), self.app.unshown) if state not in ("", LIVE)]

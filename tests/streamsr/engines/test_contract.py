@@ -1,7 +1,12 @@
 """The engine contract, held by every engine: the same bytes however a picture is cut, and nothing
 outside."""
 
+import shutil
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,34 +18,84 @@ from hypothesis import strategies as st
 from streamsr import ModelError
 from streamsr.engines import Engine, Image, Tile
 from streamsr.engines.choose import open_engine
+from streamsr.engines.delegate import open_delegate
 from streamsr.engines.difference import bound_of, difference_of
 from streamsr.engines.fused import FusedEngine
+from streamsr.engines.fused.codegen.isa import KINDS
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
 from streamsr.options import EngineChoice
-from streamsr.region import Region
-from tests.support.engine import WHY_NOT_FUSED
+from streamsr.region import CELL, Region
+from tests.support.delegate import build
+from tests.support.engine import WHY_NOT_FUSED, why_not_fused
+from tests.support.implementations import classes_with, makers_of, name_of
 from tests.support.media import noise
+from tests.support.processes import run
+from tests.support.until import PATIENCE_S
 
-ENGINES: dict[str, Callable[[ModelFile], Engine]] = {
-    "litert-1": lambda model: LiteRTEngine(model, threads=1),
-    "litert-2": lambda model: LiteRTEngine(model, threads=2),
-    "litert-3": lambda model: LiteRTEngine(model, threads=3),
-    "fused": lambda model: FusedEngine(model, threads=2),
-    "openvino": lambda model: OpenVINOEngine(model, threads=2),
+Maker = Callable[[ModelFile, Path], Engine]
+"""Opens an engine; the folder is for what it needs besides."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of engine: its class or what opens one, and the model that it is tried with."""
+
+    of: object
+    make: Maker
+    model: str = "xlsr_x3_u8"
+    missing: str = ""
+    """Why it does not run here."""
+
+
+def litert(threads: int, batch: int = 1) -> Row:
+    return Row(LiteRTEngine, lambda model, _: LiteRTEngine(model, threads=threads, batch=batch))
+
+
+def fused(threads: int, model: str = "xlsr_x3_u8", kind: str = "") -> Row:
+    return Row(
+        FusedEngine,
+        lambda model, _: FusedEngine(model, threads=threads, kind=kind),
+        model,
+        WHY_NOT_FUSED or why_not_fused(kind),
+    )
+
+
+def delegate(batch: int) -> Row:
+    """A device that computes the last operation itself, of so many pictures at once."""
+
+    def make(model: ModelFile, folder: Path) -> Engine:
+        library = str(build(folder / "libtest_delegate.so"))
+        return open_delegate(model, library, {"mode": "right"}, batch=batch)
+
+    return Row(open_delegate, make, missing="" if shutil.which("gcc") else "gcc builds its library")
+
+
+ENGINES = {
+    "litert-1": litert(1),
+    "litert-2": litert(2),
+    "litert-3": litert(3),
+    "litert, in batches": litert(2, batch=2),
+    **{f"fused {isa.name}": fused(2, kind=isa.name) for isa in KINDS},
+    "fused, one thread": fused(1),
+    "fused x2": fused(2, "xlsr_x2_u8"),
+    "fused x4": fused(2, "xlsr_x4_u8"),
+    "openvino": Row(
+        OpenVINOEngine,
+        lambda model, _: OpenVINOEngine(model, threads=2),
+        missing="" if find_spec("openvino") else "OpenVINO is not installed",
+    ),
+    "delegate": delegate(1),
+    "delegate, in batches": delegate(2),
 }
-MISSING = {
-    "fused": WHY_NOT_FUSED or None,
-    "openvino": None if find_spec("openvino") else "OpenVINO is not installed",
-}
-"""Why an engine does not run here."""
 
 
-def opened(name: str, model: Path) -> Engine:
-    if MISSING.get(name):
-        pytest.skip(f"no {name} engine here: {MISSING[name]}")
-    return ENGINES[name](find_model(model))
+def opened(name: str, folder: Path) -> Engine:
+    row = ENGINES[name]
+    if row.missing:
+        pytest.skip(f"no {name} engine here: {row.missing}")
+    return row.make(find_model(row.model), folder)
 
 
 @st.composite
@@ -67,15 +122,26 @@ def partitions(draw: st.DrawFn, width: int, height: int) -> list[Region]:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest, model: Path) -> Iterator[Engine]:
-    with opened(request.param, model) as engine:
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def engine(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with opened(name, tmp_path_factory.mktemp("engine")) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
-def reference(model: Path) -> Iterator[Engine]:
-    with LiteRTEngine(find_model(model), threads=1) as engine:
+def reference(name: str) -> Iterator[Engine]:
+    with LiteRTEngine(find_model(ENGINES[name].model), threads=1) as engine:
         yield engine
+
+
+def test_every_engine_has_its_row() -> None:
+    there = classes_with("run", "close", "scale", "halo", "batch", "sparse")
+    there |= makers_of("Engine", under="streamsr.engines")
+    assert there == {name_of(row.of) for row in ENGINES.values()}
 
 
 class TestEveryEngine:
@@ -86,8 +152,9 @@ class TestEveryEngine:
         return hr
 
     def test_it_says_what_it_is(self, engine: Engine) -> None:
-        assert engine.scale == 3
+        assert engine.scale in (2, 3, 4)
         assert engine.halo == 5
+        assert engine.region_cost > 0
         assert engine.threads >= 1
         assert engine.batch >= 1
         assert engine.name
@@ -117,13 +184,47 @@ class TestEveryEngine:
     ) -> None:
         lr = noise(60, 50)
         region = Region(x, y, width, height)
-        hr = np.full((150, 180, 3), 77, np.uint8)
+        whole = self.whole(engine, lr)
+        inside = region.scaled(engine.scale).slices
+        hr = np.full_like(whole, 77)
         engine.run([Tile(lr, hr, region)])
-        np.testing.assert_array_equal(
-            hr[region.scaled(3).slices], self.whole(engine, lr)[region.scaled(3).slices]
-        )
-        hr[region.scaled(3).slices] = 77
+        np.testing.assert_array_equal(hr[inside], whole[inside])
+        hr[inside] = 77
         assert (hr == 77).all()
+
+    @settings(max_examples=15)
+    @given(
+        chance=st.integers(0, 2**32 - 1),
+        share=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
+        y=st.integers(0, 2),
+        height=st.integers(1, 2),
+    )
+    def test_of_some_cells_these_are_computed_and_nothing_else_is_wrong(
+        self, engine: Engine, chance: int, share: float, y: int, height: int
+    ) -> None:
+        lr = noise(60, 50)
+        whole = self.whole(engine, lr)
+        region = Region(0, y * CELL, 60, height * CELL)
+        cells = np.random.default_rng(chance).random((-(-50 // CELL), -(-60 // CELL))) < share
+        hr = np.full_like(whole, 77)
+        engine.run([Tile(lr, hr, region, cells)])
+        inside = region.scaled(engine.scale).slices
+        side = CELL * engine.scale
+        wanted = cells.repeat(side, 0).repeat(side, 1)[: hr.shape[0], : hr.shape[1]][inside]
+        assert (hr[inside][wanted] == whole[inside][wanted]).all()
+        assert ((hr[inside] == whole[inside]) | (hr[inside] == 77)).all()
+        hr[inside] = 77
+        assert (hr == 77).all()
+
+    def test_a_pixel_changes_nothing_farther_away_than_the_halo(self, engine: Engine) -> None:
+        lr = noise(60, 50)
+        changed = lr.copy()
+        changed[25, 30] = 255 - lr[25, 30]
+        differs = (self.whole(engine, lr) != self.whole(engine, changed)).any(axis=2)
+        assert differs.any()
+        near = Region(30, 25, 1, 1).grown(engine.halo, 60, 50).scaled(engine.scale)
+        differs[near.slices] = False
+        assert not differs.any()
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3), (5, 5), (11, 11), (129, 3)])
     def test_every_size_from_one_pixel(
@@ -136,8 +237,8 @@ class TestEveryEngine:
         )
 
     def test_tiles_of_several_pictures_at_once(self, engine: Engine) -> None:
-        pictures = [noise(30, 20, 1), noise(30, 20, 2), noise(17, 9, 3)]
-        results = [np.zeros((3 * p.shape[0], 3 * p.shape[1], 3), np.uint8) for p in pictures]
+        pictures = [*(noise(30, 20, seed) for seed in range(5)), noise(17, 9, 5)]
+        results = [np.zeros_like(self.whole(engine, picture)) for picture in pictures]
         engine.run(
             [
                 Tile(p, r, Region.of(p.shape[1], p.shape[0]))
@@ -234,18 +335,51 @@ class TestEveryEngine:
     def test_arrays_and_regions_that_do_not_fit_are_refused(
         self, engine: Engine, lr: Image, hr: Image, region: tuple[int, int, int, int]
     ) -> None:
+        if engine.scale != 3:
+            pytest.skip("made for a scale of 3")
         with pytest.raises(ValueError, match="expected"):
             engine.run([Tile(lr, hr, Region(*region))])
 
-    @pytest.mark.parametrize("name", ENGINES)
-    def test_closing_twice_is_harmless_and_running_then_is_an_error(
-        self, name: str, model: Path
+    def test_flags_of_another_picture_are_refused(self, engine: Engine) -> None:
+        lr = noise(60, 50)
+        hr = np.zeros_like(self.whole(engine, lr))
+        for cells in (np.ones((7, 7), np.bool_), np.ones((7, 8), np.uint8)):
+            with pytest.raises(ValueError, match="expected a flag for each cell"):
+                engine.run([Tile(lr, hr, Region.of(60, 50), cells)])
+
+    def test_after_what_was_refused_it_goes_on(self, engine: Engine) -> None:
+        lr = noise(20, 20)
+        with pytest.raises(ValueError, match="expected"):
+            engine.run([Tile(lr, lr, Region.of(20, 20))])
+        np.testing.assert_array_equal(self.whole(engine, lr), self.whole(engine, lr))
+
+    def test_another_thread_than_the_one_that_opened_it_may_run_it(self, engine: Engine) -> None:
+        lr = noise(40, 30)
+        with ThreadPoolExecutor(1) as other:
+            got = other.submit(self.whole, engine, lr).result(PATIENCE_S)
+        np.testing.assert_array_equal(got, self.whole(engine, lr))
+
+    def test_closing_ends_its_threads_twice_is_harmless_and_running_then_is_an_error(
+        self, name: str, tmp_path: Path
     ) -> None:
-        engine = opened(name, model)
+        before = {thread.ident for thread in threading.enumerate()}
+        with opened(name, tmp_path) as engine:
+            lr = noise(40, 30)
+            hr = self.whole(engine, lr)
         engine.close()
-        engine.close()
+        assert {thread.ident for thread in threading.enumerate()} <= before
         with pytest.raises(ModelError, match="closed"):
-            engine.run([Tile(noise(4, 4), np.zeros((12, 12, 3), np.uint8), Region.of(4, 4))])
+            engine.run([Tile(lr, hr, Region.of(40, 30))])
+        with pytest.raises(ModelError, match="closed"):
+            engine.run([])
+
+    def test_an_error_in_the_block_passes_through_and_closes_it(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(KeyError, match="mine"), opened(name, tmp_path) as engine:
+            raise KeyError("mine")
+        with pytest.raises(ModelError, match="closed"):
+            engine.run([])
 
 
 def _variant(model: Path, tmp_path: Path, change: Callable[[bytes], bytes]) -> ModelFile:
@@ -277,9 +411,6 @@ def test_a_corrupt_model_is_a_model_error_in_one_line(
 
 def test_bytes_changed_anywhere_never_crash(model: Path) -> None:
     """Weights may change unnoticed; the structure may not bring the process down."""
-    import subprocess
-    import sys
-
     script = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
@@ -296,20 +427,19 @@ def test_bytes_changed_anywhere_never_crash(model: Path) -> None:
         "    except ModelError:\n"
         "        pass\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(model), "0", "200"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run([sys.executable, "-c", script, model, "0", "200"], timeout_s=280)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("threads", [0, -1])
-def test_fewer_than_one_thread_is_refused(model: Path, threads: int) -> None:
+@pytest.mark.parametrize("kind", [LiteRTEngine, FusedEngine, OpenVINOEngine])
+def test_fewer_than_one_thread_is_refused(
+    model: Path, kind: type[LiteRTEngine | FusedEngine | OpenVINOEngine], threads: int
+) -> None:
+    if kind is OpenVINOEngine:
+        pytest.importorskip("openvino")
     with pytest.raises(ValueError, match="at least 1 thread"):
-        LiteRTEngine(find_model(model), threads=threads)
+        kind(find_model(model), threads=threads)
 
 
 def test_a_float_model_is_refused_in_words() -> None:

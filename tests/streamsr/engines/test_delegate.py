@@ -12,21 +12,12 @@ from streamsr import ModelError, Upscaler
 from streamsr.engines import delegate
 from streamsr.engines.delegate import DelegateError, open_delegate
 from streamsr.model import find_model
-from tests.conftest import ROOT
 from tests.support.command import Command
 from tests.support.command import run as command
+from tests.support.delegate import build
 from tests.support.media import make_video, picture
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="building a delegate needs gcc")
-
-
-def build(target: Path, mode: str = "nothing", *, mark: Path | None = None) -> Path:
-    source = ROOT / "tests" / "support" / "delegate.c"
-    flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f'-DMODE="{mode}"']
-    if mark is not None:
-        flags.append(f'-DMARK="{mark}"')
-    subprocess.run(["gcc", *flags, "-o", target, source], check=True)
-    return target
 
 
 @pytest.fixture(scope="module")

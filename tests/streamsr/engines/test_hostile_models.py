@@ -3,7 +3,6 @@ process with it."""
 
 import json
 import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from streamsr.model import ModelFile, find_model
 from streamsr.options import EngineChoice
 from streamsr.region import Region
 from tests.support.models import derived
+from tests.support.processes import run
 
 flatbuffers = schema.flatbuffers
 MEMORY_BYTES = 6 << 30
@@ -69,12 +69,9 @@ print(json.dumps(ended))
 
 def flipped(model: Path, count: int, chance: int, seconds: int) -> dict[str, int]:
     """How so many damaged copies ended, all in one process that must survive them."""
-    done = subprocess.run(
+    done = run(
         [sys.executable, "-c", FLIPS, str(model), str(count), str(chance)],
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
+        timeout_s=seconds,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
     )
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"

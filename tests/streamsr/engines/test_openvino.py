@@ -19,6 +19,7 @@ from streamsr.model import ModelFile, find_model
 from streamsr.region import Region
 from tests.support.command import run as command
 from tests.support.media import make_video
+from tests.support.processes import run as run_program
 from xlsr_model import weights
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
@@ -33,12 +34,9 @@ WITHOUT_VNNI = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "STREAMSR_FUSED": "n
 def run(
     script: str, *args: object, env: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    return run_program(
         [sys.executable, "-c", script, *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
+        timeout_s=200,
         env=env,
     )
 

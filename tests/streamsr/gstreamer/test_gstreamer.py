@@ -24,12 +24,12 @@ from streamsr.picture.planes import YuvPlanes
 from streamsr.picture.yuv import Converter, Plane
 from streamsr.sources.file import FileSource
 from streamsr.upscaler import Upscaler
-from tests.streamsr.preview.test_preview import screen as screen
-from tests.streamsr.preview.test_preview import seen
 from tests.support.engine import EXACT
 from tests.support.markdown import blocks, run_script
 from tests.support.media import look, make_video
 from tests.support.processes import run, running
+from tests.support.screen import screen as screen
+from tests.support.screen import seen
 from xlsr_model import weights
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

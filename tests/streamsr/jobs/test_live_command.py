@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.interrupt import Pause
 from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.recording import StreamSink
 from streamsr.sources.pattern import read_time
 from streamsr.stats import Event, Fate, Recorder
 from tests.support.command import Command, started
+from tests.support.fakes import Hurried
 from tests.support.media import look, make_video, picture
 from tests.support.processes import Helper
 from tests.support.servers import ffmpeg, free_port, listening
@@ -296,18 +296,6 @@ def test_a_receiver_that_is_killed_is_published_to_again(tmp_path: Path, scheme:
     assert record.counted(Event.PUBLISH_RECONNECT) == 2
     assert pause.waits[0] == 0.25
     assert max(pause.waits) <= 8
-
-
-class Hurried(Pause):
-    """A pause that waits a fiftieth of what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def wait(self, seconds: float) -> bool:
-        self.waits.append(seconds)
-        return super().wait(seconds / 50)
 
 
 def test_a_server_that_never_answers_holds_up_nobody() -> None:

@@ -1,6 +1,7 @@
 """The latency policy: as a table, and in a simulator with a virtual clock."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -123,6 +124,7 @@ def test_costs_that_are_not_measured_are_believed_to_fall() -> None:
 
 @pytest.mark.parametrize("block", range(20))
 def test_thousands_of_scenarios(block: int) -> None:
+    tried = Counter[str]()
     for seed in range(block * 100, block * 100 + 100):
         s = Scenario.of(seed)
         seen = simulate(s)
@@ -150,9 +152,13 @@ def test_thousands_of_scenarios(block: int) -> None:
         roomy = (s.whole_s + s.call_s) * (1 + 4 * s.noise)
         if roomy < 0.6 * min(s.interval_s, s.budget_s):
             assert np.mean([quality for _, quality in calm]) > 0.99, what
+            tried["fast"] += 1
         # And one that cannot does what it can.
         elif s.whole_s < 2 * s.interval_s:
             assert np.mean([quality for _, quality in calm]) > 0.15, what
+            tried["slow"] += 1
+    assert tried["fast"] > 5
+    assert tried["slow"] > 5
 
 
 def test_a_picture_that_stands_still_ends_at_full_quality_on_a_slow_machine() -> None:

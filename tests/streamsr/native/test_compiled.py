@@ -4,13 +4,13 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.support.command import run
 from tests.support.media import make_video
+from tests.support.processes import run as run_program
 
 LARGEST_FILE = 5000
 """Bytes: enough for a film of two small frames, too few for the code of a loop."""
@@ -35,12 +35,9 @@ def test_an_installation_that_cannot_be_written_to_still_converts(tmp_path: Path
         "Converter(ColorTags(1, 1, 1, 1)).to_rgb((y, c, c), out)\nassert (out == 255).all()\n"
     )
     nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
+    done = run_program(
         [sys.executable, "-B", "-c", script, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
+        timeout_s=200,
         cwd=tmp_path,
         env={**os.environ, **nowhere},
     )

@@ -3,7 +3,6 @@
 import io
 import os
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -19,6 +18,7 @@ from streamsr.picture.size import picture_size
 from tests.support.command import Command
 from tests.support.engine import EXACT
 from tests.support.media import picture
+from tests.support.processes import run
 
 
 def test_a_png_becomes_the_networks_picture_exactly(
@@ -185,12 +185,10 @@ def test_no_memory_is_asked_for_what_a_header_claims(tmp_path: Path) -> None:
         "except Exception as error: print(error)\n"
         "print(peak() - before)\n"
     )
-    done = subprocess.run(
+    done = run(
         [sys.executable, "-c", script, tmp_path / "in.png"],
-        capture_output=True,
-        text=True,
         check=True,
-        timeout=120,
+        timeout_s=120,
     )
     said, kib = done.stdout.splitlines()
     assert "12000x12000 is larger than" in said

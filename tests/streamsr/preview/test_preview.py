@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -21,8 +20,10 @@ from streamsr.preview.window import View, drawn
 from streamsr.stats import Recorder
 from tests.support.command import Command, started
 from tests.support.media import look, picture
-from tests.support.processes import Helper, run, running
-from tests.support.servers import needs_ffmpeg
+from tests.support.processes import Helper, run
+from tests.support.screen import desktop as desktop
+from tests.support.screen import screen as screen
+from tests.support.screen import seen
 
 LR = picture(1, 64, 48)
 HR = np.full((144, 192, 3), (200, 100, 50), np.uint8)
@@ -84,59 +85,6 @@ def test_a_machine_without_display_is_one_clear_line(
     result = streamsr("live", "test:160x96", "--preview", "window", "--model", model)
     assert result.status == 1
     assert "--preview web" in result.err
-
-
-@pytest.fixture
-def screen() -> Iterator[str]:
-    """A virtual X display."""
-    server = shutil.which("Xvfb")
-    if server is None:
-        pytest.skip("Xvfb is not installed")
-    # Of a number of this process's own: two servers that look for a free one at once may both take
-    # it.
-    display = f":{1000 + os.getpid() % 50_000}"
-    words = [server, display, "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
-    with running(words) as process:
-        process.until(lambda: reached(display))
-        yield display
-
-
-@pytest.fixture
-def desktop(screen: str) -> Iterator[str]:
-    """The display with a window manager, as people have: without one, Qt at times misses that its
-    window is shown."""
-    manager = shutil.which("openbox")
-    if manager is None or shutil.which("xdotool") is None:
-        pytest.skip("openbox or xdotool is not installed")
-    environment = os.environ | {"DISPLAY": screen}
-    with running([manager], env=environment) as openbox:
-        # A window opened before openbox manages has its button off the screen.
-        openbox.until(lambda: run(["xdotool", "get_num_desktops"], env=environment).returncode == 0)
-        yield screen
-
-
-def reached(display: str) -> bool:
-    """Whether an X server answers there."""
-    with socket.socket(socket.AF_UNIX) as local:
-        return local.connect_ex(f"/tmp/.X11-unix/X{display[1:]}") == 0
-
-
-def seen(display: str, path: Path) -> Image:
-    words = [
-        "-y",
-        "-loglevel",
-        "error",
-        "-f",
-        "x11grab",
-        "-draw_mouse",
-        "0",
-        "-video_size",
-        "800x600",
-        "-i",
-        display,
-    ]
-    run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
-    return read_image(path)[0]
 
 
 class Window:

@@ -326,7 +326,8 @@ def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
     with served(source, "--model", model, "--threads", "1", "--budget-ms", "500") as (process, url):
         with chromium(tmp_path / "profile", url) as page:
             page.until(f"{drawn} > 5")
-            assert page.value("document.getElementById('state').textContent") == "live"
+            # The line comes with the numbers, later than the first pictures.
+            page.until("document.getElementById('state').textContent === 'live'")
             assert page.value("picture.width % 3 === 0 && picture.width > 400")
             # The divider: all the way left shows the network's picture alone, all the way right the
             # other.

@@ -14,6 +14,7 @@ from streamsr.sources.feed import FeedSource
 from streamsr.stats import Fate
 from streamsr.upscaler import Upscaler
 from tests.support.media import picture
+from tests.support.until import until
 
 SIZE = 64, 48
 
@@ -75,6 +76,17 @@ def test_without_a_size_the_first_picture_decides() -> None:
     assert not feed.put(picture(1))
 
 
+def test_times_that_do_not_rise_are_made_to() -> None:
+    feed = FeedSource(size=SIZE, time_base=Fraction(1, 1000))
+    with feed:
+        given = []
+        frames = iter(feed)
+        for pts in (5, 5, 3, 40):
+            feed.put(picture(1), pts)
+            given.append(next(frames).pts)
+    assert given == [5, 6, 7, 40]
+
+
 def test_a_feed_that_ends_before_its_first_picture_is_an_error() -> None:
     feed = FeedSource()
     feed.end()
@@ -105,6 +117,12 @@ def test_async_for_gives_every_frame(upscaler: Upscaler) -> None:
     assert asyncio.run(main()) == list(range(10))
 
 
+def threads() -> list[str]:
+    """Those of a pipeline."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name in ("streamsr-decode", "streamsr-upscale")]
+
+
 def test_a_cancelled_task_ends_the_pipeline(upscaler: Upscaler) -> None:
     feed = FeedSource(size=SIZE, live=False)
 
@@ -114,14 +132,10 @@ def test_a_cancelled_task_ends_the_pipeline(upscaler: Upscaler) -> None:
 
     async def main() -> None:
         task = asyncio.create_task(forever())
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(until, threads)  # it waits for a picture
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(main())
-    assert not [
-        thread.name
-        for thread in threading.enumerate()
-        if thread.name in ("streamsr-decode", "streamsr-upscale")
-    ]
+    assert not threads()

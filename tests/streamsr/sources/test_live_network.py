@@ -1,8 +1,6 @@
 """Network sources against servers on loopback addresses, killed and started again."""
 
 import contextlib
-import functools
-import http.server
 import itertools
 import re
 import socket
@@ -16,22 +14,23 @@ import pytest
 
 from streamsr.errors import SourceError
 from streamsr.frame import Frame
-from streamsr.sources import reconnect
+from streamsr.interrupt import Waits
 from streamsr.sources.network import network
 from streamsr.sources.reconnect import ReconnectingSource
+from tests.support.fakes import Hurried
 from tests.support.media import make_video
 from tests.support.processes import Helper
-from tests.support.servers import H264, PICTURES, ffmpeg, free_port, needs_ffmpeg
+from tests.support.servers import H264, PICTURES, ffmpeg, free_port, needs_ffmpeg, web_server
 from tests.support.until import PATIENCE_S, until
 
 
-def opened(url: str, *, timeout_s: float = 5.0) -> ReconnectingSource:
+def opened(url: str, *, pause: Waits | None = None) -> ReconnectingSource:
     """The source, entered once its server has come up."""
     refused: list[SourceError] = []
 
     def entered() -> ReconnectingSource | None:
         try:
-            return network(url, timeout_s=timeout_s).__enter__()
+            return network(url, pause=pause).__enter__()
         except SourceError as error:
             refused[:] = [error]
             return None
@@ -151,24 +150,6 @@ def test_rtsp_is_received(tmp_path: Path) -> None:
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
 
 
-@contextmanager
-def web_server(folder: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
-    ) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(PATIENCE_S)
-            assert not thread.is_alive()
-
-
 def test_hls_is_received(tmp_path: Path) -> None:
     playlist = tmp_path / "live.m3u8"
     options = ("-f", "hls", "-hls_time", "0.4", "-hls_list_size", "5")
@@ -204,14 +185,11 @@ def test_a_play_list_cannot_reach_local_files(tmp_path: Path) -> None:
         network(f"{url}/a.m3u8", timeout_s=3).__enter__()
 
 
-def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(reconnect, "wait_before", lambda _attempt: 0.025)
+def test_a_server_that_is_killed_ten_times_is_connected_to_ten_times() -> None:
     url, server = tcp()
     with ExitStack() as stack:
         with server() as first:
-            source = opened(url)
+            source = opened(url, pause=Hurried())
             stack.push(source)
             stack.enter_context(stopped_in_time(source))
             frames = iter(source)

@@ -15,7 +15,6 @@ from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import LONGEST_WAIT_S, wait_before
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.resize import resized
-from streamsr.sources import reconnect
 from streamsr.sources.camera import camera, is_camera
 from streamsr.sources.network import is_network
 from streamsr.sources.paced import PacedSource
@@ -23,7 +22,7 @@ from streamsr.sources.pattern import PatternSource, read_time, write_time
 from streamsr.sources.reconnect import ReconnectingSource
 from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Event, Recorder
-from tests.support.fakes import Clock
+from tests.support.fakes import Clock, Hurried
 from tests.support.media import look, make_video, picture
 
 
@@ -215,14 +214,11 @@ def test_waits_grow_to_a_limit() -> None:
     assert waits[-1] == LONGEST_WAIT_S
 
 
-def test_opencv_reads_pictures_and_is_opened_again_when_they_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opencv_reads_pictures_and_is_opened_again_when_they_end(tmp_path: Path) -> None:
     """A file stands in for the device: the same calls, and it vanishes after its last frame."""
     film = make_video(tmp_path / "camera.avi", codec="mjpeg", pix_fmt="yuvj420p", pts=range(5))
     expected = look(film, keep_frames=True).frames
-    monkeypatch.setattr(reconnect, "wait_before", lambda _attempt: 0.0)
-    with camera(str(film)) as source:
+    with camera(str(film), pause=Hurried()) as source:
         frames = iter(source)
         seen = [next(frames) for _ in range(12)]
     assert source.connections == 3

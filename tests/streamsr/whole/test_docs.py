@@ -115,7 +115,7 @@ def test_every_snippet_runs(
     for snippet in snippets(document, ROOT):
         if name_of(document) in ELSEWHERE and snippet.kind in ("sh", "python"):
             test = (ROOT / "tests" / "streamsr" / ELSEWHERE[name_of(document)]).read_text()
-            assert f'("{document.name}"' in test
+            assert f'"{document.name}"' in test
         elif snippet.excuse is not None:
             check_options(snippet, folder)
         elif snippet.kind in ("sh", "bash"):

@@ -23,7 +23,7 @@ from streamsr.jobs.files import FileJob
 from tests.conftest import ROOT
 from tests.support.command import Command, Result
 from tests.support.media import look, make_video
-from tests.support.processes import running
+from tests.support.processes import run, running
 
 STREAMSR = [sys.executable, "-m", "streamsr"]
 FAST = ["--model", "xlsr_x3_u8", "--engine", "litert", "--threads", "1"]
@@ -322,8 +322,9 @@ def test_what_others_warn_of_is_not_shown() -> None:
         "sys.argv = ['streamsr', 'odd']\n"
         "cli.main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    done = run(
+        [sys.executable, "-c", script],
+        timeout_s=60,
     )
     assert done.returncode == 0
     assert done.stderr.startswith("streamsr: internal error: ZeroDivisionError")
@@ -341,12 +342,9 @@ def test_a_crash_of_native_code_says_where() -> None:
         "cli.main()\n"
     )
     for more in ({}, {"PYTHONFAULTHANDLER": "1"}):
-        done = subprocess.run(
+        done = run(
             [sys.executable, "-c", script],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+            timeout_s=60,
             env={**os.environ, **more},
         )
         assert done.returncode == -signal.SIGSEGV
@@ -498,8 +496,9 @@ main()
 def test_the_exit_status_is_ours_though_native_code_was_interrupted() -> None:
     """Python would end by SIGINT once a Ctrl-C has struck what a native module runs while it is
     loaded."""
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False
+    done = run(
+        [sys.executable, "-c", INTERRUPTED],
+        timeout_s=60,
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 

@@ -379,10 +379,8 @@ def test_a_recording_does_not_take_its_source(
     done = streamsr(
         "live", source, "--record", target, "--overwrite", "--model", model, "--engine", "litert"
     )
-    assert (done.status, done.err.splitlines()[-1]) == (
-        1,
-        f"streamsr: {target}: is the input",
-    ) or "is the input" in done.err
+    assert done.status == 1
+    assert done.err.splitlines()[-1] == f"streamsr: {target}: is the input"
     assert state(tmp_path) == before
 
 
@@ -398,7 +396,7 @@ def test_an_old_recording_stays_until_there_is_a_new_one(
         done = streamsr(
             "live", sources / "in.mkv", "--record", target, "--overwrite", "--model", model, *words
         )
-        assert done.status in (1, 2), done
+        assert done.status == 1, done
         assert target.read_bytes() == b"an old recording"
     done = streamsr(
         "live",
