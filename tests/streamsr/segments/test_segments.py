@@ -35,6 +35,7 @@ from tests.support.engine import EXACT
 from tests.support.media import look, make_video
 from tests.support.processes import Helper, limited, running
 from tests.support.processes import run as run_program
+from tools.situations import SITUATIONS
 
 SEGMENT_S = 0.5
 
@@ -291,6 +292,26 @@ def test_killed_a_hundred_times_at_random_the_output_is_the_same(
         film, model, reference, tmp_path, 120, seed=int(os.environ.get("STREAMSR_TEST_SEED", "1"))
     )
     print(f"120 kills, {outputs} outputs, none differs")
+
+
+MADE_BY = {
+    "joined": "joined.ts to out.mkv: two recordings in one file",
+    "late": "tv.ts to out.mkv: the clock stands at 11.11 hours",
+    "damaged": "picture: three packets lost of a transport stream, to out.mkv",
+}
+"""Situations whose inputs are killed on too."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", MADE_BY)
+def test_recordings_with_faults_survive_kills_too(kind: str, model: Path, tmp_path: Path) -> None:
+    (situation,) = [one for one in SITUATIONS if one.name == MADE_BY[kind]]
+    source = situation.make(tmp_path)
+    whole = tmp_path / "whole.mkv"
+    run(*arguments(source, whole, model), check=True)
+    outputs = kill(source, model, whole.read_bytes(), tmp_path, 35, seed=3)
+    print(f"{kind}: 35 kills, {outputs} outputs, none differs")
 
 
 def middle(acts: list[str]) -> int:
