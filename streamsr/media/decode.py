@@ -3,7 +3,6 @@
 import logging
 from collections import deque
 from collections.abc import Generator, Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,7 +15,6 @@ from av.video.stream import VideoStream
 
 from streamsr import interrupt
 from streamsr.errors import SourceError
-from streamsr.media.input import clock
 from streamsr.media.packets import readable
 from streamsr.media.timeline import TimeLine
 from streamsr.stats import Event, Recorder, Stage
@@ -62,33 +60,49 @@ class _Damage:
         self._whole = whole
         self._in_a_row = 0
         self._pictures = 0
-        self._last_s: Fraction | None = None
+        self._last_s: float | None = None
 
     def failed(self, error: FFmpegError) -> None:
         self._record.count(Event.DAMAGED)
         self._in_a_row += 1
-        is_hole = self._in_a_row >= DAMAGED_IN_A_ROW
-        if (is_hole and self._whole) or (
+        if (self._is_hole and self._whole) or (
             not self._pictures and self._in_a_row >= PACKETS_BEFORE_A_PICTURE
         ):
-            reason = f"{self._in_a_row} frames in a row cannot be decoded: damaged or encrypted"
-            raise SourceError(f"{self._path}: {reason}") from error
+            raise self._refusal from error
 
     def decoded(self, frame: VideoFrame) -> None:
-        time_s = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
-        if self._in_a_row >= DAMAGED_IN_A_ROW and self._pictures:
-            begin = "the beginning" if self._last_s is None else clock(float(self._last_s))
-            end = "later" if time_s is None else f"to {clock(float(time_s))}"
-            log.warning(
-                "%s: %d frames in a row cannot be decoded, from %s %s",
-                self._path,
-                self._in_a_row,
-                begin,
-                end,
-            )
+        if self._is_hole and self._pictures:
+            self._say("later" if frame.time is None else f"{frame.time:.1f} s")
         self._in_a_row = 0
         self._pictures += 1
-        self._last_s = time_s
+        self._last_s = frame.time
+
+    def ended(self) -> None:
+        """Raise SourceError for a film of which less can be decoded than not: it is encrypted from
+        there on."""
+        if self._is_hole and self._pictures:
+            if self._in_a_row > self._pictures:
+                raise self._refusal
+            self._say("the end")
+
+    @property
+    def _is_hole(self) -> bool:
+        return self._in_a_row >= DAMAGED_IN_A_ROW
+
+    @property
+    def _refusal(self) -> SourceError:
+        reason = f"{self._in_a_row} frames in a row cannot be decoded: damaged or encrypted"
+        return SourceError(f"{self._path}: {reason}")
+
+    def _say(self, end: str) -> None:
+        begin = "the beginning" if self._last_s is None else f"{self._last_s:.1f} s"
+        log.warning(
+            "%s: %d frames in a row cannot be decoded, from %s to %s",
+            self._path,
+            self._in_a_row,
+            begin,
+            end,
+        )
 
 
 def _decoded(
@@ -113,6 +127,7 @@ def _decoded(
             with record.stage(Stage.DECODE):
                 packet = next(packets, None)
                 if packet is None:
+                    damage.ended()
                     return
                 if ticks is not None and packet.size and packet.dts is not None:
                     ticks.append(packet.dts)

@@ -1,4 +1,5 @@
-"""Fills docs/fidelity.md from docs/data/fidelity.json and losses.json, which tools/measure makes.
+"""Fills docs/fidelity.md from docs/data/fidelity.json, losses.json and situations.json, which
+tools/measure makes.
 
 python -m tools.pages.fidelity
 """
@@ -37,10 +38,20 @@ def parts() -> dict[str, str]:
         f"{counts['lost']} with the loss named, {counts['refused']} refused in one line. No "
         f"traceback, no time-out, no crash.\n- Python {outputs['python']}.",
         "losses": table(["way", "before", "now"], losses),
+        "situations": situations(recorded("situations")),
         "files": table(
             ["file", "what it is", "into", "result", "what was kept, changed or refused"], rows
         ),
     }
+
+
+def situations(tried: Any) -> str:
+    """How many came out right, and each of them."""
+    rows = tried["rows"]
+    right = sum(verdict in ("right", "refused") for *_, verdict, _ in rows)
+    return f"On {tried['date']}, {right} of {len(rows)} as they should.\n\n" + table(
+        ["kind", "input, output", "by FFmpeg's programs", "by the audit"], rows
+    )
 
 
 def main() -> None:
