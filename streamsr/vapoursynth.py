@@ -14,7 +14,7 @@ from streamsr.picture.buffers import BufferPool
 from streamsr.picture.planes import YuvPlanes
 from streamsr.upscaler import Upscaler
 
-CENTRED = (1, 3, 5)
+CENTERED = (1, 3, 5)
 """Values of ``_ChromaLocation`` with chroma between two luma columns: centre, top, bottom."""
 
 
@@ -114,10 +114,10 @@ class _Filter:
     def _converter(
         self, tags: ColorTags, props: Mapping[str, Any]
     ) -> YuvPlanes:  # Any: VapourSynth's values
-        centred = self._form.subsampling_w == 1 and props.get("_ChromaLocation", 0) in CENTRED
-        key = tags, centred
+        centered = self._form.subsampling_w == 1 and props.get("_ChromaLocation", 0) in CENTERED
+        key = tags, centered
         if key not in self._yuv:
-            self._yuv[key] = YuvPlanes(tags, depth=self._form.bits_per_sample, centred=centred)
+            self._yuv[key] = YuvPlanes(tags, depth=self._form.bits_per_sample, centered=centered)
         return self._yuv[key]
 
 

@@ -16,7 +16,7 @@ from streamsr.picture.yuv import Converter, Plane
 _PLANAR_YUV = re.compile(r"yuva?j?(420|422|444)p(9|10|12|14|16)?(le)?")
 _GRAY = re.compile(r"gray(9|10|12|14|16)?(le)?")
 
-CENTRED_CHROMA = frozenset({"mjpeg", "mpeg1video"})
+CENTERED_CHROMA = frozenset({"mjpeg", "mpeg1video"})
 """Codecs whose chroma samples lie between the luma samples; those of MPEG-2 and later lie on the
 even columns."""
 
@@ -68,7 +68,7 @@ class FrameReader:
 
     def __init__(self, tags: ColorTags, *, codec: str = "") -> None:
         self._tags = tags
-        self._centred = codec in CENTRED_CHROMA
+        self._centered = codec in CENTERED_CHROMA
         self._converters: dict[int, Converter] = {}
         self._reformatter = VideoReformatter()
 
@@ -100,7 +100,7 @@ class FrameReader:
                 columns = -(-out.shape[1] // 2)
                 u, v = u[:, :columns], v[:, :columns]
         if depth not in self._converters:
-            self._converters[depth] = Converter(self._tags, depth=depth, centred=self._centred)
+            self._converters[depth] = Converter(self._tags, depth=depth, centered=self._centered)
         self._converters[depth].to_rgb((y, u, v), out)
 
     def alpha(self, frame: VideoFrame) -> Plane:

@@ -140,7 +140,7 @@ class Y4mFormat:
         return sum(rows * columns for rows, columns in self.shapes) * self.dtype.itemsize
 
     @property
-    def centred(self) -> bool:
+    def centered(self) -> bool:
         """Whether chroma samples lie between the luma samples, as those of plain 4:2:0 do."""
         return self.chroma == "420" and self.siting in ("", "jpeg")
 

@@ -69,11 +69,11 @@ def _bytes(argument: Any) -> bytes:
 def _layouts(bits: int) -> Iterator[tuple[int, int, int, int, int, bool]]:
     """Width, height, layout, depth and chroma position of each case; the depths take turns."""
     depths = itertools.cycle((8,) if bits == 8 else (10, 16, 9, 12))
-    for (width, height), (sub_x, sub_y), centred in itertools.product(
+    for (width, height), (sub_x, sub_y), centered in itertools.product(
         SIZES, LAYOUTS, (False, True)
     ):
-        if sub_x or not centred:
-            yield width, height, sub_x, sub_y, next(depths), centred
+        if sub_x or not centered:
+            yield width, height, sub_x, sub_y, next(depths), centered
 
 
 def _noise(shape: tuple[int, ...], depth: int, bits: int) -> Rows:
@@ -91,12 +91,12 @@ def _planes(
 
 def _to_rgb(read: int, write: int) -> Iterator[Case]:
     top = (1 << write) - 1
-    for width, height, sub_x, sub_y, depth, centred in _layouts(read):
+    for width, height, sub_x, sub_y, depth, centered in _layouts(read):
         unit = 2.0 ** (depth - 8)
         wide = [
             factor * top / (224 * unit) for factor in (1.5748, -0.1873, -0.4681, 1.8556)
         ]  # BT.709
-        even_odd = (0.75, 0.75) if centred else (1.0, 0.5)
+        even_odd = (0.75, 0.75) if centered else (1.0, 0.5)
         k = dict(
             zip(
                 DECODE,
@@ -111,12 +111,12 @@ def _to_rgb(read: int, write: int) -> Iterator[Case]:
 
 def _from_rgb(read: int, write: int) -> Iterator[Case]:
     top = (1 << read) - 1
-    for width, height, sub_x, sub_y, depth, centred in _layouts(write):
+    for width, height, sub_x, sub_y, depth, centered in _layouts(write):
         unit = 2.0 ** (depth - 8)
         luma = [factor * 219 * unit / top for factor in (0.2126, 0.7152, 0.0722)]
         factors = (-0.1146, -0.3854, 0.5, 0.5, -0.4542, -0.0458)
         chroma = [factor * 224 * unit / top for factor in factors]
-        before, middle = (0, 1) if centred else (1, 2)
+        before, middle = (0, 1) if centered else (1, 2)
         samples = (before + middle + 1 if sub_x else 1) * (1 + sub_y)
         zeros = 16 * unit + 0.5, 128 * unit + 0.5
         k = dict(

@@ -18,12 +18,12 @@ class YuvPlanes:
 
     tags     resolved colour tags
     depth    bits of a sample, 8 to 16; above 8 the planes are uint16
-    centred  chroma lies between the luma samples horizontally too
+    centered  chroma lies between the luma samples horizontally too
     """
 
-    def __init__(self, tags: ColorTags, *, depth: int = 8, centred: bool = False) -> None:
+    def __init__(self, tags: ColorTags, *, depth: int = 8, centered: bool = False) -> None:
         self._depth = depth
-        self._converter = Converter(tags, depth=depth, centred=centred)
+        self._converter = Converter(tags, depth=depth, centered=centered)
 
     def read(self, planes: Sequence[Plane], rgb: Image) -> Image16 | None:
         """Fill ``rgb`` [H, W, 3] uint8. Returns the same picture at its full depth, uint16, where

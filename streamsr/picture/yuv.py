@@ -23,11 +23,11 @@ class Converter:
 
     tags     resolved colour tags
     depth    bits of a YUV sample, 8 to 16
-    centred  chroma lies between the luma samples horizontally too (JPEG, MPEG-1)
+    centered  chroma lies between the luma samples horizontally too (JPEG, MPEG-1)
     """
 
-    def __init__(self, tags: ColorTags, *, depth: int = 8, centred: bool = False) -> None:
-        self._centred = centred
+    def __init__(self, tags: ColorTags, *, depth: int = 8, centered: bool = False) -> None:
+        self._centered = centered
         unit = 2.0 ** (depth - 8)
         # Zero and span of luma and chroma in code values: H.273 equations 20 to 31.
         full = tags.range == FULL
@@ -59,7 +59,7 @@ class Converter:
         top = np.iinfo(out.dtype).max
         # Chroma between the luma samples is three parts of the near one; on the even ones, and half
         # way on the odd.
-        even, odd = (0.75, 0.75) if self._centred else (1.0, 0.5)
+        even, odd = (0.75, 0.75) if self._centered else (1.0, 0.5)
         numbers = *self._decode * top, *self._zeros, top, even, odd
         to_rgb(planes, out, dict(zip(DECODE, numbers, strict=True)))
 
@@ -71,7 +71,7 @@ class Converter:
         """
         y, u, _ = planes
         weights = (self._encode / np.iinfo(rgb.dtype).max).ravel()
-        before, middle = (0, 1) if self._centred else (1, 2)
+        before, middle = (0, 1) if self._centered else (1, 2)
         columns = before + middle + 1 if u.shape[1] < y.shape[1] else 1
         lines = 2 if u.shape[0] < y.shape[0] else 1
         zeros = (zero + 0.5 for zero in self._zeros)

@@ -34,7 +34,7 @@ class Y4mSink:
         self._stream = stream
         self._format = format
         self._record = record or Recorder()
-        self._converter = Converter(format.tags, centred=format.centred)
+        self._converter = Converter(format.tags, centered=format.centered)
         self._planes: list[Plane] = [np.empty(shape, np.uint8) for shape in format.shapes]
         if format.chroma == "mono":  # the converter fills chroma too, which is not written
             self._planes += [np.empty(format.shapes[0], np.uint8) for _ in range(2)]

@@ -93,7 +93,7 @@ class Y4mSource:
             pixel_format=packed.get(layout.chroma, f"yuv{layout.chroma}p"),
             live=self._live,
         )
-        self._converter = Converter(layout.tags, depth=layout.depth, centred=layout.centred)
+        self._converter = Converter(layout.tags, depth=layout.depth, centered=layout.centered)
         return self
 
     def __exit__(

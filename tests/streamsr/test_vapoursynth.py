@@ -51,11 +51,11 @@ def planes(frame: "vs.VideoFrame") -> list["np.ndarray[tuple[int, ...], np.dtype
 
 
 def expected(
-    frame: "vs.VideoFrame", tags: ColorTags, upscaler: Upscaler, *, centred: bool
+    frame: "vs.VideoFrame", tags: ColorTags, upscaler: Upscaler, *, centered: bool
 ) -> list[bytes]:
     """What the library makes of a frame."""
     yuv = YuvPlanes(
-        tags.resolved(WIDTH, HEIGHT), depth=frame.format.bits_per_sample, centred=centred
+        tags.resolved(WIDTH, HEIGHT), depth=frame.format.bits_per_sample, centered=centered
     )
     rgb = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     deep = yuv.read(planes(frame), rgb)
@@ -85,7 +85,7 @@ def test_every_format_is_upscaled_to_the_librarys_own_bytes(model: Path, name: s
     with Upscaler(model, engine=EXACT) as upscaler:
         for before, after in zip(clip.frames(), result.frames(), strict=True):
             assert [p.tobytes() for p in planes(after)] == expected(
-                before, ColorTags(), upscaler, centred=False
+                before, ColorTags(), upscaler, centered=False
             )
 
 
@@ -101,7 +101,7 @@ def test_rgb_is_upscaled_to_the_librarys_own_bytes(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("props", "tags", "centred"),
+    ("props", "tags", "centered"),
     [
         ({"_Matrix": 1, "_Range": 1}, ColorTags(1, range=FULL), False),
         ({"_Matrix": 5, "_Range": 0, "_ChromaLocation": 1}, ColorTags(5, range=LIMITED), True),
@@ -110,13 +110,13 @@ def test_rgb_is_upscaled_to_the_librarys_own_bytes(model: Path) -> None:
     ],
 )
 def test_colours_are_read_from_the_properties(
-    model: Path, props: dict[str, int], tags: ColorTags, centred: bool
+    model: Path, props: dict[str, int], tags: ColorTags, centered: bool
 ) -> None:
     clip = clip_of("YUV420P8", **props)
     with Upscaler(model, engine=EXACT) as upscaler:
         after = upscale(clip, model=model, engine=EXACT).get_frame(2)
         assert [p.tobytes() for p in planes(after)] == expected(
-            clip.get_frame(2), tags, upscaler, centred=centred
+            clip.get_frame(2), tags, upscaler, centered=centered
         )
 
 

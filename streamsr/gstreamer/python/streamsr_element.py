@@ -70,12 +70,12 @@ class Picture:
             GstVideo.video_transfer_function_to_iso(color.transfer),
             (0, FULL, LIMITED)[int(color.range)],
         )
-        centred = (
+        centered = (
             bool(site)
             and not site & GstVideo.VideoChromaSite.H_COSITED
             and form.w_sub[1] == form.h_sub[1] == 1
         )
-        self._yuv = YuvPlanes(tags.resolved(*self.size), depth=form.depth[0], centred=centred)
+        self._yuv = YuvPlanes(tags.resolved(*self.size), depth=form.depth[0], centered=centered)
 
     def read(self, buffer: Gst.Buffer, rgb: Any) -> Any:  # Any: numpy's arrays
         """Fill ``rgb`` [H, W, 3] uint8; the picture at its full depth where that is more, as

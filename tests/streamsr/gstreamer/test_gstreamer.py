@@ -128,11 +128,11 @@ def planes_of(memory: bytearray, form: str, size: tuple[int, int]) -> list[Plane
     return planes
 
 
-def upscaled(content: bytes, form: str, tags: ColorTags, model: Path, *, centred: bool) -> bytes:
+def upscaled(content: bytes, form: str, tags: ColorTags, model: Path, *, centered: bool) -> bytes:
     """What the library makes of raw pictures."""
     width, height = SIZE
     step = len(content) // COUNT
-    yuv = YuvPlanes(tags, depth=YUV[form][1], centred=centred)
+    yuv = YuvPlanes(tags, depth=YUV[form][1], centered=centered)
     results = bytearray()
     with Upscaler(model, engine=EXACT) as upscaler:
         for i in range(COUNT):
@@ -168,7 +168,7 @@ def test_yuv_is_upscaled_to_the_librarys_own_bytes(
         launch, tmp_path, f"format={form},colorimetry=bt601,chroma-site=jpeg"
     )
     tags = ColorTags(6, range=LIMITED).resolved(*SIZE)
-    assert after == upscaled(before, form, tags, model, centred=YUV[form][0] == "420")
+    assert after == upscaled(before, form, tags, model, centered=YUV[form][0] == "420")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_colours_are_read_as_the_caps_say(
         "streamsr model=xlsr_x2_u8",
     )
     assert after == upscaled(
-        before, "I420", tags.resolved(*SIZE), weights.path("xlsr_x2_u8"), centred=False
+        before, "I420", tags.resolved(*SIZE), weights.path("xlsr_x2_u8"), centered=False
     )
 
 

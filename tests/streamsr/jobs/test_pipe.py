@@ -36,7 +36,7 @@ def one_frame(layout: Y4mFormat, index: int = 0) -> bytes:
         if len(planes) == 3
         else (planes[0], np.empty_like(planes[0]), np.empty_like(planes[0]))
     )
-    Converter(layout.tags, centred=layout.centred).from_rgb(
+    Converter(layout.tags, centered=layout.centered).from_rgb(
         picture(index, layout.width, layout.height), (y, u, v)
     )
     return b"FRAME\n" + b"".join(plane.tobytes() for plane in planes)

@@ -52,7 +52,7 @@ def test_every_loop_is_compiled_here_and_gives_the_bytes_of_its_twin(name: str) 
     layout=st.sampled_from(selftest.LAYOUTS),
     depth=st.sampled_from([8, 9, 10, 12, 16]),
     deep_rgb=st.booleans(),
-    centred=st.booleans(),
+    centered=st.booleans(),
     level=st.sampled_from([LIMITED, FULL]),
     wider=st.integers(0, 5),
     seed=st.integers(0, 99),
@@ -63,7 +63,7 @@ def test_colours_equal_numpy_at_any_size(
     layout: tuple[int, int],
     depth: int,
     deep_rgb: bool,
-    centred: bool,
+    centered: bool,
     level: int,
     wider: int,
     seed: int,
@@ -76,7 +76,7 @@ def test_colours_equal_numpy_at_any_size(
     # Rows are longer in memory than they count.
     planes = tuple(rng.integers(0, 1 << depth, (h, w + wider), sample)[:, :w] for h, w in sizes)
     rgb = rng.integers(0, np.iinfo(pixel).max + 1, (height, width, 3), pixel)
-    converter = Converter(ColorTags(BT709, 1, 1, level), depth=depth, centred=centred)
+    converter = Converter(ColorTags(BT709, 1, 1, level), depth=depth, centered=centered)
     seen = {}
     for name, module in (("compiled", loops), ("NumPy", reference)):
         with pytest.MonkeyPatch.context() as patch:

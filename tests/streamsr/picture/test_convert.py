@@ -124,32 +124,32 @@ def test_every_size_is_filled_to_its_edges(width: int, height: int, sub: tuple[i
     assert np.abs(back.astype(int) - rgb).max() <= 2
 
 
-@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize(("sub_x", "sub_y"), [(1, 1), (1, 0)], ids=["420", "422"])
-def test_a_smooth_ramp_does_not_move(centred: bool, sub_x: int, sub_y: int) -> None:
+def test_a_smooth_ramp_does_not_move(centered: bool, sub_x: int, sub_y: int) -> None:
     """A shift by a quarter of a pixel would change this ramp of 4 levels a pixel by one, on
     average."""
     ramp = np.zeros((48, 56, 3), np.uint8)
     ramp[..., 0] = np.arange(56) * 4
     ramp[..., 2] = 255 - np.arange(48)[:, None] * 4
     ramp[..., 1] = 90
-    back = there_and_back(ramp, Converter(tags(BT709, FULL), centred=centred), sub_x, sub_y)
+    back = there_and_back(ramp, Converter(tags(BT709, FULL), centered=centered), sub_x, sub_y)
     shift = (back.astype(float) - ramp)[4:-4, 4:-4].mean(axis=(0, 1))
     assert np.abs(shift).max() < 0.35
 
 
 def test_chroma_left_of_the_pair_is_read_at_the_even_column() -> None:
-    """Left-sited chroma belongs to the even column itself; centred chroma to a point half way to
+    """Left-sited chroma belongs to the even column itself; centered chroma to a point half way to
     the odd one."""
     y = np.full((2, 8), 128, np.uint8)
     u, v = np.full((1, 4), 128, np.uint8), np.array([[100, 110, 120, 130]], np.uint8)
-    left, centred = (np.zeros((2, 8, 3), np.uint8) for _ in range(2))
+    left, centered = (np.zeros((2, 8, 3), np.uint8) for _ in range(2))
     Converter(tags(SMPTE170M, FULL)).to_rgb((y, u, v), left)
-    Converter(tags(SMPTE170M, FULL), centred=True).to_rgb((y, u, v), centred)
+    Converter(tags(SMPTE170M, FULL), centered=True).to_rgb((y, u, v), centered)
     red = 128 + 1.402 * (np.interp(np.arange(8), np.arange(0, 8, 2), v[0]) - 128)
     np.testing.assert_allclose(left[0, :7, 0], red[:7], atol=0.51)
     red = 128 + 1.402 * (np.interp(np.arange(8), np.arange(0.5, 8, 2), v[0]) - 128)
-    np.testing.assert_allclose(centred[0, :, 0], red, atol=0.51)
+    np.testing.assert_allclose(centered[0, :, 0], red, atol=0.51)
 
 
 @pytest.mark.parametrize("depth", [9, 10, 12, 16])
