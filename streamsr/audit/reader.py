@@ -136,6 +136,7 @@ class MediaReader:
         self.path = os.fspath(path)
         self.clock_may_jump = not INDEXED & set(container.format.name.split(","))
         self.damaged = 0
+        self.untimed = 0
         self.tracks = {s.index: _track(s) for s in container.streams if s.index != main.index}
 
     @property
@@ -150,12 +151,16 @@ class MediaReader:
         self._container.close()
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Decoded frames of the main video within the span. The packets of all other streams go
+        """Decoded frames of the main video within the span, each with a pts: bare pictures follow
+        each other by their duration. The packets of all other streams go
         into ``tracks`` on the way."""
         base = self.main.time_base or Fraction(1)
         after = 0  # where a picture without a time of its own stands: behind the one before
         for frame in in_line(self._decoded()):
-            ticks = after if frame.pts is None else frame.pts
+            if frame.pts is None:
+                frame.pts = after if frame.dts is None else frame.dts
+                self.untimed += frame.dts is None
+            ticks = frame.pts
             after = ticks + max(frame.duration or 0, 1)
             if self._within(ticks * base):
                 yield frame

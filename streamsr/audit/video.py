@@ -50,7 +50,6 @@ class VideoComparison:
         self._begin = begin
         self._pts_in = array("q")
         self._pts_out = array("q")
-        self._untimed = 0
         self._difference = np.zeros(3)  # of R, G and B, summed over the pictures compared
         self._pictures = 0
         # FFmpeg's own VP8 and VP9 decoders leave WebM's plane of opacity out.
@@ -67,14 +66,9 @@ class VideoComparison:
     def add(self, frame_in: VideoFrame | None, frame_out: VideoFrame | None) -> None:
         """Take in the next frame of the input and of the output, None where there is none."""
         if frame_in is not None:
-            pts = frame_in.pts
-            if pts is None:  # bare pictures follow each other by their duration
-                self._untimed += 1
-                pts = _next_tick(self._pts_in, frame_in.duration)
-            self._pts_in.append(pts)
+            self._pts_in.append(frame_in.pts or 0)
         if frame_out is not None:
-            pts = frame_out.pts
-            self._pts_out.append(_next_tick(self._pts_out, 1) if pts is None else pts)
+            self._pts_out.append(frame_out.pts or 0)
         if frame_in is None or frame_out is None:
             return
         if self._first is None:
@@ -178,7 +172,7 @@ class VideoComparison:
         self.shifts = tuple(shift + self._begin for shift in times.shifts)
         number = len(moved)
         tick = f"one tick is {ms(base_out)}"
-        untimed = self._untimed + times.own
+        untimed = self._before.untimed + times.own
         repaired = f"; {untimed} frames had no time of their own" if untimed else ""
         if times.wrong:
             first = f"first frame {times.wrong[0]} by {ms(times.first_s)}"
@@ -196,11 +190,6 @@ class VideoComparison:
         if len(self.shifts) > 1:
             jumps = len(self.shifts) - 1
             yield Check("clock", NOTE, f"jumps {jumps} times in the input; the output runs evenly")
-
-
-def _next_tick(pts: "array[int]", duration: int | None) -> int:
-    """The time of a frame that has none of its own."""
-    return pts[-1] + max(duration or 0, 1) if pts else 0
 
 
 def _reader(frame: VideoFrame, file: MediaReader) -> FrameReader:

@@ -57,6 +57,11 @@ def watched(path: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
         yield unchanged
 
 
+FAR_PROBE = {"probesize": str(200 << 20), "analyzeduration": str(600_000_000)}
+"""For a recording that names a sound track which begins later than FFmpeg looks: 200 MB, ten
+minutes."""
+
+
 def open_input(
     path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None
 ) -> InputContainer:
@@ -73,6 +78,10 @@ def open_input(
         # Absolute: FFmpeg takes what is before a colon for a protocol.
         opened = reader() if reader else str(file.absolute())
         container = av.open(opened, "r", options=options, metadata_errors="replace")
+        if reader is None and any(not stream.rate for stream in container.streams.audio):
+            container.close()
+            options |= FAR_PROBE
+            container = av.open(opened, "r", options=options, metadata_errors="replace")
     except av.error.InvalidDataError as error:
         raise SourceError(f"{file}: not a media file, or damaged") from error
     except (FFmpegError, OSError, ValueError) as error:

@@ -96,12 +96,12 @@ class StreamCopy:
             return stream.start_time * stream.time_base
 
         main_s = None if self._main is None else start_s(self._main)
-        if main_s is not None and main_s < 0:
+        if main_s is not None and main_s < 0 and self.line.indexed:
             return main_s
         streams = [s for s in self.input.streams if s.type in ("video", "audio")]
         starts = [when_s for s in streams if (when_s := start_s(s)) is not None]
         first_s = min(starts, default=Fraction(0))
-        if first_s > 0 and (not self.line.indexed or first_s > LATEST_START_S):
+        if not self.line.indexed or first_s > LATEST_START_S:
             return first_s
         return Fraction(0)
 

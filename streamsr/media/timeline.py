@@ -10,7 +10,7 @@ import functools
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,9 @@ SEAM_S = Fraction(1, 20)
 """Where another stream's clock has jumped, one that does not go on within so much of its own time
 has jumped with it."""
 
+MOST_BOXES = 1000
+"""At the top of an MP4 file, looked at for a fragment."""
+
 FORWARD_S = Fraction(10)
 """A gap that is longer is a new clock, where the format's clock may jump (FFmpeg's
 ``-dts_delta_threshold``); a shorter one is a gap of the recording, and stays."""
@@ -39,8 +42,11 @@ _NO_TIMESTAMPS = 0x0080
 """FFmpeg's AVFMT_NOTIMESTAMPS: the format has no times at all."""
 
 INDEXED = frozenset({"mov", "matroska", "avi", "asf", "webm", "mxf", "nut"})
-"""Formats whose own index and clock are taken as they are: reading every packet of such a file
-first would cost time and find nothing."""
+"""Formats with an index by time, and a clock whose zero is the film's beginning."""
+
+STEADY = frozenset({"mov", "avi"})
+"""Of these, formats that store no times but steps of time: reading every packet first would find no
+jump. Not so an MP4 in fragments, each of which says when it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,9 @@ def time_line(path: str | os.PathLike[str]) -> TimeLine:
 @functools.lru_cache(maxsize=16)
 def _of_file(path: str, _inode: int, _size: int, _changed_ns: int) -> TimeLine:
     with open_input(path) as container:
-        if INDEXED & set(container.format.name.split(",")):
+        names = set(container.format.name.split(","))
+        indexed = bool(INDEXED & names)
+        if STEADY & names and not _is_fragmented(path):
             return TimeLine()
         if container.format.flags & _NO_TIMESTAMPS:
             return TimeLine(indexed=False)  # bare pictures: FFmpeg counts them from where it begins
@@ -147,7 +155,29 @@ def _of_file(path: str, _inode: int, _size: int, _changed_ns: int) -> TimeLine:
         for packet in readable(container, streams):
             interrupt.check()
             survey.add(packet)
-        return survey.time_line()
+        line = survey.time_line()
+        if indexed and line.jumps:  # by such times nothing can be found in it
+            return replace(line, indexed=False, keys=())
+        return TimeLine() if indexed else line
+
+
+def _is_fragmented(path: str) -> bool:
+    """Whether an MP4 file has movie fragments (``moof`` boxes, ISO/IEC 14496-12)."""
+    with open(path, "rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        position = 0
+        for _ in range(MOST_BOXES):
+            file.seek(position)
+            head = file.read(16)
+            if head[4:8] == b"moof":
+                return True
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            position += size
+            if len(head) < 8 or size < 8 or position >= end:
+                return False
+    return False
 
 
 @dataclass(slots=True)
@@ -195,13 +225,20 @@ class Survey:
         self._main = main
         self._forward = jumps_forward
         self._streams: dict[int, _Stream] = {}
+        self._by_dts: set[int] = set()
         self._runs: list[_Run] = []
         self._keys: list[tuple[int, Fraction, int]] = []
 
     def add(self, packet: "Packet[Any]") -> None:
         """Take the next packet of a video or audio stream. One without a time says nothing."""
         base = packet.time_base
-        ticks = packet.dts if packet.dts is not None else packet.pts
+        index = packet.stream_index
+        if packet.dts is not None and index not in self._by_dts:
+            # The demuxer knows it from here on: it runs behind the times shown before.
+            self._by_dts.add(index)
+            if index in self._streams:
+                self._streams[index].last = packet.dts * packet.time_base
+        ticks = packet.dts if index in self._by_dts else packet.pts
         if ticks is None or base is None:
             return
         shown = ticks if packet.pts is None else packet.pts
@@ -212,7 +249,6 @@ class Survey:
             -1 if packet.pos is None else packet.pos,
             packet.is_keyframe,
         )
-        index = packet.stream_index
         stream = self._streams.get(index)
         if stream is None:
             fitting = [n for n in range(len(self._runs)) if self._is_near(n, seen)]

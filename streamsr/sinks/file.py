@@ -23,6 +23,7 @@ from streamsr.media.encode import Encoder, canonical_name
 from streamsr.media.errors import sink_errors
 from streamsr.media.input import watched
 from streamsr.media.muxer import muxer_options
+from streamsr.media.packets import PACKET_ERRORS
 from streamsr.media.stream_copy import StreamCopy
 from streamsr.options import Encoding
 from streamsr.sinks import check_size, outside
@@ -30,6 +31,9 @@ from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
 
 log = logging.getLogger("streamsr")
+
+REFUSED_IN_A_ROW = 8
+"""A muxer that takes no packet so often has failed for good."""
 
 LEAST_BYTES = 4096
 """Space that the disk must have before anything is written: FFmpeg does not close a file whose
@@ -104,6 +108,8 @@ class FileSink:
         self.origin_s = begin or Fraction(0)
         self.lost: list[str] = []
         self.frames = 0
+        self._refused = 0
+        self._refused_in_a_row = 0
         self._last_s = Fraction(0)
 
     def __enter__(self) -> Self:
@@ -219,7 +225,15 @@ class FileSink:
         with sink_errors(self.path):
             if self._copy is not None and packet.dts is not None:
                 self._copy.until(packet.dts * packet.time_base, output)
-            output.mux_one(packet)
+            try:
+                output.mux_one(packet)
+                self._refused_in_a_row = 0
+            except PACKET_ERRORS:
+                # It may mean another packet, which the muxer had kept back until this one.
+                self._refused += 1
+                self._refused_in_a_row += 1
+                if self._refused_in_a_row >= REFUSED_IN_A_ROW:
+                    raise
 
     @property
     def extradata(self) -> bytes:
@@ -244,6 +258,8 @@ class FileSink:
             output.close()
         if self._copy is not None:
             self._copy.say()
+        if self._refused:
+            log.warning("%s: the container refused %d packets", self.path, self._refused)
         if self._unchanged is not None:
             self._unchanged()
 
