@@ -18,8 +18,8 @@ from streamsr.errors import SinkError, SourceError, reason_of
 from streamsr.media.input import clock
 from streamsr.options import DecodeOptions
 from streamsr.picture import chunks, pillow, tiff
-from streamsr.picture.files import Picture, picture_of, read_content
-from streamsr.picture.pages import PAGE_S, pictures_in
+from streamsr.picture.files import Picture, picture_of
+from streamsr.picture.pages import PAGE_S
 from streamsr.picture.pillow import Pixels
 
 TICKS = 1000
@@ -27,17 +27,15 @@ TICKS = 1000
 
 
 @contextlib.contextmanager
-def as_film(path: Path, decode: DecodeOptions) -> Iterator[Path]:
-    """A film of a file's pictures, each with its own time, which FFmpeg reads.
+def as_film(path: Path, content: bytes, decode: DecodeOptions) -> Iterator[Path]:
+    """A film, which FFmpeg reads, of a file's pictures, each with its own time. For a file of
+    several pictures, with its content.
 
-    An animated PNG is one itself. Of animated WebP, AVIF and TIFF files of many pages a copy is made
-    without loss, the same bytes each time, in a temporary folder that goes with the block.
+    An animated PNG is one itself. Of animated WebP, AVIF and TIFF files of many pages a copy is
+    made without loss, the same bytes each time, in a temporary folder that goes with the block.
 
-    Raises SourceError, also for a file of one picture, and SinkError where there is no room.
+    Raises SourceError for pictures that make no film, SinkError where there is no room.
     """
-    content = read_content(path, decode.max_pixels)
-    if pictures_in(path, content, decode.max_pixels) < 2:
-        raise SourceError(f"{path}: is one picture; name the output .png, .jpg or .webp")
     if content.startswith(chunks.PNG) or content[:3] == b"GIF":
         yield path
         return
@@ -64,15 +62,17 @@ def _write(film: Path, path: Path, content: bytes, decode: DecodeOptions) -> Non
                 stream = output.add_stream("png", rate=TICKS)
                 stream.codec_context.thread_count = 1
                 stream.width, stream.height = width, height
-                stream.pix_fmt = _FORMATS[channels, pixels.dtype.itemsize]
+                name = _FORMATS[channels, pixels.dtype.itemsize]
+                stream.pix_fmt = name
                 stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
                 first = pixels
             if pixels.shape != first.shape or pixels.dtype != first.dtype:
                 raise SourceError(
-                    f"{path}: its pictures do not make a film: picture {number} is {_kind(pixels)}, "
-                    f"the first {_kind(first)}"
+                    f"{path}: its pictures do not make a film: picture {number} is "
+                    f"{_kind(pixels)}, the first {_kind(first)}"
                 )
-            frame = VideoFrame.from_ndarray(_big_endian(pixels), format=stream.pix_fmt)
+            flat: Pixels = np.ascontiguousarray(pixels)  # type: ignore[assignment]  # of the same type
+            frame = VideoFrame.from_ndarray(flat, format=name)
             frame.pts, frame.time_base = round(time_s * TICKS), Fraction(1, TICKS)
             duration = max(round((time_s + seconds) * TICKS) - frame.pts, 1)
             for packet in stream.encode(frame):
@@ -95,11 +95,6 @@ _FORMATS = {(3, 1): "rgb24", (4, 1): "rgba", (3, 2): "rgb48be", (4, 2): "rgba64b
 def _kind(pixels: Pixels) -> str:
     alpha = " with alpha" if pixels.shape[2] == 4 else ""
     return f"{pixels.shape[1]}x{pixels.shape[0]} of {8 * pixels.itemsize} bits{alpha}"
-
-
-def _big_endian(pixels: Pixels) -> Pixels:
-    """The numbers as PNG has them, in an array of the machine's own type, as PyAV takes it."""
-    return np.ascontiguousarray(pixels)
 
 
 def _pictures(
@@ -133,5 +128,8 @@ def _beginning(structure: tiff.Structure, at: int) -> bytes:
 
 def _joined(picture: Picture) -> Pixels:
     """The picture as one array."""
-    rgb = picture.rgb if picture.deep is None else picture.deep
-    return rgb if picture.alpha is None else np.dstack((rgb, picture.alpha))
+    rgb: Pixels = picture.rgb if picture.deep is None else picture.deep
+    if picture.alpha is None:
+        return rgb
+    joined: Pixels = np.concatenate((rgb, picture.alpha[..., None]), axis=2)  # type: ignore[assignment]  # both of one type
+    return joined

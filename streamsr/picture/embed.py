@@ -10,6 +10,7 @@ from streamsr.picture import chunks, exif, tiff
 from streamsr.picture.metadata import (
     APP1,
     APP2,
+    APP13,
     EXIF_HEAD,
     ICC_HEAD,
     INCH_M,
@@ -72,7 +73,9 @@ def unheld(
                 words += f", which is for {space}"
             found.append(words)
     elif metadata.has_other_colours and kind != "PNG":
-        found.append("its colours (" + " ".join(name.decode() for name, _ in metadata.colours) + ")")
+        found.append(
+            "its colours (" + " ".join(name.decode() for name, _ in metadata.colours) + ")"
+        )
     for what, content, head in (
         ("EXIF data", metadata.exif, EXIF_HEAD),
         ("XMP data", metadata.xmp, XMP_HEAD),
@@ -80,6 +83,10 @@ def unheld(
         long = content is not None and len(head) + len(content) > JPEG_SEGMENT
         if content is not None and (kind == "BMP" or (kind == "JPEG" and long)):
             found.append(what)
+    if metadata.iptc and kind != "JPEG":
+        found.append("IPTC data")
+    if metadata.texts and kind != "PNG":
+        found.append("comments")
     return found
 
 
@@ -120,6 +127,7 @@ def _png_chunks(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)
     else:
         yield from metadata.colours
+    yield from metadata.texts
     if metadata.dpi is not None:
         yield b"pHYs", struct.pack(">IIB", *_dots_a_metre(metadata.dpi), 1)
     if metadata.exif is not None:
@@ -134,6 +142,7 @@ def _jpeg(content: bytes, metadata: Metadata) -> bytes:
         added.append((APP1, EXIF_HEAD + metadata.exif))
     if metadata.xmp is not None and len(XMP_HEAD) + len(metadata.xmp) <= JPEG_SEGMENT:
         added.append((APP1, XMP_HEAD + metadata.xmp))
+    added += [(APP13, body) for body in metadata.iptc]
     icc = metadata.icc or b""
     if len(icc) <= JPEG_PROFILE:
         step = JPEG_SEGMENT - 14
@@ -158,7 +167,9 @@ def _webp(content: bytes, metadata: Metadata, *, alpha: bool) -> bytes:
         return content
     width, height = _webp_size(content)
     head = bytes((flags | alpha * WEBP_ALPHA, 0, 0, 0))
-    parts = [(b"VP8X", head + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))]
+    parts = [
+        (b"VP8X", head + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))
+    ]
     if metadata.icc is not None:
         parts.append((b"ICCP", metadata.icc))
     pixels = (b"ALPH", b"VP8 ", b"VP8L")

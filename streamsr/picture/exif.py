@@ -1,4 +1,4 @@
-"""EXIF data: which way is up, made true for the enlarged picture, and taken into and out of TIFF."""
+"""EXIF data: which way is up, made true for the enlarged picture, into and out of TIFF."""
 
 import struct
 from fractions import Fraction
@@ -25,7 +25,7 @@ def orientation(exif: bytes) -> int:
 
     Raises ValueError for damaged data.
     """
-    structure, directory = _opened(exif)
+    _, directory = _opened(exif)
     found = directory.integer(tiff.ORIENTATION) or 1
     return found if found in range(1, 9) else 1
 

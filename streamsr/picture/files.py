@@ -62,13 +62,12 @@ class Picture:
     def has_transparency(self) -> bool:
         return self.alpha is not None and bool((self.alpha < FULL[self.alpha.dtype]).any())
 
-    @property
-    def is_written_gray(self) -> bool:
-        """Whether the output has one channel too: a profile for gray fits no other, and 16 bits
-        show the network's traces of colour."""
-        if self.alpha is not None or self.metadata.profile_space == b"CMYK":
+    def is_gray_as(self, kind: str) -> bool:
+        """Whether the output of this kind has one channel too: a profile for gray fits no other,
+        and 16 bits show the network's traces of colour."""
+        if self.alpha is not None:
             return False
-        return (self.gray and self.deep is not None) or (
+        return (self.gray and self.deep is not None and kind in embed.HOLDS_16_BITS) or (
             self.metadata.profile_space == b"GRAY"
             and np.array_equal(self.rgb[..., 0], self.rgb[..., 1])
             and np.array_equal(self.rgb[..., 1], self.rgb[..., 2])
@@ -79,7 +78,7 @@ class Picture:
         return embed.unheld(
             kind,
             self.metadata,
-            gray=self.is_written_gray,
+            gray=self.is_gray_as(kind),
             was_gray=self.gray,
             alpha=self.has_transparency,
             deep=self.deep is not None,
@@ -120,7 +119,9 @@ def read_content(path: Path, max_pixels: int) -> bytes:
     try:
         # Not blocking, because opening a FIFO would wait for a writer.
         with open(
-            path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+            path,
+            "rb",
+            opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)),
         ) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -151,9 +152,30 @@ def picture_of(path: Path, content: bytes, max_pixels: int) -> Picture:
         with pillow.opened(path, content, max_pixels) as image:
             pixels = pillow.pixels_of(image)
             metadata = pillow.metadata_of(image, content)
-        return _picture(path, pixels[..., [2, 1, 0, 3][: pixels.shape[2]]], metadata)
+        return _picture(path, _blue_first(pixels), metadata)
     metadata = metadata_of(content)
-    return _picture(path, _decoded(path, content, max_pixels), metadata)
+    pixels = _decoded(path, content, max_pixels)
+    if pixels.ndim == 2 and _has_gray_alpha(content):
+        if pixels.dtype == np.uint8:
+            with pillow.opened(path, content, max_pixels) as image:
+                pixels = _blue_first(pillow.pixels_of(image))
+        else:
+            metadata = replace(metadata, left_out=(*metadata.left_out, "transparency"))
+    return _picture(path, pixels, metadata)
+
+
+def _has_gray_alpha(content: bytes) -> bool:
+    """Whether it is a TIFF of gray and alpha, of which OpenCV gives the gray alone."""
+    structure = tiff.Structure.of(content)
+    try:
+        first = None if structure is None else structure.directory(structure.first)
+    except ValueError:
+        return False
+    return first is not None and first.integer(tiff.SAMPLES) == 2
+
+
+def _blue_first(pixels: pillow.Pixels) -> NDArray[Any]:
+    return np.concatenate((pixels[..., 2::-1], pixels[..., 3:]), axis=2)
 
 
 def _decoded(path: Path, content: bytes, max_pixels: int) -> NDArray[Any]:
@@ -211,7 +233,7 @@ def _picture(path: Path, image: NDArray[Any], metadata: Metadata) -> Picture:
     alpha = np.ascontiguousarray(image[..., 3]) if image.shape[2] == 4 else None
     rgb = np.ascontiguousarray(image[..., 2::-1])
     if rgb.dtype == np.uint16:
-        return Picture(_of_8_bits(rgb), rgb, alpha, gray, metadata)
+        return Picture(of_8_bits(rgb), rgb, alpha, gray, metadata)
     return Picture(rgb, None, alpha, gray, metadata)
 
 
@@ -226,7 +248,10 @@ def _upright(image: NDArray[Any], turned: int) -> NDArray[Any]:
     return image
 
 
-def _of_8_bits(pixels: NDArray[np.uint16]) -> Image:
+def of_8_bits(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """The same of 8 bits, rounded."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
     return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
@@ -264,7 +289,7 @@ def write_image(
         metadata = replace(metadata, icc=None)
     parts = [rgb[..., ::-1], *([] if alpha is None or kind not in embed.HOLDS_ALPHA else [alpha])]
     if kind not in embed.HOLDS_16_BITS:
-        parts = [_of_8_bits(part) if part.dtype == np.uint16 else part for part in parts]
+        parts = [of_8_bits(part) for part in parts]
     pixels = np.ascontiguousarray(parts[0] if len(parts) == 1 else np.dstack(parts))
     if gray and len(parts) == 1:
         pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY))

@@ -13,12 +13,18 @@ INCH_M = 0.0254
 LARGEST_PROFILE = 1 << 26
 """Bytes of a colour profile, unpacked; the largest ones in use have 5 MB."""
 
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 PNG_COLOURS = (b"cICP", b"cHRM", b"gAMA", b"sRGB")
 """Chunks that say what a PNG's numbers mean, where it has no profile."""
 
 EXIF_HEAD, XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 ICC_HEAD = b"ICC_PROFILE\0"
-APP0, APP1, APP2 = 0xE0, 0xE1, 0xE2
+APP0, APP1, APP2, APP13 = 0xE0, 0xE1, 0xE2, 0xED
+IPTC_HEAD, IPTC_MARK = b"Photoshop 3.0\0", b"8BIM\x04\x04"
+MPF_HEAD, MPF_ENTRIES = b"MPF\0", 0xB002
+SMALL_COPY = 1
+"""Upper byte of the type of a picture that shows the same, smaller: CIPA DC-007, 5.2.3.3.1."""
+
 PNG_XMP = b"XML:com.adobe.xmp\0"
 
 _SRGB = {
@@ -42,6 +48,8 @@ class Metadata:
     xmp       XMP packet
     dpi       dots an inch, across and down
     colours   the PNG chunks (name, body) that stand for a profile
+    texts     the PNG chunks with comments
+    iptc      the JPEG segments with IPTC data, which Photoshop began
     turned    EXIF's orientation, 1 to 8, of the stored pixels
     left_out  what could not be read, in words
     """
@@ -51,6 +59,8 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     colours: tuple[tuple[bytes, bytes], ...] = ()
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    iptc: tuple[bytes, ...] = ()
     turned: int = 1
     left_out: tuple[str, ...] = ()
 
@@ -124,6 +134,8 @@ def _of_png(content: bytes) -> Metadata:
             found = replace(found, xmp=_unpacked(xmp) if packed else xmp)
         elif kind in PNG_COLOURS and body:
             colours[kind] = body
+        elif kind in PNG_TEXTS:
+            found = replace(found, texts=(*found.texts, (kind, body)))
     return replace(found, colours=() if found.icc else tuple(colours.items()))
 
 
@@ -151,14 +163,36 @@ def _of_jpeg(content: bytes) -> Metadata:
             found = replace(found, exif=body)
         elif marker == APP1 and body.startswith(XMP_HEAD):
             found = replace(found, xmp=body[len(XMP_HEAD) :])
+        elif marker == APP13 and body.startswith(IPTC_HEAD) and IPTC_MARK in body:
+            found = replace(found, iptc=(*found.iptc, body))
+        elif marker == APP2 and body.startswith(MPF_HEAD) and (more := _further(body)):
+            words = f"{more} further picture{'s' if more > 1 else ''}, such as a gain map"
+            found = replace(found, left_out=(words,))
         elif marker == APP2 and body.startswith(ICC_HEAD) and len(body) > 14:
             number, parts = body[12], body[13]
             profile[number] = body[14:]
     if not profile:
         return found
     if sorted(profile) != list(range(1, parts + 1)):
-        return replace(found, left_out=("a damaged colour profile",))
+        return replace(found, left_out=(*found.left_out, "a damaged colour profile"))
     return replace(found, icc=b"".join(profile[number] for number in sorted(profile)))
+
+
+def _further(body: bytes) -> int:
+    """How many more pictures follow in a camera's JPEG that are no small copies of the first."""
+    structure = Structure.of(body[len(MPF_HEAD) :])
+    if structure is None:
+        return 0
+    try:
+        entry = structure.directory(structure.first).entries.get(MPF_ENTRIES)
+    except ValueError:
+        return 0
+    entries = b"" if entry is None else entry.value.data
+    kinds = [
+        struct.unpack_from(structure.order + "I", entries, at)[0] >> 16 & 0xFF
+        for at in range(16, len(entries) - 15, 16)
+    ]
+    return sum(kind != SMALL_COPY for kind in kinds)
 
 
 def _of_tiff(content: bytes) -> Metadata:

@@ -1,7 +1,5 @@
 """Files that hold several pictures: how many, and each of them with how long it is shown."""
 
-import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,5 +33,5 @@ def _in_png(content: bytes) -> int:
         if kind == b"IDAT":
             break
         if kind == b"acTL" and len(body) == 8:
-            return max(struct.unpack(">II", body)[0], 1)
+            return max(int.from_bytes(body[:4], "big"), 1)
     return 1

@@ -1,4 +1,4 @@
-"""Decodes through Pillow what OpenCV does not: AVIF, GIF and animated WebP; HEIC with pillow-heif."""
+"""Decodes through Pillow what OpenCV does not: AVIF, GIF, animated WebP; HEIC by pillow-heif."""
 
 import contextlib
 import io
@@ -47,7 +47,7 @@ def opened(path: Path, content: bytes, max_pixels: int) -> Iterator["PillowImage
     ``max_pixels`` before memory is allocated."""
     from PIL import Image  # imported here: most pictures do without
 
-    formats = ["AVIF", "GIF", "WEBP"]
+    formats = ["AVIF", "GIF", "WEBP", "TIFF"]
     if brand_of(content) == "HEIC":
         try:
             from pillow_heif import register_heif_opener
@@ -88,7 +88,7 @@ def pixels_of(image: "PillowImage") -> Pixels:
 
 def metadata_of(image: "PillowImage", content: bytes) -> Metadata:
     """What the file says beside its pixels, read after these."""
-    info: dict[str, Any] = image.info  # Pillow's values
+    info: dict[Any, Any] = image.info  # Pillow's values
     depth = _depth(content)
     return checked(
         Metadata(
@@ -96,7 +96,7 @@ def metadata_of(image: "PillowImage", content: bytes) -> Metadata:
             exif=info.get("exif") or None,
             xmp=info.get("xmp") or None,
             colours=() if info.get("icc_profile") else _colours(content),
-            left_out=(f"more than 8 of {depth} bits",) if depth > 8 else (),
+            left_out=(f"{depth - 8} of its {depth} bits",) if depth > 8 else (),
         )
     )
 

@@ -185,7 +185,9 @@ def pages(structure: Structure) -> Iterator[tuple[int, Directory]]:
         at = directory.next
 
 
-def directory_at(tags: Tags, at: int, order: str, *, more: Mapping[int, bytes] | None = None) -> bytes:
+def directory_at(
+    tags: Tags, at: int, order: str, *, more: Mapping[int, bytes] | None = None
+) -> bytes:
     """Write a directory that will stand at this offset, with the values it points to.
 
     more  entries that are kept as they are, by their tags: what they point to lies elsewhere
@@ -222,9 +224,7 @@ def with_tags(structure: Structure, tags: Tags) -> bytes:
     """
     content = structure.content
     at = len(content) + len(content) % 2
-    old = {
-        tag: entry.raw for tag, entry in structure.directory(structure.first).entries.items()
-    }
+    old = {tag: entry.raw for tag, entry in structure.directory(structure.first).entries.items()}
     added = directory_at(tags, at, structure.order, more=old)
     if structure.big or at + len(added) >= 1 << 32:
         raise ValueError("too large for a TIFF file")
@@ -235,9 +235,7 @@ def with_tags(structure: Structure, tags: Tags) -> bytes:
 def copied(directory: Directory, only: frozenset[int] | None = None) -> dict[int, Value]:
     """The values of a directory, or of these tags of it. Raises ValueError for such as lie over one
     another, of which a small file could claim gigabytes."""
-    found = {
-        tag: entry for tag, entry in directory.entries.items() if only is None or tag in only
-    }
+    found = {tag: entry for tag, entry in directory.entries.items() if only is None or tag in only}
     if found and sum(e.size for e in found.values()) > len(next(iter(found.values())).content):
         raise ValueError("values that overlap")
     return {tag: entry.value for tag, entry in found.items()}
