@@ -1,6 +1,7 @@
 """Films out of picture files that FFmpeg reads only the first picture of, or none."""
 
 import contextlib
+import io
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from streamsr.picture import chunks, pillow, tiff
 from streamsr.picture.files import Picture, picture_of
 from streamsr.picture.pages import PAGE_S
 from streamsr.picture.pillow import Pixels
+from streamsr.picture.size import picture_size
 
 TICKS = 1000
 """A second, in these files."""
@@ -104,7 +106,10 @@ def _pictures(
     structure = tiff.Structure.of(content)
     if structure is not None:
         for at, _ in tiff.pages(structure):
-            yield _joined(picture_of(path, _beginning(structure, at), decode.max_pixels)), PAGE_S
+            page = _beginning(structure, at)
+            size = picture_size(io.BytesIO(page)) or (0, 0)
+            pillow.check_size(path, size, decode.max_pixels)
+            yield _joined(picture_of(path, page, decode.max_pixels)), PAGE_S
         return
     with pillow.opened(path, content, decode.max_pixels) as image:
         alpha = image.has_transparency_data

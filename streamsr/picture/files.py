@@ -154,24 +154,53 @@ def picture_of(path: Path, content: bytes, max_pixels: int) -> Picture:
             metadata = pillow.metadata_of(image, content)
         return _picture(path, _blue_first(pixels), metadata)
     metadata = metadata_of(content)
-    pixels = _decoded(path, content, max_pixels)
-    if pixels.ndim == 2 and _has_gray_alpha(content):
+    stored = _as_stored(content)
+    pixels = _decoded(path, stored.content, max_pixels)
+    if pixels.ndim == 2 and stored.samples == 2:  # OpenCV gives the gray alone
         if pixels.dtype == np.uint8:
-            with pillow.opened(path, content, max_pixels) as image:
+            with pillow.opened(path, stored.content, max_pixels) as image:
                 pixels = _blue_first(pillow.pixels_of(image))
         else:
             metadata = replace(metadata, left_out=(*metadata.left_out, "transparency"))
+    elif stored.is_multiplied and pixels.dtype == np.uint8 and pixels.shape[2:] == (4,):
+        opacity = np.maximum(pixels[..., 3:].astype(np.uint16), 1)
+        straight = (pixels[..., :3].astype(np.uint16) * 255 + opacity // 2) // opacity
+        pixels = np.dstack((np.minimum(straight, 255).astype(np.uint8), pixels[..., 3]))
     return _picture(path, pixels, metadata)
 
 
-def _has_gray_alpha(content: bytes) -> bool:
-    """Whether it is a TIFF of gray and alpha, of which OpenCV gives the gray alone."""
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A file whose pixels decoders give as they are stored.
+
+    samples        of a pixel of a TIFF, alpha too; None for other files
+    is_multiplied  the colours of a TIFF were multiplied by its alpha
+    """
+
+    content: bytes
+    samples: int | None = None
+    is_multiplied: bool = False
+
+
+def _as_stored(content: bytes) -> _Stored:
+    """A TIFF file that decoders neither turn nor multiply by its alpha; other files as they are."""
     structure = tiff.Structure.of(content)
     try:
         first = None if structure is None else structure.directory(structure.first)
     except ValueError:
-        return False
-    return first is not None and first.integer(tiff.SAMPLES) == 2
+        return _Stored(content)
+    if structure is None or first is None:
+        return _Stored(content)
+    edited = bytearray(content)
+    samples = first.integer(tiff.SAMPLES)
+    # Upright. libtiff multiplies colours unless it hears that they are, Pillow wants to hear that
+    # gray is not.
+    told = {tiff.ORIENTATION: 1, tiff.EXTRA_SAMPLES: 2 if samples == 2 else 1}
+    for tag, number in told.items():
+        entry = first.entries.get(tag)
+        if entry is not None and entry.kind == tiff.SHORT:
+            struct.pack_into(structure.order + "H", edited, entry.at, number)
+    return _Stored(bytes(edited), samples, first.integer(tiff.EXTRA_SAMPLES) == 1)
 
 
 def _blue_first(pixels: pillow.Pixels) -> NDArray[Any]:
@@ -185,10 +214,6 @@ def _decoded(path: Path, content: bytes, max_pixels: int) -> NDArray[Any]:
 
     opaque = content.startswith((chunks.JPEG, b"BM"))
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if opaque else cv2.IMREAD_UNCHANGED
-    structure = tiff.Structure.of(content)
-    associated = False
-    if structure is not None:
-        content, associated = _as_stored(structure)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
@@ -197,29 +222,7 @@ def _decoded(path: Path, content: bytes, max_pixels: int) -> NDArray[Any]:
         raise SourceError(f"{path}: not a picture, or damaged")
     # Once more, for a header that OpenCV read otherwise.
     pillow.check_size(path, (image.shape[1], image.shape[0]), max_pixels)
-    if associated and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 4:
-        opacity = np.maximum(image[..., 3:].astype(np.uint16), 1)
-        straight = (image[..., :3].astype(np.uint16) * 255 + opacity // 2) // opacity
-        image = np.dstack((np.minimum(straight, 255).astype(np.uint8), image[..., 3]))
     return image
-
-
-def _as_stored(structure: tiff.Structure) -> tuple[bytes, bool]:
-    """A TIFF file that libtiff decodes without turning it and without multiplying its colours by
-    its alpha, and whether they were multiplied already."""
-    edited = bytearray(structure.content)
-    try:
-        entries = structure.directory(structure.first).entries
-    except ValueError:
-        return structure.content, False
-    associated = False
-    for tag in (tiff.ORIENTATION, tiff.EXTRA_SAMPLES):
-        entry = entries.get(tag)
-        if entry is not None and entry.kind == tiff.SHORT:
-            associated |= tag == tiff.EXTRA_SAMPLES and entry.integer == 1
-            # Upright; associated alpha, which is taken as it is.
-            struct.pack_into(structure.order + "H", edited, entry.at, 1)
-    return bytes(edited), associated
 
 
 def _picture(path: Path, image: NDArray[Any], metadata: Metadata) -> Picture:
