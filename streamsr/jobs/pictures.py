@@ -7,7 +7,8 @@ import numpy as np
 
 from streamsr.frame import Image
 from streamsr.picture import embed
-from streamsr.picture.files import Picture, of_8_bits, write_image
+from streamsr.picture.decode import of_8_bits
+from streamsr.picture.files import Picture, write_image
 from streamsr.picture.high_depth import Image16, add_detail, enlarge_16
 from streamsr.picture.resize import resized
 from streamsr.stats import Event, Fate

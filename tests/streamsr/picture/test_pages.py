@@ -267,6 +267,22 @@ def test_animations_obey_max_pixels(upscale: Command, tmp_path: Path, name: str)
         assert "64x48 is larger than 3071 pixels (--max-pixels)" in result.err
 
 
+@pytest.mark.parametrize("kind", ["AVIF", "GIF", "WEBP"])
+def test_a_header_that_claims_too_much_is_refused(
+    upscale: Command, tmp_path: Path, kind: str
+) -> None:
+    content = io.BytesIO()
+    Image.fromarray(picture(0)).save(content, kind, **({"exif": b"x"} if kind == "WEBP" else {}))
+    damaged = bytearray(content.getvalue())
+    at = {"AVIF": damaged.find(b"ispe") + 8, "GIF": 6, "WEBP": 24}[kind]
+    claimed = {"AVIF": b"\0\0\xff\xff" * 2, "GIF": b"\xff" * 4, "WEBP": b"\xfe\xff\0" * 2}[kind]
+    damaged[at : at + len(claimed)] = claimed
+    (tmp_path / f"a.{kind.lower()}").write_bytes(damaged)
+    result = upscale(tmp_path / f"a.{kind.lower()}", tmp_path / "out.png")
+    assert (result.status, len(result.lines)) == (1, 1)
+    assert "65535x65535 is larger than" in result.err
+
+
 def test_every_page_obeys_max_pixels_before_it_is_decoded(
     upscale: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
