@@ -45,7 +45,7 @@ def brand_of(content: bytes) -> str | None:
 def opened(path: Path, content: bytes, max_pixels: int) -> Iterator["PillowImage"]:
     """The picture's header is read; its first picture is current. Raises SourceError, for more than
     ``max_pixels`` before memory is allocated."""
-    from PIL import Image  # imported here: most pictures do without
+    from PIL import Image, UnidentifiedImageError  # imported here: most pictures do without
 
     formats = ["AVIF", "GIF", "WEBP", "TIFF"]
     if brand_of(content) == "HEIC":
@@ -66,6 +66,8 @@ def opened(path: Path, content: bytes, max_pixels: int) -> Iterator["PillowImage
                 yield image
         except SourceError:
             raise
+        except UnidentifiedImageError as error:  # its message has the address of an object
+            raise SourceError(f"{path}: not a picture, or damaged") from error
         except MemoryError as error:
             raise SourceError(f"{path}: there is not enough memory for it") from error
         except Exception as error:  # Pillow's decoders raise all kinds for damaged files

@@ -211,6 +211,34 @@ def test_a_heic_is_read(upscale: Command, tmp_path: Path) -> None:
     assert "is larger than 3071 pixels (--max-pixels)" in result.err
 
 
+def test_bits_and_colours_of_an_hdr_avif_are_named(upscale: Command, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.fromarray(picture(0)).save(content, "AVIF")
+    changed = bytearray(content.getvalue())
+    colours = changed.find(b"colrnclx") + 8
+    struct.pack_into(">HH", changed, colours, 9, 16)  # BT.2020, PQ
+    (tmp_path / "a.avif").write_bytes(changed)
+    result = upscale(tmp_path / "a.avif", tmp_path / "out.tif")
+    assert result.lines[0].endswith("out.tif: TIFF cannot hold its colours (cICP)")
+    assert upscale(tmp_path / "a.avif", tmp_path / "out.png").status == 0
+    assert b"cICP\x09\x10\0\1" in (tmp_path / "out.png").read_bytes()[:64]
+
+
+def test_ten_bits_of_an_avif_are_named(upscale: Command, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.avif"), "w", format="avif") as output:
+        stream = output.add_stream("libsvtav1", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        frame = av.VideoFrame.from_ndarray(picture(0), format="rgb24")
+        output.mux([*stream.encode(frame.reformat(format="yuv420p10le")), *stream.encode(None)])
+    source = tmp_path / "a.avif"
+    result = upscale(source, tmp_path / "out.png")
+    assert result.lines[0] == f"streamsr: {source}: is read without 2 of its 10 bits"
+    assert result.status == 0
+    refused = upscale(source, tmp_path / "out.png", "--strict", "--overwrite")
+    assert refused.status == 1
+    assert refused.err.endswith("2 of its 10 bits; refused by --strict\n")
+
+
 def test_a_heic_without_its_library_is_one_line(
     upscale: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
