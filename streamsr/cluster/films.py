@@ -14,7 +14,7 @@ from streamsr.cluster.tasks import RemoteWork, remote_work
 from streamsr.errors import StreamsrError
 from streamsr.jobs.files import FileJob
 from streamsr.jobs.observer import Unobserved
-from streamsr.picture.files import is_image
+from streamsr.picture.files import is_image, is_picture
 from streamsr.segments.film import SegmentedJob
 from streamsr.upscaler import Upscaler
 
@@ -100,7 +100,7 @@ class Opener:
 
     def _open(self, source: Path, target: Path) -> Opened:
         target = self._job.output_for(source, target)
-        if is_image(source):
+        if is_picture(source) or is_image(target):
             self._job.run(source, target, observer=Unobserved())
             return Opened(target)
         segmented, upscaler = self._job.segmented(source, target)

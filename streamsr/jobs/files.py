@@ -1,6 +1,7 @@
 """Upscaling files: makes source, upscaler and sink from the options."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -10,28 +11,32 @@ from typing import TYPE_CHECKING, Self
 
 from streamsr import interrupt
 from streamsr.errors import Cancelled, SinkError, SourceError
-from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.frame import Frame, StreamInfo
 from streamsr.jobs.observer import Observer, Progress
 from streamsr.jobs.options import FileOptions
 from streamsr.jobs.outputs import container_of, output_for
+from streamsr.jobs.pictures import lost, upscale_image
 from streamsr.jobs.upscaler import Upscalers
+from streamsr.media.animation import as_film
 from streamsr.media.containers import check_output
 from streamsr.media.input import watched
 from streamsr.media.timeline import time_line
 from streamsr.options import MAX_SIDE
-from streamsr.picture.files import is_image, read_image, write_image
-from streamsr.picture.resize import resized
+from streamsr.picture.files import is_image, is_picture, read_content, read_image
+from streamsr.picture.pages import pictures_in
 from streamsr.pipeline import Pipeline
 from streamsr.segments.film import ENCODER_THREADS, SegmentedJob
 from streamsr.segments.resume import upscale_resumable
 from streamsr.segments.segment import SegmentWork
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
-from streamsr.stats import Event, Fate, Recorder
+from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
 if TYPE_CHECKING:
     from streamsr.audit.check import Check
+
+log = logging.getLogger("streamsr")
 
 
 def upscale_files(
@@ -86,10 +91,19 @@ class FileJob:
     def run(self, source: Path, target: Path, *, observer: Observer) -> "list[Check]":
         """Upscale ``source`` into ``target``, or only check that it can be done. Return what the
         audit found, nothing when it was not asked for."""
-        options = self.options
-        if is_image(source):
+        if is_image(target) and (is_picture(source) or source.suffix.lower() == ".gif"):
             self._picture(source, target, observer)
             return []
+        if not is_picture(source):
+            return self._upscale_film(source, source, target, observer)
+        return self._pictures(source, target, observer)
+
+    def _upscale_film(
+        self, name: Path, source: Path, target: Path, observer: Observer
+    ) -> "list[Check]":
+        """Upscale the film ``source``, which the user knows as ``name``. Return what the audit
+        found."""
+        options = self.options
         if not options.resume or options.dry_run:
             check_output(target, overwrite=options.overwrite)
         with watched(source) as unchanged, self._source(source) as film:
@@ -97,13 +111,13 @@ class FileJob:
             if options.resume and not options.dry_run:
 
                 def begun(frames: int | None) -> Callable[[Frame], None]:
-                    observer.began(source, target, upscaler, frames=frames)
+                    observer.began(name, target, upscaler, frames=frames)
                     return _after_each_frame(observer, frames)
 
                 segmented = self._segmented(source, target, film, upscaler)
                 upscale_resumable(segmented, upscaler, record=self.record, begun=begun)
             else:
-                self._film(film, target, upscaler, unchanged, observer)
+                self._film(name, film, target, upscaler, unchanged, observer)
         if options.dry_run:
             return []
         return self.audit(source, target, begin=self._begin(film), end=film.end)
@@ -111,13 +125,13 @@ class FileJob:
     def _picture(self, source: Path, target: Path, observer: Observer) -> None:
         """Upscale a still picture."""
         options = self.options
-        if not is_image(target):
-            raise SinkError(
-                f"{target}: the output of a picture is a picture; name it .png, .jpg or .webp"
-            )
         with watched(source) as unchanged:
             picture = read_image(source, max_pixels=options.decode.max_pixels)
-            height, width = picture[0].shape[:2]
+            for line in lost(picture, source, target):
+                if options.strict:
+                    raise SinkError(f"{line}; refused by --strict")
+                log.warning("%s", line)
+            height, width = picture.rgb.shape[:2]
             info = StreamInfo(width, height, Fraction(1))
             upscaler = self._upscalers.fitting(info, source)
             observer.began(source, target, upscaler, frames=1)
@@ -126,8 +140,24 @@ class FileJob:
                     picture, target, upscaler, overwrite=options.overwrite, unchanged=unchanged
                 )
 
+    def _pictures(self, source: Path, target: Path, observer: Observer) -> "list[Check]":
+        """Upscale a file of several pictures into a film. Return what the audit found."""
+        options = self.options
+        with watched(source) as unchanged:
+            content = read_content(source, options.decode.max_pixels)
+            if pictures_in(source, content, options.decode.max_pixels) < 2:
+                raise SinkError(
+                    f"{target}: the output of a picture is a picture; name it .png, .jpg or .webp"
+                )
+            check_output(target, overwrite=options.overwrite or options.resume)
+            with as_film(source, content, options.decode) as film:
+                checks = self._upscale_film(source, film, target, observer)
+            unchanged()
+        return checks
+
     def _film(
         self,
+        name: Path,
         film: FileSource,
         target: Path,
         upscaler: Upscaler,
@@ -151,7 +181,7 @@ class FileJob:
             record=self.record,
         )
         with sink:
-            observer.began(film.path, target, upscaler, frames=info.frames)
+            observer.began(name, target, upscaler, frames=info.frames)
             if options.dry_run:
                 return
             # The pipeline enters the source again and leaves it first: both are harmless.
@@ -230,26 +260,6 @@ class FileJob:
         from streamsr.audit.compare import audit
 
         return audit(source, target, begin=begin, end=end)
-
-
-def upscale_image(
-    picture: tuple[Image, Image | None],
-    target: Path,
-    upscaler: Upscaler,
-    *,
-    overwrite: bool,
-    unchanged: Callable[[], None] | None = None,
-) -> None:
-    """Upscale a picture from `read_image` into a file; its alpha is resized. Raises SinkError."""
-    rgb, alpha = picture
-    result = upscaler(rgb)
-    if alpha is not None:
-        height, width = result.shape[:2]
-        alpha = resized(alpha, (width, height))
-    write_image(target, result, alpha, overwrite=overwrite, unchanged=unchanged)
-    for what in (Event.IN, Event.OUT, Fate.NETWORK):
-        upscaler.record.count(what)
-    upscaler.record.pixels(total=rgb.shape[0] * rgb.shape[1], reused=0)
 
 
 def _after_each_frame(observer: Observer, total: int | None) -> Callable[[Frame], None]:

@@ -1,8 +1,13 @@
-"""Reads and writes still pictures (PNG, JPEG, WebP, BMP, TIFF) through OpenCV."""
+"""Reads and writes still pictures, with what their files say beside the pixels.
+
+OpenCV decodes and encodes the pixels of PNG, JPEG, WebP, BMP and TIFF, Pillow decodes those of AVIF
+and others; the rest of a file is read and written here.
+"""
 
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,132 +17,210 @@ from numpy.typing import NDArray
 from streamsr.errors import SinkError, SourceError, reason_of
 from streamsr.frame import Image
 from streamsr.options import MAX_PIXELS
+from streamsr.picture import embed, pillow
+from streamsr.picture.decode import decoded, of_8_bits, upright
+from streamsr.picture.embed import profile_fits, with_metadata
+from streamsr.picture.high_depth import Image16
+from streamsr.picture.metadata import Metadata
+from streamsr.picture.pages import pictures_in
 from streamsr.picture.size import FORMATS, picture_size
 from xlsr_model.files import Output
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset(embed.FORMATS)
+"""Endings of the names of pictures that are written."""
+
+READ = SUFFIXES | {".avif", ".avifs", ".heic", ".heif", ".hif"}
+"""Endings of the names of pictures that are read. A GIF may be a film as well."""
+
 JPEG_QUALITY = 95
 LARGEST_PIXEL = 16
 LARGEST_FILE = 1 << 26
 """Bytes of a picture file: four channels of 32 bits a pixel, and 64 MiB for what stands beside
 them."""
 
-WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff"})
+FULL = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A still picture, upright.
+
+    rgb       [H, W, 3] uint8
+    deep      the same at its full depth, [H, W, 3] uint16, where the file has more than 8 bits
+    alpha     its opacity [H, W] over the full range of its type; None where there is none
+    gray      the file has one channel
+    metadata  what the file says beside the pixels, as it stands there
+    """
+
+    rgb: Image
+    deep: Image16 | None = None
+    alpha: NDArray[np.uint8] | NDArray[np.uint16] | None = None
+    gray: bool = False
+    metadata: Metadata = field(default_factory=Metadata)
+
+    @property
+    def has_transparency(self) -> bool:
+        return self.alpha is not None and bool((self.alpha < FULL[self.alpha.dtype]).any())
+
+    def is_gray_as(self, kind: str) -> bool:
+        """Whether the output of this kind has one channel too: a profile for gray fits no other,
+        and 16 bits show the network's traces of colour."""
+        if self.alpha is not None:
+            return False
+        return (self.gray and self.deep is not None and kind in embed.HOLDS_16_BITS) or (
+            self.metadata.profile_space == b"GRAY"
+            and np.array_equal(self.rgb[..., 0], self.rgb[..., 1])
+            and np.array_equal(self.rgb[..., 1], self.rgb[..., 2])
+        )
+
+    def unheld_by(self, kind: str) -> list[str]:
+        """What of it this kind of picture file cannot hold, in words."""
+        return embed.unheld(
+            kind,
+            self.metadata,
+            gray=self.is_gray_as(kind),
+            was_gray=self.gray,
+            alpha=self.has_transparency,
+            deep=self.deep is not None,
+        )
 
 
 def is_image(path: Path) -> bool:
+    """Whether the name is one of a picture that can be written."""
     return path.suffix.lower() in SUFFIXES
 
 
-def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, Image | None]:
-    """Read RGB [H, W, 3] and alpha [H, W], both uint8; alpha is None where there is none.
+def is_picture(path: Path) -> bool:
+    """Whether the name is one of a picture that can be read."""
+    return path.suffix.lower() in READ
 
-    The picture is turned upright as its EXIF data say; more than 8 bits are rounded to 8. The file
-    is opened once. Raises SourceError, for more than ``max_pixels`` before memory is allocated.
+
+def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture, turned upright as its file says. The file is opened once.
+
+    Raises SourceError, for more than ``max_pixels`` before memory is allocated, and for a file of
+    several pictures.
     """
-    import cv2  # imported here: 0.1 s, and system libraries that films can do without
+    import cv2  # noqa: F401 - here: 0.1 s; first, so that its absence is what is said
 
+    content = read_content(path, max_pixels)
+    several = pictures_in(path, content, max_pixels)
+    if several > 1:
+        raise SourceError(
+            f"{path}: holds {several} pictures; name a film as the output, such as "
+            f"{path.with_suffix('.mkv').name}"
+        )
     try:
-        content = _content(path, max_pixels)
-        flags = cv2.IMREAD_UNCHANGED if path.suffix.lower() in WITH_ALPHA else cv2.IMREAD_COLOR
-        image = cv2.imdecode(content, flags)
-        if image is None:
-            raise SourceError(f"{path}: not a picture, or damaged")
-        height, width = image.shape[:2]
-        if width * height > max_pixels:  # a header that OpenCV read otherwise
-            raise SourceError(
-                f"{path}: {width}x{height} is larger than {max_pixels} pixels (--max-pixels)"
-            )
-        return _rgb_and_alpha(path, image)
+        return picture_of(path, content, max_pixels)
+    except MemoryError as error:
+        raise SourceError(f"{path}: there is not enough memory for it") from error
+
+
+def read_content(path: Path, max_pixels: int) -> bytes:
+    """Read a picture file whose header claims no more than ``max_pixels``. Raises SourceError."""
+    try:
+        # Not blocking, because opening a FIFO would wait for a writer.
+        with open(
+            path,
+            "rb",
+            opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)),
+        ) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceError(f"{path}: is not a file with a picture")
+            if status.st_size == 0:
+                raise SourceError(f"{path}: the file is empty")
+            largest = LARGEST_FILE + LARGEST_PIXEL * max_pixels
+            if status.st_size > largest:
+                raise SourceError(
+                    f"{path}: {status.st_size} bytes are too many for a picture of {max_pixels} "
+                    "pixels"
+                )
+            size = picture_size(file)
+            if size is None or min(size) < 1:
+                raise SourceError(f"{path}: not a picture, or damaged; known: {FORMATS}")
+            pillow.check_size(path, size, max_pixels)
+            file.seek(0)
+            return file.read(largest)
     except OSError as error:
         raise SourceError(f"{path}: {reason_of(error)}") from error
     except MemoryError as error:
         raise SourceError(f"{path}: there is not enough memory for it") from error
-    except cv2.error as error:
-        raise SourceError(f"{path}: not a picture OpenCV can read ({error.err})") from error
 
 
-def _content(path: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """Read a picture file whose header claims no more than ``max_pixels``. Raises SourceError,
-    OSError, MemoryError."""
-    # Not blocking, because opening a FIFO would wait for a writer.
-    with open(
-        path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-    ) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{path}: is not a file with a picture")
-        if status.st_size == 0:
-            raise SourceError(f"{path}: the file is empty")
-        largest = LARGEST_FILE + LARGEST_PIXEL * max_pixels
-        if status.st_size > largest:
-            raise SourceError(
-                f"{path}: {status.st_size} bytes are too many for a picture of {max_pixels} pixels"
-            )
-        size = picture_size(file)
-        if size is None or min(size) < 1:
-            raise SourceError(f"{path}: not a picture, or damaged; known: {FORMATS}")
-        if size[0] * size[1] > max_pixels:
-            raise SourceError(
-                f"{path}: {size[0]}x{size[1]} is larger than {max_pixels} pixels (--max-pixels)"
-            )
-        file.seek(0)
-        return np.frombuffer(file.read(largest), np.uint8)
+def picture_of(path: Path, content: bytes, max_pixels: int) -> Picture:
+    """Decode the first picture in a file's content. Raises SourceError, MemoryError."""
+    image, metadata = decoded(path, content, max_pixels)
+    return _picture(path, image, metadata)
 
 
-def _rgb_and_alpha(path: Path, image: "NDArray[Any]") -> tuple[Image, Image | None]:
-    """Split what OpenCV read, which has any number of channels, blue first, of any type (so
-    Any)."""
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if image.dtype != np.uint8:
+def _picture(path: Path, image: NDArray[Any], metadata: Metadata) -> Picture:
+    """Make a picture of what was decoded (see `streamsr.picture.decode.decoded`)."""
+    image = upright(image, metadata.turned)
+    if image.dtype not in FULL:
         raise SourceError(f"{path}: {image.dtype} pixels are not supported")
-    if image.ndim == 2:
-        return np.asarray(np.repeat(image[..., None], 3, axis=2), np.uint8), None
-    alpha = np.ascontiguousarray(image[..., 3], np.uint8) if image.shape[2] == 4 else None
-    return np.ascontiguousarray(image[..., 2::-1], np.uint8), alpha
+    gray = image.ndim == 2
+    if gray:
+        image = np.repeat(image[..., None], 3, axis=2)
+    alpha = np.ascontiguousarray(image[..., 3]) if image.shape[2] == 4 else None
+    rgb = np.ascontiguousarray(image[..., 2::-1])
+    if rgb.dtype == np.uint16:
+        return Picture(of_8_bits(rgb), rgb, alpha, gray, metadata)
+    return Picture(rgb, None, alpha, gray, metadata)
 
 
 def write_image(
     path: Path,
-    rgb: Image,
-    alpha: Image | None,
+    rgb: Image | Image16,
+    alpha: NDArray[np.uint8] | NDArray[np.uint16] | None,
     *,
+    metadata: Metadata | None = None,
+    gray: bool = False,
+    was_gray: bool = False,
     overwrite: bool,
     unchanged: Callable[[], None] | None = None,
 ) -> None:
-    """Write RGB [H, W, 3] and alpha [H, W], both uint8, in the format of the path's suffix.
+    """Write RGB [H, W, 3] and alpha [H, W], of 8 bits or of 16, in the format of the path's suffix.
 
-    The file appears under its name when it is complete. Alpha is left out where the format has
-    none.
+    The file appears under its name when it is complete. What the format has no place for is left
+    out: alpha, 16 bits, metadata (see `streamsr.picture.embed.unheld`).
 
+    metadata   of the picture as it is now
+    gray       write one channel; ``was_gray``: the metadata are from a file of one
     unchanged  called before the file gets its name; raises when the input has changed meanwhile
 
     Raises SinkError.
     """
-    import cv2  # imported here, as in `read_image`
+    import cv2  # imported here, 0.1 s, and system libraries that films can do without
 
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    kind = embed.format_of(path)
+    if kind is None:
         raise SinkError(
             f"{path}: unknown kind of picture {path.suffix!r}; known: {' '.join(sorted(SUFFIXES))}"
         )
-    pixels = (
-        rgb[..., ::-1]
-        if alpha is None or suffix not in WITH_ALPHA
-        else np.dstack((rgb[..., ::-1], alpha))
-    )
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    metadata = metadata or Metadata()
+    if not profile_fits(metadata, gray=gray, was_gray=was_gray):
+        metadata = replace(metadata, icc=None)
+    parts = [rgb[..., ::-1], *([] if alpha is None or kind not in embed.HOLDS_ALPHA else [alpha])]
+    if kind not in embed.HOLDS_16_BITS:
+        parts = [of_8_bits(part) for part in parts]
+    pixels = np.ascontiguousarray(parts[0] if len(parts) == 1 else np.dstack(parts))
+    if gray and len(parts) == 1:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == "JPEG" else []
     try:
         with Output(path, overwrite=overwrite) as output:
-            done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), quality)
+            done, encoded = cv2.imencode(path.suffix.lower(), pixels, quality)
             if not done:
                 raise SinkError(f"{path}: the picture cannot be encoded")
-            output.write(encoded.tobytes())
+            content = encoded.tobytes()
+            output.write(with_metadata(kind, content, metadata, alpha=len(parts) > 1))
             if unchanged is not None:
                 unchanged()
             output.publish()
     except cv2.error as error:
         raise SinkError(f"{path}: the picture cannot be encoded ({error.err})") from error
+    except ValueError as error:
+        raise SinkError(f"{path}: the picture cannot be encoded ({error})") from error
     except OSError as error:
         raise SinkError(f"{path}: {error.strerror}") from error

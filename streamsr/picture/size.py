@@ -7,7 +7,7 @@ Formats are recognised by their first bytes, as OpenCV does, whatever the file i
 import struct
 from typing import BinaryIO
 
-FORMATS = "PNG, JPEG, WebP, BMP and TIFF"
+FORMATS = "PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF and HEIC"
 
 MOST_STEPS = 1 << 16
 """Segments, and bytes between them, that are read before a JPEG's size is known; 255 segments hold
@@ -18,6 +18,12 @@ LARGE_TILE = 1 << 22
 
 MOST_TAGS = 4096
 """Tags of a TIFF picture that are read; ordinary ones have 20."""
+
+MOST_BOXES = 1 << 16
+"""Boxes of an AVIF or HEIC that are read; ordinary ones have 30, and one for each tile."""
+
+_HOLDING = {b"meta": 4, b"iprp": 0, b"ipco": 0}
+"""Boxes that hold those with the sizes, and the bytes before these in them."""
 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 """TIFF's unsigned integers by their type: BYTE, SHORT, LONG, LONG8."""
@@ -46,6 +52,10 @@ def picture_size(file: BinaryIO) -> tuple[int, int] | None:
             return _bmp(start)
         if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _tiff(file, start)
+        if start[:6] in (b"GIF87a", b"GIF89a"):
+            return struct.unpack("<HH", start[6:10])
+        if start[4:8] == b"ftyp":
+            return _heif(file)
     except (struct.error, OverflowError):  # cut off, or an offset beyond any file
         pass
     return None
@@ -129,6 +139,36 @@ def _tiff(file: BinaryIO, start: bytes) -> tuple[int, int] | None:
     size = values.get(256, 0), values.get(257, 0)
     tile = values.get(322, 0), values.get(323, 0)
     return tile if tile[0] * tile[1] > max(LARGE_TILE, size[0] * size[1]) else size
+
+
+def _heif(file: BinaryIO) -> tuple[int, int] | None:
+    """Read the largest size that the properties of an AVIF or HEIC claim for a picture or a part of
+    it. ISO/IEC 23008-12, 6.5.3."""
+    boxes = [(0, 1 << 62)]
+    sizes = []
+    for _ in range(MOST_BOXES):
+        if not boxes:
+            break
+        at, end = boxes.pop()
+        file.seek(at)
+        head = file.read(16)
+        if at + 8 > end or len(head) < 8:
+            continue
+        length, kind = struct.unpack(">I4s", head[:8])
+        start = at + 8
+        if length == 1:
+            (length,) = struct.unpack(">Q", head[8:16])
+            start += 8
+        after = end if length == 0 else min(at + length, end)
+        if after <= at:
+            continue
+        boxes.append((after, end))
+        if kind in _HOLDING:
+            boxes.append((start + _HOLDING[kind], after))
+        elif kind == b"ispe":
+            file.seek(start + 4)
+            sizes.append(struct.unpack(">II", file.read(8)))
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
 def _largest(sizes: list[tuple[int, int]]) -> tuple[int, int] | None:

@@ -64,4 +64,4 @@ def seen(display: str, path: Path) -> Image:
         display,
     ]
     run([needs_ffmpeg(), *words, "-frames:v", "1", str(path)], check=True)
-    return read_image(path)[0]
+    return read_image(path).rgb

@@ -133,7 +133,7 @@ def test_the_size_is_read_from_the_header(tmp_path: Path, name: str, channels: i
     (tmp_path / name).write_bytes(content.tobytes())
     with pytest.raises(SourceError, match="51x33 is larger than 1682 pixels"):
         read_image(tmp_path / name, max_pixels=51 * 33 - 1)
-    assert read_image(tmp_path / name, max_pixels=51 * 33)[0].shape == (33, 51, 3)
+    assert read_image(tmp_path / name, max_pixels=51 * 33).rgb.shape == (33, 51, 3)
 
 
 def test_fill_bytes_and_rubbish_before_a_jpegs_size_are_passed_as_libjpeg_does(
@@ -143,7 +143,7 @@ def test_fill_bytes_and_rubbish_before_a_jpegs_size_are_passed_as_libjpeg_does(
     odd = content[:2] + b"\xff\xff\xff\xfe\x00\x04ab" + b"rubbish" + content[2:]
     assert picture_size(io.BytesIO(odd)) == (51, 33)
     (tmp_path / "in.jpg").write_bytes(odd)
-    assert read_image(tmp_path / "in.jpg")[0].shape == (33, 51, 3)
+    assert read_image(tmp_path / "in.jpg").rgb.shape == (33, 51, 3)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

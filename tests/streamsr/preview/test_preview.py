@@ -171,7 +171,7 @@ def test_a_window_shows_the_picture_and_closes_on_q(
         shown.until(snapshot, lambda: f"files: {sorted(path.name for path in tmp_path.iterdir())}")
         shown.do("key", "q")
         shown.ended()
-    assert read_image(next(tmp_path.glob("streamsr-*.png")))[0].shape == (288, 480, 3)
+    assert read_image(next(tmp_path.glob("streamsr-*.png"))).rgb.shape == (288, 480, 3)
 
 
 def test_the_divider_follows_the_mouse_and_the_close_button_ends_the_run(

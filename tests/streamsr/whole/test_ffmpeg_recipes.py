@@ -103,7 +103,7 @@ def test_pictures(folder: Path) -> None:
     assert run_script(PICTURES, folder).returncode == 0
     files = sorted(folder.glob("frame_*.png"))
     assert len(files) == 8
-    assert read_image(files[0])[0].shape == (144, 192, 3)
+    assert read_image(files[0]).rgb.shape == (144, 192, 3)
 
 
 def test_raw_video(folder: Path) -> None:
