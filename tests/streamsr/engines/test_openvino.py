@@ -15,7 +15,9 @@ from streamsr import ModelError, Upscaler
 from streamsr.cluster import worker
 from streamsr.engines import Tile
 from streamsr.engines.openvino import OpenVINOEngine
+from streamsr.jobs.options import FileOptions
 from streamsr.model import ModelFile, find_model
+from streamsr.options import EngineChoice
 from streamsr.region import Region
 from tests.support.command import run as command
 from tests.support.media import make_video
@@ -102,12 +104,11 @@ def test_a_node_of_a_farm_needs_no_file_either(tmp_path: Path) -> None:
     """The driver's path means nothing there, and nothing of the node's own is left in its place."""
     content = weights.path("xlsr_x3_u8").read_bytes()
     model = ModelFile("own", tmp_path / "own.tflite", content)
-    work = SimpleNamespace(
-        model=model, shipped=False, engine="openvino", options={"engine": "openvino", "threads": 1}
-    )
+    options = FileOptions(choice=EngineChoice("openvino", threads=1))
+    work = SimpleNamespace(model=model, shipped=False, engine="openvino", options=options)
     with Upscaler(model, engine="openvino", threads=1) as driver:
         work.engine = driver.engine.name
-        with worker._upscaler(work) as node:  # type: ignore[arg-type]  # all that is asked of a FilmWork
+        with worker._upscaler(work) as node:  # type: ignore[arg-type]  # all that is asked of a RemoteWork
             lr = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
             np.testing.assert_array_equal(node(lr), driver(lr))
 

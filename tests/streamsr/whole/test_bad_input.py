@@ -183,14 +183,37 @@ def test_a_frame_that_cannot_be_decoded_is_left_out_counted_and_reported(
     assert "2 damaged and left out" in result.err
 
 
-def test_eight_in_a_row_end_the_run_and_leave_nothing(upscale: Command, tmp_path: Path) -> None:
+def test_behind_a_hole_the_film_goes_on_and_a_line_says_where(
+    upscale: Command, tmp_path: Path
+) -> None:
     source = make_video(tmp_path / "in.mkv", codec="mjpeg", pix_fmt="yuvj420p", pts=range(20))
     _damage(source, range(5, 13))
+    result = upscale(source, tmp_path / "out.mkv")
+    assert result.status == 0, result.err
+    assert "8 frames in a row cannot be decoded, from 0.2 s to 0.5 s" in result.err
+    assert "8 damaged and left out" in result.err
+    assert len(look(tmp_path / "out.mkv").times) == 12
+
+
+def test_a_strict_run_ends_at_a_hole_and_leaves_nothing(upscale: Command, tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mkv", codec="mjpeg", pix_fmt="yuvj420p", pts=range(20))
+    _damage(source, range(5, 13))
+    assert complains_in_one_line(upscale(source, tmp_path / "out.mkv", "--strict"))
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_film_that_is_encrypted_from_somewhere_on_is_refused(
+    upscale: Command, tmp_path: Path
+) -> None:
+    source = make_video(tmp_path / "in.mkv", codec="mjpeg", pix_fmt="yuvj420p", pts=range(30))
+    _damage(source, range(10, 30))
     assert complains_in_one_line(upscale(source, tmp_path / "out.mkv"))
     assert not list(tmp_path.glob("out*"))
 
 
-def test_eight_in_a_row_keep_what_was_done_when_asked_to(upscale: Command, tmp_path: Path) -> None:
+def test_a_run_that_ends_at_a_hole_keeps_what_was_done_when_asked_to(
+    upscale: Command, tmp_path: Path
+) -> None:
     source = make_video(
         tmp_path / "in.mkv",
         codec="mjpeg",
@@ -201,7 +224,7 @@ def test_eight_in_a_row_keep_what_was_done_when_asked_to(upscale: Command, tmp_p
     )
     times = look(source).times
     _damage(source, range(20, 28))
-    result = upscale(source, tmp_path / "out.mkv", "--keep-partial")
+    result = upscale(source, tmp_path / "out.mkv", "--keep-partial", "--strict")
     assert complains_in_one_line(result)
     seen = look(tmp_path / "out.mkv")
     assert seen.times == times[:20]
@@ -227,7 +250,8 @@ def test_a_failed_run_keeps_the_output_it_was_to_replace(upscale: Command, tmp_p
     source = make_video(tmp_path / "in.mkv", codec="mjpeg", pix_fmt="yuvj420p", pts=range(20))
     _damage(source, range(5, 13))
     (tmp_path / "out.mkv").write_text("precious")
-    assert complains_in_one_line(upscale(source, tmp_path / "out.mkv", "--overwrite"))
+    words = tmp_path / "out.mkv", "--overwrite", "--strict"
+    assert complains_in_one_line(upscale(source, *words))
     assert (tmp_path / "out.mkv").read_text() == "precious"
 
 
