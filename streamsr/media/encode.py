@@ -29,6 +29,9 @@ from streamsr.options import Encoding
 
 NO_HDR = HdrMetadata()
 
+MPEG4_TICKS = 65535
+"""Most ticks a second in MPEG-4 part 2."""
+
 
 @dataclass(frozen=True, slots=True)
 class Coded:
@@ -164,6 +167,15 @@ class Encoder:
             options[name] = f"{ours}:{value}".strip(":")
         return options
 
+    def _counted_rate(self, info: StreamInfo) -> Fraction:
+        """Pictures a second of an encoder that is given their numbers: one that it can write."""
+        rate = rate_of(info).limit_denominator(1001)
+        if rate.numerator > MPEG4_TICKS:
+            rate = Fraction(max(round(rate), 1))
+        rates = av.codec.Codec(self.name, "w").frame_rates or []
+        known = [Fraction(one.numerator, one.denominator) for one in rates]
+        return min(known, key=lambda one: abs(one - rate), default=rate)
+
     def prepare(
         self,
         context: VideoCodecContext,
@@ -179,7 +191,7 @@ class Encoder:
         context.height = height
         context.pix_fmt = coded.pixel_format
         # The input's own ticks, so that every frame keeps its exact time, at a variable rate too.
-        context.time_base = 1 / rate_of(info) if coded.counted else info.time_base
+        context.time_base = 1 / self._counted_rate(info) if coded.counted else info.time_base
         context.sample_aspect_ratio = info.sar
         context.color_range = coded.tags.range
         context.colorspace = coded.tags.matrix

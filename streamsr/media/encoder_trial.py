@@ -105,8 +105,9 @@ def _words(
     encoder: Encoder, info: StreamInfo, size: tuple[int, int], container: str, way: Coded
 ) -> str:
     """What the encoder says of pictures that it refuses."""
-    level = av.logging.get_level()
+    level, skipping = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # what it said before, it says again
     try:
         with av.logging.Capture(local=False) as said:
             _encoded(encoder, info, size, container, way)
@@ -115,4 +116,5 @@ def _words(
         return f"{encoder.name}: {line}"
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skipping)
     return f"{encoder.name}: takes no such pictures"

@@ -81,7 +81,9 @@ def test_formats_may_change(upscale: Command, tmp_path: Path, source: str, targe
 def test_a_picture_at_a_given_size(upscale: Command, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "in.png"), picture(0))
     assert upscale(tmp_path / "in.png", tmp_path / "out.png", "--to", "150x100").status == 0
-    assert cv2.imread(str(tmp_path / "out.png")).shape == (100, 134, 3), "it fits, and keeps its shape"
+    assert cv2.imread(str(tmp_path / "out.png")).shape == (100, 134, 3), (
+        "it fits, and keeps its shape"
+    )
 
 
 def test_an_existing_picture_is_refused_and_replaced_when_asked_to(
