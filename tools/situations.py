@@ -665,6 +665,29 @@ def _places() -> None:
     )
 
 
+def _late_sound() -> None:
+    """A recording's second sound, which begins long after the picture."""
+
+    def make(folder: Path) -> Path:
+        late = ["-itsoffset", "9", *tone(3)]
+        maps = ["-map", "0", "-map", "1", "-map", "2", *H264, "-b:v", "1M", "-c:a", "aac"]
+        ffmpeg(*numbered(12), *tone(12), *late, *maps, "late.ts", cwd=folder)
+        return folder / "late.ts"
+
+    def judge(run: Run) -> None:
+        film = run.right()
+        expect(len(film.sounds) == 2, f"{len(film.sounds)} sounds")
+        near(film.sounds[1][0], 9, 0.1, "the second sound begins at")
+
+    situation(
+        "damage",
+        "a second sound that begins at 9 s",
+        make,
+        judge,
+        also=(("--resume", "--segment", "3"),),
+    )
+
+
 def _playable() -> None:
     """Kind 7: what phones and browsers want."""
 
@@ -786,6 +809,7 @@ for _each in (
     _shapes,
     _names,
     _places,
+    _late_sound,
     _playable,
     _joins,
     _offsets,
