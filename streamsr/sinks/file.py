@@ -49,7 +49,7 @@ class FileSink:
     info        of the source: time base, pixel aspect, rotation and colours carry over
     size        (width, height) of the frames
     codec, crf, preset, encoder_threads  see `streamsr.options.Encoding`
-    encoding    these four as one value, which then goes before them
+    encoding    these four and all else of the encoder as one value, which then goes before them
     overwrite   replace a file that is there
     strict      raise SinkError when the output cannot hold everything of ``copy_from`` as it is
     quiet       do not log what the output cannot hold
