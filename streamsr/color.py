@@ -6,7 +6,7 @@ Code points are those of ITU-T H.273, which FFmpeg and the containers share. The
 
 from dataclasses import dataclass, replace
 
-BT709, UNSPECIFIED, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL = 1, 2, 5, 6, 7, 9
+RGB, BT709, UNSPECIFIED, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL = 0, 1, 2, 5, 6, 7, 9
 FCC = 4
 LIMITED, FULL = 1, 2
 

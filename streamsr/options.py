@@ -65,17 +65,27 @@ class DecodeOptions:
 class Encoding:
     """How the new video is encoded.
 
-    crf, preset  None for this codec's default
-    threads      of the encoder, None for as many as it likes. The bytes it writes depend on the
-                 number, so that it must be given where two machines, or two runs, are to agree.
+    crf, preset      None for this codec's default
+    threads          of the encoder, None for as many as it likes. The bytes it writes depend on the
+                     number, so that it must be given where two machines, or two runs, are to agree.
+    pixel_format     FFmpeg's name; ``auto`` keeps what the source has, as far as the codec goes
+    encoder          FFmpeg's name of any video encoder of its build, in place of ``codec``
+    encoder_options  FFmpeg's options for the encoder, by name; they go before our own
+
+    Whether FFmpeg has these names is found out where they are used.
     """
 
     codec: str = "h264"
     crf: int | None = None
     preset: str | None = None
     threads: int | None = None
+    pixel_format: str = "auto"
+    encoder: str | None = None
+    encoder_options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.encoder is not None and self.codec != CODECS[0]:
+            raise ValueError(f"expected no codec beside an encoder, got {self.codec!r}")
         if self.codec not in CODECS:
             raise ValueError(f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}")
         if self.codec in LOSSLESS and (self.crf is not None or self.preset is not None):

@@ -156,7 +156,7 @@ class Run:
 
 
 def streamsr(*words: object, cwd: Path, output: str, environment: dict[str, str]) -> Run:
-    quick = ["--preset", "ultrafast"] if words[0] == "upscale" else []
+    quick = ["--preset", "ultrafast"] if words[0] == "upscale" and "--encoder" not in words else []
     done = subprocess.run(
         [sys.executable, "-m", "streamsr", *map(str, words), *quick],
         cwd=cwd,
@@ -635,6 +635,59 @@ def _names() -> None:
         )
 
 
+def _places() -> None:
+    """Kind 5: a song for a film, a directory that is not there yet."""
+
+    def song(folder: Path) -> Path:
+        ffmpeg(*numbered(0.04, "64x64"), "-frames:v", "1", "cover.jpg", cwd=folder)
+        maps = ["-map", "0", "-map", "1", "-c:a", "aac", "-c:v", "copy"]
+        cover = ["-disposition:v:0", "attached_pic", "song.m4a"]
+        ffmpeg(*tone(0.4), "-i", "cover.jpg", *maps, *cover, cwd=folder)
+        return folder / "song.m4a"
+
+    situation(
+        "places",
+        "a song with a cover",
+        song,
+        lambda run: run.refused("has no video stream (only a cover, audio)"),
+    )
+
+    def judge_folder(run: Run) -> None:
+        expect(run.status == 0, f"status {run.status}: {run.said.strip()[-300:]}")
+        expect(len(probe(run.output / "plain.mp4").shown) == 10, "not all pictures")
+
+    situation(
+        "places",
+        "into a directory that is not there",
+        lambda folder: clip(folder / "plain.mp4", 0.4),
+        judge_folder,
+        "new/directory/",
+    )
+
+
+def _late_sound() -> None:
+    """A recording's second sound, which begins long after the picture."""
+
+    def make(folder: Path) -> Path:
+        late = ["-itsoffset", "9", *tone(3)]
+        maps = ["-map", "0", "-map", "1", "-map", "2", *H264, "-b:v", "1M", "-c:a", "aac"]
+        ffmpeg(*numbered(12), *tone(12), *late, *maps, "late.ts", cwd=folder)
+        return folder / "late.ts"
+
+    def judge(run: Run) -> None:
+        film = run.right()
+        expect(len(film.sounds) == 2, f"{len(film.sounds)} sounds")
+        near(film.sounds[1][0], 9, 0.1, "the second sound begins at")
+
+    situation(
+        "damage",
+        "a second sound that begins at 9 s",
+        make,
+        judge,
+        also=(("--resume", "--segment", "3"),),
+    )
+
+
 def _playable() -> None:
     """Kind 7: what phones and browsers want."""
 
@@ -646,21 +699,28 @@ def _playable() -> None:
         ffmpeg(*numbered(0.4), "-c:v", "mjpeg", "-pix_fmt", "yuvj422p", "cam.avi", cwd=folder)
         return folder / "cam.avi"
 
-    def judge(pixel_format: str) -> Callable[[Run], None]:
-        def of(run: Run) -> None:
-            found = run.right().video["pix_fmt"]
-            expect(found == pixel_format, f"{found} instead of {pixel_format}")
-
-        return of
+    def judge_playable(run: Run) -> None:
+        film = run.right()
+        video = film.video
+        expect(video["pix_fmt"] == "yuv420p", f"{video['pix_fmt']} instead of yuv420p")
+        expect(video["color_range"] == "tv", f"range {video['color_range']}")
+        expect(film.numbers() == list(range(10)), f"pictures {film.numbers()}")
 
     for name, make in (("RGB of a screen", screen), ("4:2:2 of a webcam", webcam)):
         situation(
             "playable",
             f"{name}, --pixel-format yuv420p",
             make,
-            judge("yuv420p"),
+            judge_playable,
             "out.mp4",
             words=("--pixel-format", "yuv420p"),
+        )
+        situation(
+            "playable",
+            f"{name}, as it is",
+            make,
+            lambda run: run.right(says="--pixel-format yuv420p makes what they play") and None,
+            "out.mp4",
         )
 
     def judge_tag(run: Run) -> None:
@@ -683,6 +743,7 @@ def _playable() -> None:
             judge_tag,
             output,
             words=("--codec", "hevc"),
+            also=(("--resume", "--segment", "1"),),
         )
         situation(
             "playable",
@@ -693,30 +754,62 @@ def _playable() -> None:
             also=(("--resume", "--segment", "1"),),
         )
 
+    def of_the_web(folder: Path) -> Path:
+        return clip(folder / "plain.mkv", 0.4, *BFRAMES, "-c:a", "libopus")
+
     def judge_codec(name: str) -> Callable[[Run], None]:
         def of(run: Run) -> None:
-            found = run.right().video["codec_name"]
+            film = run.right()
+            found = film.video["codec_name"]
             expect(found == name, f"{found} instead of {name}")
+            expect(len(film.shown) == 10, f"{len(film.shown)} pictures")
+            evenly(film.shown, 1 / RATE, "picture")
 
         return of
 
-    for encoder, codec, output, option in (
-        ("libvpx-vp9", "vp9", "out.webm", "cpu-used=8"),
-        ("prores_ks", "prores", "out.mov", "profile=0"),
+    for encoder, codec, make, output, option in (
+        ("libvpx-vp9", "vp9", of_the_web, "out.webm", "cpu-used=8"),
+        ("prores_ks", "prores", plain, "out.mov", "profile=0"),
     ):
         situation(
             "playable",
             f"--encoder {encoder}",
-            plain,
+            make,
             judge_codec(codec),
             output,
             words=("--encoder", encoder, "--encoder-option", option),
+            also=(("--resume", "--segment", "1"),),
         )
+
+    def covered(folder: Path) -> Path:
+        ffmpeg(*numbered(0.04, "64x64"), "-frames:v", "1", "cover.jpg", cwd=folder)
+        clip(folder / "film.mp4", 0.4)
+        maps = ["-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic"]
+        ffmpeg("-i", "film.mp4", "-i", "cover.jpg", *maps, "covered.mp4", cwd=folder)
+        return folder / "covered.mp4"
+
+    def judge_cover(run: Run) -> None:
+        run.says("mov cannot hold")
+        film = probe(run.output.with_suffix(".mkv"))
+        covers = [s for s in film.streams if s["disposition"].get("attached_pic")]
+        expect(len(covers) == 1, f"{len(covers)} covers")
+
+    situation("playable", "a cover to out.mov", covered, judge_cover, "out.mov")
+    situation(
+        "playable",
+        "a cover to out.mov, --strict",
+        covered,
+        lambda run: run.refused("mov cannot hold"),
+        "out.mov",
+        words=("--strict",),
+    )
 
 
 for _each in (
     _shapes,
     _names,
+    _places,
+    _late_sound,
     _playable,
     _joins,
     _offsets,

@@ -124,9 +124,10 @@ class VideoComparison:
         if len(self._shapes) > 1:
             yield self._later_shapes()
         yield _rotation(frame_in, frame_out)
-        yield _color_tags(frame_in, frame_out)
+        color = self._color()
+        yield _color_tags(frame_in, frame_out, same_color=color.verdict == KEPT)
         yield _depth(frame_in, frame_out)
-        yield self._color()
+        yield color
         if self._transparent:
             name = frame_out.format.name
             if has_alpha(name):
@@ -259,16 +260,30 @@ def _turn(frame: VideoFrame) -> tuple[float, ...]:
     return _UPRIGHT if matrix is None else tuple(matrix[i] / 65536 for i in (0, 1, 3, 4))
 
 
-def _color_tags(frame_in: VideoFrame, frame_out: VideoFrame) -> Check:
+def _color_tags(frame_in: VideoFrame, frame_out: VideoFrame, *, same_color: bool) -> Check:
     """Compares what a player takes each of them for: an output without tags is right where the
-    player's guess is."""
+    player's guess is.
+
+    The primaries and the transfer function say what the colours are; the matrix and the range only
+    how they are written, which may be another way when they come out the same.
+    """
     wanted = tags_of(frame_in).resolved(frame_in.width, frame_in.height)
     tags = tags_of(frame_out).resolved(frame_out.width, frame_out.height)
     rgb = frame_in.format.is_rgb or frame_in.format.name == "pal8"
     if rgb:  # RGB has no matrix; what the output's encoder took is right by the colour check
         wanted = ColorTags(tags.matrix, wanted.primaries, wanted.transfer, tags.range)
-    found = tags.luma, tags.primaries, tags.transfer, tags.range
-    if found != (wanted.luma, wanted.primaries, wanted.transfer, wanted.range):
+    if frame_out.format.is_rgb:
+        tags = ColorTags(wanted.matrix, tags.primaries, tags.transfer, wanted.range)
+    if (tags.primaries, tags.transfer) != (wanted.primaries, wanted.transfer):
+        meant = f"primaries {wanted.primaries}, transfer {wanted.transfer}"
+        return Check(
+            "colour tags",
+            LOST,
+            f"expected {meant}, got primaries {tags.primaries}, transfer {tags.transfer}",
+        )
+    if (tags.luma, tags.range) != (wanted.luma, wanted.range):
+        if same_color:
+            return Check("colour tags", NOTE, f"{wanted} is written as {tags}, the same colours")
         return Check("colour tags", LOST, f"expected {wanted}, got {tags}")
     guessed = "untagged, taken as " if tags_of(frame_in).matrix == UNSPECIFIED and not rgb else ""
     names = f"matrix {tags.matrix}, primaries {tags.primaries}, transfer {tags.transfer}"

@@ -72,7 +72,10 @@ def _batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | No
     return int(value)
 
 
-def _pairs(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def key_values(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Split each KEY=VALUE; of several with one key the last counts."""
     for value in values:
         if "=" not in value:
             raise click.BadParameter(f"{quoted(value)} is not KEY=VALUE")
@@ -100,7 +103,7 @@ ENGINE_OPTIONS = (
         "delegate_options",
         metavar="K=V",
         multiple=True,
-        callback=_pairs,
+        callback=key_values,
         help="For it.",
     ),
     upscale_option(

@@ -1,16 +1,20 @@
 """``streamsr upscale``: video files and pictures, on this machine or a cluster."""
 
 import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from streamsr.cli.options import (
     engine_options,
     engine_taken,
+    key_values,
     scale_option,
     sink_option,
     source_option,
@@ -21,6 +25,7 @@ from streamsr.cli.parameters import Address, Seconds, Word
 from streamsr.cli.progress import Display
 from streamsr.cli.reports import metrics_shown, stats_written
 from streamsr.cli.streams import stdout_silenced
+from streamsr.errors import SinkError, reason_of
 from streamsr.jobs.options import FileOptions, target_size
 from streamsr.options import (
     CODECS,
@@ -39,7 +44,14 @@ from xlsr_model.inputs import protected
 @click.argument(
     "inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT..."
 )
-@sink_option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|DIR")
+@sink_option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),  # a text: a path would lose the slash at its end
+    metavar="FILE|DIR",
+    help="DIR/ is made.",
+)
 @scale_option
 @upscale_option(
     "--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale."
@@ -54,6 +66,28 @@ from xlsr_model.inputs import protected
     type=Word(),
     metavar="P",
     help="The encoder's speed, such as ultrafast or medium; a number for av1.",
+)
+@sink_option(
+    "--pixel-format",
+    type=Word(),
+    default="auto",
+    show_default=True,
+    metavar="NAME|auto",
+    help="FFmpeg's name, such as yuv420p, which every phone plays; auto keeps the film's.",
+)
+@sink_option(
+    "--encoder",
+    type=Word(),
+    metavar="NAME",
+    help="Any video encoder of FFmpeg, such as libvpx-vp9 or h264_nvenc, in place of --codec.",
+)
+@sink_option(
+    "--encoder-option",
+    "encoder_options",
+    metavar="K=V",
+    multiple=True,
+    callback=key_values,
+    help="For the encoder.",
 )
 @source_option(
     "--start",
@@ -127,7 +161,7 @@ from xlsr_model.inputs import protected
 )
 def upscale(
     inputs: tuple[Path, ...],
-    output: Path,
+    output: str,
     stats_json: Path | None,
     cluster: str | None,
     metrics: str | None,
@@ -143,11 +177,11 @@ def upscale(
     options = FileOptions(
         choice=engine_taken(asked),
         decode=replace(taken(DecodeOptions, asked), whole=asked["strict"]),
-        encoding=Encoding(asked.pop("codec"), asked.pop("crf"), asked.pop("preset")),
+        encoding=taken(Encoding, asked),
         **asked,
     )
-    pairs = _targets(inputs, output)
-    with protected(inputs):
+    with _made_directory(output), protected(inputs):
+        pairs = _targets(inputs, Path(output))
         return upscale_all(pairs, options, cluster, stats_json, metrics)
 
 
@@ -166,8 +200,29 @@ def _check_together(asked: dict[str, Any], cluster: str | None) -> None:
         except ValueError as error:
             raise click.UsageError(f"--to: {error}") from None
     codec = asked["codec"]
+    given = click.get_current_context().get_parameter_source("codec")
+    if asked["encoder"] is not None and given is not ParameterSource.DEFAULT:
+        raise click.UsageError("--codec and --encoder exclude each other")
     if codec in LOSSLESS and (asked["crf"] is not None or asked["preset"] is not None):
         raise click.UsageError(f"{codec} is lossless: it takes neither --crf nor --preset")
+
+
+@contextlib.contextmanager
+def _made_directory(output: str) -> Iterator[None]:
+    """Make the directory where ``output`` ends with a slash; remove it when nothing came into it.
+    Raises SinkError."""
+    if not output.endswith(os.sep) or os.path.isdir(output):
+        yield
+        return
+    try:
+        os.makedirs(output)
+    except OSError as error:
+        raise SinkError(f"{output}: {reason_of(error)}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            os.rmdir(output)
 
 
 def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
@@ -177,7 +232,8 @@ def _targets(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
         return [(inputs[0], output)]
     if not output.is_dir():
         raise click.UsageError(
-            f"-o must be a directory when there are several inputs: {output} is not one"
+            f"-o must be a directory when there are several inputs: {output} is not one; "
+            f"{output}/ would be made"
         )
     from streamsr.jobs.outputs import output_name
 

@@ -44,7 +44,7 @@ class ClusterFilm:
 
     @property
     def memory(self) -> int:
-        return memory_bytes(*self.segmented.work.size, self.segmented.work.encoding.codec)
+        return memory_bytes(*self.segmented.work.size, self.segmented.work.encoding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import floor, log2
 
 from streamsr.frame import Span, StreamInfo
+from streamsr.options import Encoding
 
 AHEAD = 2
 """Segments sent for each one that the cluster can work on at once: the next one waits at its
@@ -69,9 +70,13 @@ def urgency(segment: PendingSegment) -> tuple[int, int, int]:
     return -floor(log2(max(segment.cost, 1.0))), segment.film, segment.number
 
 
-def memory_bytes(width: int, height: int, codec: str) -> int:
-    """Upper bound of a worker's memory for a segment of this output size."""
-    return PROCESS_BYTES + PICTURE_BYTES[codec] * width * height
+def memory_bytes(width: int, height: int, encoding: Encoding) -> int:
+    """Upper bound of a worker's memory for a segment of this output size. An encoder that was not
+    measured is taken for the largest."""
+    picture = PICTURE_BYTES[encoding.codec]
+    if encoding.encoder is not None:
+        picture = max(PICTURE_BYTES.values())
+    return PROCESS_BYTES + picture * width * height
 
 
 def places(nodes: Iterable[Mapping[str, float]], cores: int, memory: int) -> int:

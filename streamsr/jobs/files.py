@@ -19,6 +19,7 @@ from streamsr.jobs.pictures import lost, upscale_image
 from streamsr.jobs.upscaler import Upscalers
 from streamsr.media.animation import as_film
 from streamsr.media.containers import check_output
+from streamsr.media.encode import Encoder
 from streamsr.media.input import watched
 from streamsr.media.timeline import time_line
 from streamsr.options import MAX_SIDE
@@ -60,9 +61,10 @@ def upscale_files(
 
 class FileJob:
     """Upscales files one after the other with the same options; keeps the engine between them. A
-    context manager."""
+    context manager. Making one raises SinkError for an encoder that there is not."""
 
     def __init__(self, options: FileOptions, *, record: Recorder | None = None) -> None:
+        Encoder(options.encoding)
         self.options = options
         self.record = record or Recorder()
         self._upscalers = Upscalers(options, self.record)

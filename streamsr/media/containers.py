@@ -3,16 +3,19 @@
 import contextlib
 import io
 import os
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container.input import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import AttachmentStream, Discard, Stream
 
 from streamsr.errors import SinkError
 from streamsr.media.audio import can_be_samples
-from streamsr.media.encode import canonical_name
+from streamsr.media.codecs import canonical_name
 from streamsr.media.input import main_video
 from streamsr.media.subtitles import OWN, TEXT
 
@@ -143,6 +146,8 @@ def fits(container: str, stream: Stream) -> bool:
         return container == "matroska"
     if container == "mpegts" and codec_of(stream) not in IN_TRANSPORT_STREAMS:
         return False
+    if is_cover(stream):
+        return _holds_cover(container, stream)
     trial = av.open(io.BytesIO(), "w", format=container)
     try:
         trial.add_stream_from_template(stream)
@@ -153,6 +158,26 @@ def fits(container: str, stream: Stream) -> bool:
         with contextlib.suppress(FFmpegError, ValueError):  # a header alone makes no valid file
             trial.close()
     return True
+
+
+def _holds_cover(container: str, cover: Stream) -> bool:
+    """Whether a cover is one still when it is read back: MOV's muxer drops it, and AVI's makes a
+    film of it, without an error."""
+    file = io.BytesIO()
+    try:
+        with av.open(file, "w", format=container) as trial:
+            copied = trial.add_stream_from_template(cover)
+            copied.disposition = cover.disposition
+            picture: Packet[Any] = av.Packet(b"\xff\xd8\xff\xd9")
+            picture.stream = copied
+            picture.pts = picture.dts = 0
+            picture.time_base = Fraction(1, 1000)
+            trial.mux(picture)
+        file.seek(0)
+        with av.open(file, "r") as read:
+            return any(is_cover(stream) for stream in read.streams)
+    except (FFmpegError, ValueError, TypeError):
+        return False
 
 
 def becomes_text(container: str, stream: Stream) -> bool:

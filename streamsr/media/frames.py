@@ -1,13 +1,17 @@
 """Converts FFmpeg's frames to RGB pictures and back: planar YUV by our converter, other formats by
 FFmpeg's."""
 
+import functools
 import re
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from av.error import FFmpegError
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
 from streamsr.color import BT709, FULL, LIMITED, SMPTE170M, ColorTags
 from streamsr.frame import Frame
@@ -46,6 +50,43 @@ def depth_of(pixel_format: str) -> int:
 def has_alpha(pixel_format: str) -> bool:
     """Whether this pixel format has opacity. Palettes count as opaque."""
     return pixel_format != "pal8" and any(c.is_alpha for c in VideoFormat(pixel_format).components)
+
+
+def colors_in(pixel_format: str) -> int:
+    """How much of the colours this pixel format has: 0 none, 1 a quarter of the samples or fewer,
+    2 half, 3 all."""
+    kind = VideoFormat(pixel_format)
+    if not kind.has_palette and len([c for c in kind.components if not c.is_alpha]) == 1:
+        return 0
+    samples = kind.chroma_width(4) * kind.chroma_height(4)
+    return 3 if samples == 16 else 2 if samples == 8 else 1
+
+
+def padded(size: tuple[int, int], pixel_format: str) -> tuple[int, int]:
+    """The size with a line or a column more, where the format has one chroma sample for two of
+    them: encoders want whole ones."""
+    kind = VideoFormat(pixel_format)
+    width, height = size
+    if kind.chroma_width(4) < 4:
+        width += width % 2
+    if kind.chroma_height(4) < 4:
+        height += height % 2
+    return width, height
+
+
+@functools.cache
+def can_write(pixel_format: str) -> bool:
+    """Whether `FrameWriter` makes frames of this format. Raises ValueError for no format's name."""
+    kind = VideoFormat(pixel_format)
+    if not kind.components or kind.has_palette or kind.is_bayer or kind.is_bit_stream:
+        return False
+    try:
+        tags = ColorTags().resolved(16, 16)
+        writer = FrameWriter(tags, pixel_format, 16, 16)
+        writer.of(Frame(np.zeros((16, 16, 3), np.uint8), 0, Fraction(1)))
+    except (ValueError, FFmpegError):
+        return False
+    return True
 
 
 def tags_of(frame: VideoFrame) -> ColorTags:
@@ -136,8 +177,8 @@ class FrameWriter:
     """Converts RGB pictures to frames for an encoder. Keeps scratch memory; for one thread.
 
     tags           of the frames, resolved
-    pixel_format   planar YUV of 8 to 16 bits, with or without alpha, or ``bgr0``, ``bgr24``,
-                   ``rgb24``
+    pixel_format   one that `can_write` says yes to. Planar YUV of 8 to 16 bits is written by our
+                   converter, other YUV repacked from it; RGB is converted by FFmpeg
     width, height  of the frames; a picture may be smaller by a column or a line, which is then
                    repeated
     """
@@ -146,36 +187,64 @@ class FrameWriter:
         self._tags = tags
         self._format = pixel_format
         self._size = width, height
-        match = _PLANAR_YUV.fullmatch(pixel_format)
-        self._depth = int((match[2] if match else None) or 8)
-        self._converter = Converter(tags, depth=self._depth)
+        self._planar = _planar_of(pixel_format)
+        self._gray = _GRAY.fullmatch(pixel_format) is not None
+        self._depth = depth_of(pixel_format)
+        self._alpha = has_alpha(pixel_format)
+        if self._planar is not None:
+            self._converter = Converter(tags, depth=depth_of(self._planar))
         self._reformatter = VideoReformatter()
 
     def of(self, picture: Frame) -> VideoFrame:
         """A new frame with the picture, in more than 8 bits where the format and the picture have
         them, and its opacity. ``pts`` is not set."""
-        frame = self.frame(
-            picture.rgb if picture.deep is None or self._depth == 8 else picture.deep
-        )
-        if self._format.startswith("yuva"):
-            self._set_alpha(frame, picture.alpha)
-        return frame
+        rgb = picture.rgb if picture.deep is None or self._depth <= 8 else picture.deep
+        return self._frame(rgb, picture.alpha)
 
     def frame(self, rgb: Plane) -> VideoFrame:
-        """A new frame with the picture, [H, W, 3] uint8 or uint16, and the tags. ``pts`` is not
-        set. Raises ValueError for a picture of another size."""
+        """A new frame with the picture, [H, W, 3] uint8 or uint16, and the tags; opaque. ``pts``
+        is not set. Raises ValueError for a picture of another size."""
+        return self._frame(rgb, None)
+
+    def _frame(self, rgb: Plane, alpha: Plane | None) -> VideoFrame:
         width, height = self._size
         if height - rgb.shape[0] not in (0, 1) or width - rgb.shape[1] not in (0, 1):
             raise ValueError(
                 f"expected a picture of {width}x{height}, got {rgb.shape[1]}x{rgb.shape[0]}"
             )
-        if _PLANAR_YUV.fullmatch(self._format) is None:
-            frame = VideoFrame.from_ndarray(rgb, format="rgb24")
-            return self._reformatter.reformat(frame, format=self._format)
-        frame = VideoFrame(width, height, self._format)
-        y, u, v = (_rows(frame, i, np.uint8 if self._depth == 8 else np.uint16) for i in range(3))
-        columns = width if self._format.startswith(("yuv444", "yuva444")) else -(-width // 2)
+        if self._planar is None:
+            return self._tagged(self._from_rgb(rgb, alpha))
+        frame = VideoFrame(width, height, self._format if self._gray else self._planar)
+        dtype = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
+        if self._gray:
+            y = _rows(frame, 0, dtype)
+            u, v = np.empty((2, height, width), dtype)
+        else:
+            y, u, v = (_rows(frame, i, dtype) for i in range(3))
+        columns = width if self._gray or "444" in self._planar else -(-width // 2)
         self._converter.from_rgb(rgb, (y[:, :width], u[:, :columns], v[:, :columns]))
+        if self._planar.startswith("yuva"):
+            self._set_alpha(frame, alpha)
+        self._tagged(frame)
+        if frame.format.name != self._format:
+            repacked = self._reformatter.reformat(frame, format=self._format, **_keep(frame))
+            return self._tagged(repacked)
+        return frame
+
+    def _from_rgb(self, rgb: Plane, alpha: Plane | None) -> VideoFrame:
+        """An RGB frame by FFmpeg, which repeats no lines: RGB has no chroma that would need it."""
+        deep = rgb.dtype == np.uint16
+        kind = "rgb48le" if deep else "rgb24"
+        if self._alpha:
+            kind = "rgba64le" if deep else "rgba"
+            opacity = np.full(rgb.shape[:2], np.iinfo(rgb.dtype).max, rgb.dtype)
+            if alpha is not None:
+                opacity[:] = _levels(alpha, int(np.iinfo(rgb.dtype).max))
+            rgb = np.dstack((rgb, opacity))
+        frame = VideoFrame.from_ndarray(rgb, format=kind)
+        return self._reformatter.reformat(frame, format=self._format)
+
+    def _tagged(self, frame: VideoFrame) -> VideoFrame:
         frame.colorspace = self._tags.matrix
         frame.color_range = self._tags.range
         frame.color_primaries = self._tags.primaries
@@ -184,17 +253,37 @@ class FrameWriter:
 
     def _set_alpha(self, frame: VideoFrame, alpha: Plane | None) -> None:
         """Fill the alpha plane; opaque for None."""
-        out = _rows(frame, 3, np.uint8 if self._depth == 8 else np.uint16)
-        top = (1 << self._depth) - 1
+        depth = frame.format.components[0].bits
+        out = _rows(frame, 3, np.uint8 if depth == 8 else np.uint16)
+        top = (1 << depth) - 1
         if alpha is None:
             out[:] = top
             return
-        full = np.iinfo(alpha.dtype).max
-        level = (alpha.astype(np.uint32) * top + full // 2) // full
+        level = _levels(alpha, top)
         height, width = level.shape
         out[:height, :width] = level
         out[height:] = out[height - 1]
         out[:height, width:] = level[:, -1:]
+
+
+def _levels(alpha: Plane, top: int) -> NDArray[np.uint32]:
+    """Opacity from 0 to ``top``."""
+    full = np.iinfo(alpha.dtype).max
+    return (alpha.astype(np.uint32) * top + full // 2) // full
+
+
+def _planar_of(pixel_format: str) -> str | None:
+    """The planar YUV format of the same samples, as our converter writes it; None for RGB."""
+    if _PLANAR_YUV.fullmatch(pixel_format):
+        return pixel_format
+    kind = VideoFormat(pixel_format)
+    if kind.is_rgb:
+        return None
+    wide, high = kind.chroma_width(4) == 4, kind.chroma_height(4) >= 4
+    chroma = "444" if wide else "422" if high else "420"
+    name = f"yuv{'a' if has_alpha(pixel_format) else ''}{chroma}p"
+    depth = next((bits for bits in (8, 9, 10, 12, 14, 16) if bits >= depth_of(pixel_format)), 16)
+    return name if depth == 8 else f"{name}{depth}le"
 
 
 def _rows(frame: VideoFrame, index: int, dtype: Any) -> Plane:

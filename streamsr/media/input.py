@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,10 @@ from xlsr_model.inputs import Input
 MAX_STREAMS = 200
 """Each one costs memory in the demuxer, in the copy and in the output. Files with all languages
 have 80."""
+
+PATIENT = {"probesize": str(64 << 20), "analyzeduration": str(600 * 10**6)}
+"""How far to look for a sound that begins later than the film, as a recording's second language
+may: 64 MiB, 600 s in microseconds. FFmpeg keeps them in memory until they are read."""
 
 REFUSED = {
     "tty": "text",
@@ -57,11 +61,6 @@ def watched(path: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
         yield unchanged
 
 
-FAR_PROBE = {"probesize": str(200 << 20), "analyzeduration": str(600_000_000)}
-"""For a recording that names a sound track which begins later than FFmpeg looks: 200 MB, ten
-minutes."""
-
-
 def open_input(
     path: str | os.PathLike[str], *, reader: Callable[[], BinaryIO] | None = None
 ) -> InputContainer:
@@ -73,15 +72,10 @@ def open_input(
     try:
         if reader is None:
             _check_readable(file)
-        # A local file must not make FFmpeg read from the network.
-        options = {"protocol_whitelist": "file"}
-        # Absolute: FFmpeg takes what is before a colon for a protocol.
-        opened = reader() if reader else str(file.absolute())
-        container = av.open(opened, "r", options=options, metadata_errors="replace")
-        if reader is None and any(not stream.rate for stream in container.streams.audio):
+        container = _opened(file, reader)
+        if container.format.name in ("mpegts", "mpeg") and _has_unknown_sound(container):
             container.close()
-            options |= FAR_PROBE
-            container = av.open(opened, "r", options=options, metadata_errors="replace")
+            container = _opened(file, reader, PATIENT)
     except av.error.InvalidDataError as error:
         raise SourceError(f"{file}: not a media file, or damaged") from error
     except (FFmpegError, OSError, ValueError) as error:
@@ -95,6 +89,24 @@ def open_input(
         container.close()
         raise SourceError(f"{file}: has {streams} streams; at most {MAX_STREAMS} are taken")
     return container
+
+
+def _opened(
+    file: Path, reader: Callable[[], BinaryIO] | None, more: Mapping[str, str] | None = None
+) -> InputContainer:
+    # A local file must not make FFmpeg read from the network.
+    options = {"protocol_whitelist": "file", **(more or {})}
+    # Absolute: FFmpeg takes what is before a colon for a protocol.
+    opened = reader() if reader else str(file.absolute())
+    return av.open(opened, "r", options=options, metadata_errors="replace")
+
+
+def _has_unknown_sound(container: InputContainer) -> bool:
+    """Whether a sound is announced of which nothing was found yet."""
+    return any(
+        stream.codec_context is None or not stream.codec_context.sample_rate
+        for stream in container.streams.audio
+    )
 
 
 def main_video(container: InputContainer) -> VideoStream | None:

@@ -21,6 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.media.encode import Encoder
+from streamsr.media.encoder_trial import tried
 from streamsr.media.errors import sink_errors
 from streamsr.media.timeline import TimeLine
 from streamsr.options import DecodeOptions, Encoding
@@ -99,7 +100,6 @@ class SegmentSink:
         container = av.format.ContainerFormat(work.container, "w")
         self._headers = bool(container.flags & _GLOBAL_HEADER)
         self._stack = ExitStack()
-        self._durations: dict[int, int] = {}
         self._taking = False
         self.frames = 0
 
@@ -111,11 +111,12 @@ class SegmentSink:
             context.options = self._encoder.options(info.hdr)
             if self._headers:
                 context.flags |= Flags.global_header
-            self._writer = self._encoder.prepare(context, info, self._work.size)
+            work = self._work
+            coded = tried(self._encoder, info, work.size, work.container)
+            self._frames = self._encoder.prepare(context, info, work.size, coded)
             if info.rate:
                 context.framerate = info.rate.limit_denominator(1_000_000)
             context.open()
-            self._context = context
             self._output = stack.enter_context(Output(self._path, overwrite=True))
             self._file = stack.enter_context(open(self._output.fd, "wb", closefd=False))
             headers = bytes(context.extradata or b"")
@@ -140,12 +141,9 @@ class SegmentSink:
         if not self._taking:
             raise outside("write()")
         check_size(frame, self._work.size)
-        picture = self._writer.of(frame)
-        picture.pts, picture.time_base = frame.pts, frame.time_base
-        if frame.duration:
-            self._durations[frame.pts] = frame.duration
+        picture = self._frames.writer.of(frame)
         with sink_errors(self._path):
-            self._store(self._context.encode(picture))
+            self._store(self._frames.encode(picture, frame.pts, frame.time_base, frame.duration))
         self.frames += 1
 
     def commit(self) -> None:
@@ -153,16 +151,15 @@ class SegmentSink:
             raise outside("commit()")
         self._taking = False
         with sink_errors(self._path):
-            if self.frames:
-                self._store(self._context.encode(None))
+            self._store(self._frames.flush())
             self._file.flush()
             self._output.publish()
 
     def _store(self, packets: "Sequence[Packet[Any]]") -> None:
         for packet in packets:
-            assert packet.pts is not None
-            duration = self._durations.pop(packet.pts, 0)
-            self._file.write(PACKET.pack(packet.pts, duration, packet.is_keyframe, packet.size))
+            self._file.write(
+                PACKET.pack(packet.pts, packet.duration, packet.is_keyframe, packet.size)
+            )
             self._file.write(bytes(packet))
 
 

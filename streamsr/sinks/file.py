@@ -18,10 +18,13 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.media.codecs import canonical_name
 from streamsr.media.containers import PLAIN, check_output
-from streamsr.media.encode import Encoder, canonical_name
+from streamsr.media.encode import Encoder
+from streamsr.media.encoder_trial import tried
 from streamsr.media.errors import sink_errors
 from streamsr.media.input import watched
+from streamsr.media.losses import hard_to_play, lost
 from streamsr.media.muxer import muxer_options
 from streamsr.media.packets import PACKET_ERRORS
 from streamsr.media.stream_copy import StreamCopy
@@ -35,6 +38,9 @@ log = logging.getLogger("streamsr")
 REFUSED_IN_A_ROW = 8
 """A muxer that takes no packet so often has failed for good."""
 
+APPLE_HEVC = "hvc1"
+"""Tag of HEVC in MP4 and MOV: Apple's players take no other."""
+
 LEAST_BYTES = 4096
 """Space that the disk must have before anything is written: FFmpeg does not close a file whose
 header does not fit."""
@@ -47,7 +53,7 @@ class FileSink:
     info        of the source: time base, pixel aspect, rotation and colours carry over
     size        (width, height) of the frames
     codec, crf, preset, encoder_threads  see `streamsr.options.Encoding`
-    encoding    these four as one value, which then goes before them
+    encoding    these four and all else of the encoder as one value, which then goes before them
     overwrite   replace a file that is there
     strict      raise SinkError when the output cannot hold everything of ``copy_from`` as it is
     quiet       do not log what the output cannot hold
@@ -104,7 +110,6 @@ class FileSink:
         self._record = record or Recorder()
         self._output: OutputContainer | None = None
         self._copy: StreamCopy | None = None
-        self._durations: dict[int, int] = {}
         self.origin_s = begin or Fraction(0)
         self.lost: list[str] = []
         self.frames = 0
@@ -133,18 +138,25 @@ class FileSink:
             self.origin_s = self._copy.origin_s
         source = self._copy.input if self._copy is not None else None
         options = muxer_options(self._container_format, self._info.time_base, source)
+        try:
+            self._coded = tried(self._encoder, self._info, self._size, self._container_format)
+        except SinkError as error:
+            raise SinkError(f"{self.path}: {error}") from error
         if self._file_is_ours:
             self._stack.enter_context(self._file)
         self._file.write(bytes(LEAST_BYTES))
         path = str(self._file.path)
         self._output = av.open(path, "w", format=self._container_format, container_options=options)
-        self.lost = self._encoder.lost(self._info)
+        self.lost = lost(self._encoder, self._info, self._size, self._coded)
         if self._info.display_matrix is not None and self._container_format in PLAIN:
             self.lost.append(
                 f"{self._container_format} cannot say that the picture is to be turned"
             )
         for line in self.lost if not self._quiet else ():
             log.warning("%s", line)
+        hint = hard_to_play(self._encoder, self._container_format, self._coded)
+        if hint is not None and not self._quiet:
+            log.warning("%s: %s", self.path, hint)
         if self._copy is not None:
             self._stream = self._copy.prepare(self._output, partial(self._add_video, self._output))
             self.lost += self._copy.lost
@@ -173,8 +185,10 @@ class FileSink:
                 f"{self.path}: {kind} cannot hold {canonical_name(name)} video; use .mkv"
             ) from error
         assert isinstance(stream, VideoStream)
-        self._writer = self._encoder.prepare(stream.codec_context, info, self._size)
+        self._frames = self._encoder.prepare(stream.codec_context, info, self._size, self._coded)
         stream.time_base = info.time_base
+        if self._container_format in ("mp4", "mov") and canonical_name(name) == "hevc":
+            stream.codec_context.codec_tag = APPLE_HEVC
         if info.display_matrix is not None:
             stream.set_display_matrix(info.display_matrix)
         return stream
@@ -187,15 +201,12 @@ class FileSink:
         if self.frames == 0:
             self.start_at(frame.pts * frame.time_base)
         with self._record.stage(Stage.CONVERT):
-            picture = self._writer.of(frame)
-        shift = round(self.origin_s / frame.time_base)
-        picture.pts = frame.pts - shift
-        picture.time_base = frame.time_base
-        if frame.duration:
-            self._durations[picture.pts] = frame.duration
+            picture = self._frames.writer.of(frame)
+        pts = frame.pts - round(self.origin_s / frame.time_base)
         with self._record.stage(Stage.ENCODE), sink_errors(self.path):
-            self._mux(self._stream.encode(picture))
-        self._last_s = picture.pts * frame.time_base
+            for packet in self._frames.encode(picture, pts, frame.time_base, frame.duration):
+                self.put(packet)
+        self._last_s = pts * frame.time_base
         self.frames += 1
 
     def start_at(self, time_s: Fraction) -> None:
@@ -208,12 +219,6 @@ class FileSink:
             self.origin_s = time_s
             if self._copy is not None:
                 self._copy.start_at(time_s)
-
-    def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
-        for packet in packets:
-            assert packet.pts is not None
-            packet.duration = self._durations.pop(packet.pts, 0)
-            self.put(packet)
 
     def put(self, packet: "Packet[VideoStream]") -> None:
         """Write a packet of an encoder with the same settings, in place of a frame.
@@ -251,7 +256,8 @@ class FileSink:
         """Complete the file without publishing it: as `commit`, but it does not get its name."""
         output = self._opened("commit()")
         with self._record.stage(Stage.ENCODE), sink_errors(self.path):
-            self._mux(self._stream.encode(None))
+            for packet in self._frames.flush():
+                self.put(packet)
             if self._copy is not None:
                 self._copy.until(None if whole else self._last_s, output)
             self._output = None

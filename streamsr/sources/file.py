@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Span, StreamInfo
+from streamsr.media.containers import is_cover
 from streamsr.media.decode import decoded
 from streamsr.media.deinterlace import Deinterlacer
 from streamsr.media.hdr import has_no_base_layer
@@ -189,7 +190,7 @@ class FileSource:
         too long by the file's header."""
         stream = main_video(container)
         if stream is None:
-            kinds = sorted({stream.type for stream in container.streams})
+            kinds = sorted({"a cover" if is_cover(s) else s.type for s in container.streams})
             raise SourceError(
                 f"{self.path}: has no video stream (only {', '.join(kinds) or 'nothing'})"
             )

@@ -36,7 +36,7 @@ def upscale(streamsr: Command, model: Path) -> Command:
 
     def run(source: Path, target: Path, *args: object) -> Result:
         given = [str(arg) for arg in args]
-        if not {"--codec", "--preset"} & set(given):
+        if not {"--codec", "--encoder", "--preset"} & set(given):
             given += ["--preset", "ultrafast"]
         if "--model" not in given:
             given += ["--model", str(model)]

@@ -88,11 +88,11 @@ def test_public_names_are_sorted_and_importable() -> None:
 def test_the_command_line_offers_what_there_is() -> None:
     from streamsr import options
     from streamsr.engines import choose
-    from streamsr.media import encode
+    from streamsr.media import codecs
 
     assert ("auto", *choose.OPENERS) == options.ENGINES
-    assert tuple(encode.CODECS) == options.CODECS
-    assert {name for name, codec in encode.CODECS.items() if codec.crf is None} == options.LOSSLESS
+    assert tuple(codecs.CODECS) == options.CODECS
+    assert {name for name, codec in codecs.CODECS.items() if codec.crf is None} == options.LOSSLESS
 
 
 @pytest.mark.parametrize(
