@@ -22,7 +22,7 @@ _STAGES = len(layout.STAGES)
 
 
 def walk(isa: Isa, scale: int) -> str:
-    """IR of ``run(ptr call)``, which computes one strip, and of the functions it uses."""
+    """Write ``run(ptr call)``, which computes one strip, and the functions it uses."""
     planes = len(isa.head_order(scale)) // 4
     rings = BlockRings.of(planes)
     parts = [
@@ -40,7 +40,8 @@ def walk(isa: Isa, scale: int) -> str:
 
 
 def _edges() -> str:
-    """The pixels left and right of a row of ``planes``, or all of it outside the picture."""
+    """Set the pixels left and right of a row of ``planes`` to the zero point; outside the picture
+    all of it."""
     f = Function("edges", "ptr %call, ptr %start, i64 %row, i64 %planes, i32 %pixel")
     line, width = get(f, "line"), get(f, "width")
     inside = f(f"icmp ult i64 %row, {get(f, 'height')}")
@@ -87,7 +88,7 @@ def _collect(stage: int) -> str:
 
 
 def _stage(rings: BlockRings, stage: int) -> str:
-    """One block: all tiles, or those around wanted cells, and the pixels around the picture."""
+    """Compute one block: all tiles, or those around wanted cells; then set its edges."""
     f = Function(f"stage_{stage}", "ptr %call, i64 %row, i32 %pixel")
     margin, head = _STAGES - stage, stage == _STAGES
     height, width, columns = get(f, "height"), get(f, "width"), get(f, "columns")
@@ -95,7 +96,7 @@ def _stage(rings: BlockRings, stage: int) -> str:
         f.store("i64", "0", part(f, word))
 
     def cover(first: str, end: str) -> None:
-        """From the tile of pixel ``first`` to that before pixel ``end``."""
+        """Collect from the tile of pixel ``first`` to that before pixel ``end``."""
         tiles = f(f"lshr i64 {first}, 2"), ceil(f, end, TILE)
         f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 {tiles[0]}, i64 {tiles[1]})")
 
@@ -124,7 +125,7 @@ def _stage(rings: BlockRings, stage: int) -> str:
 
 
 def _read(rings: BlockRings) -> str:
-    """The bytes of a row of the picture, with a pixel before and after."""
+    """Copy the bytes of a row of the picture, and put a pixel before and after."""
     f = Function("read", "ptr %call, i64 %row, i32 %pixel")
     width = get(f, "width")
     staging = row_of(
@@ -145,8 +146,8 @@ def _read(rings: BlockRings) -> str:
 
 
 def _run() -> str:
-    """One strip from its first input row to its last output row: the head's blocks begin at its
-    top."""
+    """Compute one strip from its first input row to its last output row: the head's blocks begin
+    at its top."""
     f = Function("run", "ptr %call", linkage="")
     zero_points = f.load("ptr", "%call", WORD["zero_points"])
     top, bottom = get(f, "top"), get(f, "bottom")

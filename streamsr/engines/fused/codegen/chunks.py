@@ -32,7 +32,7 @@ _CALL = "ptr %call, i64 %row, i64 %width"
 
 
 def chunks(isa: Isa, rings: BlockRings, planes: int) -> str:
-    """IR of ``chunk_1`` .. ``chunk_5(ptr call, i64 row, i64 width)`` and what they call.
+    """Write ``chunk_1`` .. ``chunk_5(ptr call, i64 row, i64 width)`` and what they call.
 
     A chunk is ``width`` vectors wide; its strands stand in scratch. ``planes`` are the head's.
     """
@@ -57,7 +57,7 @@ def chunks(isa: Isa, rings: BlockRings, planes: int) -> str:
 
 
 def part(f: Function, name: str) -> str:
-    """Where this part of scratch begins."""
+    """Find where this part of scratch begins."""
     return f.at(f.load("ptr", "%call", WORD["scratch"]), AT[name])
 
 
@@ -120,8 +120,8 @@ def _to_scratch(f: Function, number: int | str, source: str, target: str) -> Non
 
 
 def _window(rings: BlockRings) -> str:
-    """The 27 bytes around each pixel in seven planes: eight of each row's nine in two, the ninth
-    ones in the last.
+    """Gather the 27 bytes around each pixel in seven planes: eight of each row's nine in two, the
+    ninth ones in the last.
 
     A tile is twelve bytes on from the one before, so that the four bytes that begin at a tile's
     byte b are every third dword of three times four: two blends and a permutation.
@@ -158,8 +158,8 @@ def _window(rings: BlockRings) -> str:
 
 
 def _thirds(f: Function, three: list[str], first: int) -> str:
-    """Dwords ``first``, ``first`` + 3, ... of three vectors, in both halves: no two stand in the
-    same lane."""
+    """Pick dwords ``first``, ``first`` + 3, ... of three vectors, in both halves: no two stand in
+    the same lane."""
     lanes = [(first + 3 * k) % 4 for k in range(4)]
     vectors = [(first + 3 * k) // 4 for k in range(4)]
     owner = [vectors[lanes.index(lane)] for lane in range(4)]
@@ -176,7 +176,12 @@ def _shuffle(f: Function, a: str, b: str, mask: list[int]) -> str:
 
 
 def _convolution(name: str, groups: int, planes: int) -> str:
-    """Layer ``number``, 3x3, of the rows in scratch, to the first part of scratch."""
+    """Convolve the rows that stand in scratch by layer ``number``, 3x3, into its first part::
+
+    for each two vectors of the chunk, or a last one:
+        for each group: the inputs' transform, and for each four output channels
+            the products, then the outputs' transform, narrow or wide
+    """
     f = Function(f"convolution_{name}", "ptr %call, i64 %number, i64 %width")
     quads, kind = _layer(f, "%number", "quads"), _layer(f, "%number", "kind")
     weights, params = _layer(f, "%number", "weights"), _layer(f, "%number", "params")
@@ -229,7 +234,7 @@ def _convolve(f: Function, name: str, number: int, ring: Ring) -> None:
 
 
 def _fetch() -> str:
-    """Four planes of a ring's row to planes of a chunk of ``width`` vectors."""
+    """Copy four planes of a ring's row to planes of a chunk of ``width`` vectors."""
     f = Function("fetch", "ptr %from, i64 %line, ptr %strands, ptr %to, i64 %width")
     number = f.mul("%width", 2)
     with f.loop(0, 4) as plane, f.loop(0, 4) as phase, f.loop(0, number) as k:
@@ -242,8 +247,8 @@ def _fetch() -> str:
 
 
 def _line_up() -> str:
-    """One row of a plane of a chunk, four lines of ``width`` vectors, to pixels in their order: in
-    each half of the vectors 4x4 dwords are transposed."""
+    """Put the pixels of one row and plane of a chunk, four lines of ``width`` vectors, in their
+    order: in each half of the vectors 4x4 dwords are transposed."""
     f = Function("line_up", "ptr %from, ptr %strands, ptr %to, i64 %width")
     low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
     first, last = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
