@@ -77,14 +77,15 @@ class _Task(NamedTuple):
     cells: Cells | None = None
 
 
-def check(engine: Tested, model: ModelFile) -> Difference:
-    """Measure how far the engine's pictures are from LiteRT's.
+def check(engine: Tested, model: ModelFile, expected: Sequence[Image] | None = None) -> Difference:
+    """Measure how far the engine's pictures are from LiteRT's, which may have been ``expected``
+    before.
 
     LiteRT takes 0.2 s to start, so its pictures are cached for each model and LiteRT version; the
     engine runs every time. Raises WrongResults, with the difference and what is allowed, where it
     is beyond the engine's bound.
     """
-    expected = _expected(model, engine.scale)
+    expected = expected_results(model, engine.scale) if expected is None else expected
     lrs = pictures()
     total = NONE
     whole = np.empty(0, np.uint8)
@@ -210,8 +211,8 @@ def natural(width: int, height: int) -> Image:
     return result
 
 
-def _expected(model: ModelFile, scale: int) -> list[Image]:
-    """LiteRT's results of `pictures`, from the cache where it has them."""
+def expected_results(model: ModelFile, scale: int) -> list[Image]:
+    """Give LiteRT's results of `pictures`, from the cache where it has them."""
     lrs = pictures()
     key = hashlib.sha256(b"".join(lr.tobytes() for lr in lrs)).hexdigest()
     name = f"conformity-{version('ai-edge-litert')}-{key[:12]}-{model.sha256[:32]}"

@@ -62,7 +62,11 @@ class FusedEngine:
         except ModelError as error:
             raise ModelError(f"{model.path}: {error}") from error
         self.scale = network.scale
-        self._isa, self._library = _code(kinds, network.scale, model)
+        # Code that is new here takes as long to compile and try as LiteRT takes to start.
+        with ThreadPoolExecutor(1) as beside:
+            code = beside.submit(_code, kinds, network.scale, model)
+            expected = conformity.expected_results(model, network.scale)
+        self._isa, self._library = code.result()
         self.kind = self._isa.name
         # A 32x32 region takes as long as 1,900 pixels of a whole frame, by blocks 2,400: its halo,
         # what rounds it up, and 20 us for the call.
@@ -73,7 +77,7 @@ class FusedEngine:
         if self.threads > 1:
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="streamsr-fused")
         try:
-            self.difference = conformity.check(self, model)
+            self.difference = conformity.check(self, model, expected)
         except WrongResults as error:
             self.close()
             raise WrongResults(

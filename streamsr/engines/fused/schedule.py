@@ -31,8 +31,8 @@ Group = list[Entry]
 
 
 def schedule(weights: NDArray[np.int8], *, longest: int) -> list[list[Group]]:
-    """Groups of at most ``longest`` entries for each output channel of ``weights`` [O, planes, 4],
-    the longest groups first."""
+    """Make groups of at most ``longest`` entries for each output channel of ``weights``
+    [O, planes, 4], the longest groups first."""
     whole = weights.astype(np.int64)
     first = split(whole)
     parts = np.stack([first, whole - first], 2)
@@ -52,7 +52,7 @@ def schedule(weights: NDArray[np.int8], *, longest: int) -> list[list[Group]]:
 
 
 def split(weights: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each four ``weights`` what fits; the rest fits too. The larger of two is what is split."""
+    """Take of each four ``weights`` what fits; the rest fits too. The larger of two is split."""
     pairs = weights.reshape(*weights.shape[:-1], 2, 2)
     size, together = np.abs(pairs), np.abs(pairs.sum(-1, keepdims=True))
     other = size[..., ::-1]

@@ -53,8 +53,8 @@ class Transformed(NamedTuple):
 
 
 def transform(conv: Conv) -> Transformed:
-    """Exact for all weights that the reader of the graph lets pass: the largest is 144 times 128,
-    and sums below 2**23 are."""
+    """Transform the weights; exact for all that the reader of the graph lets pass, as the largest
+    becomes 144 times 128 and sums stay below 2**23."""
     weights = conv.weights.astype(np.int64)
     out, _, _, inputs = weights.shape
     moved = np.einsum("ia,oabc,jb->oijc", WEIGHTS, weights, WEIGHTS)
@@ -69,5 +69,5 @@ def transform(conv: Conv) -> Transformed:
 
 
 def is_narrow(largest: int) -> bool:
-    """Whether FACTOR times sums up to this is an int32, and exact as a float32: it is 9 * 64."""
+    """Tell whether FACTOR (9 * 64) times sums up to this is an int32, and exact as a float32."""
     return FACTOR * largest < 2**31 and 9 * largest <= 2**24

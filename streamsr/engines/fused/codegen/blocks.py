@@ -8,60 +8,28 @@ that half a vector holds one pixel of each of four tiles. Rows and pixels outsid
 filled with the zero point, as in the walk by rows.
 """
 
-from streamsr.engines.fused.codegen import layout, scheduled, winograd
+from streamsr.engines.fused.codegen import layout
+from streamsr.engines.fused.codegen.chunks import chunks, part, rows_from
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import BlockRings, Ring
+from streamsr.engines.fused.codegen.layout import BlockRings
 from streamsr.engines.fused.codegen.pixels import write
 from streamsr.engines.fused.codegen.rows import WORD, ceil, fill, flags_of, get, row_of, runs
-from streamsr.engines.fused.codegen.scratch import (
-    AT,
-    CHUNK,
-    PAIR,
-    PLANE,
-    POSITIONS,
-    ROWS,
-    STRAND,
-    VECTOR,
-)
+from streamsr.engines.fused.codegen.scratch import CHUNK, ROWS, TILE, TILES
 from streamsr.native.ir import Function
 from streamsr.region import CELL
 
-TILE = 4
-"""Pixels of a row in one tile."""
-
-TILES = 4
-"""Of one strand."""
-
-_LAYER = {word: 8 * k for k, word in enumerate(layout.LAYER)}
-_STEM, _SIDE, _POINT, _ROOT, _JOIN, _HEAD = 0, 1, 2, 3, 9, 10
-_ROOT_PLANES, _ROOT_GROUPS = 2, 4
 _STAGES = len(layout.STAGES)
-_CALL = "ptr %call, i64 %row, i64 %width"
 
 
 def walk(isa: Isa, scale: int) -> str:
-    """IR of ``run(ptr call)``, which computes one strip, and of the functions it uses."""
+    """Write ``run(ptr call)``, which computes one strip, and the functions it uses."""
     planes = len(isa.head_order(scale)) // 4
     rings = BlockRings.of(planes)
     parts = [
         "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
-        scheduled.kernels(isa),
-        winograd.kernels(_ROOT_PLANES),
-        winograd.kernels(8),
-        winograd.outputs(isa),
         fill(),
         _edges(),
-        _aim(),
-        _window(rings),
-        _convolution("root", _ROOT_GROUPS, _ROOT_PLANES),
-        _convolution("head", 1, 8),
-        _fetch(),
-        _line_up(),
-        _first_chunk(rings),
-        _root_chunk(rings, 2),
-        _root_chunk(rings, 3),
-        _join_chunk(rings),
-        _head_chunk(rings, planes),
+        chunks(isa, rings, planes),
         *(_collect(stage) for stage in range(1, _STAGES + 1)),
         *(_stage(rings, stage) for stage in range(1, _STAGES + 1)),
         write(isa, scale, rings.head),
@@ -71,28 +39,9 @@ def walk(isa: Isa, scale: int) -> str:
     return "\n".join(parts)
 
 
-def _part(f: Function, name: str) -> str:
-    return f.at(f.load("ptr", "%call", WORD["scratch"]), AT[name])
-
-
-def _arena(f: Function) -> str:
-    return f.load("ptr", "%call", WORD["arena"])
-
-
-def _rows(f: Function, ring: Ring, count: int, first: int = 0) -> list[str]:
-    """Line 0 of plane 0 of rows from ``%row`` + first on."""
-    line, arena = get(f, "line"), _arena(f)
-    return [row_of(f, ring, f.add("%row", first + k), line, arena) for k in range(count)]
-
-
-def _layer(f: Function, number: int | str, word: str) -> str:
-    ops = f.load("ptr", "%call", WORD["ops"])
-    record = f.at(ops, f.mul(number, 8 * len(layout.LAYER)))
-    return f.load("i64" if word in ("kind", "quads") else "ptr", record, _LAYER[word])
-
-
 def _edges() -> str:
-    """The pixels left and right of a row of ``planes``, or all of it outside the picture."""
+    """Set the pixels left and right of a row of ``planes`` to the zero point; outside the picture
+    all of it."""
     f = Function("edges", "ptr %call, ptr %start, i64 %row, i64 %planes, i32 %pixel")
     line, width = get(f, "line"), get(f, "width")
     inside = f(f"icmp ult i64 %row, {get(f, 'height')}")
@@ -110,244 +59,11 @@ def _edges() -> str:
     return f.text()
 
 
-def _aim() -> str:
-    """Write down where each half vector of a chunk's row goes: ``width`` vectors of four lines,
-    ``line`` bytes apart, the strands standing as in the picture."""
-    f = Function("aim", "ptr %outputs, ptr %start, i64 %line, ptr %strands, i64 %width")
-    number = f.mul("%width", 2)
-    with f.loop(0, 4) as phase, f.loop(0, number) as k:
-        tile = f.load("i64", "%strands", f.mul(k, 8))
-        place = f.at(f.at("%start", f.mul(phase, "%line")), f.mul(tile, 4))
-        f.store("ptr", place, "%outputs", f.mul(f.add(f.mul(phase, number), k), 8))
-    return f.text()
-
-
-def _aim_ring(f: Function, ring: Ring) -> None:
-    outputs, line, strands = _part(f, "outputs"), get(f, "line"), _part(f, "strands")
-    for i, row in enumerate(_rows(f, ring, ROWS)):
-        to = f.at(outputs, f.mul("%width", 2 * 8 * 4 * i))
-        f.do(f"call void @aim(ptr {to}, ptr {row}, i64 {line}, ptr {strands}, i64 %width)")
-
-
-def _aim_scratch(f: Function, name: str) -> None:
-    outputs, start = _part(f, "outputs"), _part(f, name)
-    with f.loop(0, f.mul("%width", 2 * 4 * ROWS)) as k:
-        f.store("ptr", f.at(start, f.mul(k, STRAND)), outputs, f.mul(k, 8))
-
-
-def _pointwise(f: Function, number: int | str, source: str, step: str | int) -> None:
-    quads, params, counts, groups, entries = (
-        _layer(f, number, word) for word in ("quads", "params", "counts", "runs", "weights")
-    )
-    f.do(
-        f"call void @pointwise(ptr {_part(f, source)}, ptr {counts}, ptr {groups}, ptr {entries}, "
-        f"ptr {params}, i64 {quads}, ptr {_part(f, 'sums')}, i64 {f.mul('%width', 4 * ROWS)}, "
-        f"ptr {_part(f, 'outputs')}, i64 {step})"
-    )
-
-
-def _to_ring(f: Function, number: int, source: str, ring: Ring) -> None:
-    _aim_ring(f, ring)
-    _pointwise(f, number, source, f.mul(get(f, "line"), 4))
-
-
-def _to_scratch(f: Function, number: int | str, source: str, target: str) -> None:
-    _aim_scratch(f, target)
-    _pointwise(f, number, source, PLANE)
-
-
-def _window(rings: BlockRings) -> str:
-    """The 27 bytes around each pixel in seven planes: eight of each row's nine in two, the ninth
-    ones in the last.
-
-    A tile is twelve bytes on from the one before, so that the four bytes that begin at a tile's
-    byte b are every third dword of three times four: two blends and a permutation.
-    """
-    f = Function("window", _CALL)
-    line, arena, to = get(f, "line"), _arena(f), _part(f, "first")
-    strands = _part(f, "strands")
-    kind = "<8 x i32>"
-    with f.loop(0, ROWS) as i:
-        rows = [
-            row_of(f, rings.staging, f.add(f.add("%row", i), dy), line, arena) for dy in (-1, 0, 1)
-        ]
-        with f.loop(0, "%width") as v:
-            tiles = [f.load("i64", strands, f.add(f.mul(v, 16), 8 * half)) for half in range(2)]
-            shifts = [f.mul(tile, 3 * TILE) for tile in tiles]
-            for phase in range(4):
-                index = f.add(f.mul(f.add(f.mul(i, 4), phase), "%width"), v)
-                target = f.at(to, f.mul(index, VECTOR))
-                corners = []
-                for dy, row in enumerate(rows):
-                    low, high = (f.at(row, shift) for shift in shifts)
-                    three = [
-                        f.joined(4, "i32", low, high, STRAND * k + 3 * (phase - 1))
-                        for k in range(3)
-                    ]
-                    for k in range(2):
-                        f.store(kind, _thirds(f, three, k), target, (2 * dy + k) * PLANE)
-                    corners.append(f(f"and {kind} {_thirds(f, three, 2)}, splat (i32 255)"))
-                for k in (1, 2):
-                    corners[k] = f(f"shl {kind} {corners[k]}, splat (i32 {8 * k})")
-                corner = f(f"or {kind} {f(f'or {kind} {corners[0]}, {corners[1]}')}, {corners[2]}")
-                f.store(kind, corner, target, 6 * PLANE)
-    return f.text()
-
-
-def _thirds(f: Function, three: list[str], first: int) -> str:
-    """Dwords ``first``, ``first`` + 3, ... of three vectors, in both halves: no two stand in the
-    same lane."""
-    lanes = [(first + 3 * k) % 4 for k in range(4)]
-    vectors = [(first + 3 * k) // 4 for k in range(4)]
-    owner = [vectors[lanes.index(lane)] for lane in range(4)]
-    mixed = three[0]
-    for k in (1, 2):
-        mask = [lane + 8 * (owner[lane % 4] == k) for lane in range(8)]
-        mixed = _shuffle(f, mixed, three[k], mask)
-    return _shuffle(f, mixed, "poison", [4 * half + lane for half in range(2) for lane in lanes])
-
-
-def _shuffle(f: Function, a: str, b: str, mask: list[int]) -> str:
-    picks = ", ".join(f"i32 {m}" for m in mask)
-    return f(f"shufflevector <8 x i32> {a}, <8 x i32> {b}, <8 x i32> <{picks}>")
-
-
-def _convolution(name: str, groups: int, planes: int) -> str:
-    """Layer ``number``, 3x3, of the rows in scratch, to the first part of scratch."""
-    f = Function(f"convolution_{name}", "ptr %call, i64 %number, i64 %width")
-    quads, kind = _layer(f, "%number", "quads"), _layer(f, "%number", "kind")
-    weights, params = _layer(f, "%number", "weights"), _layer(f, "%number", "params")
-    rows, to, partial = _part(f, "rows"), _part(f, "first"), _part(f, "partial")
-    transformed, products = _part(f, "transformed"), _part(f, "products")
-    strands = _part(f, "strands")
-    line, step = get(f, "line"), f.mul("%width", VECTOR)
-    narrows = f(f"icmp eq i64 {kind}, {layout.NARROW}")
-    wides = f(f"xor i1 {narrows}, true")
-
-    def body(vectors: int, v: str) -> None:
-        with f.loop(0, groups) as group:
-            each = f(f"sdiv i64 {quads}, {groups}")
-            shift = f.mul(f.mul(group, 4 * planes), line)
-            f.do(
-                f"call void @{winograd.name('inputs', planes, vectors)}(ptr {rows}, i64 {shift}, "
-                f"i64 {line}, ptr {f.at(strands, f.mul(v, 16))}, ptr {partial}, "
-                f"ptr {transformed})"
-            )
-            with f.loop(0, each) as k:
-                quad = f.add(f.mul(group, each), k)
-                own = f.at(weights, f.mul(quad, POSITIONS * 2 * planes * 16))
-                f.do(
-                    f"call void @{winograd.name('products', planes, vectors)}(ptr {transformed}, "
-                    f"ptr {own}, ptr {products})"
-                )
-                numbers = f.at(params, f.mul(quad, winograd.PARAMS))
-                target = f.at(to, f.add(f.mul(quad, PLANE), f.mul(v, VECTOR)))
-                for wide in (False, True):
-                    with f.when(wides if wide else narrows):
-                        f.do(
-                            f"call void @{winograd.last(vectors, wide)}(ptr {products}, "
-                            f"ptr {numbers}, ptr {partial}, ptr {target}, i64 {step})"
-                        )
-
-    with f.loop(0, "%width", PAIR) as v:
-        single = f(f"icmp eq i64 {f(f'sub i64 %width, {v}')}, 1")
-        with f.when(single):
-            body(1, v)
-        with f.when(f(f"xor i1 {single}, true")):
-            body(2, v)
-    return f.text()
-
-
-def _convolve(f: Function, name: str, number: int, ring: Ring) -> None:
-    table = _part(f, "rows")
-    for k, row in enumerate(_rows(f, ring, ROWS + 2, -1)):
-        f.store("ptr", row, table, 8 * k)
-    f.do(f"call void @convolution_{name}(ptr %call, i64 {number}, i64 %width)")
-
-
-def _fetch() -> str:
-    """Four planes of a ring's row to planes of a chunk of ``width`` vectors."""
-    f = Function("fetch", "ptr %from, i64 %line, ptr %strands, ptr %to, i64 %width")
-    number = f.mul("%width", 2)
-    with f.loop(0, 4) as plane, f.loop(0, 4) as phase, f.loop(0, number) as k:
-        source = f.at("%from", f.mul(f.add(f.mul(plane, 4), phase), "%line"))
-        shift = f.mul(f.load("i64", "%strands", f.mul(k, 8)), 4)
-        index = f.add(f.mul(phase, number), k)
-        target = f.add(f.mul(plane, PLANE), f.mul(index, STRAND))
-        f.store("<16 x i8>", f.load("<16 x i8>", source, shift), "%to", target)
-    return f.text()
-
-
-def _line_up() -> str:
-    """One row of a plane of a chunk, four lines of ``width`` vectors, to pixels in their order: in
-    each half of the vectors 4x4 dwords are transposed."""
-    f = Function("line_up", "ptr %from, ptr %strands, ptr %to, i64 %width")
-    low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
-    first, last = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
-    with f.loop(0, "%width") as v:
-        source = f.at("%from", f.mul(v, VECTOR))
-        a, b, c, d = (
-            f.load("<8 x i32>", source, f.mul("%width", VECTOR * phase)) for phase in range(4)
-        )
-        tiles = []
-        for mask in (low, high):
-            one, other = _shuffle(f, a, b, mask), _shuffle(f, c, d, mask)
-            tiles += [_shuffle(f, one, other, pick) for pick in (first, last)]
-        for half in range(2):
-            tile = f.load("i64", "%strands", f.add(f.mul(v, 16), 8 * half))
-            target = f.at("%to", f.mul(tile, 4 * TILE))
-            for k, four in enumerate(tiles):
-                f.store("<4 x i32>", f.half(8, four, half, "i32"), target, STRAND * k)
-    return f.text()
-
-
-def _first_chunk(rings: BlockRings) -> str:
-    f = Function("chunk_1", _CALL)
-    f.do("call void @window(ptr %call, i64 %row, i64 %width)")
-    _to_scratch(f, _STEM, "first", "second")
-    _to_ring(f, _SIDE, "first", rings.side)
-    _to_ring(f, _POINT, "second", rings.features[0])
-    return f.text()
-
-
-def _root_chunk(rings: BlockRings, stage: int) -> str:
-    f = Function(f"chunk_{stage}", _CALL)
-    number = _ROOT + 2 * (stage - 2)
-    _convolve(f, "root", number, rings.features[stage - 2])
-    _to_ring(f, number + 1, "first", rings.features[stage - 1])
-    return f.text()
-
-
-def _join_chunk(rings: BlockRings) -> str:
-    f = Function("chunk_4", _CALL)
-    _convolve(f, "root", _ROOT + 4, rings.features[2])
-    _to_scratch(f, _ROOT + 5, "first", "second")
-    line, side = get(f, "line"), f.at(_part(f, "second"), 8 * PLANE)
-    strands = _part(f, "strands")
-    for i, row in enumerate(_rows(f, rings.side, ROWS)):
-        target = f.at(side, f.mul("%width", 4 * VECTOR * i))
-        f.do(f"call void @fetch(ptr {row}, i64 {line}, ptr {strands}, ptr {target}, i64 %width)")
-    _to_ring(f, _JOIN, "second", rings.features[3])
-    return f.text()
-
-
-def _head_chunk(rings: BlockRings, planes: int) -> str:
-    f = Function("chunk_5", _CALL)
-    _convolve(f, "head", _HEAD, rings.features[3])
-    line, source, strands = get(f, "line"), _part(f, "first"), _part(f, "strands")
-    for i, row in enumerate(_rows(f, rings.head, ROWS)):
-        with f.loop(0, planes) as plane:
-            here = f.at(source, f.add(f.mul(plane, PLANE), f.mul("%width", 4 * VECTOR * i)))
-            to = f.at(row, f.mul(f.mul(plane, line), 4))
-            f.do(f"call void @line_up(ptr {here}, ptr {strands}, ptr {to}, i64 %width)")
-    return f.text()
-
-
 def _collect(stage: int) -> str:
     """Cover the tiles from ``first`` to before ``end`` with strands, where those before do not;
     whenever strands fill a chunk, compute it. From -1 on compute what is left."""
     f = Function(f"collect_{stage}", "ptr %call, i64 %row, i64 %first, i64 %end")
-    count, strands, covered = _part(f, "count"), _part(f, "strands"), _part(f, "covered")
+    count, strands, covered = part(f, "count"), part(f, "strands"), part(f, "covered")
     # Strands run over the end, but not over that of the line.
     most = f.mul(f.add(ceil(f, get(f, "width"), TILE * TILES), -1), TILES)
     start = f.most("%first", f.load("i64", covered))
@@ -372,15 +88,15 @@ def _collect(stage: int) -> str:
 
 
 def _stage(rings: BlockRings, stage: int) -> str:
-    """One block: all tiles, or those around wanted cells, and the pixels around the picture."""
+    """Compute one block: all tiles, or those around wanted cells; then set its edges."""
     f = Function(f"stage_{stage}", "ptr %call, i64 %row, i32 %pixel")
     margin, head = _STAGES - stage, stage == _STAGES
     height, width, columns = get(f, "height"), get(f, "width"), get(f, "columns")
     for word in ("count", "covered"):
-        f.store("i64", "0", _part(f, word))
+        f.store("i64", "0", part(f, word))
 
     def cover(first: str, end: str) -> None:
-        """From the tile of pixel ``first`` to that before pixel ``end``."""
+        """Collect from the tile of pixel ``first`` to that before pixel ``end``."""
         tiles = f(f"lshr i64 {first}, 2"), ceil(f, end, TILE)
         f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 {tiles[0]}, i64 {tiles[1]})")
 
@@ -402,17 +118,19 @@ def _stage(rings: BlockRings, stage: int) -> str:
             cover(first, f.least(f.add(f.mul(end, CELL), margin), width))
     f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 -1, i64 -1)")
     if not head:
-        for k, row in enumerate(_rows(f, rings.features[stage - 1], ROWS)):
+        for k, row in enumerate(rows_from(f, rings.features[stage - 1], ROWS)):
             number = f.add("%row", k)
             f.do(f"call void @edges(ptr %call, ptr {row}, i64 {number}, i64 8, i32 %pixel)")
     return f.text()
 
 
 def _read(rings: BlockRings) -> str:
-    """The bytes of a row of the picture, with a pixel before and after."""
+    """Copy the bytes of a row of the picture, and put a pixel before and after."""
     f = Function("read", "ptr %call, i64 %row, i32 %pixel")
     width = get(f, "width")
-    staging = row_of(f, rings.staging, "%row", get(f, "line"), _arena(f))
+    staging = row_of(
+        f, rings.staging, "%row", get(f, "line"), f.load("ptr", "%call", WORD["arena"])
+    )
     inside = f(f"icmp ult i64 %row, {get(f, 'height')}")
     size = f.mul(width, 3)
     with f.when(inside):
@@ -428,8 +146,8 @@ def _read(rings: BlockRings) -> str:
 
 
 def _run() -> str:
-    """One strip from its first input row to its last output row: the head's blocks begin at its
-    top."""
+    """Compute one strip from its first input row to its last output row: the head's blocks begin
+    at its top."""
     f = Function("run", "ptr %call", linkage="")
     zero_points = f.load("ptr", "%call", WORD["zero_points"])
     top, bottom = get(f, "top"), get(f, "bottom")

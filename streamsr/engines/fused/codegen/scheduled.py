@@ -41,7 +41,7 @@ _BYTES, _I16, _I32 = "<32 x i8>", "<16 x i16>", "<8 x i32>"
 
 
 def kernels(isa: Isa) -> str:
-    """IR of ``pointwise`` and the runs it calls."""
+    """Write ``pointwise`` and the runs it calls."""
     kinds = [(length, more) for more in (False, True) for length in range(1, LONGEST + 1)]
     names = ", ".join(f"ptr @{_name(*kind)}" for kind in kinds)
     table = f"@runs = internal constant [{len(kinds)} x ptr] [{names}]\n"
@@ -53,8 +53,8 @@ def _name(length: int, more: bool) -> str:
 
 
 def _run(length: int, more: bool) -> str:
-    """One group of ``length`` entries over ``size`` bytes of vectors: the first of a channel starts
-    from the bias, ``more`` are added to its sums::
+    """Multiply ``size`` bytes of vectors by one group of ``length`` entries: the first of a channel
+    starts from the bias, ``more`` are added to its sums::
 
         for each vector:
             load, vpmaddubsw | length - 1 times: load, vpmaddubsw, vpaddw
@@ -82,7 +82,7 @@ def _run(length: int, more: bool) -> str:
 
 
 def _pointwise(isa: Isa) -> str:
-    """All output channels for ``number`` vectors of ``planes``.
+    """Compute all output channels for ``number`` vectors of ``planes``.
 
     ``counts`` says of how many ``runs`` each four channels are made; ``entries`` follow each other
     run by run. ``outputs`` holds a pointer for each half vector of the first four channels' result;

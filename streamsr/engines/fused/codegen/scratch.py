@@ -13,6 +13,9 @@ CHUNK = 4
 ROWS = 4
 """Of a block."""
 
+TILE, TILES = 4, 4
+"""Pixels of a row in a tile, and tiles in a strand."""
+
 VECTOR, STRAND = 32, 16
 
 NUMBER = 4 * ROWS * CHUNK

@@ -40,7 +40,7 @@ def name(step: str, planes: int, vectors: int) -> str:
 
 
 def kernels(planes: int) -> str:
-    """All that a 3x3 convolution of this many planes of inputs needs."""
+    """Write the first two steps of a 3x3 convolution of this many planes of inputs."""
     parts = []
     for vectors in range(1, PAIR + 1):
         parts += [_inputs(planes, vectors), _products(planes, vectors)]
@@ -48,7 +48,7 @@ def kernels(planes: int) -> str:
 
 
 def outputs(isa: Isa) -> str:
-    """The last step, the same for any number of planes, for sums that are narrow and wide."""
+    """Write the last step, the same for any number of planes, for sums narrow and wide."""
     ways = [(vectors, wide) for vectors in range(1, PAIR + 1) for wide in (False, True)]
     return "\n".join(_outputs(isa, *way) for way in ways)
 
@@ -58,8 +58,8 @@ def last(vectors: int, wide: bool) -> str:
 
 
 def _inputs(planes: int, vectors: int) -> str:
-    """B^T d B: ``rows`` holds six pointers to rows, of which the first plane's first line stands
-    ``shift`` bytes on; ``strands`` the first tiles of the vectors' halves.
+    """Compute B^T d B. ``rows`` holds six pointers to rows, of which the first plane's first line
+    stands ``shift`` bytes on; ``strands`` the first tiles of the vectors' halves.
 
     The result, [36][planes][2][vectors], has channels 0 and 2 of a plane in one vector and 1 and 3
     in another: no shuffle is needed, only `and` and a shift::
@@ -107,7 +107,7 @@ def _inputs(planes: int, vectors: int) -> str:
 
 
 def _forward(f: Function, d: list[str]) -> list[str]:
-    """One dimension of B^T d, times 1 (the weights' transform has the factors)."""
+    """Compute B^T d in one dimension."""
 
     def add(a: str, b: str) -> str:
         return f(f"add {I16} {a}, {b}")
@@ -132,7 +132,7 @@ def _forward(f: Function, d: list[str]) -> list[str]:
 
 
 def _products(planes: int, vectors: int) -> str:
-    """The sums over the input channels for four output channels, [4][36][vectors] int32.
+    """Sum the products over the input channels for four output channels, [4][36][vectors] int32.
 
     ``weights`` are [36][2 * planes][4] pairs of int16::
 
@@ -179,7 +179,7 @@ def _products(planes: int, vectors: int) -> str:
 
 
 def _outputs(isa: Isa, vectors: int, wide: bool) -> str:
-    """A^T m A of four channels, requantised to pixels.
+    """Compute A^T m A of four channels and requantise it to pixels.
 
     ``params`` as in PARAMS. Vector (4 * row + phase) of the result is ``step`` bytes from the one
     before::
@@ -225,14 +225,14 @@ def _outputs(isa: Isa, vectors: int, wide: bool) -> str:
 
 
 def _results(f: Function, start: str, channel: int, wide: bool) -> list[str]:
-    """The four pixels of one row and channel as integers."""
+    """Compute the four pixels of one row and channel, as integers."""
     six = [f.load(I32, start, (24 * channel + k) * VECTOR) for k in range(6)]
     scale = f.splat(8, "float", f.load("float", "%params", 16 + 4 * channel))
     return [_requantise(f, value, scale, wide) for value in _backward(f, six)]
 
 
 def _backward(f: Function, m: list[str]) -> list[str]:
-    """One dimension of A^T m, times 24 with the weights' factors."""
+    """Compute A^T m in one dimension."""
 
     def add(a: str, b: str) -> str:
         return f(f"add {I32} {a}, {b}")
@@ -253,7 +253,7 @@ def _backward(f: Function, m: list[str]) -> list[str]:
 
 
 def _requantise(f: Function, value: str, scale: str, wide: bool) -> str:
-    """From 576 times the sum.
+    """Requantise 576 times the sum.
 
     1/576 as a float32 is too large by 2**-27 of it, so that the product with a float32 that is 576
     times a whole number rounds to that number. That rounding is the whole point: the scaled sum
@@ -269,7 +269,7 @@ def _requantise(f: Function, value: str, scale: str, wide: bool) -> str:
 
 
 def _hexadecimal(value: float) -> str:
-    """A float32 as LLVM writes it: the bits of the double of the same value."""
+    """Write a float32 as LLVM does: by the bits of the double of the same value."""
     single = struct.unpack("<f", struct.pack("<f", value))[0]
     return f"0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
 
