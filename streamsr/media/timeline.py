@@ -20,18 +20,18 @@ from streamsr import interrupt
 from streamsr.media.input import main_video, open_input
 from streamsr.media.packets import readable
 
-BACKWARD_S = Fraction(1, 10)
+BACKWARD_S = 0.1
 """A stream whose time goes back by more has begun a new clock; by less it is a fault of one
 packet. FFmpeg's own limit (ffmpeg_demux.c)."""
 
-SEAM_S = Fraction(1, 20)
+SEAM_S = 0.05
 """Where another stream's clock has jumped, one that does not go on within so much of its own time
 has jumped with it."""
 
 MOST_BOXES = 1000
 """At the top of an MP4 file, looked at for a fragment."""
 
-FORWARD_S = Fraction(10)
+FORWARD_S = 10.0
 """A gap that is longer is a new clock, where the format's clock may jump (FFmpeg's
 ``-dts_delta_threshold``); a shorter one is a gap of the recording, and stays."""
 
@@ -184,17 +184,18 @@ def _is_fragmented(path: str) -> bool:
 class _Run:
     """A stretch of the clock while it is found: it lasts from ``begin`` to ``end``, in seconds."""
 
-    begin: Fraction
-    end: Fraction
+    begin: float
+    end: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is looked at of a packet, times in seconds on the container's clock."""
+    """What is looked at of a packet, times in seconds on the container's clock: as floats, whose
+    error is far below a tick, since a film has half a million of them."""
 
-    decoded: Fraction
-    shown: Fraction
-    end: Fraction
+    decoded: float
+    shown: float
+    end: float
     position: int
     key: bool
 
@@ -204,8 +205,8 @@ class _Stream:
     """One stream: the latest decoding time and when the next is due, and the runs that it went
     through, from which positions on."""
 
-    last: Fraction
-    due: Fraction
+    last: float
+    due: float
     starts: list[tuple[int, int]]
     doubtful: _Seen | None = None
 
@@ -225,21 +226,24 @@ class Survey:
         self._main = main
         self._forward = jumps_forward
         self._streams: dict[int, _Stream] = {}
+        self._bases: dict[int, float] = {}
         self._by_dts: set[int] = set()
         self._runs: list[_Run] = []
-        self._keys: list[tuple[int, Fraction, int]] = []
+        self._keys: list[tuple[int, float, int]] = []
 
     def add(self, packet: "Packet[Any]") -> None:
         """Take the next packet of a video or audio stream. One without a time says nothing."""
-        base = packet.time_base
         index = packet.stream_index
+        base = self._bases.get(index)
+        if base is None:
+            base = self._bases[index] = float(packet.time_base or 0)
         if packet.dts is not None and index not in self._by_dts:
             # The demuxer knows it from here on: it runs behind the times shown before.
             self._by_dts.add(index)
             if index in self._streams:
-                self._streams[index].last = packet.dts * packet.time_base
+                self._streams[index].last = packet.dts * base
         ticks = packet.dts if index in self._by_dts else packet.pts
-        if ticks is None or base is None:
+        if ticks is None or not base:
             return
         shown = ticks if packet.pts is None else packet.pts
         seen = _Seen(
@@ -279,7 +283,7 @@ class Survey:
         if index == self._main and seen.key and seen.position >= 0:
             self._keys.append((run, seen.shown, seen.position))
 
-    def _follows(self, before_s: Fraction, seen: _Seen) -> bool:
+    def _follows(self, before_s: float, seen: _Seen) -> bool:
         step = seen.decoded - before_s
         return step >= -BACKWARD_S and not (self._forward and step > FORWARD_S)
 
@@ -304,10 +308,10 @@ class Survey:
     def time_line(self) -> TimeLine:
         """The clock as seen so far."""
         shifts: list[Fraction] = []
-        end = Fraction(0)
+        end = 0.0
         for number, run in enumerate(self._runs):
-            shifts.append(end - run.begin if number else Fraction(0))
-            end = max(end, run.end + shifts[-1]) if number else run.end
+            shifts.append(_exact(end - run.begin) if number else Fraction(0))
+            end = max(end, run.end + float(shifts[-1])) if number else run.end
         stretches = {
             index: tuple(Stretch(position, shifts[run]) for position, run in stream.starts)
             for index, stream in self._streams.items()
@@ -317,10 +321,18 @@ class Survey:
             stretches=stretches,
             others=main or TimeLine().others,
             keys=tuple(
-                KeyFrame(shown_s + shifts[run], position) for run, shown_s, position in self._keys
+                KeyFrame(_exact(shown_s) + shifts[run], position)
+                for run, shown_s, position in self._keys
             ),
             jumps=tuple(
-                run.begin + shift for run, shift in zip(self._runs[1:], shifts[1:], strict=True)
+                _exact(run.begin) + shift
+                for run, shift in zip(self._runs[1:], shifts[1:], strict=True)
             ),
             indexed=False,
         )
+
+
+def _exact(seconds: float) -> Fraction:
+    """To a microsecond, which is finer than any container's clock here but 44.1 kHz and finer than
+    anybody hears."""
+    return Fraction(round(seconds * 1_000_000), 1_000_000)
