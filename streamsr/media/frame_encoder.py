@@ -56,7 +56,7 @@ class FrameEncoder:
 
     def flush(self) -> "list[Packet[Any]]":
         """The packets that are left; the encoder takes no picture any more."""
-        return self._timed(self.context.encode(None)) if self._number else []
+        return self._timed(self.context.encode(None))
 
     def _timed(self, packets: "Sequence[Packet[Any]]") -> "list[Packet[Any]]":
         for packet in packets:

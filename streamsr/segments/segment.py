@@ -151,7 +151,8 @@ class SegmentSink:
             raise outside("commit()")
         self._taking = False
         with sink_errors(self._path):
-            self._store(self._frames.flush())
+            if self.frames:
+                self._store(self._frames.flush())
             self._file.flush()
             self._output.publish()
 
