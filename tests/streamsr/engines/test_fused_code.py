@@ -25,7 +25,6 @@ from streamsr.native import cache
 from tests.support.engine import EVERY_KIND, WHY_NOT_FUSED
 from tests.support.processes import running
 
-FEATURES = llvm.get_host_cpu_features()
 needs_fused = pytest.mark.skipif(
     bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
 )
