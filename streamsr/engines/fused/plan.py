@@ -2,11 +2,16 @@
 
 from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.graph import Network
-from streamsr.engines.fused.plan_blocks import plan_blocks
-from streamsr.engines.fused.plan_rows import plan_rows
 from streamsr.engines.fused.taps import Plan
 
 
 def plan(network: Network, isa: Isa) -> Plan:
     """Lay ``network`` out for ``isa``."""
-    return (plan_blocks if isa.by_blocks else plan_rows)(network, isa)
+    # Imported here, as in `library`: what another kind needs would take 10 ms at every start.
+    if isa.by_blocks:
+        from streamsr.engines.fused.plan_blocks import plan_blocks
+
+        return plan_blocks(network, isa)
+    from streamsr.engines.fused.plan_rows import plan_rows
+
+    return plan_rows(network, isa)

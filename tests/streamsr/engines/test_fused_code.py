@@ -18,14 +18,13 @@ from streamsr.engines.fused.codegen.isa import ARM_SDOT, ARM_USDOT, AVX, AVX2, A
 from streamsr.engines.fused.codegen.library import assembly, host_kinds, network_ir
 from streamsr.engines.fused.codegen.scheduled import LONGEST, UNROLLED
 from streamsr.engines.fused.codegen.scratch import PAIR
-from streamsr.engines.fused.peak import Peak, macs
+from streamsr.engines.fused.peak import Peak, macs, peak_ir
 from streamsr.errors import ModelError
 from streamsr.model import find_model
 from streamsr.native import cache
 from tests.support.engine import EVERY_KIND, WHY_NOT_FUSED
 from tests.support.processes import running
 
-FEATURES = llvm.get_host_cpu_features()
 needs_fused = pytest.mark.skipif(
     bool(WHY_NOT_FUSED), reason=f"no fused engine here: {WHY_NOT_FUSED}"
 )
@@ -205,6 +204,11 @@ def test_the_peak_can_be_measured() -> None:
     with Peak() as peak:
         assert peak.sample() > 1e6
     peak.close()
+
+
+def test_the_yardstick_of_plain_avx2_multiplies_for_every_sum() -> None:
+    text = assembly(peak_ir(AVX2, llvm.llvm_version_info[0]), AVX2)
+    assert len(re.findall(r"\bvpmaddubsw\b", text)) == AVX2.vectors * AVX2.channels
 
 
 def test_importing_the_engine_leaves_litert_and_training_alone() -> None:

@@ -4,8 +4,6 @@ import os
 
 import llvmlite.binding as llvm
 
-from streamsr.engines.fused.codegen import blocks, walk
-from streamsr.engines.fused.codegen.convolution import kernels
 from streamsr.engines.fused.codegen.instructions import declarations
 from streamsr.engines.fused.codegen.isa import Isa, able
 from streamsr.errors import ModelError
@@ -38,8 +36,14 @@ def host_kinds(name: str = "") -> list[Isa]:
 def network_ir(isa: Isa, scale: int) -> str:
     """The code of one network's family member; weights and sizes are data that it is given."""
     version = llvm.llvm_version_info[0]
+    # Imported here: the generators of another kind would take 10 ms at every start.
     if isa.by_blocks:
+        from streamsr.engines.fused.codegen import blocks
+
         return declarations(isa, version) + blocks.walk(isa, scale)
+    from streamsr.engines.fused.codegen import walk
+    from streamsr.engines.fused.codegen.convolution import kernels
+
     return declarations(isa, version) + kernels(isa, version, scale) + walk.walk(isa, scale)
 
 
