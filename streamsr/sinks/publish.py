@@ -14,6 +14,7 @@ from streamsr.channel import Channel, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
+from streamsr.media.sound import SoundPacket, SoundPlan
 from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
 from streamsr.sinks import check_size, outside
 from streamsr.sinks.recording import StreamSink
@@ -25,6 +26,13 @@ log = logging.getLogger("streamsr")
 WAITING = 2
 """Frames that may wait to be encoded. Of a live source, a newer one replaces the oldest."""
 
+WAITING_SOUND = 512
+"""Packets of sound that may wait while nobody receives: 10 s of AAC. A newer one replaces the
+oldest."""
+
+STILL_S = 0.5
+"""While no frame comes for so long, sound goes on without."""
+
 PATIENCE_S = 5.0
 """Longest wait, on leaving, for the receiver to take the last frames."""
 
@@ -35,6 +43,7 @@ class PublishSink:
     address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``
     info     of the source: time base, rate, pixel aspect
     size     (width, height) of the frames
+    sound    what to do with the sound that `write_sound` is given, None where there is none
     record   where frames sent and reconnections are counted
     pause    the wait between connections; another one in tests
 
@@ -49,6 +58,7 @@ class PublishSink:
         info: StreamInfo,
         size: tuple[int, int],
         *,
+        sound: SoundPlan | None = None,
         record: Recorder | None = None,
         pause: Waits | None = None,
     ) -> None:
@@ -65,6 +75,8 @@ class PublishSink:
         self._record = record or Recorder()
         self._pause = pause or Pause()
         self._frames: Channel[Frame] = Channel(WAITING, newest=info.live)
+        self._plan = sound
+        self._sound: Channel[SoundPacket] = Channel(WAITING_SOUND, newest=True)
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._error: BaseException | None = None
@@ -85,6 +97,16 @@ class PublishSink:
             self._frames.put(frame)
         except ReaderGone:
             self._raise()
+
+    def write_sound(self, packet: SoundPacket) -> bool:
+        """See `streamsr.sinks.SoundSink`. It waits for the receiver as frames do."""
+        if self._plan is None:
+            return False
+        try:
+            self._sound.put(packet)
+        except ReaderGone:
+            self._raise()
+        return True
 
     def commit(self) -> None:
         if not self._taking:
@@ -147,6 +169,7 @@ class PublishSink:
             self._error = error
         finally:
             self._frames.leave()
+            self._sound.leave()
 
     def _session(self) -> None:
         """Connect and publish until no frame follows. Raises SinkError when the connection fails or
@@ -158,15 +181,24 @@ class PublishSink:
             self._process = process
             os.set_blocking(process.stdout.fileno(), False)
             broken = False
-            stream = StreamSink(process.stdin, self._info, self._size)
+            stream = StreamSink(process.stdin, self._info, self._size, sound=self._plan)
             try:
                 with stream:
-                    for frame in self._frames:
+                    while True:
+                        try:
+                            frame = self._frames.get(STILL_S)
+                        except TimeoutError:
+                            self._send_sound(stream)
+                            continue
+                        except EOFError:
+                            break
                         with self._record.stage(Stage.PUBLISH):
                             stream.write(frame)
                         self._record.count(Event.PUBLISHED)
+                        self._send_sound(stream)
                         if self.state != "live" and process.stdout.read(1):
                             self._connected()
+                    self._send_sound(stream)
                     stream.commit()
             except SinkError:
                 broken = True
@@ -181,6 +213,13 @@ class PublishSink:
         if stream.frames and (broken or status):
             reason = reason.splitlines()[-1] if reason else f"no answer for {TIMEOUT_S:g} s"
             raise SinkError(f"{self.name}: {reason}")
+
+    def _send_sound(self, stream: StreamSink) -> None:
+        """Pass the sound on that waits: what `write_sound` gets is due with the frames that
+        `write` gets."""
+        for _ in range(self._sound.waiting):
+            if stream.write_sound(self._sound.get(0.0)):
+                self._record.count(Event.SOUND_PUBLISHED)
 
     def _connected(self) -> None:
         self.connections += 1

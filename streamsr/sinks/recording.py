@@ -16,6 +16,7 @@ from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.media.errors import sink_errors
 from streamsr.media.frames import FrameWriter
+from streamsr.media.sound import SoundPacket, SoundPlan, SoundTrack
 from streamsr.sinks import check_size, outside
 from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
@@ -32,6 +33,18 @@ OPTIONS = {
     "nut": {"flush_packets": "1", "write_index": "0"},
 }
 
+WITH_SOUND = {
+    # Pictures and sound that come without the other are written after a second.
+    "": {"max_interleave_delta": "1000000"},
+    # Sound that does not begin with the first picture keeps its time, and sound alone does not
+    # gather in memory.
+    "mp4": {
+        "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont",
+        "frag_duration": "2000000",
+    },
+}
+"""What differs by the container's name, "" for any, where there is sound."""
+
 KEY_FRAME_S = 1
 """Time between key frames: a player that joins later waits for one."""
 
@@ -43,6 +56,7 @@ class StreamSink:
                  gets NUT
     info         of the source: time base, rate, pixel aspect
     size         (width, height) of the frames
+    sound        what to do with the sound that `write_sound` is given, None where there is none
     crf, preset  of libx264
     overwrite    replace a file that is there
 
@@ -58,6 +72,7 @@ class StreamSink:
         info: StreamInfo,
         size: tuple[int, int],
         *,
+        sound: SoundPlan | None = None,
         crf: int = 20,
         preset: str = "superfast",
         overwrite: bool = False,
@@ -78,6 +93,8 @@ class StreamSink:
         self._crf = crf
         self._preset = preset
         self._record = record or Recorder()
+        self._plan = sound
+        self._sound: SoundTrack | None = None
         self._output: OutputContainer | None = None
         self._begin: int | None = None
         self._last = -1
@@ -90,10 +107,13 @@ class StreamSink:
             with sink_errors(self.name):
                 if self._making is not None:
                     self._target = str(self._making.__enter__().path)
-                self._output = av.open(
-                    self._target, "w", format=self._format, options=OPTIONS.get(self._format, {})
-                )
+                options = OPTIONS.get(self._format, {})
+                if self._plan is not None:
+                    options = options | WITH_SOUND[""] | WITH_SOUND.get(self._format, {})
+                self._output = av.open(self._target, "w", format=self._format, options=options)
                 self._stream = self._add_video(self._output)
+                if self._plan is not None:
+                    self._sound = SoundTrack(self._output, self._plan)
                 self._output.start_encoding()
         except BaseException:
             self._close()
@@ -138,6 +158,15 @@ class StreamSink:
                 self._making.publish()
         self.frames += 1
 
+    def write_sound(self, packet: SoundPacket) -> bool:
+        """See `streamsr.sinks.SoundSink`."""
+        if self._output is None:
+            raise outside("write_sound()")
+        if self._sound is None or self._begin is None:
+            return False
+        with self._record.stage(Stage.WRITE), sink_errors(self.name):
+            return self._sound.mux(packet, self._begin * self._info.time_base)
+
     def commit(self) -> None:
         if self._output is None:
             raise outside("commit()")
@@ -164,12 +193,16 @@ class StreamSink:
         output = self._output
         if self.frames:
             output.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.finish()
         self._output = None
         output.close()
 
     def _close(self) -> None:
         output = self._output
         self._output = None
+        if self._sound is not None:
+            self._sound.close()
         if output is not None:
             with contextlib.suppress(FFmpegError, OSError):
                 output.close()
@@ -189,3 +222,8 @@ def _checked(path: Path, *, overwrite: bool) -> str:
     if not path.parent.is_dir():
         raise SinkError(f"{path}: there is no directory {path.parent}")
     return FILES[path.suffix.lower()]
+
+
+def container_of(path: Path) -> str:
+    """FFmpeg's container for a recording of this name, which was `StreamSink`'s to check."""
+    return FILES.get(path.suffix.lower(), "matroska")

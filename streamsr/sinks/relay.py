@@ -20,6 +20,7 @@ TIMEOUT_S = 10.0
 
 INPUT = {"probesize": "32", "analyzeduration": "0"}  # NUT's header is enough
 OUTPUT = {
+    "": {"max_interleave_delta": "1000000"},  # pictures wait no longer for sound, or sound for them
     "mpegts": {"flush_packets": "1"},
     "flv": {"flvflags": "no_duration_filesize"},
     "rtsp": {"rtsp_transport": "tcp"},
@@ -39,15 +40,16 @@ def relay(address: str) -> None:
             blocked connection."""
             dump_traceback_later(TIMEOUT_S, exit=True, file=nowhere)
 
-        target = av.open(address, "w", format=packing, options=OUTPUT[packing])
-        stream = target.add_stream_from_template(source.streams.video[0])
+        options = OUTPUT[packing] | OUTPUT[""]
+        target = av.open(address, "w", format=packing, options=options)
+        copies = [target.add_stream_from_template(stream) for stream in source.streams]
         watched()
         target.start_encoding()
         cancel_dump_traceback_later()
         print(".", end="", flush=True)
         for packet in source.demux():
             if packet.size:  # an empty one marks the end
-                packet.stream = stream
+                packet.stream = copies[packet.stream_index]
                 packet.dts = packet.pts  # the encoder reorders nothing; the first one has no dts
                 watched()
                 target.mux(packet)
