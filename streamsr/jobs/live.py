@@ -15,8 +15,10 @@ from streamsr.frame import StreamInfo
 from streamsr.jobs.options import LiveOptions, is_turned
 from streamsr.jobs.upscaler import open_upscaler
 from streamsr.live.sound import SoundRoute
+from streamsr.media.containers import PLAIN
 from streamsr.media.sound import SoundPlan, planned
 from streamsr.media.url import PUBLISHED_AS, scheme_of
+from streamsr.picture.upright import swaps_sides, upright, upright_info
 from streamsr.pipeline import Pipeline
 from streamsr.preview.preview import Preview, state_of
 from streamsr.sinks import Sink, SoundSink
@@ -83,23 +85,26 @@ def run_live(
         info = source.info
         upscaler = stack.enter_context(_upscaler(options, info, record))
         size = upscaler.output_size(info.width, info.height)
+        shown = upright_info(info)
+        shown_size = size[::-1] if swaps_sides(info.display_matrix) else size
         sound, why_none = _sound_of(source, options)
         plans = _plans(sound, options)
         sinks: list[Sink] = []
-        recording = None
+        recording, keeps = None, False
         if options.recording is not None:
             # Checked first, so that nothing is opened in vain; made last, when nothing else can
             # fail.
+            keeps = container_of(options.recording) not in PLAIN
             recording = StreamSink(
                 options.recording,
-                info,
-                size,
+                info if keeps else shown,
+                size if keeps else shown_size,
                 sound=plans.get("record"),
                 overwrite=options.overwrite,
                 record=record,
             )
         if options.publish is not None:
-            published = _published(options.publish, info, size, plans.get("publish"), record)
+            published = _published(options.publish, shown, shown_size, plans.get("publish"), record)
             sinks.append(stack.enter_context(published))
         ends += [source, *sinks]
         if options.preview == "window":
@@ -119,7 +124,10 @@ def run_live(
             Pipeline(source, upscaler, budget_s=options.budget_s if info.live else None)
         )
         begun(upscaler, _said(plans, why_none, options))
-        _play(pipeline, sinks, previews, route, duration_s=options.duration_s, record=record)
+        as_it_is = recording if keeps else None
+        _play(
+            pipeline, sinks, previews, route, as_it_is, duration_s=options.duration_s, record=record
+        )
         for sink in sinks:
             sink.commit()
 
@@ -129,12 +137,14 @@ def _play(
     sinks: Sequence[Sink],
     previews: Sequence[Preview],
     route: SoundRoute | None,
+    as_it_is: Sink | None,
     *,
     duration_s: float | None,
     record: Recorder,
 ) -> None:
     """Hand each frame to all sinks until there are no more, the time is over or a preview is
-    closed."""
+    closed. It is upright for all but ``as_it_is``, which keeps its rotation beside it."""
+    matrix = pipeline.info.display_matrix
     end_s = math.inf if duration_s is None else time.monotonic() + duration_s
     while time.monotonic() < end_s and not any(preview.closed for preview in previews):
         interrupt.check()
@@ -150,8 +160,9 @@ def _play(
             if route is not None:
                 route.rest()
             break
+        shown = upright(frame, matrix)
         for sink in sinks:
-            sink.write(frame)
+            sink.write(frame if sink is as_it_is else shown)
         if route is not None:
             route.shown(frame)
         record.latency(time.monotonic() - frame.arrival_s, Point.SHOWN)

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -63,8 +64,8 @@ class SoundFormat:
     which may be closed.
 
     stream    of an opened container
-    first     its first packet, where it is there. AAC in a transport stream says only in its
-              packets how it is coded; without one it cannot be copied
+    first     its first packet, where it is there: AAC in a transport stream says only in its
+              packets how it is coded. Without one, what FFmpeg found out must do
     template  a stream like it, for outputs that copy its packets
     copyable  whether they can
     key       what another stream must have alike so that its packets may follow
@@ -81,8 +82,8 @@ class SoundFormat:
         self.channels = context.layout.nb_channels
         headers = bytes(context.extradata or b"")
         is_adts = self.codec == "aac" and not headers
-        if is_adts and first is not None:
-            headers = _config(first)
+        if is_adts:
+            headers = _config(first or _adts(context))
         self.copyable = bool(headers) or not is_adts
         self.key = self.codec, self.rate, self.channels, headers
         self._headers = headers
@@ -105,6 +106,17 @@ class SoundFormat:
 
 def _is_adts(data: bytes) -> bool:
     return len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0
+
+
+def _adts(context: AudioCodecContext) -> bytes:
+    """The beginning of a packet of AAC as FFmpeg describes it; empty for more than the plain kind,
+    of which a packet says less."""
+    channels = context.layout.nb_channels
+    if context.profile != "LC" or context.sample_rate not in ADTS_RATES or not 1 <= channels <= 6:
+        return b""
+    rate = ADTS_RATES.index(context.sample_rate)
+    header = 0xFFF1 << 40 | 1 << 38 | rate << 34 | channels << 30
+    return header.to_bytes(7) + bytes(1)
 
 
 def _config(data: bytes) -> bytes:

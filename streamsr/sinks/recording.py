@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.media.containers import PLAIN
 from streamsr.media.errors import sink_errors
 from streamsr.media.frames import FrameWriter
 from streamsr.media.sound import SoundPacket, SoundPlan, SoundTrack
@@ -54,7 +55,7 @@ class StreamSink:
 
     target       a .mkv, .mp4 or .ts file; or a binary stream, which the caller closes and which
                  gets NUT
-    info         of the source: time base, rate, pixel aspect
+    info         of the source: time base, rate, pixel aspect, rotation where the container holds it
     size         (width, height) of the frames
     sound        what to do with the sound that `write_sound` is given, None where there is none
     crf, preset  of libx264
@@ -133,6 +134,8 @@ class StreamSink:
         stream.time_base = stream.codec_context.time_base = info.time_base
         stream.codec_context.gop_size = max(round(KEY_FRAME_S * float(info.rate or 25)), 1)
         stream.codec_context.sample_aspect_ratio = info.sar
+        if info.display_matrix is not None and self._format not in PLAIN:
+            stream.set_display_matrix(info.display_matrix)
         tags = info.color.resolved(*self._size)
         stream.color_range = tags.range
         stream.colorspace = tags.matrix

@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
 from streamsr.interrupt import Waits
-from streamsr.media.decode import DAMAGED_IN_A_ROW
+from streamsr.media.decode import DAMAGED_IN_A_ROW, display_matrix
 from streamsr.media.frames import FrameReader, tags_of
 from streamsr.media.input import main_video
 from streamsr.media.url import reason, scheme_of, without_password
@@ -118,6 +118,7 @@ class _Stream:
             rate=stream.average_rate or stream.guessed_rate,
             color=tags,
             pixel_format=first.format.name,
+            display_matrix=display_matrix(first),
             live=True,
             lossy=codec.codec.lossy,
         )
