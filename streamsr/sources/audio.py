@@ -44,6 +44,9 @@ OLDEST_S = 1.0
 """Age at which a device hands its sound over at the latest; one that seems older has another
 clock."""
 
+EXACT_S = 0.001
+"""Two clocks that are read within this time are compared."""
+
 LEAVE_S = 2.0
 """Longest wait for a device that gives no sound; its thread ends with the process then."""
 
@@ -271,6 +274,7 @@ class Microphone:
         self._sound = LiveSound(f"microphone {name}", record)
         self._pause = pause or Pause()
         self._device: InputContainer | None = None
+        self._ahead_s: float | None = None  # the system's clock, of `time.monotonic`
         self._thread = threading.Thread(
             target=self._listen, name="streamsr-microphone", daemon=True
         )
@@ -334,14 +338,18 @@ class Microphone:
 
     def _take(self, packet: "Packet[Any]") -> None:
         """Take a packet; the device's times are those of the system's clock, less its delay."""
-        now_s = time.monotonic()
-        if packet.size and packet.pts is not None and packet.time_base is not None:
-            age_s = time.time() - float(packet.pts * packet.time_base)
-            duration_s = (packet.duration or 0) * packet.time_base
-            if not 0 <= age_s < OLDEST_S:  # the system's clock was set
-                age_s = float(duration_s)
-            time_s = Fraction(round((now_s - age_s) * 1e6), 1_000_000)
-            self._sound.add(bytes(packet), time_s, duration_s)
+        if not packet.size or packet.pts is None or packet.time_base is None:
+            return
+        before_s, system_s, now_s = time.monotonic(), time.time(), time.monotonic()
+        ahead_s = system_s - now_s
+        is_exact = now_s - before_s < EXACT_S
+        if self._ahead_s is None or (is_exact and abs(ahead_s - self._ahead_s) > SAME_PLACE_S):
+            self._ahead_s = ahead_s
+        duration_s = (packet.duration or 0) * packet.time_base
+        time_s = float(packet.pts * packet.time_base) - self._ahead_s
+        if abs(now_s - time_s) > OLDEST_S:
+            time_s = now_s - float(duration_s)
+        self._sound.add(bytes(packet), Fraction(round(time_s * 1e6), 1_000_000), duration_s)
 
 
 def _device(name: str) -> InputContainer:

@@ -17,6 +17,7 @@ RATE = 25
 
 BEEP_S = 0.2
 LOUD_DB = -30.0
+JUST_S = 0.03
 
 
 def make_beeping(
@@ -67,13 +68,12 @@ def brightness(number: int) -> int:
 
 def offsets_ms(path: Path) -> list[float]:
     """For each beep, how much later it is than the pictures around it say, as ffprobe reads
-    the file. A beep that the file's beginning cuts does not count, nor one without a
-    picture within its second."""
+    the file; without those that have no picture within their second."""
     begins = [
         (shown, shown - (luma - brightness(0)) / 8 / RATE) for shown, luma in pictures_of(path)
     ]
     found = []
-    for beep in beeps_of(path)[1:]:
+    for beep in beeps_of(path):
         near = [begin for shown, begin in begins if -0.02 <= shown - beep < 0.9]
         near = [begin for begin in near if abs(begin - beep) < 0.5]
         if near:
@@ -90,15 +90,17 @@ def pictures_of(path: Path) -> list[tuple[float, float]]:
 
 
 def beeps_of(path: Path) -> list[float]:
-    """When each beep begins, in seconds."""
+    """When each beep begins, in seconds, where the sound just before it is in the file too."""
     found: list[float] = []
-    last_s = -1.0
+    loud_s = quiet_s = -1.0
     graph = f"amovie={path},asetnsamples=48,astats=metadata=1:reset=1"
     for time, db in _probed(graph, "lavfi.astats.Overall.RMS_level"):
-        if db > LOUD_DB:
-            if time - last_s > BEEP_S:
-                found.append(time)
-            last_s = time
+        if db <= LOUD_DB:
+            quiet_s = time
+            continue
+        if time - loud_s > BEEP_S and time - quiet_s < JUST_S:
+            found.append(time)
+        loud_s = time
     return found
 
 

@@ -116,7 +116,7 @@ def test_sound_stays_in_sync_where_pictures_are_dropped(
     assert sound_of(stats)["written"] > 100
 
 
-def serving(film: Path, port: int) -> list[str]:
+def serving(film: Path, port: int, packing: str) -> list[str]:
     """Arguments for ffmpeg that sends the film at its own rate to the first who connects."""
     return [
         "-re",
@@ -125,21 +125,28 @@ def serving(film: Path, port: int) -> list[str]:
         "-c",
         "copy",
         "-f",
-        "mpegts",
+        packing,
         f"tcp://127.0.0.1:{port}?listen=1",
     ]
 
 
-@pytest.mark.parametrize(("codec", "said"), [("aac", "copied"), ("libopus", "as aac")])
+@pytest.mark.parametrize(
+    ("codec", "rate", "packing", "suffix", "said"),
+    [
+        ("aac", 48000, "mpegts", ".mp4", "aac 48000 Hz copied"),
+        ("aac", 44100, "flv", ".mkv", "aac 44100 Hz copied"),
+        ("pcm_s16le", 44100, "flv", ".ts", "pcm_s16le 44100 Hz as aac"),
+    ],
+)
 def test_sound_stays_in_sync_when_the_source_is_connected_to_again(
-    tmp_path: Path, model: Path, codec: str, said: str
+    tmp_path: Path, model: Path, codec: str, rate: int, packing: str, suffix: str, said: str
 ) -> None:
     needs_ffmpeg()
-    film = make_beeping(tmp_path / "in.mkv", 20, sound=codec)
-    out, stats, port = tmp_path / "a.mp4", tmp_path / "stats.json", free_port()
+    film = make_beeping(tmp_path / "in.mkv", 20, sound=codec, rate=rate)
+    out, stats, port = tmp_path / f"a{suffix}", tmp_path / "stats.json", free_port()
     url = f"tcp://127.0.0.1:{port}"
     with ExitStack() as run:
-        with ffmpeg(*serving(film, port)) as server:
+        with ffmpeg(*serving(film, port, packing)) as server:
             server.until(lambda: listening(port))
             process = run.enter_context(
                 started("live", url, "--record", out, "--stats-json", stats, "--model", model)
@@ -147,12 +154,12 @@ def test_sound_stays_in_sync_when_the_source_is_connected_to_again(
             process.says("Ctrl-C stops")
             until_longer(process, out, 2.5)
         process.says("connecting again")
-        with ffmpeg(*serving(film, port)):
+        with ffmpeg(*serving(film, port, packing)):
             process.says("connected again")
             until_longer(process, out, recorded_s(out) + 3.5)
             process.send(signal.SIGINT)
             assert process.ended() == 0
-    assert said in process.said().splitlines()[0]
+        assert said in process.said().splitlines()[0]
     in_sync(out, beeps=3)
     times = [time for time, _ in next(iter(look(out).packets.values()))]
     assert all(a < b for a, b in itertools.pairwise(times))
@@ -245,7 +252,7 @@ def test_sound_is_published_with_the_pictures(
     [
         ("beeping", ["--no-sound"], "no sound: --no-sound"),
         ("silent", [], "no sound: the film has none"),
-        ("test:96x64@25", ["--duration", "0.5"], "no sound: the source has none"),
+        ("test:160x96@20", ["--duration", "0.5"], "no sound: the source has none"),
     ],
 )
 def test_sound_that_is_not_kept_is_said_in_the_first_line(
@@ -282,7 +289,7 @@ def test_a_run_that_keeps_nothing_does_not_speak_of_sound(
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["test:96x64@25", "--microphone", "default"], "--microphone is for a camera"),
+        (["test:160x96@20", "--microphone", "default"], "--microphone is for a camera"),
         (["0", "--microphone", "none such"], "cannot be opened"),
     ],
 )
