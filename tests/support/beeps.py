@@ -1,10 +1,11 @@
 """Films whose pictures and sound say when they belong, and how far a recording moved them apart.
 
-Each picture's brightness is its number within the second; a beep begins with each second.
+Each picture's brightness is its number within the second; a beep begins with the tenth of each.
 """
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,9 +16,12 @@ from tests.support.servers import needs_ffmpeg
 RATE = 25
 """Pictures a second."""
 
+AT = 10
+"""Number of the picture with which a beep begins: what is cut at full seconds cuts none."""
+
 BEEP_S = 0.2
 LOUD_DB = -30.0
-JUST_S = 0.03
+SILENCE_S = 0.1
 
 
 def make_beeping(
@@ -28,16 +32,16 @@ def make_beeping(
     rate: int = 48000,
     size: tuple[int, int] = (96, 64),
 ) -> Path:
-    """A film of whole seconds; a beep begins with the first picture of each.
+    """A film of whole seconds; a beep begins within each.
 
     sound  FFmpeg's name of its codec
     """
     with av.open(str(path), "w") as container:
         options = {"qp": "4", "preset": "ultrafast", "tune": "zerolatency"}
-        video = container.add_stream("libx264", rate=RATE, options=options)
+        video: Any = container.add_stream("libx264", rate=RATE, options=options)  # of many types
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.gop_size = RATE
-        heard = container.add_stream(sound, rate=rate, layout="mono")
+        heard: Any = container.add_stream(sound, rate=rate, layout="mono")
         container.start_encoding()
         step = heard.codec_context.frame_size or rate // 50
         told = 0
@@ -49,7 +53,9 @@ def make_beeping(
             container.mux(video.encode(picture))
             while told * RATE < (number + 1) * rate:
                 when = np.arange(told, told + step) / rate
-                wave = np.where(when % 1 < BEEP_S, 0.5 * np.sin(2 * np.pi * 1000 * when), 0.0)
+                wave = np.where(
+                    (when - AT / RATE) % 1 < BEEP_S, 0.5 * np.sin(2 * np.pi * 1000 * when), 0.0
+                )
                 kind = heard.codec_context.format.name
                 deep = {"flt": np.float32, "s16": np.int16, "s32": np.int32}[kind.rstrip("p")]
                 full = 1 if deep is np.float32 else 2 ** (8 * np.dtype(deep).itemsize - 1)
@@ -70,11 +76,11 @@ def offsets_ms(path: Path) -> list[float]:
     """For each beep, how much later it is than the pictures around it say, as ffprobe reads
     the file; without those that have no picture within their second."""
     begins = [
-        (shown, shown - (luma - brightness(0)) / 8 / RATE) for shown, luma in pictures_of(path)
+        (shown, shown - (luma - brightness(AT)) / 8 / RATE) for shown, luma in pictures_of(path)
     ]
     found = []
     for beep in beeps_of(path):
-        near = [begin for shown, begin in begins if -0.02 <= shown - beep < 0.9]
+        near = [begin for shown, begin in begins if abs(shown - beep) < 0.6]
         near = [begin for begin in near if abs(begin - beep) < 0.5]
         if near:
             found.append(1000 * (beep - float(np.median(near))))
@@ -90,17 +96,18 @@ def pictures_of(path: Path) -> list[tuple[float, float]]:
 
 
 def beeps_of(path: Path) -> list[float]:
-    """When each beep begins, in seconds, where the sound just before it is in the file too."""
+    """When each beep begins, in seconds, where the silence before it is in the file too."""
     found: list[float] = []
-    loud_s = quiet_s = -1.0
+    silent_s = last_s = -1.0  # since when it is silent
     graph = f"amovie={path},asetnsamples=48,astats=metadata=1:reset=1"
     for time, db in _probed(graph, "lavfi.astats.Overall.RMS_level"):
-        if db <= LOUD_DB:
-            quiet_s = time
-            continue
-        if time - loud_s > BEEP_S and time - quiet_s < JUST_S:
-            found.append(time)
-        loud_s = time
+        if db > LOUD_DB:
+            if time - silent_s > SILENCE_S:
+                found.append(time)
+            silent_s = time
+        elif time - last_s > SILENCE_S:  # a gap of the file
+            silent_s = time
+        last_s = time
     return found
 
 
