@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from streamsr.errors import SourceError
 from streamsr.media.containers import fits
-from streamsr.media.stream_copy import PACKET_ERRORS
+from streamsr.media.packets import PACKET_ERRORS
 
 TAKEN = {
     # Enhanced FLV names more codecs, which few servers know.
