@@ -67,12 +67,12 @@ LONGEST_BUDGET_MS = 3_600_000
 @sink_option(
     "--publish",
     metavar="URL",
-    help="Send to rtmp://, rtsp://, udp://, tcp:// or, as a camera, to camera:.",
+    help="Send to rtmp://, rtsp://, udp://, tcp://, playlist.m3u8 (HLS) or, as a camera, camera:.",
 )
 @source_option(
     "--duration", "duration_s", type=Seconds(), metavar="T", help="Stop after this long."
 )
-@sink_option("--overwrite", is_flag=True, help="Replace an existing recording.")
+@sink_option("--overwrite", is_flag=True, help="Replace an existing recording or playlist.")
 @sink_option(
     "--metrics",
     type=Address(),

@@ -17,7 +17,7 @@ from streamsr.jobs.upscaler import open_upscaler
 from streamsr.live.sound import SoundRoute
 from streamsr.media.containers import PLAIN
 from streamsr.media.sound import SoundPlan, planned
-from streamsr.media.url import PUBLISHED_AS, scheme_of
+from streamsr.media.url import packing_of
 from streamsr.picture.upright import swaps_sides, upright, upright_info
 from streamsr.pipeline import Pipeline
 from streamsr.preview.preview import Preview, state_of
@@ -104,7 +104,7 @@ def run_live(
                 record=record,
             )
         if options.publish is not None:
-            published = _published(options.publish, shown, shown_size, plans.get("publish"), record)
+            published = _published(options, shown, shown_size, plans.get("publish"), record)
             sinks.append(stack.enter_context(published))
         ends += [source, *sinks]
         if options.preview == "window":
@@ -205,7 +205,7 @@ def _plans(sound: Sound | None, options: LiveOptions) -> dict[str, SoundPlan]:
     plans: dict[str, SoundPlan] = {}
     if sound is not None and options.recording is not None:
         plans["record"] = planned(container_of(options.recording), sound.format)
-    packing = PUBLISHED_AS.get(scheme_of(options.publish or "") or "")
+    packing = packing_of(options.publish or "")
     if sound is not None and packing is not None:
         plans["publish"] = planned(packing, sound.format)
     return plans
@@ -225,17 +225,20 @@ def _said(plans: dict[str, SoundPlan], why_none: str, options: LiveOptions) -> s
 
 
 def _published(
-    address: str,
+    options: LiveOptions,
     info: StreamInfo,
     size: tuple[int, int],
     sound: SoundPlan | None,
     record: Recorder,
 ) -> Sink:
-    if address == "camera:":
+    assert options.publish is not None
+    if options.publish == "camera:":
         from streamsr.sinks.virtual_camera import VirtualCameraSink
 
         return VirtualCameraSink(info, size)
-    return PublishSink(address, info, size, sound=sound, record=record)
+    return PublishSink(
+        options.publish, info, size, sound=sound, overwrite=options.overwrite, record=record
+    )
 
 
 def _web(

@@ -28,6 +28,7 @@ from streamsr.media.packets import PACKET_ERRORS
 TAKEN = {
     # Enhanced FLV names more codecs, which few servers know.
     "flv": frozenset({"aac", "mp3"}),
+    "hls": frozenset({"aac", "mp3"}),  # that browsers play
     # There is no file whose header could be tried: what FFmpeg's sdp.c describes.
     "rtsp": frozenset({"aac", "ac3", "mp2", "mp3", "opus", "pcm_alaw", "pcm_mulaw"}),
 }

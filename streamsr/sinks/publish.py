@@ -14,8 +14,9 @@ from streamsr.channel import Channel, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
+from streamsr.media.errors import sink_errors
 from streamsr.media.sound import SoundPacket, SoundPlan
-from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
+from streamsr.media.url import PUBLISHED_AS, packing_of, scheme_of, without_password
 from streamsr.sinks import check_size, outside
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
@@ -40,11 +41,14 @@ PATIENCE_S = 5.0
 class PublishSink:
     """Publishes H.264 at an address. See `streamsr.sinks.Sink` for the contract.
 
-    address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``
+    address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``; or a file that ends in
+             .m3u8, an HLS playlist, beside which its pieces come, in a folder that is made where
+             there is none
     info     of the source: time base, rate, pixel aspect
     size     (width, height) of the frames
     sound    what to do with the sound that `write_sound` is given, None where there is none
     record   where frames sent and reconnections are counted
+    overwrite  replace a playlist that is there
     pause    the wait between connections; another one in tests
 
     It differs from other sinks: `write` does not wait for the receiver of a live stream, but leaves
@@ -59,13 +63,20 @@ class PublishSink:
         size: tuple[int, int],
         *,
         sound: SoundPlan | None = None,
+        overwrite: bool = False,
         record: Recorder | None = None,
         pause: Waits | None = None,
     ) -> None:
         self.name = without_password(address)
-        if scheme_of(address) not in PUBLISHED_AS:
+        packing = packing_of(address)
+        if packing is None:
             known = ", ".join(sorted(PUBLISHED_AS))
-            raise SinkError(f"{self.name}: cannot publish to {scheme_of(address)}; known: {known}")
+            what = scheme_of(address) or "this"
+            raise SinkError(
+                f"{self.name}: cannot publish to {what}; known: {known}, and files.m3u8"
+            )
+        if packing == "hls":
+            address = _playlist(Path(address), overwrite=overwrite)
         self.state = "connecting"
         """``connecting``, ``live``, or why nobody receives; see `streamsr.preview`."""
         self.connections = 0
@@ -227,6 +238,16 @@ class PublishSink:
         if self.connections > 1:
             self._record.count(Event.PUBLISH_RECONNECT)
             log.warning("%s: connected again", self.name)
+
+
+def _playlist(path: Path, *, overwrite: bool) -> str:
+    """The path of a playlist that can be made, absolute: FFmpeg takes what is before a colon for a
+    protocol. Raises SinkError."""
+    if os.path.lexists(path) and not overwrite:
+        raise SinkError(f"{path}: exists already; --overwrite replaces it")
+    with sink_errors(path):
+        path.parent.mkdir(exist_ok=True)
+    return str(path.absolute())
 
 
 def _relay(address: str) -> "subprocess.Popen[bytes]":

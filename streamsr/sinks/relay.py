@@ -10,7 +10,7 @@ from faulthandler import cancel_dump_traceback_later, dump_traceback_later
 
 import av
 
-from streamsr.media.url import PUBLISHED_AS, reason, scheme_of
+from streamsr.media.url import packing_of, reason
 
 ADDRESS = "STREAMSR_PUBLISH"
 """The environment variable with the address."""
@@ -18,18 +18,32 @@ ADDRESS = "STREAMSR_PUBLISH"
 TIMEOUT_S = 10.0
 """Longest wait for a connection, and for a packet to be taken."""
 
+PIECE_S = 2
+"""Of HLS: a player is three pieces behind; shorter ones are asked for more often."""
+
+PIECES = 10
+"""That a playlist names; a player that pauses for longer goes on with a later one."""
+
 INPUT = {"probesize": "32", "analyzeduration": "0"}  # NUT's header is enough
 OUTPUT = {
     "": {"max_interleave_delta": "1000000"},  # pictures wait no longer for sound, or sound for them
     "mpegts": {"flush_packets": "1"},
     "flv": {"flvflags": "no_duration_filesize"},
     "rtsp": {"rtsp_transport": "tcp"},
+    "hls": {
+        "hls_time": str(PIECE_S),
+        "hls_list_size": str(PIECES),
+        "hls_flags": "delete_segments+independent_segments",
+        # A run that begins again does not give other pictures the names that a player has kept.
+        "hls_start_number_source": "epoch",
+    },
 }
 
 
 def relay(address: str) -> None:
     """Send the stream until standard input ends. Raises PyAV's errors."""
-    packing = PUBLISHED_AS[scheme_of(address) or ""]
+    packing = packing_of(address)
+    assert packing is not None, address
     with (
         open(os.devnull, "w", encoding="utf-8") as nowhere,
         av.open("pipe:0", format="nut", options=INPUT) as source,

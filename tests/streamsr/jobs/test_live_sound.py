@@ -300,3 +300,49 @@ def test_a_microphone_that_cannot_be_is_one_clear_line(
     assert result.status == 1
     assert reason in result.err
     assert "Traceback" not in result.err
+
+
+def test_a_playlist_can_be_played_while_it_runs_and_after(tmp_path: Path, model: Path) -> None:
+    needs_ffmpeg()
+    film, playlist = make_beeping(tmp_path / "in.mkv", 12), tmp_path / "made" / "stream.m3u8"
+    with started("live", film, "--realtime", "--publish", playlist, "--model", model) as process:
+        process.until(lambda: len(pieces_of(playlist)) > 1)
+        assert process.running
+        assert "#EXT-X-ENDLIST" not in playlist.read_text()
+        first = playlist.parent / pieces_of(playlist)[0]
+        assert recorded_s(first) > 1
+        in_sync(first, beeps=2)
+        assert process.ended() == 0
+        assert "sound: aac 48000 Hz copied" in process.said().splitlines()[0]
+    assert "#EXT-X-ENDLIST" in playlist.read_text()
+    pieces = pieces_of(playlist)
+    assert len(pieces) >= 5
+    assert {path.name for path in playlist.parent.iterdir()} == {*pieces, playlist.name}
+    in_sync(playlist, beeps=9)
+
+
+def pieces_of(playlist: Path) -> list[str]:
+    """Names of the files that it lists."""
+    lines = playlist.read_text().splitlines() if playlist.exists() else []
+    return [line for line in lines if line.endswith(".ts")]
+
+
+def test_a_playlist_that_is_there_is_kept(streamsr: Command, tmp_path: Path, model: Path) -> None:
+    playlist = tmp_path / "stream.m3u8"
+    playlist.write_text("precious")
+    options = ("--model", model, "--duration", 3)
+    result = streamsr("live", "test:160x96@20", "--publish", playlist, *options)
+    assert (result.status, playlist.read_text()) == (1, "precious")
+    assert "exists already; --overwrite replaces it" in result.err
+    assert (
+        streamsr("live", "test:160x96@20", "--publish", playlist, "--overwrite", *options).status
+        == 0
+    )
+    assert playlist.read_text().startswith("#EXTM3U")
+
+
+def test_a_playlist_needs_a_folder(streamsr: Command, tmp_path: Path, model: Path) -> None:
+    playlist = tmp_path / "no" / "such" / "stream.m3u8"
+    result = streamsr("live", "test:160x96@20", "--publish", playlist, "--model", model)
+    assert result.status == 1
+    assert "No such file or directory" in result.err
