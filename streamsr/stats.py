@@ -42,6 +42,11 @@ class Event(StrEnum):
     RECONNECT          times that the source was connected to again
     PUBLISH_RECONNECT  times that the receiver was connected to again
     RESTART            segments of a cluster begun again because their worker was lost
+    SOUND_IN           packets of sound read; each is written or dropped
+    SOUND_WRITTEN      packets of sound that a sink took
+    SOUND_DROPPED      packets of sound that no sink got or took: before the first frame, after the
+                       last one, twice in time, damaged, or too many at once
+    SOUND_PUBLISHED    packets of sound that were sent on to the receiver of a stream
     """
 
     IN = "in"
@@ -53,6 +58,10 @@ class Event(StrEnum):
     RECONNECT = "reconnect"
     PUBLISH_RECONNECT = "publish_reconnect"
     RESTART = "restart"
+    SOUND_IN = "sound_in"
+    SOUND_WRITTEN = "sound_written"
+    SOUND_DROPPED = "sound_dropped"
+    SOUND_PUBLISHED = "sound_published"
 
 
 class Stage(StrEnum):
@@ -102,6 +111,8 @@ class Stats:
     fps          frames out a second of the whole run
     reuse_share  share of all pixels that were taken from the frame before
     live         None where there is no latency budget
+    sound        packets of sound read (``in``), ``written``, ``dropped`` and, where there is a
+                 receiver, ``published``; None where no sound was kept
     """
 
     frames: dict[str, int]
@@ -113,6 +124,7 @@ class Stats:
     threads: int
     reuse_share: float = 0.0
     live: "Live | None" = None
+    sound: dict[str, int] | None = None
     peak_memory_mib: float | None = field(default_factory=peak_memory_mib)
     versions: dict[str, str] = field(default_factory=versions)
 
@@ -218,6 +230,17 @@ class Recorder:
         return counts
 
     @property
+    def sound(self) -> dict[str, int] | None:
+        """The counts of packets of sound so far; None where none is kept."""
+        if Event.SOUND_IN not in self._counts:
+            return None
+        kept = (Event.SOUND_IN, Event.SOUND_WRITTEN, Event.SOUND_DROPPED)
+        counts = {what.removeprefix("sound_"): self._counts[what] for what in kept}
+        if Event.SOUND_PUBLISHED in self._counts:
+            counts["published"] = self._counts[Event.SOUND_PUBLISHED]
+        return counts
+
+    @property
     def ages(self) -> dict[str, Ages]:
         """By point, still counting."""
         return dict(self._ages)
@@ -264,6 +287,7 @@ class Recorder:
             threads=self.threads,
             reuse_share=round(self._pixels["reused"] / pixels, 4),
             live=self._live(),
+            sound=self.sound,
         )
 
     def _live(self) -> Live | None:

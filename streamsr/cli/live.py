@@ -35,6 +35,10 @@ LONGEST_BUDGET_MS = 3_600_000
 @source_option("--realtime", is_flag=True, help="Show a file at its own rate, as if it were live.")
 @source_option("--size", type=Size(), metavar="WxH", help="Ask a camera for this size,")
 @source_option("--rate", type=Number(1, 1000), help="and this many pictures a second.")
+@source_option(
+    "--microphone", metavar="NAME", help="Record a camera's sound from here: default, hw:1."
+)
+@source_option("--sound/--no-sound", default=True, help="Keep the source's sound.  [default: yes]")
 @upscale_option(
     "--budget-ms",
     type=Number(1, LONGEST_BUDGET_MS),
@@ -63,12 +67,12 @@ LONGEST_BUDGET_MS = 3_600_000
 @sink_option(
     "--publish",
     metavar="URL",
-    help="Send to rtmp://, rtsp://, udp://, tcp:// or, as a camera, to camera:.",
+    help="Send to rtmp://, rtsp://, udp://, tcp://, playlist.m3u8 (HLS) or, as a camera, camera:.",
 )
 @source_option(
     "--duration", "duration_s", type=Seconds(), metavar="T", help="Stop after this long."
 )
-@sink_option("--overwrite", is_flag=True, help="Replace an existing recording.")
+@sink_option("--overwrite", is_flag=True, help="Replace an existing recording or playlist.")
 @sink_option(
     "--metrics",
     type=Address(),
@@ -93,8 +97,9 @@ def live(
     options = LiveOptions(choice=engine_taken(asked), budget_s=budget_ms / 1e3, **asked)
     record = Recorder()
 
-    def begun(upscaler: "Upscaler") -> None:
-        line = f"{options.source}: {described(upscaler)}; Ctrl-C stops"
+    def begun(upscaler: "Upscaler", sound: str | None) -> None:
+        what = described(upscaler) if sound is None else f"{described(upscaler)}; {sound}"
+        line = f"{options.source}: {what}; Ctrl-C stops"
         print(one_line(line), file=sys.stderr)
 
     with stats_written(stats_json, record), metrics_shown(metrics, record):
@@ -127,4 +132,6 @@ def _report(record: "Recorder") -> None:
             f"; upscaled at an age of {ages['p50']} ms, 99 % within {ages['p99']} ms, "
             f"{stats.live.late} late"
         )
+    if stats.sound is not None:
+        line += f"; {stats.sound['written']} of {stats.sound['in']} packets of sound written"
     print(line, file=sys.stderr)

@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import cv2  # noqa: F401 - before PyAV: the other order can hang OpenCV's windows (its issue 29195)
 
 from streamsr import interrupt
-from streamsr.errors import ModelError, SinkError
+from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import StreamInfo
 from streamsr.jobs.options import LiveOptions, is_turned
 from streamsr.jobs.upscaler import open_upscaler
+from streamsr.live.sound import SoundRoute
+from streamsr.media.containers import PLAIN
+from streamsr.media.sound import SoundPlan, planned
+from streamsr.media.url import packing_of
+from streamsr.picture.upright import swaps_sides, upright, upright_info
 from streamsr.pipeline import Pipeline
 from streamsr.preview.preview import Preview, state_of
-from streamsr.sinks import Sink
+from streamsr.sinks import Sink, SoundSink
 from streamsr.sinks.publish import PublishSink
-from streamsr.sinks.recording import StreamSink
-from streamsr.sources import Source
+from streamsr.sinks.recording import StreamSink, container_of
+from streamsr.sources import Sound, Sounding, Source
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.open import open_source
 from streamsr.stats import Point, Recorder
@@ -47,14 +52,15 @@ def run_live(
     options: LiveOptions,
     *,
     record: Recorder,
-    begun: Callable[[Upscaler], None],
+    begun: Callable[[Upscaler, str | None], None],
     opened: Callable[[str], None],
 ) -> None:
     """Upscale until the source ends, the time is over, or a preview is closed. Raises
     StreamsrError.
 
-    ``begun(upscaler)`` is called once all is known and open, ``opened(url)`` once a web page can be
-    visited.
+    ``begun(upscaler, sound)`` is called once all is known and open; ``sound`` says what becomes of
+    the source's sound, None where nothing is recorded or published. ``opened(url)`` is called once
+    a web page can be visited.
     """
     with ExitStack() as stack:
         ends: list[object] = []  # the source, and who receives
@@ -70,6 +76,7 @@ def run_live(
                 realtime=options.realtime,
                 size=options.size,
                 rate=options.rate,
+                microphone=options.microphone,
                 record=record,
             )
         if isinstance(source, Awaited) and not source.wait(options.duration_s):
@@ -78,16 +85,27 @@ def run_live(
         info = source.info
         upscaler = stack.enter_context(_upscaler(options, info, record))
         size = upscaler.output_size(info.width, info.height)
+        shown = upright_info(info)
+        shown_size = size[::-1] if swaps_sides(info.display_matrix) else size
+        sound, why_none = _sound_of(source, options)
+        plans = _plans(sound, options)
         sinks: list[Sink] = []
-        recording = None
+        recording, keeps = None, False
         if options.recording is not None:
             # Checked first, so that nothing is opened in vain; made last, when nothing else can
             # fail.
+            keeps = container_of(options.recording) not in PLAIN
             recording = StreamSink(
-                options.recording, info, size, overwrite=options.overwrite, record=record
+                options.recording,
+                info if keeps else shown,
+                size if keeps else shown_size,
+                sound=plans.get("record"),
+                overwrite=options.overwrite,
+                record=record,
             )
         if options.publish is not None:
-            sinks.append(stack.enter_context(_published(options.publish, info, size, record)))
+            published = _published(options, shown, shown_size, plans.get("publish"), record)
+            sinks.append(stack.enter_context(published))
         ends += [source, *sinks]
         if options.preview == "window":
             from streamsr.preview.window import WindowSink
@@ -98,11 +116,18 @@ def run_live(
         sinks += previews
         if recording is not None:
             sinks.insert(0, stack.enter_context(recording))
+        route = None
+        if sound is not None and plans:
+            takers = [sink for sink in sinks if isinstance(sink, SoundSink)]
+            route = stack.enter_context(SoundRoute(sound, takers, record))
         pipeline = stack.enter_context(
             Pipeline(source, upscaler, budget_s=options.budget_s if info.live else None)
         )
-        begun(upscaler)
-        _play(pipeline, sinks, previews, duration_s=options.duration_s, record=record)
+        begun(upscaler, _said(plans, why_none, options))
+        as_it_is = recording if keeps else None
+        _play(
+            pipeline, sinks, previews, route, as_it_is, duration_s=options.duration_s, record=record
+        )
         for sink in sinks:
             sink.commit()
 
@@ -111,12 +136,15 @@ def _play(
     pipeline: Pipeline,
     sinks: Sequence[Sink],
     previews: Sequence[Preview],
+    route: SoundRoute | None,
+    as_it_is: Sink | None,
     *,
     duration_s: float | None,
     record: Recorder,
 ) -> None:
     """Hand each frame to all sinks until there are no more, the time is over or a preview is
-    closed."""
+    closed. It is upright for all but ``as_it_is``, which keeps its rotation beside it."""
+    matrix = pipeline.info.display_matrix
     end_s = math.inf if duration_s is None else time.monotonic() + duration_s
     while time.monotonic() < end_s and not any(preview.closed for preview in previews):
         interrupt.check()
@@ -125,11 +153,18 @@ def _play(
         except TimeoutError:
             for preview in previews:
                 preview.idle()
+            if route is not None:
+                route.idle()
             continue
         if frame is None:
+            if route is not None:
+                route.rest()
             break
+        shown = upright(frame, matrix)
         for sink in sinks:
-            sink.write(frame)
+            sink.write(frame if sink is as_it_is else shown)
+        if route is not None:
+            route.shown(frame)
         record.latency(time.monotonic() - frame.arrival_s, Point.SHOWN)
 
 
@@ -148,12 +183,62 @@ def _upscaler(options: LiveOptions, info: StreamInfo, record: Recorder) -> Upsca
     )
 
 
-def _published(address: str, info: StreamInfo, size: tuple[int, int], record: Recorder) -> Sink:
-    if address == "camera:":
+def _sound_of(source: Source, options: LiveOptions) -> tuple[Sound | None, str]:
+    """The source's sound, where it is wanted; else why there is none. Raises SourceError for a
+    microphone that was named and cannot be opened."""
+    if not options.sound:
+        return None, "--no-sound"
+    if options.recording is None and options.publish is None:
+        return None, "nothing is kept"
+    if not isinstance(source, Sounding):
+        return None, "the source has none"
+    try:
+        return source.open_sound(), ""
+    except SourceError as error:
+        if options.microphone is not None:
+            raise
+        return None, str(error)
+
+
+def _plans(sound: Sound | None, options: LiveOptions) -> dict[str, SoundPlan]:
+    """What becomes of the sound, by the option that asks for the output."""
+    plans: dict[str, SoundPlan] = {}
+    if sound is not None and options.recording is not None:
+        plans["record"] = planned(container_of(options.recording), sound.format)
+    packing = packing_of(options.publish or "")
+    if sound is not None and packing is not None:
+        plans["publish"] = planned(packing, sound.format)
+    return plans
+
+
+def _said(plans: dict[str, SoundPlan], why_none: str, options: LiveOptions) -> str | None:
+    """What the first line says of the sound; None where nothing is kept of the run at all."""
+    if options.recording is None and options.publish is None:
+        return None
+    if not plans:
+        return f"no sound: {why_none or 'a virtual camera takes none'}"
+    made = list(dict.fromkeys(str(plan) for plan in plans.values()))
+    line = f"sound: {made[0]}"
+    if len(made) > 1:
+        line += f" by --record, {made[1]} by --publish"
+    return line
+
+
+def _published(
+    options: LiveOptions,
+    info: StreamInfo,
+    size: tuple[int, int],
+    sound: SoundPlan | None,
+    record: Recorder,
+) -> Sink:
+    assert options.publish is not None
+    if options.publish == "camera:":
         from streamsr.sinks.virtual_camera import VirtualCameraSink
 
         return VirtualCameraSink(info, size)
-    return PublishSink(address, info, size, record=record)
+    return PublishSink(
+        options.publish, info, size, sound=sound, overwrite=options.overwrite, record=record
+    )
 
 
 def _web(

@@ -66,6 +66,8 @@ class LiveOptions(UpscaleOptions):
     realtime    a file comes at its own rate, as if it were live; otherwise as fast as it is shown,
                 all of it in full
     size, rate  wishes to a camera
+    microphone  the device that a camera's sound comes from
+    sound       keep the source's sound in recordings and published streams
     recording   file to record into
     """
 
@@ -73,6 +75,8 @@ class LiveOptions(UpscaleOptions):
     realtime: bool = False
     size: tuple[int, int] | None = None
     rate: float | None = None
+    microphone: str | None = None
+    sound: bool = True
     budget_s: float = BUDGET_S
     duration_s: float | None = None
     preview: str = "none"

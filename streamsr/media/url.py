@@ -23,6 +23,14 @@ def scheme_of(address: str) -> str | None:
     return match[1] if match else None
 
 
+def packing_of(target: str) -> str | None:
+    """FFmpeg's container for what is published there: at an address, or as an HLS playlist, a file
+    whose name ends in .m3u8. None where nothing can be."""
+    if scheme_of(target) is None:
+        return "hls" if target.lower().endswith(".m3u8") else None
+    return PUBLISHED_AS.get(scheme_of(target) or "")
+
+
 def without_password(address: str) -> str:
     """The address without user and password, for messages and logs."""
     return re.sub(r"//[^/@]*@", "//", address)

@@ -1,9 +1,12 @@
 """The sink contract: what the pipeline asks of everything that takes frames."""
 
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from streamsr.frame import Frame
+
+if TYPE_CHECKING:
+    from streamsr.media.sound import SoundPacket
 
 
 class Sink(Protocol):
@@ -44,3 +47,13 @@ def check_size(frame: Frame, size: tuple[int, int]) -> None:
 def outside(call: str) -> ValueError:
     """What a sink raises that is asked for something when it can take nothing."""
     return ValueError(f"{call} outside the with block, or after commit()")
+
+
+@runtime_checkable
+class SoundSink(Protocol):
+    """A sink that takes sound beside its frames, in the thread that writes those."""
+
+    def write_sound(self, packet: "SoundPacket") -> bool:
+        """Take a packet, whose time is on the frames' clock; packets come in order, each somewhat
+        before or after its frame. Returns False where it was left out: before the first frame, or
+        damaged. Raises SinkError as `write` does."""

@@ -14,7 +14,9 @@ from streamsr.channel import Channel, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
-from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
+from streamsr.media.errors import sink_errors
+from streamsr.media.sound import SoundPacket, SoundPlan
+from streamsr.media.url import PUBLISHED_AS, packing_of, scheme_of, without_password
 from streamsr.sinks import check_size, outside
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
@@ -25,6 +27,13 @@ log = logging.getLogger("streamsr")
 WAITING = 2
 """Frames that may wait to be encoded. Of a live source, a newer one replaces the oldest."""
 
+WAITING_SOUND = 512
+"""Packets of sound that may wait while nobody receives: 10 s of AAC. A newer one replaces the
+oldest."""
+
+STILL_S = 0.5
+"""While no frame comes for so long, sound goes on without."""
+
 PATIENCE_S = 5.0
 """Longest wait, on leaving, for the receiver to take the last frames."""
 
@@ -32,10 +41,14 @@ PATIENCE_S = 5.0
 class PublishSink:
     """Publishes H.264 at an address. See `streamsr.sinks.Sink` for the contract.
 
-    address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``
+    address  ``rtmp://``, ``rtsp://``, ``udp://``, ``tcp://``, ``srt://``; or a file that ends in
+             .m3u8, an HLS playlist, beside which its pieces come, in a folder that is made where
+             there is none
     info     of the source: time base, rate, pixel aspect
     size     (width, height) of the frames
+    sound    what to do with the sound that `write_sound` is given, None where there is none
     record   where frames sent and reconnections are counted
+    overwrite  replace a playlist that is there
     pause    the wait between connections; another one in tests
 
     It differs from other sinks: `write` does not wait for the receiver of a live stream, but leaves
@@ -49,13 +62,21 @@ class PublishSink:
         info: StreamInfo,
         size: tuple[int, int],
         *,
+        sound: SoundPlan | None = None,
+        overwrite: bool = False,
         record: Recorder | None = None,
         pause: Waits | None = None,
     ) -> None:
         self.name = without_password(address)
-        if scheme_of(address) not in PUBLISHED_AS:
+        packing = packing_of(address)
+        if packing is None:
             known = ", ".join(sorted(PUBLISHED_AS))
-            raise SinkError(f"{self.name}: cannot publish to {scheme_of(address)}; known: {known}")
+            what = scheme_of(address) or "this"
+            raise SinkError(
+                f"{self.name}: cannot publish to {what}; known: {known}, and files.m3u8"
+            )
+        if packing == "hls":
+            address = _playlist(Path(address), overwrite=overwrite)
         self.state = "connecting"
         """``connecting``, ``live``, or why nobody receives; see `streamsr.preview`."""
         self.connections = 0
@@ -65,6 +86,8 @@ class PublishSink:
         self._record = record or Recorder()
         self._pause = pause or Pause()
         self._frames: Channel[Frame] = Channel(WAITING, newest=info.live)
+        self._plan = sound
+        self._sound: Channel[SoundPacket] = Channel(WAITING_SOUND, newest=True)
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._error: BaseException | None = None
@@ -85,6 +108,16 @@ class PublishSink:
             self._frames.put(frame)
         except ReaderGone:
             self._raise()
+
+    def write_sound(self, packet: SoundPacket) -> bool:
+        """See `streamsr.sinks.SoundSink`. It waits for the receiver as frames do."""
+        if self._plan is None:
+            return False
+        try:
+            self._sound.put(packet)
+        except ReaderGone:
+            self._raise()
+        return True
 
     def commit(self) -> None:
         if not self._taking:
@@ -147,6 +180,7 @@ class PublishSink:
             self._error = error
         finally:
             self._frames.leave()
+            self._sound.leave()
 
     def _session(self) -> None:
         """Connect and publish until no frame follows. Raises SinkError when the connection fails or
@@ -158,15 +192,24 @@ class PublishSink:
             self._process = process
             os.set_blocking(process.stdout.fileno(), False)
             broken = False
-            stream = StreamSink(process.stdin, self._info, self._size)
+            stream = StreamSink(process.stdin, self._info, self._size, sound=self._plan)
             try:
                 with stream:
-                    for frame in self._frames:
+                    while True:
+                        try:
+                            frame = self._frames.get(STILL_S)
+                        except TimeoutError:
+                            self._send_sound(stream)
+                            continue
+                        except EOFError:
+                            break
                         with self._record.stage(Stage.PUBLISH):
                             stream.write(frame)
                         self._record.count(Event.PUBLISHED)
+                        self._send_sound(stream)
                         if self.state != "live" and process.stdout.read(1):
                             self._connected()
+                    self._send_sound(stream)
                     stream.commit()
             except SinkError:
                 broken = True
@@ -182,12 +225,29 @@ class PublishSink:
             reason = reason.splitlines()[-1] if reason else f"no answer for {TIMEOUT_S:g} s"
             raise SinkError(f"{self.name}: {reason}")
 
+    def _send_sound(self, stream: StreamSink) -> None:
+        """Pass the sound on that waits: what `write_sound` gets is due with the frames that
+        `write` gets."""
+        for _ in range(self._sound.waiting):
+            if stream.write_sound(self._sound.get(0.0)):
+                self._record.count(Event.SOUND_PUBLISHED)
+
     def _connected(self) -> None:
         self.connections += 1
         self.state = "live"
         if self.connections > 1:
             self._record.count(Event.PUBLISH_RECONNECT)
             log.warning("%s: connected again", self.name)
+
+
+def _playlist(path: Path, *, overwrite: bool) -> str:
+    """The path of a playlist that can be made, absolute: FFmpeg takes what is before a colon for a
+    protocol. Raises SinkError."""
+    if os.path.lexists(path) and not overwrite:
+        raise SinkError(f"{path}: exists already; --overwrite replaces it")
+    with sink_errors(path):
+        path.parent.mkdir(exist_ok=True)
+    return str(path.absolute())
 
 
 def _relay(address: str) -> "subprocess.Popen[bytes]":

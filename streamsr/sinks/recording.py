@@ -14,8 +14,10 @@ from av.video.stream import VideoStream
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.media.containers import PLAIN
 from streamsr.media.errors import sink_errors
 from streamsr.media.frames import FrameWriter
+from streamsr.media.sound import SoundPacket, SoundPlan, SoundTrack
 from streamsr.sinks import check_size, outside
 from streamsr.stats import Recorder, Stage
 from xlsr_model.files import Output
@@ -32,6 +34,18 @@ OPTIONS = {
     "nut": {"flush_packets": "1", "write_index": "0"},
 }
 
+WITH_SOUND = {
+    # Pictures and sound that come without the other are written after a second.
+    "": {"max_interleave_delta": "1000000"},
+    # Sound that does not begin with the first picture keeps its time, and sound alone does not
+    # gather in memory.
+    "mp4": {
+        "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont",
+        "frag_duration": "2000000",
+    },
+}
+"""What differs by the container's name, "" for any, where there is sound."""
+
 KEY_FRAME_S = 1
 """Time between key frames: a player that joins later waits for one."""
 
@@ -41,8 +55,9 @@ class StreamSink:
 
     target       a .mkv, .mp4 or .ts file; or a binary stream, which the caller closes and which
                  gets NUT
-    info         of the source: time base, rate, pixel aspect
+    info         of the source: time base, rate, pixel aspect, rotation where the container holds it
     size         (width, height) of the frames
+    sound        what to do with the sound that `write_sound` is given, None where there is none
     crf, preset  of libx264
     overwrite    replace a file that is there
 
@@ -58,6 +73,7 @@ class StreamSink:
         info: StreamInfo,
         size: tuple[int, int],
         *,
+        sound: SoundPlan | None = None,
         crf: int = 20,
         preset: str = "superfast",
         overwrite: bool = False,
@@ -78,6 +94,8 @@ class StreamSink:
         self._crf = crf
         self._preset = preset
         self._record = record or Recorder()
+        self._plan = sound
+        self._sound: SoundTrack | None = None
         self._output: OutputContainer | None = None
         self._begin: int | None = None
         self._last = -1
@@ -90,10 +108,13 @@ class StreamSink:
             with sink_errors(self.name):
                 if self._making is not None:
                     self._target = str(self._making.__enter__().path)
-                self._output = av.open(
-                    self._target, "w", format=self._format, options=OPTIONS.get(self._format, {})
-                )
+                options = OPTIONS.get(self._format, {})
+                if self._plan is not None:
+                    options = options | WITH_SOUND[""] | WITH_SOUND.get(self._format, {})
+                self._output = av.open(self._target, "w", format=self._format, options=options)
                 self._stream = self._add_video(self._output)
+                if self._plan is not None:
+                    self._sound = SoundTrack(self._output, self._plan)
                 self._output.start_encoding()
         except BaseException:
             self._close()
@@ -113,6 +134,8 @@ class StreamSink:
         stream.time_base = stream.codec_context.time_base = info.time_base
         stream.codec_context.gop_size = max(round(KEY_FRAME_S * float(info.rate or 25)), 1)
         stream.codec_context.sample_aspect_ratio = info.sar
+        if info.display_matrix is not None and self._format not in PLAIN:
+            stream.set_display_matrix(info.display_matrix)
         tags = info.color.resolved(*self._size)
         stream.color_range = tags.range
         stream.colorspace = tags.matrix
@@ -137,6 +160,15 @@ class StreamSink:
             if self._making is not None and not self._making.published:
                 self._making.publish()
         self.frames += 1
+
+    def write_sound(self, packet: SoundPacket) -> bool:
+        """See `streamsr.sinks.SoundSink`."""
+        if self._output is None:
+            raise outside("write_sound()")
+        if self._sound is None or self._begin is None:
+            return False
+        with self._record.stage(Stage.WRITE), sink_errors(self.name):
+            return self._sound.mux(packet, self._begin * self._info.time_base)
 
     def commit(self) -> None:
         if self._output is None:
@@ -164,12 +196,16 @@ class StreamSink:
         output = self._output
         if self.frames:
             output.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.finish()
         self._output = None
         output.close()
 
     def _close(self) -> None:
         output = self._output
         self._output = None
+        if self._sound is not None:
+            self._sound.close()
         if output is not None:
             with contextlib.suppress(FFmpegError, OSError):
                 output.close()
@@ -189,3 +225,8 @@ def _checked(path: Path, *, overwrite: bool) -> str:
     if not path.parent.is_dir():
         raise SinkError(f"{path}: there is no directory {path.parent}")
     return FILES[path.suffix.lower()]
+
+
+def container_of(path: Path) -> str:
+    """FFmpeg's container for a recording of this name, which was `StreamSink`'s to check."""
+    return FILES.get(path.suffix.lower(), "matroska")

@@ -9,6 +9,7 @@ import cv2
 from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
 from streamsr.interrupt import Waits
+from streamsr.sources.audio import Microphone
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Recorder
 
@@ -26,6 +27,7 @@ def camera(
     *,
     size: tuple[int, int] | None = None,
     rate: float | None = None,
+    microphone: str | None = None,
     record: Recorder | None = None,
     pause: Waits | None = None,
 ) -> ReconnectingSource:
@@ -33,12 +35,16 @@ def camera(
 
     size, rate  (width, height) and frames per second to ask for; ``info`` says what the camera
                 gives
+    microphone  the device whose sound goes with the pictures; see `streamsr.sources.audio`
 
     A frame's ``arrival_s`` is when the driver handed it over. A camera that is unplugged is tried
     again until it is back.
     """
     name = f"camera {spec}"
-    return ReconnectingSource(name, lambda: _Camera(spec, size, rate), record=record, pause=pause)
+    sound = None if microphone is None else Microphone(microphone, record=record)
+    return ReconnectingSource(
+        name, lambda: _Camera(spec, size, rate), record=record, sound=sound, pause=pause
+    )
 
 
 class _Camera:

@@ -27,6 +27,7 @@ from streamsr.media.pictures import PictureReader
 from streamsr.media.timeline import TimeLine, time_line
 from streamsr.media.video import DecodedVideo, info_of, largest_picture, sar_of
 from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
+from streamsr.sources import Sound
 from streamsr.stats import Recorder, Stage
 from xlsr_model.inputs import protected
 
@@ -231,6 +232,12 @@ class FileSource:
                 f"{self.path}: Dolby Vision profile 5, which has no base layer whose colours can "
                 f"be read"
             )
+
+    def open_sound(self) -> Sound:
+        """See `streamsr.sources.Sounding`."""
+        from streamsr.sources.audio import FileSound  # here: for live runs only
+
+        return FileSound(self.path, line=self._line, record=self._record)
 
     def __exit__(
         self,

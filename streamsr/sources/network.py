@@ -4,17 +4,19 @@ from collections.abc import Generator, Iterator
 from itertools import chain
 
 import av
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
 
 from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
 from streamsr.interrupt import Waits
-from streamsr.media.decode import DAMAGED_IN_A_ROW
+from streamsr.media.decode import DAMAGED_IN_A_ROW, display_matrix
 from streamsr.media.frames import FrameReader, tags_of
 from streamsr.media.input import main_video
 from streamsr.media.url import reason, scheme_of, without_password
 from streamsr.options import MAX_PIXELS
 from streamsr.picture.buffers import BufferPool
+from streamsr.sources.audio import LiveSound
 from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
 from streamsr.stats import Event, Recorder
 
@@ -52,19 +54,27 @@ def network(
     """
     name = without_password(url)
     record = record or Recorder()
+    sound = LiveSound(name, record)
     return ReconnectingSource(
-        name, lambda: _Stream(url, name, timeout_s, record), record=record, pause=pause
+        name,
+        lambda: _Stream(url, name, timeout_s, record, sound),
+        record=record,
+        sound=sound,
+        pause=pause,
     )
 
 
 class _Stream:
     """A connection; see `streamsr.sources.reconnect.Session` for the contract."""
 
-    def __init__(self, url: str, name: str, timeout_s: float, record: Recorder) -> None:
+    def __init__(
+        self, url: str, name: str, timeout_s: float, record: Recorder, sound: LiveSound
+    ) -> None:
         self._url = url
         self._name = name
         self._timeout_s = timeout_s
         self._record = record
+        self._sound = sound
         options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
         try:
             self._container = av.open(
@@ -87,6 +97,9 @@ class _Stream:
             raise SourceError(f"{self._name}: carries no video")
         stream.thread_type = "SLICE"  # threads by frame would hold frames back
         self._stream = stream
+        heard = self._container.streams.best("audio", related=stream)
+        self._heard = [heard] if isinstance(heard, AudioStream) else []
+        self._sound.begin(self._heard[0] if self._heard else None)
         self._decoded = self._decode()
         first = next(self._decoded, None)
         if first is None:
@@ -105,6 +118,7 @@ class _Stream:
             rate=stream.average_rate or stream.guessed_rate,
             color=tags,
             pixel_format=first.format.name,
+            display_matrix=display_matrix(first),
             live=True,
             lossy=codec.codec.lossy,
         )
@@ -120,7 +134,7 @@ class _Stream:
     def _decode(self) -> Generator[av.VideoFrame]:
         """All frames. Raises SourceError when the connection breaks."""
         damaged = 0
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux(self._stream, *self._heard)
         while True:
             try:
                 packet = next(packets, None)
@@ -130,8 +144,11 @@ class _Stream:
                 ) from error
             if packet is None:
                 break
+            if packet.stream_index != self._stream.index:
+                self._sound.put(packet)
+                continue
             try:
-                frames = packet.decode()
+                frames = self._stream.decode(packet)
             except FFmpegError as error:
                 self._record.count(Event.DAMAGED)
                 damaged += 1

@@ -13,6 +13,7 @@ def open_source(
     realtime: bool = False,
     size: tuple[int, int] | None = None,
     rate: float | None = None,
+    microphone: str | None = None,
     record: Recorder,
 ) -> Source:
     """Make the source that ``spec`` names, to be entered; `Y4mSource` for ``-`` is to be waited for
@@ -20,18 +21,21 @@ def open_source(
 
     realtime    a file comes at its own rate, as if it were live
     size, rate  (width, height) and pictures a second, wishes to a camera
+    microphone  the device that a camera's sound comes from
 
     Heavy libraries are imported only for the sources that use them.
     """
     from streamsr.sources.camera import camera, is_camera
     from streamsr.sources.network import is_network, network
 
+    if microphone is not None and not is_camera(spec):
+        raise SourceError(f"{spec}: --microphone is for a camera")
     if spec.startswith("test:"):
         from streamsr.sources.pattern import PatternSource
 
         return PatternSource(spec)
     if is_camera(spec):
-        return camera(spec, size=size, rate=rate, record=record)
+        return camera(spec, size=size, rate=rate, microphone=microphone, record=record)
     if is_network(spec):
         return network(spec, record=record)
     if spec == "-":

@@ -6,9 +6,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits
-from streamsr.sources import Source, Stoppable
+from streamsr.sources import Sound, Sounding, Source, Stoppable
 
 
 class PacedSource:
@@ -47,6 +48,12 @@ class PacedSource:
         trace: TracebackType | None,
     ) -> None:
         self._source.__exit__(kind, error, trace)
+
+    def open_sound(self) -> Sound:
+        """See `streamsr.sources.Sounding`."""
+        if not isinstance(self._source, Sounding):
+            raise SourceError("the source has none")
+        return self._source.open_sound()
 
     def __iter__(self) -> Iterator[Frame]:
         begin_s: float | None = None

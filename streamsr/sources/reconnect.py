@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
+from streamsr.sources import Sound
 from streamsr.stats import Event, Recorder
 
 log = logging.getLogger("streamsr")
@@ -33,6 +34,17 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
+class SessionSound(Protocol):
+    """The sound of all sessions; see `streamsr.sources.audio.LiveSound`."""
+
+    def open(self) -> Sound:
+        """See `streamsr.sources.Sounding`."""
+
+    def place(self, place_s: Fraction) -> None:
+        """Say how much later a picture is on the frames' clock than on its session's, or on that of
+        `time.monotonic` where it had no time."""
+
+
 class ReconnectingSource:
     """Gives the frames of one session after the other. See `streamsr.sources.Source` for the
     contract.
@@ -41,6 +53,7 @@ class ReconnectingSource:
     open          connects, or raises SourceError. Entering passes the first failure on; later it is
                   called again after growing waits until it succeeds
     record        where reconnections are counted
+    sound         of the sessions, None where they have none
     clock, pause  time and waiting; others in tests
 
     Timestamps go on during an interruption. All frames get the size of the first session.
@@ -52,6 +65,7 @@ class ReconnectingSource:
         open: Callable[[], Session],
         *,
         record: Recorder | None = None,
+        sound: SessionSound | None = None,
         clock: Callable[[], float] = time.monotonic,
         pause: Waits | None = None,
     ) -> None:
@@ -63,6 +77,7 @@ class ReconnectingSource:
         self._clock = clock
         self._pause = pause or Pause()
         self._record = record or Recorder()
+        self._sound = sound
         self._stopped = False
         self._session: Session | None = None
 
@@ -82,6 +97,12 @@ class ReconnectingSource:
             self._session.close()
             self._session = None
 
+    def open_sound(self) -> Sound:
+        """See `streamsr.sources.Sounding`."""
+        if self._sound is None:
+            raise SourceError("the source has none")
+        return self._sound.open()
+
     def stop(self) -> None:
         self._stopped = True
         self._pause.end()
@@ -99,6 +120,9 @@ class ReconnectingSource:
                         offset_s = now - begin_s - (time_s or 0.0)
                     pts = max(round((offset_s + (time_s or 0.0)) / TIME_BASE), last + 1)
                     last = pts
+                    if self._sound is not None:
+                        own_s = Fraction(now if time_s is None else time_s)
+                        self._sound.place(pts * TIME_BASE - own_s)
                     if self._stopped:
                         return
                     self.state = "live"

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
+from streamsr.media.decode import display_matrix
+from streamsr.picture.upright import upright
 from streamsr.sinks.publish import PublishSink
 from streamsr.sinks.recording import StreamSink
 from streamsr.sources.pattern import read_time
@@ -394,3 +396,43 @@ def test_a_missing_virtual_camera_is_one_clear_line(
     result = streamsr("live", PATTERN, "--publish", "camera:", "--model", model)
     assert result.status == 1
     assert "pip install pyvirtualcam" in result.err
+
+
+HELD_UPRIGHT = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+"""The display matrix of a phone's film."""
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_a_film_that_was_held_upright_is_recorded_upright(
+    streamsr: Command, tmp_path: Path, model: Path, suffix: str
+) -> None:
+    """By its rotation where the container holds one, else by its pixels."""
+    film = make_video(
+        tmp_path / "in.mp4",
+        pts=range(3),
+        prepare=lambda _container, stream: stream.set_display_matrix(HELD_UPRIGHT),
+    )
+    out = tmp_path / f"a{suffix}"
+    assert streamsr("live", film, "--record", out, "--model", model).status == 0
+    with av.open(str(out)) as container:
+        first = next(container.decode(video=0))
+        matrix = display_matrix(first)
+        stored = Frame(first.to_ndarray(format="rgb24"), 0, Fraction(1, 25))
+    assert matrix == (None if suffix == ".ts" else HELD_UPRIGHT)
+    shown = upright(stored, matrix).rgb
+    expected = np.repeat(np.repeat(np.rot90(picture(0), -1), 3, axis=0), 3, axis=1)
+    assert abs(shown.astype(int) - expected).mean() < 12
+
+
+def test_a_film_that_was_held_upright_is_shown_and_sent_upright(
+    streamsr: Command, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Camera, "seen", [])
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", types.SimpleNamespace(Camera=Camera))
+    film = make_video(
+        tmp_path / "in.mp4",
+        pts=range(2),
+        prepare=lambda _container, stream: stream.set_display_matrix(HELD_UPRIGHT),
+    )
+    assert streamsr("live", film, "--publish", "camera:", "--model", model).status == 0
+    assert Camera.seen == [(144, 192, 25.0), *[(192, 144, 3)] * 2, ("closed",)]

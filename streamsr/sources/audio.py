@@ -1,0 +1,360 @@
+"""The sound of live sources: of network streams, of films, of microphones."""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from av.audio.stream import AudioStream
+from av.container.input import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+
+from streamsr.channel import Channel, ReaderGone
+from streamsr.errors import SourceError, reason_of
+from streamsr.interrupt import Pause, wait_before
+from streamsr.media.input import main_video, open_input
+from streamsr.media.packets import readable
+from streamsr.media.sound import SoundFormat, SoundPacket
+from streamsr.media.timeline import BACKWARD_S, FORWARD_S, TimeLine
+from streamsr.stats import Event, Recorder
+
+log = logging.getLogger("streamsr")
+
+WAITING = 1024
+"""Packets that may wait for their pictures: 20 s of AAC, longer than the parts of playlists."""
+
+MAX_PACKET_BYTES = 1 << 18
+"""Of a packet that is taken; uncompressed sound in eight channels comes in half of that."""
+
+SAME_PLACE_S = Fraction(1, 200)
+"""Sound keeps its place while that of the pictures moves by less, which nobody hears."""
+
+OVERLAP_S = Fraction(1, 500)
+"""By how much rounding may make packets overlap."""
+
+OLDEST_S = 1.0
+"""Age at which a device hands its sound over at the latest; one that seems older has another
+clock."""
+
+EXACT_S = 0.001
+"""Two clocks that are read within this time are compared."""
+
+LEAVE_S = 2.0
+"""Longest wait for a device that gives no sound; its thread ends with the process then."""
+
+
+class LiveSound:
+    """The sound of a source that is connected to again and again. See `streamsr.sources.Sound` for
+    the contract.
+
+    name    for messages
+    record  where packets are counted
+
+    One thread writes and another reads. A packet waits until a picture of its connection has said
+    where the connection's clock stands on that of the frames (`place`), then for its picture's
+    turn. At most WAITING packets do either; the oldest are dropped. After an interruption the sound
+    goes on where the pictures do, and what would overlap with the sound before is dropped.
+    """
+
+    def __init__(self, name: str, record: Recorder | None = None) -> None:
+        self._name = name
+        self._record = record or Recorder()
+        self._format: SoundFormat | None = None
+        self._stream: AudioStream | None = None
+        self._follows = False
+        self._early: deque[SoundPacket] = deque(maxlen=WAITING)  # on the connection's clock
+        self._due_s: Fraction | None = None  # of the next packet, on the same
+        self._place_s: Fraction | None = None
+        self._end_s: Fraction | None = None  # of all sound so far, on the frames' clock
+        self._not_before_s: Fraction | None = None
+        self._ready: Channel[SoundPacket] = Channel(WAITING, newest=True)
+        self._next: SoundPacket | None = None
+        self._is_open = False
+
+    def open(self) -> Self:
+        """Begin to collect. Called before pictures are taken, after the first connection has begun.
+        Raises SourceError where it has no sound."""
+        if self._stream is None:
+            raise SourceError("the source has none")
+        if self._format is None:
+            first = self._early[0].data if self._early else None
+            self._format = SoundFormat(self._stream, first)
+            self._follows = True
+            self._record.count(Event.SOUND_IN, len(self._early))
+            self._is_open = True
+        return self
+
+    @property
+    def format(self) -> SoundFormat:
+        """How it is coded, once open."""
+        assert self._format is not None
+        return self._format
+
+    def begin(self, stream: AudioStream | None) -> None:
+        """Say that a connection begins, and which stream of sound it has."""
+        self._stream = stream
+        self._follows = False
+        self._place_s = None
+        self._due_s = None
+        self._early.clear()
+
+    def put(self, packet: "Packet[Any]") -> None:
+        """Take a packet of the connection's stream."""
+        base = packet.time_base
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        time_s = self._due_s if ticks is None or base is None else ticks * base
+        if packet.size and time_s is not None:
+            duration_s = (packet.duration or 0) * (base or Fraction(0))
+            self.add(bytes(packet), time_s, duration_s)
+
+    def add(self, data: bytes, time_s: Fraction, duration_s: Fraction) -> None:
+        """Take the bytes of a packet; ``time_s`` is on the connection's clock."""
+        if self._is_open:
+            self._record.count(Event.SOUND_IN)
+            if not self._can_follow(data):
+                return
+        if len(data) > MAX_PACKET_BYTES:
+            return
+        if self._due_s is not None and not -BACKWARD_S < time_s - self._due_s < FORWARD_S:
+            self._place_s = None  # a new clock, which the next picture places
+        self._due_s = time_s + duration_s
+        self._early.append(SoundPacket(data, time_s, duration_s))
+        place_s = self._place_s
+        while place_s is not None and self._early:
+            self._pass_on(self._early.popleft(), place_s)
+
+    def _can_follow(self, data: bytes) -> bool:
+        """Whether the connection's packets are coded as those of the first one."""
+        if not self._follows and self._stream is not None:
+            stream, self._stream = self._stream, None
+            now = SoundFormat(stream, data if self.format.copyable else None)
+            self._follows = now.key == self.format.key
+            if not self._follows:
+                log.warning(
+                    "%s: its sound is %s now, not %s: left out", self._name, now, self.format
+                )
+        return self._follows
+
+    def _pass_on(self, early: SoundPacket, place_s: Fraction) -> None:
+        time_s = early.time_s + place_s
+        if not self._is_open or (
+            self._not_before_s is not None and time_s < self._not_before_s - OVERLAP_S
+        ):
+            return
+        end_s = time_s + early.duration_s
+        self._end_s = end_s if self._end_s is None else max(end_s, self._end_s)
+        with suppress(ReaderGone):
+            self._ready.put(SoundPacket(self.format.payload(early.data), time_s, early.duration_s))
+
+    def place(self, place_s: Fraction) -> None:
+        """Say how much later a picture is on the frames' clock than on its connection's."""
+        before_s = self._place_s
+        if before_s is None or abs(place_s - before_s) > SAME_PLACE_S:
+            self._not_before_s = self._end_s
+            self._place_s = place_s
+
+    def until(self, time_s: Fraction | None) -> Iterator[SoundPacket]:
+        while True:
+            if self._next is None:
+                try:
+                    self._next = self._ready.get(0.0)
+                except (TimeoutError, EOFError):
+                    return
+            if time_s is not None and self._next.time_s > time_s:
+                return
+            packet, self._next = self._next, None
+            yield packet
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ready.leave()
+        self._next = None
+
+
+class FileSound:
+    """The main sound of a film. See `streamsr.sources.Sound` for the contract.
+
+    line  the film's clock
+
+    It reads the file a second time, beside the pictures: so it is there when they are, however they
+    are interleaved, and nothing waits in memory. Raises SourceError where the film has no sound.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        line: TimeLine | None = None,
+        record: Recorder | None = None,
+    ) -> None:
+        self._record = record or Recorder()
+        with ExitStack() as stack:
+            container = stack.enter_context(open_input(path))
+            stream = container.streams.best("audio", related=main_video(container))
+            if not isinstance(stream, AudioStream):
+                raise SourceError("the film has none")
+            packets = readable(container, [stream])
+            first = next(packets)
+            self.format = SoundFormat(stream, bytes(first))
+            self._packets = (line or TimeLine()).mended(_after(first, packets))
+            self._next: SoundPacket | None = None
+            self._stack = stack.pop_all()
+
+    def until(self, time_s: Fraction | None) -> Iterator[SoundPacket]:
+        while True:
+            packet = self._next or self._read()
+            self._next = None
+            if packet is None:
+                return
+            if time_s is not None and packet.time_s > time_s:
+                self._next = packet
+                return
+            yield packet
+
+    def _read(self) -> SoundPacket | None:
+        """The next packet that has a time; None at the end."""
+        for packet in self._packets:
+            ticks = packet.pts if packet.pts is not None else packet.dts
+            if not packet.size:
+                continue
+            self._record.count(Event.SOUND_IN)
+            if ticks is not None and packet.time_base is not None:
+                data = self.format.payload(bytes(packet))
+                base = packet.time_base
+                return SoundPacket(data, ticks * base, (packet.duration or 0) * base)
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+def _after(first: "Packet[Any]", rest: "Iterator[Packet[Any]]") -> "Iterator[Packet[Any]]":
+    yield first
+    yield from rest
+
+
+class Microphone:
+    """The sound of a capture device, named as ALSA names it, such as ``default`` or ``hw:1``. See
+    `streamsr.sources.Sound` for the contract.
+
+    name    of the device
+    record  where packets are counted
+    pause   the wait before a device that was unplugged is tried again; another one in tests
+
+    A thread of its own reads it, for as long as the ``with`` block lasts.
+    """
+
+    def __init__(
+        self, name: str, *, record: Recorder | None = None, pause: Pause | None = None
+    ) -> None:
+        self._name = name
+        self._sound = LiveSound(f"microphone {name}", record)
+        self._pause = pause or Pause()
+        self._device: InputContainer | None = None
+        self._ahead_s: float | None = None  # the system's clock, of `time.monotonic`
+        self._thread = threading.Thread(
+            target=self._listen, name="streamsr-microphone", daemon=True
+        )
+
+    def open(self) -> Self:
+        """Open the device. Raises SourceError when it cannot be opened."""
+        if self._device is None:
+            self._device = _device(self._name)
+            self._sound.begin(self._device.streams.audio[0])
+            self._sound.open()
+        return self
+
+    @property
+    def format(self) -> SoundFormat:
+        return self._sound.format
+
+    def place(self, place_s: Fraction) -> None:
+        """See `LiveSound.place`; the connection's clock is `time.monotonic`."""
+        self._sound.place(place_s)
+
+    def until(self, time_s: Fraction | None) -> Iterator[SoundPacket]:
+        return self._sound.until(time_s)
+
+    def __enter__(self) -> Self:
+        if self._thread.ident is None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pause.end()
+        if self._thread.ident is not None:
+            self._thread.join(LEAVE_S)
+        self._sound.__exit__(kind, error, trace)
+
+    def _listen(self) -> None:
+        """Read the device, and open it again when it is lost, until told to stop."""
+        attempt = 0
+        while not self._pause.wait(0.0):
+            try:
+                if self._device is None:
+                    self._device = _device(self._name)
+                    log.warning("microphone %s: is back", self._name)
+                for packet in self._device.demux(audio=0):
+                    attempt = 0
+                    self._take(packet)
+                    if self._pause.wait(0.0):
+                        break
+            except (FFmpegError, OSError, SourceError) as error:
+                if attempt == 0:
+                    log.warning("microphone %s: %s; trying again", self._name, reason_of(error))
+            if self._device is not None:
+                self._device.close()
+                self._device = None
+            self._pause.wait(wait_before(attempt))
+            attempt += 1
+
+    def _take(self, packet: "Packet[Any]") -> None:
+        """Take a packet; the device's times are those of the system's clock, less its delay."""
+        if not packet.size or packet.pts is None or packet.time_base is None:
+            return
+        before_s, system_s, now_s = time.monotonic(), time.time(), time.monotonic()
+        ahead_s = system_s - now_s
+        is_exact = now_s - before_s < EXACT_S
+        if self._ahead_s is None or (is_exact and abs(ahead_s - self._ahead_s) > SAME_PLACE_S):
+            self._ahead_s = ahead_s
+        duration_s = (packet.duration or 0) * packet.time_base
+        time_s = float(packet.pts * packet.time_base) - self._ahead_s
+        if abs(now_s - time_s) > OLDEST_S:
+            time_s = now_s - float(duration_s)
+        self._sound.add(bytes(packet), Fraction(round(time_s * 1e6), 1_000_000), duration_s)
+
+
+def _device(name: str) -> InputContainer:
+    """A capture device, opened. Raises SourceError."""
+    try:
+        return av.open(name, format="alsa")
+    except (FFmpegError, OSError, ValueError) as error:
+        raise SourceError(f"microphone {name}: {reason_of(error)}") from error
