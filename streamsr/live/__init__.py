@@ -1,1 +1,1 @@
-"""Upscaling under a latency budget: `budget` decides, `stage` does it."""
+"""Upscaling under a latency budget: `budget` decides, `stage` does it, `capacity` says what fits."""
