@@ -6,7 +6,7 @@ from typing import Any
 
 from streamsr.engines import Engine
 from streamsr.engines.choose import open_engine
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, SinkError, first_line
 from streamsr.machine import processor_name, usable_cores, versions
 from streamsr.model import find_model
 from streamsr.options import ENGINES, EngineChoice
@@ -48,7 +48,11 @@ def _realtime(engine: Engine) -> Iterator[str]:
 
     kind = getattr(engine, "kind", None)
     yield f"kind      {f'{kind} instructions' if kind else f'chosen by {engine.name}'}"
-    yield f"real time at {estimate(engine).line()} (estimated)"
+    try:
+        found = f"estimated: {estimate(engine).line()}"
+    except (SinkError, OSError) as error:  # no place for the encoder's file
+        found = f"not known: {first_line(error)}"
+    yield f"realtime  {found}"
 
 
 def _works(engine: Engine) -> str:

@@ -20,7 +20,10 @@ def host_kinds(name: str = "") -> list[Isa]:
     forced = name or os.environ.get(FORCED, "")
     if forced == "none":
         raise ModelError(f"switched off by {FORCED}={forced}")
-    found = able(processor.features())
+    features = processor.features()
+    if not features:
+        raise ModelError("cannot tell what this processor can do")
+    found = able(features)
     kinds = [isa for isa in found if forced in ("", isa.name)]
     if not kinds and forced:
         names = ", ".join(isa.name for isa in found) or "none"
