@@ -35,6 +35,8 @@ mount --bind "$1/cpuinfo" /proc/cpuinfo && exec qemu-aarch64 -cpu "$2" -L "$1/ro
 
 TIMEOUT_S = 900
 
+MODELS = [name for name in weights.names() if name.endswith("_u8")]
+
 OPENED = """
 import sys
 from streamsr.engines.fused import FusedEngine
@@ -43,6 +45,37 @@ from streamsr.model import find_model
 for name in sys.argv[1:]:
     with FusedEngine(find_model(name), threads=2) as engine:
         print(name, engine.kind)
+"""
+
+SIZES = """
+import numpy as np
+from streamsr.engines import Tile
+from streamsr.engines.fused import FusedEngine
+from streamsr.engines.litert import LiteRTEngine
+from streamsr.model import find_model
+from streamsr.region import CELL, Region
+
+def run(engine, lr, region, cells=None):
+    height, width = lr.shape[:2]
+    hr = np.zeros((height * 3, width * 3, 3), np.uint8)
+    engine.run([Tile(lr, hr, region, cells)])
+    return hr
+
+rng = np.random.default_rng(0)
+model = find_model("xlsr_x3_u8")
+with FusedEngine(model, threads=2) as fused, LiteRTEngine(model, threads=1) as litert:
+    for width, height in ((1, 1), (3, 5), (33, 7), (97, 40)):
+        lr = rng.integers(0, 256, (height, width, 3), np.uint8)
+        whole = Region.of(width, height)
+        want = run(litert, lr, whole)
+        assert (run(fused, lr, whole) == want).all()
+        part = Region(width // 3, height // 3, -(-width // 2), -(-height // 2))
+        got = run(fused, lr, part)[part.scaled(3).slices]
+        assert (got == want[part.scaled(3).slices]).all()
+        cells = rng.random((-(-height // CELL), -(-width // CELL))) < 0.4
+        asked = cells.repeat(3 * CELL, 0).repeat(3 * CELL, 1)[: 3 * height, : 3 * width]
+        assert (run(fused, lr, whole, cells)[asked] == want[asked]).all()
+    print(fused.kind)
 """
 
 
@@ -118,9 +151,16 @@ def test_a_clip_has_the_bytes_of_litert(
         assert np.array_equal(one, here)
 
 
-@pytest.mark.parametrize("processor", BY_ITSELF, ids=lambda value: value.split(",")[0])
-def test_every_shipped_model_passes_the_conformity_test(processor: str, tmp_path: Path) -> None:
-    done = emulated(processor, tmp_path, "-c", OPENED, *weights.names())
-    assert done.stdout.splitlines() == [
-        f"{name} {BY_ITSELF[processor]}" for name in weights.names()
-    ]
+@pytest.mark.parametrize(("processor", "kind"), KINDS, ids=lambda value: value.split(",")[0])
+def test_pictures_parts_and_cells_of_any_size_have_the_bytes_of_litert(
+    processor: str, kind: str, tmp_path: Path
+) -> None:
+    assert emulated(processor, tmp_path, "-c", SIZES, kind=kind).stdout.strip() == kind
+
+
+@pytest.mark.parametrize(("processor", "kind"), BY_ITSELF.items(), ids=["max", "cortex-a76"])
+def test_every_shipped_model_passes_the_conformity_test_on_the_kind_that_is_chosen(
+    processor: str, kind: str, tmp_path: Path
+) -> None:
+    done = emulated(processor, tmp_path, "-c", OPENED, *MODELS)
+    assert done.stdout.splitlines() == [f"{name} {kind}" for name in MODELS]
