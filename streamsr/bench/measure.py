@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from streamsr.engines import Engine, Tile
 from streamsr.engines.choose import open_engine
 from streamsr.engines.difference import NONE, bound_of, difference_of
 from streamsr.engines.fused import FusedEngine
+from streamsr.engines.fused.codegen.library import host_kinds
 from streamsr.engines.fused.peak import Peak
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
@@ -92,11 +93,14 @@ class _Stages:
         turns = itertools.cycle(frames)
         results, engines, self.compared = _compared(model, frames, stack)
         self.kind = next((e.kind for e in engines if isinstance(e, FusedEngine)), None)
+        others = _other_kinds(self.kind, model, stack)
         self.scale = results[0].rgb.shape[1] // info.width
         size = info.width * self.scale, info.height * self.scale
         hr = np.empty((size[1], size[0], 3), np.uint8)
-        for engine in engines:
-            name = f"network: {engine.name}, {engine.threads} thread{'s' * (engine.threads > 1)}"
+        timed = [(engine.name, engine) for engine in engines]
+        timed += [(f"fused as {engine.kind}", engine) for engine in others]
+        for label, engine in timed:
+            name = f"network: {label}, {engine.threads} thread{'s' * (engine.threads > 1)}"
             self.all[name] = lambda engine=engine: engine.run(  # type: ignore[misc]  # bound now
                 [Tile(next(turns).rgb, hr, Region.of(info.width, info.height))]
             )
@@ -145,6 +149,18 @@ def _compared(
         compared.append(Compared.by(opened[0].name, bound, difference))
         engines += opened
     return results, engines, compared
+
+
+def _other_kinds(taken: str | None, model: ModelFile, stack: ExitStack) -> list[FusedEngine]:
+    """The fused engine by all other kinds of instructions that run here, on one thread, where it
+    runs at all."""
+    engines = []
+    for isa in host_kinds() if taken else ():
+        with suppress(ModelError):
+            if isa.name != taken:
+                engine = FusedEngine(model, threads=1, kind=isa.name)
+                engines.append(stack.enter_context(engine))
+    return engines
 
 
 def _run(engine: Engine, lr: Image) -> Image:

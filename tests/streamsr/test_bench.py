@@ -12,6 +12,7 @@ import pytest
 
 from streamsr import bench
 from streamsr.bench.clip import make_clip
+from streamsr.engines.fused.codegen.library import host_kinds
 from tests.support.media import make_video
 from tests.support.processes import run
 
@@ -26,6 +27,16 @@ def test_every_engine_and_stage_is_timed(report: bench.Report) -> None:
     names = [stage.name for stage in report.stages]
     assert {"decode and to RGB", "to YUV", "network: litert, 1 thread"} <= set(names)
     assert all(0 < stage.minimum <= stage.median for stage in report.stages)
+
+
+def test_every_kind_of_instructions_is_timed(report: bench.Report) -> None:
+    names = {stage.name for stage in report.stages}
+    if report.kind is None:
+        pytest.skip("no fused engine here")
+    kinds = {f"network: fused as {isa.name}, 1 thread" for isa in host_kinds()}
+    fastest = f"network: fused as {report.kind}, 1 thread"
+    assert {name for name in names if "fused as" in name} == kinds - {fastest}
+    assert "network: fused, 1 thread" in names
 
 
 def test_the_whole_command_is_set_against_its_bound(report: bench.Report) -> None:
