@@ -29,8 +29,9 @@ def host_kinds(name: str = "") -> list[Isa]:
         names = ", ".join(isa.name for isa in found) or "none"
         raise ModelError(f"{forced}: no kind of kernels that this processor runs ({names})")
     if not kinds:
-        lacks = "dot product of bytes" if processor.is_arm() else "AVX2"
-        raise ModelError(f"this processor has no {lacks}")
+        if processor.is_arm():
+            raise ModelError("this processor has no dot product of bytes")
+        raise ModelError("this processor has no AVX2")
     return kinds
 
 
