@@ -53,6 +53,7 @@ class Pipeline:
         self._stack: ExitStack | None = None
         self._entered = False
         self._live = None if budget_s is None else _live_stage(upscaler, budget_s)
+        self._too_large: str | None = None
         self._decoded: Channel[Frame] = Channel(
             1 if self._live else max(WAITING, upscaler.engine.batch), newest=self._live is not None
         )
@@ -63,6 +64,12 @@ class Pipeline:
         """What is known of the source, once entered."""
         return self._source.info
 
+    @property
+    def too_large(self) -> str | None:
+        """A line that says so where a live source has too many pixels a second to be upscaled in
+        full, and what size would fit; once entered."""
+        return self._too_large
+
     def __enter__(self) -> Self:
         if self._entered:
             raise RuntimeError("a pipeline runs once; make a new one")
@@ -72,6 +79,7 @@ class Pipeline:
             stack.callback(self._account)
             if self._live is not None:
                 self._live.warm(self._source.info)
+                self._too_large = self._live.too_large(self._source.info)
             threads: list[threading.Thread] = []
             # Before they start: a Ctrl-C between two of these lines must find all that ends them.
             # Last in, first out: every reader leaves, so that every writer wakes, before the

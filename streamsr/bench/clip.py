@@ -1,5 +1,6 @@
 """Makes the video on which a benchmark runs where the user gives none."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,15 +8,26 @@ import cv2
 import numpy as np
 
 from streamsr.color import ColorTags
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.sinks.file import FileSink
 
 FPS = 30
 
 
 def make_clip(path: Path, seconds: int = 4, size: tuple[int, int] = (640, 360)) -> None:
-    """Encode a video in which every pixel changes: noise with a natural spectrum slides under a
-    moving disc.
+    """Encode a video of `slide`."""
+    width, height = size
+    tags = ColorTags().resolved(width, height)
+    info = StreamInfo(width, height, Fraction(1, FPS), rate=Fraction(FPS), color=tags)
+    with FileSink(path, info, size, preset="ultrafast") as sink:
+        for i, picture in enumerate(slide(seconds * FPS, size)):
+            sink.write(Frame(picture, i, info.time_base, 1, i))
+        sink.commit()
+
+
+def slide(frames: int, size: tuple[int, int]) -> Iterator[Image]:
+    """Pictures in which every pixel changes: noise with a natural spectrum slides under a moving
+    disc.
 
     A test pattern stands still in most parts, which makes decoding and encoding too cheap.
     """
@@ -27,11 +39,7 @@ def make_clip(path: Path, seconds: int = 4, size: tuple[int, int] = (640, 360)) 
         coarse = rng.normal(0, 2.0 ** (6 - octave), shape).astype(np.float32)
         noise += cv2.resize(coarse, (width * 2, height * 2), interpolation=cv2.INTER_CUBIC)
     background = np.clip(noise + 128, 0, 255).astype(np.uint8)
-    tags = ColorTags().resolved(width, height)
-    info = StreamInfo(width, height, Fraction(1, FPS), rate=Fraction(FPS), color=tags)
-    with FileSink(path, info, size, preset="ultrafast") as sink:
-        for i in range(seconds * FPS):
-            picture = np.ascontiguousarray(background[i : i + height, 2 * i : 2 * i + width])
-            cv2.circle(picture, (i * 5 % width, height // 2), 40, (230, 180, 40), -1, cv2.LINE_AA)
-            sink.write(Frame(picture, i, info.time_base, 1, i))
-        sink.commit()
+    for i in range(frames):
+        picture = np.ascontiguousarray(background[i : i + height, 2 * i : 2 * i + width])
+        cv2.circle(picture, (i * 5 % width, height // 2), 40, (230, 180, 40), -1, cv2.LINE_AA)
+        yield picture

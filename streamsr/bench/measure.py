@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +25,12 @@ from streamsr.bench.report import PRESET, Command, Compared, Report, Timing
 from streamsr.engines import Engine, Tile
 from streamsr.engines.choose import open_engine
 from streamsr.engines.difference import NONE, bound_of, difference_of
+from streamsr.engines.fused import FusedEngine
+from streamsr.engines.fused.codegen.library import host_kinds
 from streamsr.engines.fused.peak import Peak
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Image
+from streamsr.live.capacity import SPARE, Pace
 from streamsr.machine import processor_name, usable_cores
 from streamsr.media.frames import FrameWriter
 from streamsr.model import ModelFile, find_model
@@ -52,7 +55,7 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
             make_clip(clip)
         stages = _Stages(clip, model, Path(folder), stack)
         peaks: list[float] = []
-        sample = _peak_sampler(stack, peaks)
+        sample = _peak_sampler(stages.kind, stack, peaks)
         timings = _interleaved(stages.all, repetitions, sample)
         command = _command(clip, model, Path(folder), timings)
         info = stages.info
@@ -67,6 +70,8 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
             timings,
             stages.compared,
             command,
+            stages.kind,
+            _pace(timings, command, info.width * info.height),
         )
 
 
@@ -75,6 +80,7 @@ class _Stages:
 
     all       by name, each a function that does one frame's work
     compared  how the engines differ from LiteRT
+    kind      of instructions that the fused engine uses, None where it does not run
     """
 
     def __init__(self, clip: Path, model: ModelFile, folder: Path, stack: ExitStack) -> None:
@@ -86,11 +92,15 @@ class _Stages:
         self.all["decode and to RGB"] = _endless(lambda: FileSource(clip), stack)
         turns = itertools.cycle(frames)
         results, engines, self.compared = _compared(model, frames, stack)
+        self.kind = next((e.kind for e in engines if isinstance(e, FusedEngine)), None)
+        others = _other_kinds(self.kind, model, stack)
         self.scale = results[0].rgb.shape[1] // info.width
         size = info.width * self.scale, info.height * self.scale
         hr = np.empty((size[1], size[0], 3), np.uint8)
-        for engine in engines:
-            name = f"network: {engine.name}, {engine.threads} thread{'s' * (engine.threads > 1)}"
+        timed = [(engine.name, engine) for engine in engines]
+        timed += [(f"fused as {engine.kind}", engine) for engine in others]
+        for label, engine in timed:
+            name = f"network: {label}, {engine.threads} thread{'s' * (engine.threads > 1)}"
             self.all[name] = lambda engine=engine: engine.run(  # type: ignore[misc]  # bound now
                 [Tile(next(turns).rgb, hr, Region.of(info.width, info.height))]
             )
@@ -139,6 +149,18 @@ def _compared(
         compared.append(Compared.by(opened[0].name, bound, difference))
         engines += opened
     return results, engines, compared
+
+
+def _other_kinds(taken: str | None, model: ModelFile, stack: ExitStack) -> list[FusedEngine]:
+    """The fused engine by all other kinds of instructions that run here, on one thread, where it
+    runs at all."""
+    engines = []
+    for isa in host_kinds() if taken else ():
+        with suppress(ModelError):
+            if isa.name != taken:
+                engine = FusedEngine(model, threads=1, kind=isa.name)
+                engines.append(stack.enter_context(engine))
+    return engines
 
 
 def _run(engine: Engine, lr: Image) -> Image:
@@ -237,11 +259,21 @@ def _run_command(clip: Path, model: ModelFile, folder: Path, frame_ms: float) ->
     )
 
 
-def _peak_sampler(stack: ExitStack, peaks: list[float]) -> Callable[[], None]:
-    """A function that appends int8 multiply-adds per second of one core to ``peaks``; it does
-    nothing where the core has no such instruction."""
-    try:
-        peak = stack.enter_context(Peak())
-    except ModelError:
+def _pace(timings: list[Timing], command: Command, pixels: int) -> Pace:
+    """Seconds for a pixel of the clip: the network's, on as many threads as are fastest, and
+    decoding beside it; and those of the whole command."""
+    ms = {timing.name: timing for timing in timings}
+    network = min(timing.median for name, timing in ms.items() if name.startswith("network"))
+    decode = ms["decode and to RGB"].cpu / usable_cores()
+    return Pace(
+        (network + decode) / 1e3 / pixels * SPARE, command.steady_s / command.frames / pixels
+    )
+
+
+def _peak_sampler(kind: str | None, stack: ExitStack, peaks: list[float]) -> Callable[[], None]:
+    """A function that appends int8 multiply-adds per second of one core to ``peaks``, with the
+    instructions of this kind; it does nothing without one."""
+    if kind is None:
         return lambda: None
+    peak = stack.enter_context(Peak(kind))
     return lambda: peaks.extend(peak.sample() for _ in range(10))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from streamsr.engines.difference import Bound, Difference
 from streamsr.engines.fused.peak import macs
+from streamsr.live.capacity import Pace
 
 PRESET = "superfast"
 """Of the encoder that is timed."""
@@ -96,6 +97,7 @@ class Report:
     """All that was measured, on which machine and which clip.
 
     source, result  sizes before and after upscaling, such as ``640x360``
+    kind            of instructions that the fused engine uses; None where it does not run
     peak_gmac_s     billions of int8 multiply-adds per second of one core; None where it has no such
                     instruction
     """
@@ -110,6 +112,8 @@ class Report:
     stages: list[Timing]
     engines: list[Compared]
     command: Command
+    kind: str | None
+    pace: Pace
 
     def json(self) -> str:
         """The report for programs."""
@@ -143,6 +147,8 @@ class Report:
         yield (
             f"{self.source} to {self.result} in real time at {goal} fps: {answer}, {fps:.0f} fps"
         )
+        kind = f"by {self.kind} instructions" if self.kind else "without the fused engine"
+        yield f"in real time {kind}, at {self.pace.line()}"
 
     def _share_of_peak(self, stage: Timing) -> float | None:
         """What share of the core's peak the fused engine reaches on one thread; None for others."""

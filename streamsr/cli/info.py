@@ -6,7 +6,7 @@ from typing import Any
 
 from streamsr.engines import Engine
 from streamsr.engines.choose import open_engine
-from streamsr.errors import ModelError
+from streamsr.errors import ModelError, SinkError, first_line
 from streamsr.machine import processor_name, usable_cores, versions
 from streamsr.model import find_model
 from streamsr.options import ENGINES, EngineChoice
@@ -30,16 +30,29 @@ def _machine() -> Iterator[str]:
         try:
             engine, why = open_engine(find_model(), EngineChoice(name))
             with engine:
-                found = (
-                    f" takes {engine.name}, {engine.threads} threads ({why})"
-                    if name == "auto"
-                    else _works(engine)
-                )
+                if name == "auto":
+                    yield from _realtime(engine)
+                    found = f" takes {engine.name}, {engine.threads} threads ({why})"
+                else:
+                    found = _works(engine)
         except ModelError as error:
             found = f" does not run here: {error}"
         yield f"engine    {name}{found}"
     for name in weights.names():
         yield f"model     {name}{_quality(name)}"
+
+
+def _realtime(engine: Engine) -> Iterator[str]:
+    """The instructions of the engine that is taken, and what it can do with them."""
+    from streamsr.bench.quick import estimate
+
+    kind = getattr(engine, "kind", None)
+    yield f"kind      {f'{kind} instructions' if kind else f'chosen by {engine.name}'}"
+    try:
+        found = f"estimated: {estimate(engine).line()}"
+    except (SinkError, OSError) as error:  # no place for the encoder's file
+        found = f"not known: {first_line(error)}"
+    yield f"realtime  {found}"
 
 
 def _works(engine: Engine) -> str:

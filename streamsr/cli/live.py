@@ -109,6 +109,7 @@ def live(
                 record=record,
                 begun=begun,
                 opened=lambda url: print(f"open {url}", file=sys.stderr),
+                noted=lambda line: print(line, file=sys.stderr),
             )
         except KeyboardInterrupt:  # the usual end of a live run; everything is closed and kept
             pass

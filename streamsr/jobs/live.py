@@ -54,13 +54,14 @@ def run_live(
     record: Recorder,
     begun: Callable[[Upscaler, str | None], None],
     opened: Callable[[str], None],
+    noted: Callable[[str], None],
 ) -> None:
     """Upscale until the source ends, the time is over, or a preview is closed. Raises
     StreamsrError.
 
     ``begun(upscaler, sound)`` is called once all is known and open; ``sound`` says what becomes of
     the source's sound, None where nothing is recorded or published. ``opened(url)`` is called once
-    a web page can be visited.
+    a web page can be visited, ``noted(line)`` where this machine is too slow for the source.
     """
     with ExitStack() as stack:
         ends: list[object] = []  # the source, and who receives
@@ -124,6 +125,8 @@ def run_live(
             Pipeline(source, upscaler, budget_s=options.budget_s if info.live else None)
         )
         begun(upscaler, _said(plans, why_none, options))
+        if pipeline.too_large is not None:
+            noted(pipeline.too_large)
         as_it_is = recording if keeps else None
         _play(
             pipeline, sinks, previews, route, as_it_is, duration_s=options.duration_s, record=record

@@ -1,1 +1,2 @@
-"""Upscaling under a latency budget: `budget` decides, `stage` does it."""
+"""Upscaling under a latency budget: `budget` decides, `stage` does it; `capacity` names what
+fits."""

@@ -11,6 +11,7 @@ import numpy as np
 from streamsr.engines import Engine, Tile
 from streamsr.frame import Fit, Frame, Image, StreamInfo
 from streamsr.live.budget import Allowance, Costs, Decision, Situation, Take, decide, too_late
+from streamsr.live.capacity import too_large
 from streamsr.picture.resize import interpolate
 from streamsr.region import CELL, Cells, Region
 from streamsr.stats import Event, Fate, Point, Recorder, Stage
@@ -141,6 +142,14 @@ class LiveStage:
         sized(hr, self._size, self._record)
         block_scores(lr, lr, self._side)
         affected_cells(lr, lr, halo=self._engine.halo)
+
+    def too_large(self, info: StreamInfo) -> str | None:
+        """What to tell the user where the network has no time for all of such a stream, by the
+        costs that it has learned; see `capacity.too_large`."""
+        halo = 2 * self._engine.halo
+        pixels = (info.width + halo) * (info.height + halo) + self._engine.region_cost
+        pace = self._network.predict(pixels) / (info.width * info.height)
+        return too_large(info, pace, self.budget_s)
 
     def frame(self, frame: Frame, *, waiting: int = 0) -> Frame | None:
         """The frame upscaled, with the picture it came from as its ``lr``; None when it is dropped.

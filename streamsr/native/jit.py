@@ -22,7 +22,7 @@ class Machine:
     @classmethod
     def host(cls) -> "Machine":
         """This machine with all that it can do."""
-        triple = llvm.get_default_triple()
+        triple = host_triple()
         try:
             return cls(triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
         except RuntimeError:  # LLVM does not know this system: plain code runs on it all the same
@@ -31,6 +31,21 @@ class Machine:
     def target(self) -> "llvm.TargetMachine":
         target = llvm.Target.from_triple(self.triple)
         return target.create_target_machine(cpu=self.cpu, features=self.features, opt=3, jit=True)
+
+
+def host_triple() -> str:
+    """What LLVM calls this machine and the format of its code: where that would be Windows' own,
+    which cannot be loaded from memory, it is Linux's."""
+    triple: str = llvm.get_default_triple()
+    return f"{triple}-elf" if "windows" in triple and not triple.endswith("-elf") else triple
+
+
+def triple_of(family: str) -> str:
+    """This machine if it is of this family of processors (``x86_64``, ``aarch64``), else some
+    machine that is: its code can be read, not run."""
+    triple = host_triple()
+    here = triple.split("-")[0].replace("arm64", "aarch64")
+    return triple if here == family else f"{family}-unknown-linux-gnu"
 
 
 Passes = Callable[["llvm.ModuleRef", "llvm.TargetMachine"], None]

@@ -1,6 +1,7 @@
 """`streamsr bench` measures what it says, on any clip."""
 
 import json
+import math
 import os
 import platform
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from streamsr import bench
 from streamsr.bench.clip import make_clip
+from streamsr.engines.fused.codegen.library import host_kinds
 from tests.support.media import make_video
 from tests.support.processes import run
 
@@ -27,6 +29,16 @@ def test_every_engine_and_stage_is_timed(report: bench.Report) -> None:
     assert all(0 < stage.minimum <= stage.median for stage in report.stages)
 
 
+def test_every_kind_of_instructions_is_timed(report: bench.Report) -> None:
+    names = {stage.name for stage in report.stages}
+    if report.kind is None:
+        pytest.skip("no fused engine here")
+    kinds = {f"network: fused as {isa.name}, 1 thread" for isa in host_kinds()}
+    fastest = f"network: fused as {report.kind}, 1 thread"
+    assert {name for name in names if "fused as" in name} == kinds - {fastest}
+    assert "network: fused, 1 thread" in names
+
+
 def test_the_whole_command_is_set_against_its_bound(report: bench.Report) -> None:
     assert report.command.frames > 0
     assert report.command.bound_s > 0
@@ -39,9 +51,19 @@ def test_people_and_programs_read_the_same_numbers(report: bench.Report) -> None
     assert numbers["source"] in lines[0]
     assert (
         f"{numbers['command']['frames']} frames in {numbers['command']['wall_s']:.2f} s"
-        in lines[-2]
+        in lines[-3]
     )
-    assert "in real time at" in lines[-1]
+    assert "in real time at" in lines[-2]
+    assert (numbers["kind"] or "without the fused engine") in lines[-1]
+    assert lines[-1].endswith(f"at {report.pace.line()}")
+
+
+def test_the_pace_is_that_of_the_command_and_of_the_fastest_network(report: bench.Report) -> None:
+    pixels = math.prod(int(side) for side in report.source.split("x"))
+    command = report.command
+    assert report.pace.encoded == pytest.approx(command.steady_s / command.frames / pixels)
+    network = [s.median for s in report.stages if s.name.startswith("network")]
+    assert report.pace.live * pixels * 1e3 > min(network)
 
 
 def test_each_engine_is_compared_with_litert_or_refused_with_its_reason(

@@ -31,10 +31,13 @@ def macs(scale: int) -> int:
 
 class Peak:
     """Measures one core: dot products on registers alone, as many chains as the network's kernels
-    have."""
+    have.
 
-    def __init__(self) -> None:
-        isa = host_kinds()[0]
+    kind  of kernels, a name of `isa.KINDS`; default the fastest that this processor should run
+    """
+
+    def __init__(self, kind: str = "") -> None:
+        isa = host_kinds(kind)[0]
         self._library = library(peak_ir(isa, llvm.llvm_version_info[0]), isa)
         self._run = self._library.function("peak", ctypes.c_int64, ctypes.c_void_p)
         self._memory = np.zeros(64, np.uint8)

@@ -10,6 +10,11 @@ from pathlib import Path
 import av
 import pytest
 
+from streamsr.bench import quick
+from streamsr.engines import Engine
+from streamsr.engines.fused.codegen.library import host_kinds
+from streamsr.errors import SinkError
+from streamsr.live.capacity import Pace
 from tests.support.command import Command, run
 from tests.support.media import SRT, make_video
 
@@ -19,6 +24,32 @@ def test_the_machine(streamsr: Command) -> None:
     assert result.status == 0, result.err
     for word in ("machine", "usable cores", "versions", "engine", "xlsr_x3_u8"):
         assert word in result.out
+
+
+def test_the_kind_of_instructions_and_what_runs_in_real_time(streamsr: Command) -> None:
+    said = streamsr("info").out
+    sizes = r"(no usual size|\d+x\d+)"
+    rate = rf"fps: {sizes} live, {sizes} with encoding"
+    assert re.search(rf"^realtime  estimated: 25 {rate}; 30 {rate}$", said, re.M), said
+    kind = re.search(r"^kind      (\S+) instructions$", said, re.M)
+    if "auto takes fused" in said:
+        assert kind is not None
+        assert kind[1] == host_kinds()[0].name
+    else:
+        assert kind is None
+
+
+def test_what_cannot_be_estimated_is_said(
+    streamsr: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_engine: Engine) -> Pace:
+        raise SinkError("/tmp/encoded.mkv: No space left on device")
+
+    monkeypatch.setattr(quick, "estimate", full)
+    result = streamsr("info")
+    assert result.status == 0, result.err
+    assert "realtime  not known: /tmp/encoded.mkv: No space left on device" in result.out
+    assert "engine    litert runs here" in result.out
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")

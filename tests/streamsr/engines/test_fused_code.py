@@ -97,7 +97,9 @@ def test_avx_code_uses_nothing_of_avx512(isa: Isa) -> None:
         ({"avx2", "fma", "avxvnni", "avx512f", "avx512bw", "avx512vl"}, [AVX, AVX2]),
         (set(AVX512.needs), [AVX512]),
         (set(AVX512.needs) | {"avx2", "fma", "avxvnni"}, [AVX512, AVX, AVX2]),
-        (set(ARM_USDOT.needs), []),
+        (set(ARM_USDOT.needs), [ARM_USDOT, ARM_SDOT]),
+        (set(ARM_SDOT.needs), [ARM_SDOT]),
+        ({"neon"}, []),
     ],
 )
 def test_only_a_processor_with_every_feature_gets_code(has: set[str], kinds: list[Isa]) -> None:

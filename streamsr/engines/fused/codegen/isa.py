@@ -22,10 +22,11 @@ class Isa:
     LLVM's name of the dot-product instruction, which with ``signed`` takes pixels from -128;
     ``letter`` is its name for a vector register in constraints. Without ``dot`` the kernels work by
     blocks, and the pixels of a row stand in ``phases`` lines, by their x modulo ``phases``.
+    ``family`` is LLVM's name of the processors.
     """
 
     name: str
-    triple: str
+    family: str
     lanes: int
     registers: int
     vectors: int
@@ -43,7 +44,7 @@ class Isa:
 
     @property
     def x86(self) -> bool:
-        return self.triple.startswith("x86")
+        return self.family == _X86
 
     def subpixels(self, scale: int) -> int:
         """Output pixels of one row, three channels each, that the head computes together; a divisor
@@ -64,8 +65,8 @@ class Isa:
         return [c for group in groups for c in group + [-1] * (-width % 4)]
 
 
-_X86 = "x86_64-unknown-linux-gnu"
-_ARM = "aarch64-unknown-linux-gnu"
+_X86 = "x86_64"
+_ARM = "aarch64"
 _AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512vnni")
 
 # Of 32 registers 24 hold sums (27 in the head at x3), 3 pixels, the rest weights.
@@ -76,9 +77,8 @@ ARM_USDOT = Isa("arm-usdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod", "i8mm"), "us
 ARM_SDOT = Isa("arm-sdot", _ARM, 4, 32, 3, 8, ("neon", "dotprod"), "sdot", "w", signed=True)
 
 
-KINDS = AVX512, AVX, AVX2
-"""The kinds that are chosen, the fastest first. The ARM kinds are not among them: emulated, they
-give the right bytes, but no ARM processor has run them yet."""
+KINDS = AVX512, AVX, AVX2, ARM_USDOT, ARM_SDOT
+"""The kinds that are chosen, the fastest of each family first."""
 
 
 def able(features: Mapping[str, bool]) -> list[Isa]:

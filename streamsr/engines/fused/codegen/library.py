@@ -7,7 +7,7 @@ import llvmlite.binding as llvm
 from streamsr.engines.fused.codegen.instructions import declarations
 from streamsr.engines.fused.codegen.isa import Isa, able
 from streamsr.errors import ModelError
-from streamsr.native import jit
+from streamsr.native import jit, processor
 
 FORCED = "STREAMSR_FUSED"
 """Environment variable: one kind of kernels instead of the fastest, or ``none``, for tests and
@@ -20,15 +20,17 @@ def host_kinds(name: str = "") -> list[Isa]:
     forced = name or os.environ.get(FORCED, "")
     if forced == "none":
         raise ModelError(f"switched off by {FORCED}={forced}")
-    try:
-        found = able(llvm.get_host_cpu_features())
-    except RuntimeError as error:  # LLVM does not know this system
-        raise ModelError(f"cannot tell what this processor can do ({error})") from error
+    features = processor.features()
+    if not features:
+        raise ModelError("cannot tell what this processor can do")
+    found = able(features)
     kinds = [isa for isa in found if forced in ("", isa.name)]
     if not kinds and forced:
         names = ", ".join(isa.name for isa in found) or "none"
         raise ModelError(f"{forced}: no kind of kernels that this processor runs ({names})")
     if not kinds:
+        if processor.is_arm():
+            raise ModelError("this processor has no dot product of bytes")
         raise ModelError("this processor has no AVX2")
     return kinds
 
@@ -58,7 +60,9 @@ def assembly(ir: str, isa: Isa) -> str:
 
 
 def _machine(isa: Isa) -> jit.Machine:
-    return jit.Machine(isa.triple, features=",".join(f"+{need}" for need in isa.needs))
+    return jit.Machine(
+        jit.triple_of(isa.family), features=",".join(f"+{need}" for need in isa.needs)
+    )
 
 
 def _passes(module: "llvm.ModuleRef", target: "llvm.TargetMachine") -> None:
