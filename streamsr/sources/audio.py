@@ -38,7 +38,8 @@ SAME_PLACE_S = Fraction(1, 200)
 """Sound keeps its place while that of the pictures moves by less, which nobody hears."""
 
 OVERLAP_S = Fraction(1, 500)
-"""By how much rounding may make packets overlap."""
+"""By how much packets may overlap at a place where sound was moved, or by half of one: a player
+hears less of that than of a packet that is missing."""
 
 OLDEST_S = 1.0
 """Age at which a device hands its sound over at the latest; one that seems older has another
@@ -146,7 +147,8 @@ class LiveSound:
     def _pass_on(self, early: SoundPacket, place_s: Fraction) -> None:
         time_s = early.time_s + place_s
         if not self._is_open or (
-            self._not_before_s is not None and time_s < self._not_before_s - OVERLAP_S
+            self._not_before_s is not None
+            and time_s < self._not_before_s - max(OVERLAP_S, early.duration_s / 2)
         ):
             return
         end_s = time_s + early.duration_s

@@ -1,5 +1,6 @@
 """A source that connects again when its camera is unplugged or its network stream breaks."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -130,26 +131,32 @@ class ReconnectingSource:
                     index += 1
                 return
             except SourceError as error:
-                if not self._again(error):
-                    return
+                reason = str(error)
+            # Not above: the generators of a session that is opened while an error is handled hold
+            # that error, and so the session before it.
+            if not self._again(reason):
+                return
 
-    def _again(self, error: SourceError) -> bool:
+    def _again(self, reason: str) -> bool:
         """Connect again, however long it takes; False when told to stop."""
         assert self._session is not None
-        log.warning("%s; connecting again", error)
+        log.warning("%s; connecting again", reason)
         self._session.close()
         self._session = None
+        # PyAV's containers and streams hold each other: until they are found, a decoder's threads
+        # go on.
+        gc.collect()
         attempt = 0
         while self._session is None:
             wait_s = wait_before(attempt)
-            self.state = f"lost: {error}; next try in {wait_s:.1f} s"
+            self.state = f"lost: {reason}; next try in {wait_s:.1f} s"
             if self._pause.wait(wait_s):
                 return False
             self.state = "connecting"
             try:
                 self._session = self._connected()
-            except SourceError as failure:
-                error = failure
+            except SourceError as error:
+                reason = str(error)
                 attempt += 1
         self._record.count(Event.RECONNECT)
         log.warning("%s: connected again", self.name)

@@ -46,7 +46,7 @@ def test_a_picture_is_turned_as_ffmpeg_shows_it(
 
 def test_no_right_angle_is_left_alone() -> None:
     frame = Frame(picture(0), 0, Fraction(1, 25))
-    assert swaps_sides(rotation(30)) is None
+    assert not swaps_sides(rotation(30))
     assert upright(frame, rotation(30)) is frame
     assert upright(frame, None) is frame
 
