@@ -70,6 +70,7 @@ def run_live(
                 realtime=options.realtime,
                 size=options.size,
                 rate=options.rate,
+                interlaced=options.interlaced,
                 record=record,
             )
         if isinstance(source, Awaited) and not source.wait(options.duration_s):

@@ -12,6 +12,7 @@ from pathlib import Path
 from streamsr.errors import quoted
 from streamsr.options import (
     BUDGET_S,
+    INTERLACED,
     MAX_SIDE,
     SEGMENT_S,
     DecodeOptions,
@@ -66,6 +67,7 @@ class LiveOptions(UpscaleOptions):
     realtime    a file comes at its own rate, as if it were live; otherwise as fast as it is shown,
                 all of it in full
     size, rate  wishes to a camera
+    interlaced  what to do with interlaced frames, see `streamsr.options.INTERLACED`
     recording   file to record into
     """
 
@@ -73,6 +75,7 @@ class LiveOptions(UpscaleOptions):
     realtime: bool = False
     size: tuple[int, int] | None = None
     rate: float | None = None
+    interlaced: str = INTERLACED[0]
     budget_s: float = BUDGET_S
     duration_s: float | None = None
     preview: str = "none"
