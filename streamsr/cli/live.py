@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamsr import interrupt
+from streamsr.cli.errors import tellable
 from streamsr.cli.options import (
     engine_options,
     engine_taken,
+    interlaced_option,
     scale_option,
     sink_option,
     source_option,
@@ -35,6 +37,7 @@ LONGEST_BUDGET_MS = 3_600_000
 @source_option("--realtime", is_flag=True, help="Show a file at its own rate, as if it were live.")
 @source_option("--size", type=Size(), metavar="WxH", help="Ask a camera for this size,")
 @source_option("--rate", type=Number(1, 1000), help="and this many pictures a second.")
+@interlaced_option
 @upscale_option(
     "--budget-ms",
     type=Number(1, LONGEST_BUDGET_MS),
@@ -94,7 +97,7 @@ def live(
     record = Recorder()
 
     def begun(upscaler: "Upscaler") -> None:
-        line = f"{options.source}: {described(upscaler)}; Ctrl-C stops"
+        line = f"{tellable(options.source)}: {described(upscaler)}; Ctrl-C stops"
         print(one_line(line), file=sys.stderr)
 
     with stats_written(stats_json, record), metrics_shown(metrics, record):

@@ -14,7 +14,7 @@ from streamsr.channel import Channel, ReaderGone
 from streamsr.errors import SinkError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
-from streamsr.media.url import PUBLISHED_AS, scheme_of, without_password
+from streamsr.media.url import PUBLISHED_AS, scheme_of, without_secrets
 from streamsr.sinks import check_size, outside
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
@@ -52,7 +52,7 @@ class PublishSink:
         record: Recorder | None = None,
         pause: Waits | None = None,
     ) -> None:
-        self.name = without_password(address)
+        self.name = without_secrets(address)
         if scheme_of(address) not in PUBLISHED_AS:
             known = ", ".join(sorted(PUBLISHED_AS))
             raise SinkError(f"{self.name}: cannot publish to {scheme_of(address)}; known: {known}")
