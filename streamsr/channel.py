@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from streamsr import interrupt
@@ -30,15 +30,21 @@ class Channel(Generic[T]):
     capacity  how many items may wait; a full channel blocks the writer (back-pressure)
     newest    a full channel drops its oldest item instead, for live sources; ``dropped`` counts
               them
+    size      what an item takes of the capacity, such as bytes, where that is not 1. The last one
+              may exceed it
     """
 
-    def __init__(self, capacity: int, *, newest: bool = False) -> None:
+    def __init__(
+        self, capacity: int, *, newest: bool = False, size: Callable[[T], int] | None = None
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"expected a capacity of at least 1, got {capacity}")
         self.dropped = 0
         self._items: deque[T] = deque()
         self._capacity = capacity
         self._newest = newest
+        self._size = size
+        self._held = 0
         self._ended = False
         self._error: BaseException | None = None
         self._reader_gone = False
@@ -52,20 +58,21 @@ class Channel(Generic[T]):
         with self._lock:
             if self._ended:
                 raise RuntimeError("put() after the end of the channel")
-            if self._newest and len(self._items) == self._capacity:
-                self._items.popleft()
+            if self._newest and self._is_full():
+                self._pop()
                 self.dropped += 1
-            while len(self._items) == self._capacity and not self._reader_gone:
+            while self._is_full() and not self._reader_gone:
                 self._changed.wait()
             if self._reader_gone:
                 raise ReaderGone
+            self._held += 1 if self._size is None else self._size(item)
             self._items.append(item)
             self._changed.notify_all()
 
     def wait_for_room(self) -> None:
         """Block until put() would not. Raises ReaderGone once the reader has left."""
         with self._lock:
-            self._changed.wait_for(lambda: len(self._items) < self._capacity or self._reader_gone)
+            self._changed.wait_for(lambda: not self._is_full() or self._reader_gone)
             if self._reader_gone:
                 raise ReaderGone
 
@@ -82,6 +89,7 @@ class Channel(Generic[T]):
         with self._lock:
             self._reader_gone = True
             self._items.clear()
+            self._held = 0
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
@@ -100,7 +108,7 @@ class Channel(Generic[T]):
                     if self._error is not None and not self._reader_gone:
                         raise self._error
                     return
-                items = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+                items = [self._pop() for _ in range(min(limit, len(self._items)))]
                 self._changed.notify_all()
             yield items
             del items  # the reader's frames must not be held here while it waits for the next
@@ -120,9 +128,19 @@ class Channel(Generic[T]):
                 if self._error is not None and not self._reader_gone:
                     raise self._error
                 raise EOFError
-            item = self._items.popleft()
+            item = self._pop()
             self._changed.notify_all()
             return item
+
+    def _is_full(self) -> bool:
+        """Under the lock: whether an item must wait."""
+        return self._held >= self._capacity
+
+    def _pop(self) -> T:
+        """Under the lock: take the oldest item out."""
+        item = self._items.popleft()
+        self._held -= 1 if self._size is None else self._size(item)
+        return item
 
     @property
     def waiting(self) -> int:

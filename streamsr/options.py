@@ -18,8 +18,9 @@ CODECS = ("h264", "hevc", "av1", "ffv1")
 LOSSLESS = frozenset({"ffv1"})
 """Codecs without a quality or a speed to choose."""
 
-INTERLACED = ("deinterlace", "keep", "error")
-"""What to do with an interlaced film; ``keep`` treats it as if it were not."""
+INTERLACED = ("deinterlace", "keep", "error", "force-tff", "force-bff")
+"""What to do with an interlaced film; ``keep`` treats it as if it were not, the last two take every
+frame for interlaced, with the top or the bottom field first."""
 
 MAX_PIXELS = 1 << 26
 """8192 x 8192. A header may claim any size; memory is asked for what it claims."""

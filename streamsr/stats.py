@@ -143,6 +143,10 @@ class Ages:
     counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BOUNDS_S) + 1))
     sum_s: float = 0.0
 
+    def add(self, age_s: float) -> None:
+        self.counts[bisect_left(AGE_BOUNDS_S, age_s)] += 1
+        self.sum_s += age_s
+
 
 @dataclass(frozen=True)
 class Live:
@@ -151,6 +155,10 @@ class Live:
     pixel_share  of the pixels of all frames upscaled: by network, taken from the frame before,
                  resized
     stages_ms    age of the frames at each `Point`: p50, p95, p99, max
+    pace_error_ms     how much later than at their own time frames left the source, which is not
+                      part of their age: p50, p95, p99, max; None for a camera, which has no times
+    jitter_buffer_ms  how much later than at the earliest frames leave the source, so that those
+                      that come late are not
     """
 
     budget_ms: float
@@ -160,6 +168,8 @@ class Live:
     stages_ms: dict[str, dict[str, float | None]]
     reconnects: int
     publish_reconnects: int
+    pace_error_ms: dict[str, float | None]
+    jitter_buffer_ms: float
 
 
 class Recorder:
@@ -177,6 +187,9 @@ class Recorder:
             lambda: deque(maxlen=LATENCIES_KEPT)
         )
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
+        self._pace_s: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.pace_errors = Ages()
+        self.buffer_s = 0.0
         self._pixels = {"network": 0, "reused": 0, "resized": 0}
         self._start = time.perf_counter()
 
@@ -216,9 +229,14 @@ class Recorder:
     def latency(self, age_s: float, at: Point = Point.OUT) -> None:
         """Take in the age of a frame at this point."""
         self._latency_s[at.value].append(age_s)
-        ages = self._ages[at.value]
-        ages.counts[bisect_left(AGE_BOUNDS_S, age_s)] += 1
-        ages.sum_s += age_s
+        self._ages[at.value].add(age_s)
+
+    def pace(self, error_s: float, *, buffer_s: float = 0.0) -> None:
+        """Take in how much later than at its own time a frame left its source, and the jitter
+        buffer at that moment."""
+        self._pace_s.append(error_s)
+        self.pace_errors.add(error_s)
+        self.buffer_s = buffer_s
 
     @property
     def frames(self) -> dict[str, int]:
@@ -304,6 +322,8 @@ class Recorder:
             },
             reconnects=self._counts[Event.RECONNECT],
             publish_reconnects=self._counts[Event.PUBLISH_RECONNECT],
+            pace_error_ms=_percentiles_ms(self._pace_s),
+            jitter_buffer_ms=round(self.buffer_s * 1e3, 3),
         )
 
 

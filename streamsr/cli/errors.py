@@ -11,6 +11,7 @@ import click
 
 from streamsr import interrupt
 from streamsr.errors import Cancelled, StreamsrError, one_line, shortened
+from streamsr.media.url import text_without_secrets
 
 CANCELLED = 130
 """128 + SIGINT, as shells have it."""
@@ -33,7 +34,7 @@ def status_of(command: Callable[[], int | None]) -> int:
         usage = io.StringIO()
         error.show(usage)
         for line in usage.getvalue().splitlines():
-            print(shortened(one_line(line), LONGEST_USAGE), file=sys.stderr)
+            print(shortened(one_line(tellable(line)), LONGEST_USAGE), file=sys.stderr)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Cancelled) as stopped:
         return _stopped(stopped)
@@ -57,15 +58,22 @@ def _stopped(stopped: BaseException) -> int:
     return CANCELLED
 
 
+def tellable(text: str) -> str:
+    """The text without passwords and stream keys of addresses that are in it, or among the
+    command's arguments."""
+    options = [word.partition("=")[2] for word in sys.argv if word.startswith("--")]
+    return text_without_secrets(text, known=[*sys.argv, *options])
+
+
 def shown(line: str) -> str:
     """Format one of our messages for printing."""
-    return shortened(one_line(f"streamsr: {line}"), LONGEST_LINE)
+    return shortened(one_line(f"streamsr: {tellable(line)}"), LONGEST_LINE)
 
 
 def line_of(error: BaseException) -> str:
     """One line about an error. With STREAMSR_TRACEBACK=1 the traceback is printed first."""
     if os.environ.get("STREAMSR_TRACEBACK"):
-        traceback.print_exception(error)
+        print(tellable("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     if isinstance(error, BaseExceptionGroup):
         first = error.exceptions[0]
         while isinstance(first, BaseExceptionGroup):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamsr import interrupt
+from streamsr.cli.errors import tellable
 from streamsr.cli.options import (
     engine_options,
     engine_taken,
+    interlaced_option,
     scale_option,
     sink_option,
     source_option,
@@ -39,6 +41,7 @@ LONGEST_BUDGET_MS = 3_600_000
     "--microphone", metavar="NAME", help="Record a camera's sound from here: default, hw:1."
 )
 @source_option("--sound/--no-sound", default=True, help="Keep the source's sound.  [default: yes]")
+@interlaced_option
 @upscale_option(
     "--budget-ms",
     type=Number(1, LONGEST_BUDGET_MS),
@@ -99,7 +102,7 @@ def live(
 
     def begun(upscaler: "Upscaler", sound: str | None) -> None:
         what = described(upscaler) if sound is None else f"{described(upscaler)}; {sound}"
-        line = f"{options.source}: {what}; Ctrl-C stops"
+        line = f"{tellable(options.source)}: {what}; Ctrl-C stops"
         print(one_line(line), file=sys.stderr)
 
     with stats_written(stats_json, record), metrics_shown(metrics, record):

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from streamsr import __version__
 from streamsr.errors import SinkError, reason_of, shortened
-from streamsr.stats import AGE_BOUNDS_S, Event, Fate, Recorder
+from streamsr.stats import AGE_BOUNDS_S, Ages, Event, Fate, Recorder
 
 if TYPE_CHECKING:
     from streamsr.jobs.observer import Progress
@@ -93,17 +93,28 @@ class RecorderCollector(Collector):
             "Age at which a frame is late, 0: never.",
             record.budget_s or 0,
         )
+        yield GaugeMetricFamily(
+            "streamsr_jitter_buffer_seconds",
+            "How much later than at the earliest frames leave the source.",
+            record.buffer_s,
+        )
         yield self._ages()
+        yield self._pace_errors()
 
     def _ages(self) -> Metric:
         family = HistogramMetricFamily(
             "streamsr_frame_age_seconds", "Age of the frames at each stage.", labels=["stage"]
         )
-        bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
         for stage, ages in self._record.ages.items():
-            family.add_metric(
-                [stage], list(zip(bounds, accumulate(list(ages.counts)), strict=True)), ages.sum_s
-            )
+            family.add_metric([stage], _buckets(ages), ages.sum_s)
+        return family
+
+    def _pace_errors(self) -> Metric:
+        family = HistogramMetricFamily(
+            "streamsr_pace_error_seconds", "How much later than at their own time frames left."
+        )
+        errors = self._record.pace_errors
+        family.add_metric([], _buckets(errors), errors.sum_s)
         return family
 
 
@@ -123,6 +134,12 @@ class ProgressCollector(Collector):
             "streamsr_cluster_frames_done", "Frames done of the films opened.", now.frames
         )
         yield GaugeMetricFamily("streamsr_cluster_frames", "Frames in the films opened.", now.total)
+
+
+def _buckets(ages: Ages) -> list[tuple[str, float]]:
+    """The histogram as Prometheus has it: each range with all below."""
+    bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
+    return list(zip(bounds, accumulate(list(ages.counts)), strict=True))
 
 
 def _counters(

@@ -15,7 +15,7 @@ import click
 from streamsr.cli.parameters import TableOption
 from streamsr.cli.pipeline_file import write_pipeline
 from streamsr.errors import ModelError, quoted
-from streamsr.options import ENGINES, SCALES, EngineChoice
+from streamsr.options import ENGINES, INTERLACED, SCALES, EngineChoice
 
 MOST_THREADS = 1024
 """More than any machine has cores. Each costs memory and a system thread, used or not."""
@@ -44,6 +44,13 @@ scale_option = upscale_option(
     type=click.Choice([str(scale) for scale in SCALES]),
     callback=_scale,
     help="How many times larger.  [default: 3]",
+)
+interlaced_option = source_option(
+    "--interlaced",
+    type=click.Choice(INTERLACED),
+    default=INTERLACED[0],
+    show_default=True,
+    help="What to do with interlaced frames; force: all are, whatever they say.",
 )
 
 

@@ -9,6 +9,7 @@ import click
 from streamsr.cli.options import (
     engine_options,
     engine_taken,
+    interlaced_option,
     scale_option,
     source_option,
     upscale_option,
@@ -32,6 +33,7 @@ from streamsr.jobs.options import UpscaleOptions
 @source_option(
     "--rate", metavar="R", default="25", show_default=True, help="and its rate, such as 30000/1001."
 )
+@interlaced_option
 @scale_option
 @upscale_option(
     "--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale."
@@ -41,6 +43,7 @@ def pipe(
     size: tuple[int, int] | None,
     pixel_format: str,
     rate: str,
+    interlaced: str,
     stats_json: Path | None,
     **asked: Any,
 ) -> None:  # Any: click's values
@@ -63,6 +66,6 @@ def pipe(
     record = Recorder()
     with stats_written(stats_json, record):
         try:
-            run_pipe(layout, options, record=record)
+            run_pipe(layout, options, interlaced=interlaced, record=record)
         except KeyboardInterrupt:  # what was written has been read: nothing is removed
             raise Cancelled("stopped") from None

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from streamsr.cli.errors import line_of, shown
+from streamsr.cli.errors import line_of, shown, tellable
 from streamsr.errors import one_line
 
 NATIVE_STDERR = 2
@@ -42,7 +42,7 @@ class _Messages(io.FileIO):
 
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return one_line(super().format(record))
+        return one_line(tellable(super().format(record)))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from streamsr.cli.options import (
     engine_options,
     engine_taken,
+    interlaced_option,
     key_values,
     scale_option,
     sink_option,
@@ -29,7 +30,6 @@ from streamsr.errors import SinkError, reason_of
 from streamsr.jobs.options import FileOptions, target_size
 from streamsr.options import (
     CODECS,
-    INTERLACED,
     LOSSLESS,
     MAX_DURATION_S,
     MAX_PIXELS,
@@ -101,13 +101,7 @@ from xlsr_model.inputs import protected
     "--duration", "duration_s", type=Seconds(), metavar="T", help="Stop after this long."
 )
 @sink_option("--overwrite", is_flag=True, help="Replace an existing output.")
-@source_option(
-    "--interlaced",
-    type=click.Choice(INTERLACED),
-    default=INTERLACED[0],
-    show_default=True,
-    help="What to do with an interlaced film.",
-)
+@interlaced_option
 @source_option(
     "--max-pixels",
     type=click.IntRange(1),

@@ -78,6 +78,7 @@ def run_live(
                 size=options.size,
                 rate=options.rate,
                 microphone=options.microphone,
+                interlaced=options.interlaced,
                 record=record,
             )
         if isinstance(source, Awaited) and not source.wait(options.duration_s):

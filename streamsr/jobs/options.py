@@ -12,6 +12,7 @@ from pathlib import Path
 from streamsr.errors import quoted
 from streamsr.options import (
     BUDGET_S,
+    INTERLACED,
     MAX_SIDE,
     SEGMENT_S,
     DecodeOptions,
@@ -68,6 +69,7 @@ class LiveOptions(UpscaleOptions):
     size, rate  wishes to a camera
     microphone  the device that a camera's sound comes from
     sound       keep the source's sound in recordings and published streams
+    interlaced  what to do with interlaced frames, see `streamsr.options.INTERLACED`
     recording   file to record into
     """
 
@@ -77,6 +79,7 @@ class LiveOptions(UpscaleOptions):
     rate: float | None = None
     microphone: str | None = None
     sound: bool = True
+    interlaced: str = INTERLACED[0]
     budget_s: float = BUDGET_S
     duration_s: float | None = None
     preview: str = "none"

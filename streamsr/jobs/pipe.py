@@ -13,6 +13,7 @@ from streamsr.errors import SinkError, SourceError, quoted
 from streamsr.jobs.options import UpscaleOptions
 from streamsr.jobs.upscaler import open_upscaler
 from streamsr.media.y4m import Y4mFormat, output_format
+from streamsr.options import INTERLACED
 from streamsr.pipeline import Pipeline
 from streamsr.sinks.y4m import Y4mSink
 from streamsr.sources.y4m import Y4mSource
@@ -32,8 +33,16 @@ def raw_format(size: tuple[int, int], pixel_format: str, rate: str) -> Y4mFormat
     return Y4mFormat.raw(size, pixel_format, Fraction(rate))
 
 
-def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder) -> None:
+def run_pipe(
+    raw: Y4mFormat | None,
+    options: UpscaleOptions,
+    *,
+    interlaced: str = INTERLACED[0],
+    record: Recorder,
+) -> None:
     """Upscale standard input, y4m or ``raw``, to y4m on standard output, every frame in full.
+
+    interlaced  what to do with interlaced frames, see `streamsr.options.INTERLACED`
 
     Ends when the input does, or when nobody reads the output any more. Raises StreamsrError.
     """
@@ -42,7 +51,7 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
     if sys.stdout is None:
         raise SinkError("standard output: is closed")
     # Without Python's buffers, so that a stopped run leaves no part of a frame in them.
-    source = Y4mSource(_unbuffered(sys.stdin), format=raw, record=record)
+    source = Y4mSource(_unbuffered(sys.stdin), format=raw, interlaced=interlaced, record=record)
     output = _unbuffered(sys.stdout)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), ExitStack() as stack:
         while not source.wait(LOOK_S):
@@ -51,7 +60,8 @@ def run_pipe(raw: Y4mFormat | None, options: UpscaleOptions, *, record: Recorder
         info = stack.enter_context(source).info
         picture = (info.width, info.height)
         upscaler = stack.enter_context(open_upscaler(options, record=record, picture=picture))
-        layout = output_format(source.format, upscaler.output_size(*picture))
+        size = upscaler.output_size(*picture)
+        layout = output_format(source.format, size, fields=source.fields)
         sink = stack.enter_context(Y4mSink(output, layout, record=record))
         pipeline = stack.enter_context(Pipeline(source, upscaler))
         while True:

@@ -51,26 +51,38 @@ def decoded(
     return in_line(_decoded(container, stream, path, record, line or TimeLine(), position, whole))
 
 
-class _Damage:
-    """Counts what cannot be decoded, and says where the holes are."""
+class Damage:
+    """Counts what cannot be decoded, and says where the holes are.
 
-    def __init__(self, path: Path, record: Recorder, *, whole: bool) -> None:
-        self._path = path
+    name    of the film or stream, for messages
+    whole   a hole raises SourceError instead
+    joined  a stream that was running already: until its first picture nothing is damage, since
+            what is missing was sent before
+    """
+
+    def __init__(
+        self, name: object, record: Recorder, *, whole: bool = False, joined: bool = False
+    ) -> None:
+        self._name = name
         self._record = record
         self._whole = whole
+        self._joined = joined
         self._in_a_row = 0
         self._pictures = 0
         self._last_s: float | None = None
 
     def failed(self, error: FFmpegError) -> None:
-        self._record.count(Event.DAMAGED)
+        """A packet cannot be decoded. Raises SourceError where there is no going on."""
+        begins = not self._pictures
+        if not (begins and self._joined):
+            self._record.count(Event.DAMAGED)
         self._in_a_row += 1
-        if (self._is_hole and self._whole) or (
-            not self._pictures and self._in_a_row >= PACKETS_BEFORE_A_PICTURE
-        ):
+        is_late = self._is_hole and not (begins and self._joined)
+        if (is_late and self._whole) or (begins and self._in_a_row >= PACKETS_BEFORE_A_PICTURE):
             raise self._refusal from error
 
     def decoded(self, frame: VideoFrame) -> None:
+        """A frame was decoded."""
         if self._is_hole and self._pictures:
             self._say("later" if frame.time is None else f"{frame.time:.1f} s")
         self._in_a_row = 0
@@ -92,13 +104,13 @@ class _Damage:
     @property
     def _refusal(self) -> SourceError:
         reason = f"{self._in_a_row} frames in a row cannot be decoded: damaged or encrypted"
-        return SourceError(f"{self._path}: {reason}")
+        return SourceError(f"{self._name}: {reason}")
 
     def _say(self, end: str) -> None:
         begin = "the beginning" if self._last_s is None else f"{self._last_s:.1f} s"
         log.warning(
             "%s: %d frames in a row cannot be decoded, from %s to %s",
-            self._path,
+            self._name,
             self._in_a_row,
             begin,
             end,
@@ -114,7 +126,7 @@ def _decoded(
     position: int,
     whole: bool,
 ) -> Generator[VideoFrame]:
-    damage = _Damage(path, record, whole=whole)
+    damage = Damage(path, record, whole=whole)
     # AVI stores no presentation times, and those that FFmpeg makes up for B-frames run backwards.
     # The frames in order of presentation have the times of the packets in order of storage.
     ticks: deque[int] | None = deque() if container.format.name == "avi" else None

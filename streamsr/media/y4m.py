@@ -34,6 +34,8 @@ class Y4mFormat:
     siting   position of chroma samples in the header's tag, such as ``mpeg2`` in ``C420mpeg2``
     depth    bits of a sample
     full     full range; None when the header does not say
+    fields   the header's tag: ``p`` progressive, ``t`` or ``b`` interlaced with the top or the
+             bottom field first, ``m`` mixed, ``?`` unknown
     """
 
     width: int
@@ -44,6 +46,7 @@ class Y4mFormat:
     siting: str = ""
     depth: int = 8
     full: bool | None = None
+    fields: str = "p"
 
     @classmethod
     def parse(cls, line: str) -> "Y4mFormat":
@@ -78,6 +81,7 @@ class Y4mFormat:
             match[2] or "",
             int(match[3] or 8),
             full,
+            fields if (fields := values.get("I", "p")) in ("p", "t", "b", "m") else "?",
         )._checked()
 
     @classmethod
@@ -130,6 +134,13 @@ class Y4mFormat:
         return [(self.height, self.width), (rows, columns), (rows, columns)]
 
     @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name for it."""
+        deep = "" if self.depth == 8 else f"{self.depth}le"
+        packed = {"mono": f"gray{deep}", "rgb": "rgb24", "bgr": "bgr24"}
+        return packed.get(self.chroma, f"yuv{self.chroma}p{deep}")
+
+    @property
     def dtype(self) -> "np.dtype[np.uint8] | np.dtype[np.uint16]":
         """Of a sample."""
         return np.dtype(np.uint8) if self.depth == 8 else np.dtype("<u2")
@@ -157,20 +168,30 @@ class Y4mFormat:
         depth = "" if self.depth == 8 else ("p" if self.chroma != "mono" else "") + str(self.depth)
         rate, sar = self.rate, self.sar
         return (
-            f"YUV4MPEG2 W{self.width} H{self.height} F{rate.numerator}:{rate.denominator} Ip "
-            f"A{sar.numerator}:{sar.denominator} C{self.chroma}{self.siting}{depth}{range_}"
+            f"YUV4MPEG2 W{self.width} H{self.height} F{rate.numerator}:{rate.denominator} "
+            f"I{self.fields} A{sar.numerator}:{sar.denominator} "
+            f"C{self.chroma}{self.siting}{depth}{range_}"
         )
 
 
-def output_format(source: Y4mFormat, size: tuple[int, int]) -> Y4mFormat:
+def output_format(
+    source: Y4mFormat, size: tuple[int, int], *, fields: str | None = None
+) -> Y4mFormat:
     """The layout for upscaled frames of ``source``: 8 bits, with its chroma resolution, siting,
-    range and matrix.
+    range and matrix; ``fields`` where they are no longer its own.
 
     The format cannot name a matrix, so the input's is kept: the next program knows it, if it knew
     the input's.
     """
     chroma = "444" if source.chroma in ("rgb", "bgr") else source.chroma
-    return replace(source, width=size[0], height=size[1], chroma=chroma, depth=8)
+    return replace(
+        source,
+        width=size[0],
+        height=size[1],
+        chroma=chroma,
+        depth=8,
+        fields=fields or source.fields,
+    )
 
 
 def _ratio(text: str) -> Fraction:

@@ -16,7 +16,7 @@ from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.media.errors import sink_errors
 from streamsr.media.sound import SoundPacket, SoundPlan
-from streamsr.media.url import PUBLISHED_AS, packing_of, scheme_of, without_password
+from streamsr.media.url import PUBLISHED_AS, packing_of, scheme_of, without_secrets
 from streamsr.sinks import check_size, outside
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
@@ -67,7 +67,7 @@ class PublishSink:
         record: Recorder | None = None,
         pause: Waits | None = None,
     ) -> None:
-        self.name = without_password(address)
+        self.name = without_secrets(address)
         packing = packing_of(address)
         if packing is None:
             known = ", ".join(sorted(PUBLISHED_AS))

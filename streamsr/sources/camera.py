@@ -10,7 +10,7 @@ from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
 from streamsr.interrupt import Waits
 from streamsr.sources.audio import Microphone
-from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
+from streamsr.sources.reconnect import TIME_BASE, Picture, ReconnectingSource
 from streamsr.stats import Recorder
 
 EMPTY_IN_A_ROW = 5
@@ -49,6 +49,8 @@ def camera(
 
 class _Camera:
     """An opened camera; see `streamsr.sources.reconnect.Session` for the contract."""
+
+    fetched = False
 
     def __init__(self, spec: str, size: tuple[int, int] | None, rate: float | None) -> None:
         self._spec = spec
@@ -92,7 +94,7 @@ class _Camera:
         rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]  # uint8 stays uint8
         return rgb
 
-    def pictures(self) -> Iterator[tuple[Image, float | None]]:
+    def pictures(self) -> Iterator[Picture]:
         missing = 0
         while missing < EMPTY_IN_A_ROW:
             rgb = self._read() if self._first is None else self._first
@@ -101,7 +103,7 @@ class _Camera:
                 missing += 1
                 continue
             missing = 0
-            yield rgb, None
+            yield Picture(rgb)
         raise SourceError(f"camera {self._spec}: has gone")
 
     def close(self) -> None:

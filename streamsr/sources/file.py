@@ -20,7 +20,7 @@ from streamsr.errors import SourceError
 from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.media.containers import is_cover
 from streamsr.media.decode import decoded
-from streamsr.media.deinterlace import Deinterlacer
+from streamsr.media.deinterlace import progressive
 from streamsr.media.hdr import has_no_base_layer
 from streamsr.media.input import clock, main_video, open_input, source_errors
 from streamsr.media.pictures import PictureReader
@@ -43,7 +43,9 @@ class FileSource:
     max_duration_s       of the video or of the part wanted; a longer one raises SourceError: on
                          entering where the header says so, else at the first frame that is later
     interlaced           what to do with interlaced frames: ``deinterlace`` them, ``keep`` them as
-                         they are, or raise SourceError (``error``)
+                         they are, or raise SourceError (``error``); ``force-tff`` and ``force-bff``
+                         deinterlace all, with the top or the bottom field first, also those that
+                         are not flagged
     decode               these three as one value, which then goes before them
     reader               opens the file, on a machine that does not see the path
     line                 the film's clock, read from the file where it is not given; with a
@@ -268,7 +270,8 @@ class FileSource:
         """The frames from ``begin`` to ``end`` with their pts, each larger than the one before."""
         skips = self._start_s > 0 or (self._span is not None and self._span.begin is not None)
         last: int | None = None
-        for frame in self._progressive(video.frames()):
+        frames = progressive(video.frames(), self._limits.interlaced, name=self.path)
+        for frame in frames:
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None:  # bare pictures have no times, but a rate
                 pts = 0 if last is None else last + max(frame.duration or 0, 1)
@@ -299,25 +302,6 @@ class FileSource:
             raise SourceError(
                 f"{self.path}: is {clock(seconds)} long; at most {limit} is taken (--max-duration)"
             )
-
-    def _progressive(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """The frames, interlaced ones treated as ``interlaced`` says."""
-        deinterlacer: Deinterlacer | None = None
-        for frame in frames:
-            if frame.interlaced_frame and self._limits.interlaced == "error":
-                raise SourceError(f"{self.path}: is interlaced")
-            if (
-                deinterlacer is None
-                and frame.interlaced_frame
-                and self._limits.interlaced == "deinterlace"
-            ):
-                deinterlacer = Deinterlacer(frame)
-            if deinterlacer is None or not deinterlacer.takes(frame):
-                yield frame
-            else:
-                yield from deinterlacer.push(frame)
-        if deinterlacer is not None:
-            yield from deinterlacer.push(None)
 
 
 def _seconds(value: float) -> Fraction:

@@ -1,24 +1,35 @@
 """Receives network streams, through PyAV: RTSP, RTMP, HLS, SRT, MPEG-TS over UDP or TCP, HTTP."""
 
-from collections.abc import Generator, Iterator
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 
 import av
 from av.audio.stream import AudioStream
+from av.container.input import InputContainer
 from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from streamsr.errors import SourceError
-from streamsr.frame import Image, StreamInfo
-from streamsr.interrupt import Waits
-from streamsr.media.decode import DAMAGED_IN_A_ROW, display_matrix
+from streamsr.frame import StreamInfo
+from streamsr.interrupt import Pause, Waits
+from streamsr.media.decode import Damage, display_matrix
+from streamsr.media.deinterlace import progressive
 from streamsr.media.frames import FrameReader, tags_of
 from streamsr.media.input import main_video
-from streamsr.media.url import reason, scheme_of, without_password
-from streamsr.options import MAX_PIXELS
+from streamsr.media.url import reason, scheme_of, without_secrets
+from streamsr.options import INTERLACED, MAX_PIXELS
 from streamsr.picture.buffers import BufferPool
 from streamsr.sources.audio import LiveSound
-from streamsr.sources.reconnect import TIME_BASE, ReconnectingSource
-from streamsr.stats import Event, Recorder
+from streamsr.sources.read_ahead import Arrived, ReadAhead, spread
+from streamsr.sources.reconnect import TIME_BASE, Picture, ReconnectingSource
+from streamsr.stats import Recorder
+
+log = logging.getLogger("streamsr")
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
 
@@ -33,6 +44,31 @@ OPTIONS = {
     "rtsp": {"rtsp_transport": "tcp"},  # through firewalls, and without torn pictures
 }
 
+PLAYLISTS = frozenset({"hls", "dash"})
+"""FFmpeg's formats that fetch piece by piece. The size of such a resource is not the film's."""
+
+CAMERA = "mpjpeg"
+"""A camera's pictures have no end, whatever length it claims for its answer."""
+
+NO_TIMESTAMPS = 0x80
+"""FFmpeg's AVFMT_NOTIMESTAMPS: the times that such a container gives are counted, not read."""
+
+WAITING = "waiting for a key frame"
+SAID_AFTER_S = 1.0
+"""A viewer that waits for so long is told what for."""
+
+TRIES = 3
+"""Connections without a picture after which a film ends where it broke off."""
+
+AT_END_S = 0.1
+"""Between the last picture's time and the end of a film: a picture of ten a second."""
+
+REPEATED_S = 60.0
+"""A playlist gives its last pieces again to who connects again: no more of them than this."""
+
+DEFAULT_RATE = 25
+"""Of bare pictures that do not say theirs, as FFmpeg takes it."""
+
 
 def is_network(spec: str) -> bool:
     return scheme_of(spec) in SCHEMES
@@ -42,126 +78,315 @@ def network(
     url: str,
     *,
     timeout_s: float = TIMEOUT_S,
+    interlaced: str = INTERLACED[0],
     record: Recorder | None = None,
     pause: Waits | None = None,
 ) -> ReconnectingSource:
     """A source for the stream at this URL.
 
-    timeout_s  longest wait for a connection and for a packet
+    timeout_s   longest wait for a connection and for a packet
+    interlaced  what to do with interlaced frames, see `streamsr.options.INTERLACED`
+    pause       the wait between connections, and for a frame's time; another one in tests
 
-    A stream that breaks off or falls silent is connected to again. One of known length, such as a
-    file over HTTP, ends at its end.
+    A stream that is running already is shown from its next key frame on. One that breaks off or
+    falls silent is connected to again. One of known length, such as a film over HTTP, goes on where
+    it broke off, and ends at its end.
     """
-    name = without_password(url)
+    waits = pause or Pause()
+    name = without_secrets(url)
     record = record or Recorder()
     sound = LiveSound(name, record)
-    return ReconnectingSource(
+
+    def say(state: str) -> None:
+        source.state = state
+
+    asked = _Asked(
+        url,
         name,
-        lambda: _Stream(url, name, timeout_s, record, sound),
-        record=record,
-        sound=sound,
-        pause=pause,
+        timeout_s,
+        interlaced,
+        record,
+        sound,
+        say,
+        stopped=lambda: waits.wait(0.0),
     )
+    shown = _Shown()
+    source = ReconnectingSource(
+        name, lambda: _Stream(asked, shown), record=record, sound=sound, pause=waits
+    )
+    return source
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is the same for all connections to an address.
+
+    name     the address as messages have it
+    say      takes a line for the viewer
+    stopped  whether the run is to end
+    """
+
+    url: str
+    name: str
+    timeout_s: float
+    interlaced: str
+    record: Recorder
+    sound: LiveSound
+    say: Callable[[str], None]
+    stopped: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What the connections to an address have shown: where a stream has a beginning, nothing is
+    shown twice.
+
+    info    of the first connection, None before
+    film    that was of known length
+    time_s  of the last picture, on the sender's clock
+    tries   connections since then that gave no picture
+    """
+
+    info: StreamInfo | None = None
+    film: bool = False
+    time_s: float | None = None
+    tries: int = 0
 
 
 class _Stream:
-    """A connection; see `streamsr.sources.reconnect.Session` for the contract."""
+    """A connection; see `streamsr.sources.reconnect.Session` for the contract.
 
-    def __init__(
-        self, url: str, name: str, timeout_s: float, record: Recorder, sound: LiveSound
-    ) -> None:
-        self._url = url
-        self._name = name
-        self._timeout_s = timeout_s
-        self._record = record
-        self._sound = sound
-        options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
-        try:
-            self._container = av.open(
-                url, "r", options=options, timeout=timeout_s, metadata_errors="replace"
-            )
-        except (FFmpegError, OSError, ValueError) as error:
-            raise SourceError(f"{name}: {reason(error, url, timeout_s)}") from error
+    shown    what the connections before it have shown; kept up to date
+    film     it is of known length
+    fetched  it comes as fast as we ask for it
+    """
+
+    def __init__(self, asked: _Asked, shown: _Shown) -> None:
+        self._asked = asked
+        self._shown = shown
+        self._name = asked.name
         self._pool = BufferPool()
+        self._read_ahead: ReadAhead | None = None
+        self._index = 0
+        begun_s = time.monotonic()
+        self._container = self._opened()
         try:
-            self._prepare()
+            kind = self._container.format.name
+            sized = kind not in (*PLAYLISTS, CAMERA) and self._container.size > 0
+            self.film = bool(self._container.duration) or sized
+            self.fetched = self.film or kind in PLAYLISTS
+            self._timed = not self._container.format.flags & NO_TIMESTAMPS
+            self._stream = self._main_video()
+            heard = self._heard()
+            asked.sound.begin(heard)
+            self._after_s = shown.time_s if self.fetched else None
+            self._frames: Iterator[VideoFrame] = iter(())
+            self._first: VideoFrame | None = None
+            if shown.info is not None and self._is_over():
+                self.info = shown.info
+                return
+            if self.film and self._after_s is not None:
+                self._seek(self._after_s)
+            streams = [self._stream] if heard is None else [self._stream, heard]
+            self._read_ahead = ReadAhead(self._container.demux(*streams), stopped=asked.stopped)
+            decoded = self._decode(self._read_ahead, begun_s)
+            fields = progressive(decoded, asked.interlaced, name=self._name)
+            self._frames = self._not_shown(fields)
+            self._first = next(self._frames, None)
+            if self._first is not None:
+                self.info = self._info(self._first)
+            elif shown.info is not None and self.film:
+                self.info = shown.info  # nothing is left
+            else:
+                raise SourceError(f"{self._name}: ended before the first picture")
+            if shown.info is None:
+                shown.info, shown.film = self.info, self.film
         except BaseException:
-            self._container.close()
+            self.close()
             raise
 
-    def _prepare(self) -> None:
-        """Find the video and decode its first frame."""
+    def _is_over(self) -> bool:
+        """Whether all was shown that there is to show."""
+        shown = self._shown
+        if not self.film:
+            return False
+        if not shown.film:  # a live playlist has got its end while we were away
+            return self._container.format.name in PLAYLISTS
+        shown.tries += 1
+        if shown.tries <= TRIES and not self._is_at_end():
+            return False
+        log.warning("%s: nothing comes behind what was shown", self._name)
+        return True
+
+    def _is_at_end(self) -> bool:
+        """Whether the last picture of a film was shown, as far as its length says."""
+        container, last_s = self._container, self._shown.time_s
+        if last_s is None or not container.duration:
+            return False
+        end_s = ((container.start_time or 0) + container.duration) / av.time_base
+        return last_s + AT_END_S >= end_s
+
+    def _opened(self) -> InputContainer:
+        url, timeout_s = self._asked.url, self._asked.timeout_s
+        options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
+        try:
+            return av.open(url, "r", options=options, timeout=timeout_s, metadata_errors="replace")
+        except (FFmpegError, OSError, ValueError) as error:
+            raise SourceError(f"{self._name}: {reason(error, url, timeout_s)}") from error
+
+    def _seek(self, time_s: float) -> None:
+        """Go to a key frame before this time; where that cannot be, to the beginning."""
+        try:
+            self._container.seek(int(time_s * av.time_base))
+        except (FFmpegError, OSError):  # its server or its container knows no places
+            self._container.close()
+            self._container = self._opened()
+            self._stream = self._main_video()
+
+    def _main_video(self) -> VideoStream:
+        """The stream to decode. Raises SourceError when there is none, or when it is too large."""
         stream = main_video(self._container)
         codec = stream.codec_context if stream is not None else None
         if stream is None or codec is None:
             raise SourceError(f"{self._name}: carries no video")
+        self._check_size(codec.width, codec.height)
         stream.thread_type = "SLICE"  # threads by frame would hold frames back
-        self._stream = stream
-        heard = self._container.streams.best("audio", related=stream)
-        self._heard = [heard] if isinstance(heard, AudioStream) else []
-        self._sound.begin(self._heard[0] if self._heard else None)
-        self._decoded = self._decode()
-        first = next(self._decoded, None)
-        if first is None:
-            raise SourceError(f"{self._name}: ended before the first picture")
-        if first.width * first.height > MAX_PIXELS:
-            raise SourceError(
-                f"{self._name}: a picture of {first.width}x{first.height} is too large"
-            )
-        self._first: av.VideoFrame | None = first
-        tags = tags_of(first).resolved(first.width, first.height)
-        self._reader = FrameReader(tags, codec=codec.name)
-        self.info = StreamInfo(
+        return stream
+
+    def _heard(self) -> AudioStream | None:
+        """The sound that goes with the pictures."""
+        heard = self._container.streams.best("audio", related=self._stream)
+        return heard if isinstance(heard, AudioStream) else None
+
+    def _info(self, first: VideoFrame) -> StreamInfo:
+        stream, codec = self._stream, self._stream.codec_context
+        sar = codec.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+        return StreamInfo(
             first.width,
             first.height,
             TIME_BASE,
             rate=stream.average_rate or stream.guessed_rate,
-            color=tags,
+            sar=sar if sar > 0 else Fraction(1),
+            color=tags_of(first).resolved(first.width, first.height),
             pixel_format=first.format.name,
             display_matrix=display_matrix(first),
             live=True,
             lossy=codec.codec.lossy,
         )
 
-    def pictures(self) -> Iterator[tuple[Image, float | None]]:
+    def pictures(self) -> Iterator[Picture]:
         first, self._first = self._first, None
-        for frame in chain([first] if first is not None else [], self._decoded):
+        reader = FrameReader(self.info.color, codec=self._stream.codec_context.name)
+        for frame in chain([first] if first is not None else [], self._frames):
+            self._check_size(frame.width, frame.height)
             rgb = self._pool.take((frame.height, frame.width, 3))
-            self._reader.read(frame, rgb)
+            reader.read(frame, rgb)
             rgb.flags.writeable = False
-            yield rgb, frame.time
+            time_s = self._time_of(frame)
+            self._index += 1
+            if time_s is not None:
+                self._shown.time_s = time_s
+            self._shown.tries = 0
+            yield Picture(rgb, time_s, self._arrived.at_s)
 
-    def _decode(self) -> Generator[av.VideoFrame]:
-        """All frames. Raises SourceError when the connection breaks."""
-        damaged = 0
-        packets = self._container.demux(self._stream, *self._heard)
-        while True:
+    def _time_of(self, frame: VideoFrame) -> float | None:
+        """On the sender's clock, in seconds. Containers without times have at most a rate, which is
+        often made up: then it is when the frame came."""
+        if self._timed:
+            return frame.time
+        if self.film:
+            return float(self._index / (self._stream.average_rate or DEFAULT_RATE))
+        return self._arrived.sent_s
+
+    def _not_shown(self, frames: Iterator[VideoFrame]) -> Generator[VideoFrame]:
+        """The frames behind those that the connection before has shown."""
+        after_s = self._after_s
+        for frame in frames:
+            time_s = self._time_of(frame)
+            if after_s is None or time_s is None:
+                yield frame
+            elif time_s > after_s or (not self.film and time_s < after_s - REPEATED_S):
+                after_s = None
+                yield frame
+            else:
+                self._index += 1
+
+    def _decode(self, read_ahead: ReadAhead, begun_s: float) -> Generator[VideoFrame]:
+        """All frames from the first key frame on. Raises SourceError when the connection breaks."""
+        # A film's holes come again with each connection; it goes on behind them.
+        damage = Damage(self._name, self._asked.record, whole=not self.film, joined=True)
+        for arrived in self._from_key_frame(self._packets(read_ahead, begun_s), begun_s):
+            self._arrived = arrived
             try:
-                packet = next(packets, None)
+                frames = self._stream.decode(arrived.packet)
             except FFmpegError as error:
-                raise SourceError(
-                    f"{self._name}: {reason(error, self._url, self._timeout_s)}"
-                ) from error
-            if packet is None:
-                break
-            if packet.stream_index != self._stream.index:
-                self._sound.put(packet)
+                damage.failed(error)
                 continue
-            try:
-                frames = self._stream.decode(packet)
-            except FFmpegError as error:
-                self._record.count(Event.DAMAGED)
-                damaged += 1
-                if damaged >= DAMAGED_IN_A_ROW:
-                    raise SourceError(
-                        f"{self._name}: {damaged} frames in a row cannot be decoded"
-                    ) from error
-                continue
-            damaged = 0 if frames else damaged
-            yield from frames
-        if not self._container.duration:
+            for frame in frames:
+                damage.decoded(frame)
+                yield frame
+        if not self.film and not self._asked.stopped():
             raise SourceError(f"{self._name}: broke off")
 
+    def _packets(self, read_ahead: ReadAhead, begun_s: float) -> Iterator[Arrived]:
+        packets = self._without_sound(iter(read_ahead))
+        try:
+            if self.film:
+                yield from _whole(packets)
+            else:
+                yield from packets if self._timed else spread(packets, begun_s)
+        except FFmpegError as error:
+            if self.film and self._is_at_end():
+                return
+            asked = self._asked
+            raise SourceError(
+                f"{self._name}: {reason(error, asked.url, asked.timeout_s)}"
+            ) from error
+
+    def _without_sound(self, packets: Iterator[Arrived]) -> Iterator[Arrived]:
+        """The packets of the pictures; those of the sound go their own way."""
+        for arrived in packets:
+            packet = arrived.packet
+            if packet.stream.index == self._stream.index:
+                yield arrived
+            elif packet.size:
+                self._asked.sound.put(packet)
+
+    def _from_key_frame(self, packets: Iterator[Arrived], begun_s: float) -> Iterator[Arrived]:
+        """The packets without those before the first key frame, which need what was sent before
+        we came."""
+        said = False
+        for arrived in packets:
+            packet = arrived.packet
+            ours = packet.stream_index == self._stream.index
+            if ours and (packet.is_keyframe or not packet.size):
+                yield arrived
+                break
+            if not said and arrived.at_s - begun_s > SAID_AFTER_S:
+                said = True
+                self._asked.say(WAITING)
+                log.warning("%s: %s", self._name, WAITING)
+        yield from packets
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Raise SourceError for a picture that is too large. A size of 0 is unknown."""
+        if width * height > MAX_PIXELS:
+            raise SourceError(f"{self._name}: a picture of {width}x{height} is too large")
+
     def close(self) -> None:
-        self._decoded.close()
+        if self._read_ahead is not None:
+            self._read_ahead.close()  # first: the thread reads from the container
         self._container.close()
+
+
+def _whole(packets: Iterator[Arrived]) -> Iterator[Arrived]:
+    """The packets of a film, without the one that a break tears: it comes again behind that."""
+    torn: Arrived | None = None
+    for arrived in packets:
+        if torn is not None:
+            yield torn
+        torn = arrived if arrived.packet.is_corrupt else None
+        if torn is None:
+            yield arrived
+    if torn is not None:
+        yield torn

@@ -10,12 +10,14 @@ from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import Pause, Waits
 from streamsr.sources import Sound, Sounding, Source, Stoppable
+from streamsr.stats import Recorder
 
 
 class PacedSource:
     """Gives the frames of another source in real time. See `streamsr.sources.Source` for the
     contract.
 
+    record        where it is counted how much too late frames come
     clock, pause  time and waiting; others in tests
 
     The first frame comes at once, each other one as much later as its timestamp says. A frame that
@@ -26,10 +28,12 @@ class PacedSource:
         self,
         source: Source,
         *,
+        record: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
         pause: Waits | None = None,
     ) -> None:
         self._source = source
+        self._record = record or Recorder()
         self._clock = clock
         self._pause = pause or Pause()
 
@@ -60,9 +64,12 @@ class PacedSource:
         for frame in self._source:
             if begin_s is None:
                 begin_s = self._clock() - frame.time_s
-            if self._pause.wait(begin_s + frame.time_s - self._clock()):
+            due_s = begin_s + frame.time_s
+            if self._pause.wait(due_s - self._clock()):
                 return
-            yield replace(frame, arrival_s=self._clock())
+            now_s = self._clock()
+            self._record.pace(now_s - due_s)
+            yield replace(frame, arrival_s=now_s)
 
     def stop(self) -> None:
         self._pause.end()

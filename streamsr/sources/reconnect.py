@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.sources import Sound
+from streamsr.sources.pacing import Pacer
 from streamsr.stats import Event, Recorder
 
 log = logging.getLogger("streamsr")
@@ -19,18 +20,33 @@ log = logging.getLogger("streamsr")
 TIME_BASE = Fraction(1, 90000)
 
 
+class Picture(NamedTuple):
+    """What a session gives.
+
+    rgb        [H, W, 3] uint8
+    time_s     on the sender's clock, None where it has none: then it is when it came
+    arrival_s  when its data came, on our clock; None for now
+    """
+
+    rgb: Image
+    time_s: float | None = None
+    arrival_s: float | None = None
+
+
 class Session(Protocol):
     """One connection. For one thread at a time.
 
-    `pictures` gives [H, W, 3] uint8 RGB, each with its time on the stream's own clock in seconds,
-    None where it has none. It raises SourceError when the connection breaks and ends at the end of
-    the stream.
+    `pictures` raises SourceError when the connection breaks and ends at the end of the stream.
+    ``fetched`` says whether it comes as fast as we ask for it.
     """
 
     @property
     def info(self) -> StreamInfo: ...
 
-    def pictures(self) -> Iterator[tuple[Image, float | None]]: ...
+    @property
+    def fetched(self) -> bool: ...
+
+    def pictures(self) -> Iterator[Picture]: ...
 
     def close(self) -> None: ...
 
@@ -57,7 +73,9 @@ class ReconnectingSource:
     sound         of the sessions, None where they have none
     clock, pause  time and waiting; others in tests
 
-    Timestamps go on during an interruption. All frames get the size of the first session.
+    Each frame leaves at its own time, which `Pacer` knows; its ``arrival_s`` is when it was due.
+    Timestamps go on during an interruption, and where the sender's clock jumps. All frames get the
+    size of the first session.
     """
 
     def __init__(
@@ -72,7 +90,8 @@ class ReconnectingSource:
     ) -> None:
         self.name = name
         self.state = "connecting"
-        """``connecting``, ``live``, or why no frames come; see `streamsr.preview`."""
+        """``connecting``, ``live``, or why no frames come; see `streamsr.preview`. Whoever opens
+        sessions may write it meanwhile."""
         self.connections = 0
         self._open = open
         self._clock = clock
@@ -109,25 +128,31 @@ class ReconnectingSource:
         self._pause.end()
 
     def __iter__(self) -> Iterator[Frame]:
-        begin_s = self._clock()
+        pacer = Pacer()
         index = 0
         last = -1
         while self._session is not None:
-            offset_s: float | None = None
+            pacer.connected(fetched=self._session.fetched)
             try:
-                for rgb, time_s in self._session.pictures():
-                    now = self._clock()
-                    if offset_s is None or time_s is None:
-                        offset_s = now - begin_s - (time_s or 0.0)
-                    pts = max(round((offset_s + (time_s or 0.0)) / TIME_BASE), last + 1)
+                for rgb, time_s, came_s in self._session.pictures():
+                    now_s = self._clock()
+                    arrival_s = now_s if came_s is None else came_s
+                    sent_s = arrival_s if time_s is None else time_s
+                    place = pacer.place(sent_s, arrival_s, now_s=now_s)
+                    wait_s = place.due_s - now_s
+                    if self._stopped or (wait_s > 0 and self._pause.wait(wait_s)):
+                        return
+                    now_s = self._clock()
+                    pacer.left(now_s)
+                    if time_s is not None:
+                        error_s = place.late_s + now_s - place.due_s
+                        self._record.pace(error_s, buffer_s=pacer.buffer_s)
+                    pts = max(round(place.time_s / TIME_BASE), last + 1)
                     last = pts
                     if self._sound is not None:
-                        own_s = Fraction(now if time_s is None else time_s)
-                        self._sound.place(pts * TIME_BASE - own_s)
-                    if self._stopped:
-                        return
+                        self._sound.place(pts * TIME_BASE - Fraction(sent_s))
                     self.state = "live"
-                    yield Frame(self._fitting(rgb), pts, TIME_BASE, 0, index, now)
+                    yield Frame(self._fitting(rgb), pts, TIME_BASE, 0, index, place.due_s)
                     index += 1
                 return
             except SourceError as error:

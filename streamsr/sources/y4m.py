@@ -3,6 +3,7 @@
 Format: the yuv4mpeg(5) manual of mjpegtools, and FFmpeg's yuv4mpegdec.c.
 """
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 from streamsr.errors import SourceError, reason_of
 from streamsr.frame import Frame, Image, StreamInfo
 from streamsr.media.y4m import Y4mFormat
+from streamsr.options import INTERLACED
 from streamsr.picture.buffers import BufferPool
 from streamsr.picture.yuv import Converter, Plane
 from streamsr.sources.byte_stream import ByteStream, Stopped
@@ -22,6 +24,11 @@ from streamsr.stats import Recorder, Stage
 LONGEST_LINE = 1024
 """Bytes of a header line; a longer one is not YUV4MPEG2."""
 
+FIELDS = {"t": "force-tff", "b": "force-bff"}
+"""By the header's tag, the word of `streamsr.options.INTERLACED` that says it of every frame."""
+
+log = logging.getLogger("streamsr")
+
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
@@ -29,8 +36,9 @@ class Y4mSource:
     """Reads frames from a binary stream, which the caller closes. See `streamsr.sources.Source` for
     the contract.
 
-    format  of raw video; without it the stream begins with its YUV4MPEG2 header
-    live    the sender writes in real time
+    format      of raw video; without it the stream begins with its YUV4MPEG2 header
+    live        the sender writes in real time
+    interlaced  what to do with interlaced frames, one of `streamsr.options.INTERLACED`
 
     `stop` works also while the sender pauses where the stream is a pipe, a socket or a file: see
     `ByteStream`.
@@ -42,12 +50,14 @@ class Y4mSource:
         *,
         format: Y4mFormat | None = None,
         live: bool = False,
+        interlaced: str = INTERLACED[0],
         record: Recorder | None = None,
     ) -> None:
         self._stream = ByteStream(stream)
         self._raw = format is not None
         self._format = format
         self._live = live
+        self._interlaced = interlaced
         self._record = record or Recorder()
         self._pool = BufferPool()
 
@@ -56,6 +66,11 @@ class Y4mSource:
         """The layout of the frames, once entered."""
         assert self._format is not None
         return self._format
+
+    @property
+    def fields(self) -> str:
+        """The interlacing of the frames given, in YUV4MPEG2's letters, once entered."""
+        return "p" if self._forced else self.format.fields
 
     def stop(self) -> None:
         self._stream.stop()
@@ -82,7 +97,10 @@ class Y4mSource:
     def __enter__(self) -> Self:
         self.wait()
         layout = self.format
-        packed = {"mono": "gray", "rgb": "rgb24", "bgr": "bgr24"}
+        if self._interlaced == "error" and layout.fields in FIELDS:
+            raise SourceError("standard input: is interlaced")
+        if self._interlaced == "deinterlace" and layout.fields == "m":
+            log.warning("standard input: is interlaced in part, and kept as it is")
         self.info = StreamInfo(
             layout.width,
             layout.height,
@@ -90,7 +108,7 @@ class Y4mSource:
             rate=layout.rate,
             sar=layout.sar,
             color=layout.tags,
-            pixel_format=packed.get(layout.chroma, f"yuv{layout.chroma}p"),
+            pixel_format=layout.pixel_format,
             live=self._live,
         )
         self._converter = Converter(layout.tags, depth=layout.depth, centered=layout.centered)
@@ -105,15 +123,39 @@ class Y4mSource:
         self._stream.stop()
 
     def __iter__(self) -> Iterator[Frame]:
-        content = np.empty(self.format.frame_bytes, np.uint8)  # used for every frame
-        index = 0
-        while self._fill(content):
+        for index, content in enumerate(self._progressive() if self._forced else self._contents()):
             with self._record.stage(Stage.CONVERT):
                 rgb = self._pool.take((self.format.height, self.format.width, 3))
                 self._read(content, rgb)
             rgb.flags.writeable = False
             yield Frame(rgb, index, self.info.time_base, 1, index, time.monotonic())
-            index += 1
+
+    @property
+    def _forced(self) -> str | None:
+        """The word for `streamsr.media.deinterlace` by which all frames are deinterlaced; None for
+        none."""
+        if self._interlaced == "deinterlace":
+            return FIELDS.get(self.format.fields)
+        return self._interlaced if self._interlaced in FIELDS.values() else None
+
+    def _contents(self) -> Iterator[Bytes]:
+        """The bytes of each frame, until the next one is asked for."""
+        content = np.empty(self.format.frame_bytes, np.uint8)  # used for every frame
+        while self._fill(content):
+            yield content
+
+    def _progressive(self) -> Iterator[Bytes]:
+        """The same, deinterlaced."""
+        # Here: FFmpeg is not needed otherwise.
+        from streamsr.media.deinterlace import progressive
+        from streamsr.media.y4m_frames import frame_of, read_frame
+
+        assert self._forced is not None
+        content = np.empty(self.format.frame_bytes, np.uint8)
+        frames = (frame_of(raw, self.format, i) for i, raw in enumerate(self._contents()))
+        for frame in progressive(frames, self._forced, name="standard input"):
+            read_frame(frame, self.format, content)
+            yield content
 
     def _fill(self, content: Bytes) -> bool:
         """Read the bytes of the next frame; False at the end."""

@@ -62,6 +62,8 @@ def busy() -> Recorder:
         record.latency(age_s, Point.UPSCALED)
     for stage in (Point.START, Point.OUT, Point.SHOWN):
         record.latency(0.01, stage)
+    for error_s in (0.001, 0.2):
+        record.pace(error_s, buffer_s=0.15)
     with record.stage(Stage.NETWORK):
         pass
     return record
@@ -105,6 +107,9 @@ def test_a_scrape_shows_what_was_counted() -> None:
     assert seen["streamsr_publish_reconnects_total", ()] == 1
     assert seen["streamsr_segment_restarts_total", ()] == 6
     assert seen["streamsr_budget_seconds", ()] == 0.05
+    assert seen["streamsr_jitter_buffer_seconds", ()] == 0.15
+    assert seen["streamsr_pace_error_seconds_count", ()] == 2
+    assert seen["streamsr_pace_error_seconds_sum", ()] == pytest.approx(0.201)
     assert seen["streamsr_pixels_total", (("fate", "network"),)] == 500
     found = [
         seen[f"streamsr_cluster_{name}", ()]
@@ -330,7 +335,7 @@ def test_the_dashboard_shows_what_there_is() -> None:
         for name in metrics
         if name.startswith("streamsr_")
     }
-    assert ours - {"streamsr_frame_age_seconds"} == {
+    assert ours - {"streamsr_frame_age_seconds", "streamsr_pace_error_seconds"} == {
         name for name in used if name.startswith("streamsr_")
     }
 

@@ -41,7 +41,7 @@ def flat(kind: type) -> "dict[str, Field[Any]]":
     [
         ("upscale", FileOptions, OWN),
         ("live", LiveOptions, OWN | {"budget_ms"}),
-        ("pipe", UpscaleOptions, OWN | {"size", "pixel_format", "rate"}),
+        ("pipe", UpscaleOptions, OWN | {"size", "pixel_format", "rate", "interlaced"}),
     ],
 )
 def test_the_command_line_has_the_fields_of_the_options_and_their_defaults(

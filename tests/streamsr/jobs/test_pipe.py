@@ -64,6 +64,23 @@ def test_the_format_is_kept_and_the_colours_with_it(model: Path, chroma: str, fu
     assert abs(luma.mean() - before.mean()) < 2.5
 
 
+@pytest.mark.parametrize(
+    ("words", "fields"),
+    [((), "p"), (("--interlaced", "keep"), "t"), (("--interlaced", "force-bff"), "p")],
+)
+def test_interlaced_video_comes_out_as_what_it_is_then(
+    model: Path, words: tuple[str, ...], fields: str
+) -> None:
+    layout = Y4mFormat.parse("YUV4MPEG2 W64 H48 F25:1 It A1:1 C420mpeg2")
+    content = f"{layout}\n".encode() + b"".join(one_frame(layout, index) for index in range(3))
+    done = pipe(content, "--model", model, *words)
+    assert done.returncode == 0, done.stderr
+    line, _, rest = done.stdout.partition(b"\n")
+    result = Y4mFormat.parse(line.decode())
+    assert result.fields == fields
+    assert len(rest) == 3 * (6 + result.frame_bytes)
+
+
 def ffmpeg_pipes(source: list[str], target: list[str], model: Path, *args: str) -> None:
     """``ffmpeg ... | streamsr pipe ... | ffmpeg ...``"""
     quiet = [needs_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin"]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from streamsr import FileSource, SourceError
-from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.frame import Frame, StreamInfo
 from streamsr.media.y4m import Y4mFormat
 from streamsr.sinks.y4m import Y4mSink
 from streamsr.sources import Source, Stoppable
@@ -27,7 +27,7 @@ from streamsr.sources.network import network
 from streamsr.sources.open import open_source
 from streamsr.sources.paced import PacedSource
 from streamsr.sources.pattern import PatternSource
-from streamsr.sources.reconnect import ReconnectingSource
+from streamsr.sources.reconnect import Picture, ReconnectingSource
 from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Recorder
 from tests.support.fakes import Clock
@@ -104,13 +104,15 @@ def piped(content: bytes, stack: ExitStack, *, ends: bool) -> BinaryIO:
 class Session:
     """A connection that gives these pictures and breaks, or ends."""
 
+    fetched = False
+
     def __init__(self, numbers: range, *, ends: bool = False) -> None:
         self.info = StreamInfo(*SIZE, Fraction(1, 90000), pixel_format="rgb24")
         self._numbers, self._ends = iter(numbers), ends
 
-    def pictures(self) -> Iterator[tuple[Image, float | None]]:
+    def pictures(self) -> Iterator[Picture]:
         for number in self._numbers:
-            yield picture(number), number / 25
+            yield Picture(picture(number), number / 25)
         if not self._ends:
             raise SourceError("session: broke off")
 

@@ -1,10 +1,7 @@
 """Network sources against servers on loopback addresses, killed and started again."""
 
-import contextlib
 import itertools
-import re
 import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -20,6 +17,7 @@ from streamsr.sources.reconnect import ReconnectingSource
 from tests.support.fakes import Hurried
 from tests.support.media import make_video
 from tests.support.processes import Helper
+from tests.support.rtsp import rtsp_server
 from tests.support.servers import H264, PICTURES, ffmpeg, free_port, needs_ffmpeg, web_server
 from tests.support.until import PATIENCE_S, until
 
@@ -93,58 +91,8 @@ def test_a_live_stream_is_received(kind: Callable[[], tuple[str, Server]]) -> No
     assert source.info.live
 
 
-@contextmanager
-def rtsp_server(folder: Path) -> Iterator[str]:
-    """One camera for one viewer: answers RTSP and passes on RTP from ffmpeg within the same
-    connection (RFC 2326)."""
-    description = folder / "camera.sdp"
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets,
-        socket.create_server(("127.0.0.1", 0)) as server,
-    ):
-        packets.bind(("127.0.0.1", 0))
-        address = f"rtp://127.0.0.1:{packets.getsockname()[1]}"
-        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/camera"
-        with ffmpeg(*PICTURES, *H264, "-f", "rtp", "-sdp_file", str(description), address):
-            packets.settimeout(PATIENCE_S)
-            packets.recv(65536)  # it has begun, and written its description
-            thread = threading.Thread(
-                target=rtsp_answers, args=(server, packets, description.read_text())
-            )
-            thread.start()
-            try:
-                yield url
-            finally:
-                server.shutdown(socket.SHUT_RDWR)
-                thread.join(PATIENCE_S)
-                assert not thread.is_alive()
-
-
-def rtsp_answers(server: socket.socket, packets: socket.socket, description: str) -> None:
-    with contextlib.suppress(OSError):  # the viewer has gone, or the test is over
-        link, _ = server.accept()
-        with link, link.makefile("rb") as lines:
-            while request := lines.readline().decode().split():
-                headers = dict(
-                    line.decode().split(": ", 1) for line in iter(lines.readline, b"\r\n")
-                )
-                answer, body = [f"CSeq: {headers['CSeq'].strip()}", "Session: 1"], ""
-                if request[0] == "DESCRIBE":
-                    body = (
-                        re.sub(r"m=video \d+", "m=video 0", description.removeprefix("SDP:\n"))
-                        + "a=control:track0\r\n"
-                    )
-                    answer += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
-                if request[0] == "SETUP":
-                    answer.append("Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
-                link.sendall("\r\n".join(["RTSP/1.0 200 OK", *answer, "", body]).encode())
-                while request[0] == "PLAY":
-                    packet = packets.recv(65536)
-                    link.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
-
-
 def test_rtsp_is_received(tmp_path: Path) -> None:
-    with rtsp_server(tmp_path) as url, opened(url) as source:
+    with rtsp_server(tmp_path, *PICTURES, *H264) as url, opened(url) as source:
         frames = taken(source, 10)
     assert frames[0].rgb.shape == (96, 160, 3)
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamsr.engines import Image
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
 from streamsr.interrupt import LONGEST_WAIT_S, wait_before
@@ -19,7 +18,7 @@ from streamsr.sources.camera import camera, is_camera
 from streamsr.sources.network import is_network
 from streamsr.sources.paced import PacedSource
 from streamsr.sources.pattern import PatternSource, read_time, write_time
-from streamsr.sources.reconnect import ReconnectingSource
+from streamsr.sources.reconnect import Picture, ReconnectingSource
 from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Event, Recorder
 from tests.support.fakes import Clock, Hurried
@@ -124,6 +123,8 @@ def test_an_unknown_pattern_is_refused(spec: str) -> None:
 class Line:
     """A session of so many pictures that then breaks, or ends."""
 
+    fetched = False
+
     def __init__(
         self, count: int, *, size: int = 8, ends: bool = False, step_s: float | None = None
     ) -> None:
@@ -131,9 +132,9 @@ class Line:
         self.count, self.size, self.ends, self.step_s = count, size, ends, step_s
         self.closed = 0
 
-    def pictures(self) -> Iterator[tuple[Image, float | None]]:
+    def pictures(self) -> Iterator[Picture]:
         for i in range(self.count):
-            yield (
+            yield Picture(
                 np.zeros((self.size, self.size, 3), np.uint8),
                 None if self.step_s is None else 7 + i * self.step_s,
             )
