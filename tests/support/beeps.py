@@ -22,6 +22,7 @@ AT = 10
 BEEP_S = 0.2
 LOUD_DB = -30.0
 SILENCE_S = 0.1
+SAME_S = 0.03
 
 
 def make_beeping(
@@ -74,7 +75,8 @@ def brightness(number: int) -> int:
 
 def offsets_ms(path: Path) -> list[float]:
     """For each beep, how much later it is than the pictures around it say, as ffprobe reads
-    the file; without those that have no picture within their second."""
+    the file; without those that have no picture within their second, or pictures of before and
+    after a cut."""
     begins = [
         (shown, shown - (luma - brightness(AT)) / 8 / RATE) for shown, luma in pictures_of(path)
     ]
@@ -82,7 +84,7 @@ def offsets_ms(path: Path) -> list[float]:
     for beep in beeps_of(path):
         near = [begin for shown, begin in begins if abs(shown - beep) < 0.6]
         near = [begin for begin in near if abs(begin - beep) < 0.5]
-        if near:
+        if near and max(near) - min(near) < SAME_S:
             found.append(1000 * (beep - float(np.median(near))))
     return found
 
