@@ -63,6 +63,12 @@ TRIES = 3
 AT_END_S = 0.1
 """Between the last picture's time and the end of a film: a picture of ten a second."""
 
+MOST_OF_IT = 0.9
+"""Share of a film's bytes behind which its pictures may end: indexes and sound follow."""
+
+ESTIMATED = frozenset({"mpegts", "mpeg"})
+"""Formats without a length of their own: FFmpeg takes it from what it could read."""
+
 REPEATED_S = 60.0
 """A playlist gives its last pieces again to who connects again: no more of them than this."""
 
@@ -168,6 +174,7 @@ class _Stream:
         self._pool = BufferPool()
         self._read_ahead: ReadAhead | None = None
         self._index = 0
+        self._read_to = -1  # bytes of a film
         begun_s = time.monotonic()
         self._container = self._opened()
         try:
@@ -225,6 +232,14 @@ class _Stream:
             return False
         end_s = ((container.start_time or 0) + container.duration) / av.time_base
         return last_s + AT_END_S >= end_s
+
+    def _is_torn(self) -> bool:
+        """Whether a film ended well before its last byte: a break while FFmpeg learns what it is
+        looks like its end."""
+        container = self._container
+        if container.format.name not in ESTIMATED and self._is_at_end():
+            return False
+        return 0 <= self._read_to < container.size * MOST_OF_IT
 
     def _opened(self) -> InputContainer:
         url, timeout_s = self._asked.url, self._asked.timeout_s
@@ -317,6 +332,8 @@ class _Stream:
         damage = Damage(self._name, self._asked.record, whole=not self.film, joined=True)
         for arrived in self._from_key_frame(self._packets(read_ahead, begun_s), begun_s):
             self._arrived = arrived
+            if arrived.packet.pos is not None and arrived.packet.size:
+                self._read_to = arrived.packet.pos + arrived.packet.size
             try:
                 frames = self._stream.decode(arrived.packet)
             except FFmpegError as error:
@@ -325,7 +342,7 @@ class _Stream:
             for frame in frames:
                 damage.decoded(frame)
                 yield frame
-        if not self.film and not self._asked.stopped():
+        if not self._asked.stopped() and (not self.film or self._is_torn()):
             raise SourceError(f"{self._name}: broke off")
 
     def _packets(self, read_ahead: ReadAhead, begun_s: float) -> Iterator[Arrived]:
