@@ -103,11 +103,11 @@ def beeps_of(path: Path) -> list[float]:
     silent_s = last_s = -1.0  # since when it is silent
     graph = f"amovie={path},asetnsamples=48,astats=metadata=1:reset=1"
     for time, db in _probed(graph, "lavfi.astats.Overall.RMS_level"):
+        if time - last_s > SILENCE_S:  # a gap of the file
+            silent_s = time
         if db > LOUD_DB:
             if time - silent_s > SILENCE_S:
                 found.append(time)
-            silent_s = time
-        elif time - last_s > SILENCE_S:  # a gap of the file
             silent_s = time
         last_s = time
     return found
