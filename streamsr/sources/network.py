@@ -184,8 +184,6 @@ class _Stream:
             self.fetched = self.film or kind in PLAYLISTS
             self._timed = not self._container.format.flags & NO_TIMESTAMPS
             self._stream = self._main_video()
-            heard = self._heard()
-            asked.sound.begin(heard)
             self._after_s = shown.time_s if self.fetched else None
             self._frames: Iterator[VideoFrame] = iter(())
             self._first: VideoFrame | None = None
@@ -194,6 +192,8 @@ class _Stream:
                 return
             if self.film and self._after_s is not None:
                 self._seek(self._after_s)
+            heard = self._heard()  # of the container that is read: seeking may open it again
+            asked.sound.begin(heard)
             streams = [self._stream] if heard is None else [self._stream, heard]
             self._read_ahead = ReadAhead(self._container.demux(*streams), stopped=asked.stopped)
             decoded = self._decode(self._read_ahead, begun_s)
