@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, Image, StreamInfo
+from streamsr.frame import Fit, Frame, Image, StreamInfo
 from streamsr.interrupt import Pause, Waits, wait_before
 from streamsr.sources import Sound
 from streamsr.sources.pacing import Pacer
@@ -74,8 +74,8 @@ class ReconnectingSource:
     clock, pause  time and waiting; others in tests
 
     Each frame leaves at its own time, which `Pacer` knows; its ``arrival_s`` is when it was due.
-    Timestamps go on during an interruption, and where the sender's clock jumps. All frames get the
-    size of the first session.
+    Timestamps go on during an interruption, and where the sender's clock jumps. A frame whose
+    size is not that of the first session says how it is shown.
     """
 
     def __init__(
@@ -152,7 +152,8 @@ class ReconnectingSource:
                     if self._sound is not None:
                         self._sound.place(pts * TIME_BASE - Fraction(sent_s))
                     self.state = "live"
-                    yield Frame(self._fitting(rgb), pts, TIME_BASE, 0, index, place.due_s)
+                    fit = self._fit(rgb)
+                    yield Frame(rgb, pts, TIME_BASE, 0, index, place.due_s, fit=fit)
                     index += 1
                 return
             except SourceError as error:
@@ -192,10 +193,10 @@ class ReconnectingSource:
         self.connections += 1
         return session
 
-    def _fitting(self, rgb: Image) -> Image:
-        """The picture at the size of the first session."""
-        if rgb.shape[1::-1] == (self.info.width, self.info.height):
-            return rgb
-        from streamsr.picture.resize import resized
-
-        return resized(rgb, (self.info.width, self.info.height))
+    def _fit(self, rgb: Image) -> Fit | None:
+        """How a picture is shown whose size or shape is not that of the first session."""
+        info = self.info
+        sar = info.sar if self._session is None else self._session.info.sar
+        if rgb.shape[1::-1] == (info.width, info.height) and sar == info.sar:
+            return None
+        return Fit(info.width, info.height, sar / info.sar)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamsr.errors import SourceError
-from streamsr.frame import Frame, StreamInfo
+from streamsr.frame import Fit, Frame, StreamInfo
 from streamsr.interrupt import LONGEST_WAIT_S, wait_before
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.resize import resized
@@ -167,7 +167,8 @@ def test_a_source_that_breaks_is_connected_to_again_and_again() -> None:
     assert len(frames) == 6
     assert source.connections == 3
     assert record.counted(Event.RECONNECT) == 2
-    assert {frame.rgb.shape for frame in frames} == {(8, 8, 3)}
+    shown = {frame.rgb.shape[1::-1] if frame.fit is None else frame.fit for frame in frames}
+    assert shown == {(8, 8), Fit(8, 8)}, "in the size of the first session"
     assert [frame.index for frame in frames] == list(range(6))
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
     assert max(time.waits) == LONGEST_WAIT_S
