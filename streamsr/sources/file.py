@@ -28,7 +28,7 @@ from streamsr.media.timeline import TimeLine, time_line
 from streamsr.media.video import DecodedVideo, info_of, largest_picture, sar_of
 from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
 from streamsr.sources import Sound
-from streamsr.stats import Recorder, Stage
+from streamsr.stats import Event, Recorder, Stage
 from xlsr_model.inputs import protected
 
 
@@ -224,10 +224,9 @@ class FileSource:
     def _check_first(self, first: VideoFrame | None) -> None:
         """Raise SourceError for a video that cannot be upscaled, by its first frame."""
         if first is None:
-            raise SourceError(
-                f"{self.path}: no frame could be decoded"
-                + (" after the start" if self._start_s else "")
-            )
+            where = " after the start" if self._start_s else ""
+            why = ": damaged or encrypted" if self._record.counted(Event.DAMAGED) else ""
+            raise SourceError(f"{self.path}: no frame could be decoded{where}{why}")
         self._check_size(first.width, first.height)
         if has_no_base_layer(first):
             raise SourceError(
