@@ -203,9 +203,14 @@ def test_the_commands_engine_is_named() -> None:
     assert "--engine" not in streamsr("info")
 
 
+SLEEPERS = {
+    "test_cluster.py": "its blows are to fall at any moment",
+    "test_long_live.py": "a stream is to run for minutes",
+    "test_streams.py": "stand-ins of cameras and servers send at their own rate",
+}
+
+
 def test_no_test_starts_a_program_or_waits_in_a_way_of_its_own() -> None:
-    """But for the cluster's, whose blows are to fall at any moment, and for one that lets a stream
-    run for minutes."""
     ours = {"subprocess.Popen", "threading.Event().wait", "time.sleep", "asyncio.sleep"}
     for path in (ROOT / "tests").rglob("test_*.py"):
         calls = {
@@ -213,5 +218,5 @@ def test_no_test_starts_a_program_or_waits_in_a_way_of_its_own() -> None:
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Call)
         }
-        allowed = {"time.sleep"} if path.name in ("test_cluster.py", "test_long_live.py") else set()
+        allowed = {"time.sleep"} if path.name in SLEEPERS else set()
         assert not calls & ours - allowed, f"{path}: see tests/support"
