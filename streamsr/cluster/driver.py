@@ -69,6 +69,7 @@ class _Driver:
         self._over: list[str] = []
         self._frames = 0
         self._total = 0
+        self._left_over = False
         self._made = 0
         self._segments = 0
         self._busy_s = time.monotonic()
@@ -89,13 +90,15 @@ class _Driver:
             film.closing.close()
 
     def run(self, pairs: Iterable[tuple[Path, Path]], *, stop: Callable[[], bool]) -> None:
-        """Upscale all pairs. Raises Cancelled once ``stop`` and all running segments are done."""
+        """Upscale all pairs. Raises Cancelled once ``stop`` and all running segments are done,
+        unless they were the last ones."""
         coming: Iterator[tuple[int, tuple[Path, Path]]] = iter(enumerate(pairs))
         stopping = False
         while True:
             interrupt.check()
             if stop() and not stopping:
                 stopping = True
+                self._left_over = next(coming, None) is not None
                 coming = iter(())
                 log.warning(
                     "finishing the segments that are being made; Ctrl-C again stops at once"
@@ -108,7 +111,7 @@ class _Driver:
             if not (self._films or self._opener.opening):
                 break
             self._tell()
-        if stopping:
+        if self._left_over:
             raise Cancelled(f"stopped; {self._made} of {self._segments} segments done, {KEPT}")
 
     def _open(self, coming: Iterator[tuple[int, tuple[Path, Path]]]) -> None:
@@ -254,6 +257,7 @@ class _Driver:
             if film.joining is not None and not film.joining.done():
                 continue
             del self._films[index]
+            self._left_over |= bool(stopped)
             frames = segmented.frames_done
             film.closing.close()
             try:
