@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
 
 import av
@@ -22,6 +21,7 @@ from streamsr.media.deinterlace import progressive
 from streamsr.media.frames import FrameReader, tags_of
 from streamsr.media.input import main_video
 from streamsr.media.url import reason, scheme_of, without_secrets
+from streamsr.media.video import sar_of
 from streamsr.options import INTERLACED, MAX_PIXELS
 from streamsr.picture.buffers import BufferPool
 from streamsr.sources.audio import LiveSound
@@ -274,19 +274,18 @@ class _Stream:
         return heard if isinstance(heard, AudioStream) else None
 
     def _info(self, first: VideoFrame) -> StreamInfo:
-        stream, codec = self._stream, self._stream.codec_context
-        sar = codec.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+        stream = self._stream
         return StreamInfo(
             first.width,
             first.height,
             TIME_BASE,
             rate=stream.average_rate or stream.guessed_rate,
-            sar=sar if sar > 0 else Fraction(1),
+            sar=sar_of(stream),
             color=tags_of(first).resolved(first.width, first.height),
             pixel_format=first.format.name,
             display_matrix=display_matrix(first),
             live=True,
-            lossy=codec.codec.lossy,
+            lossy=stream.codec_context.codec.lossy,
         )
 
     def pictures(self) -> Iterator[Picture]:
