@@ -1,9 +1,12 @@
 """Streams whose pictures carry their own time, and servers that send them as real ones do."""
 
 import http.server
+import io
+import itertools
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import av
 from av.video.stream import VideoStream
+from PIL import Image
 
 from streamsr.sources.pattern import write_time
 from tests.support.media import picture
@@ -136,3 +140,27 @@ def served(server: http.server.HTTPServer) -> Iterator[None]:
             server.shutdown()
             thread.join(PATIENCE_S)
             assert not thread.is_alive()
+
+
+CAMERA_RATE = 10
+
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    """A camera that gives ten JPEG pictures a second, without times, as small ones do."""
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        begun = time.monotonic()
+        with suppress(OSError):
+            for index in itertools.count():
+                time.sleep(max(begun + index / CAMERA_RATE - time.monotonic(), 0))
+                rgb, content = picture(index, *SIZE), io.BytesIO()
+                write_time(rgb, index / CAMERA_RATE)
+                Image.fromarray(rgb).save(content, "JPEG", quality=95)
+                jpeg = content.getvalue()
+                head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+                self.wfile.write(head % len(jpeg) + jpeg + b"\r\n")

@@ -8,7 +8,6 @@ Takes a quarter of a minute for each; those that are named replace their numbers
 
 import argparse
 import http.server
-import io
 import itertools
 import json
 import logging
@@ -26,20 +25,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from streamsr.errors import SourceError
 from streamsr.machine import processor_name, usable_cores, versions
 from streamsr.pipeline import Pipeline
 from streamsr.sources.network import network
-from streamsr.sources.pattern import read_time, write_time
+from streamsr.sources.pattern import read_time
 from streamsr.sources.reconnect import ReconnectingSource
 from streamsr.stats import Fate, Recorder
 from streamsr.upscaler import Upscaler
-from tests.support.media import picture
 from tests.support.rtsp import rtsp_server
 from tests.support.servers import ffmpeg, free_port, web_server
-from tests.support.streams import RATE, SIZE, FilmServer, coded, served
+from tests.support.streams import RATE, SIZE, Camera, FilmServer, coded, served
 from tests.support.until import until
 
 NUMBERS = Path(__file__).resolve().parents[2] / "docs" / "data" / "streams.json"
@@ -54,7 +51,6 @@ LATE_S = 3.2
 
 CUT_AFTER_S, CUT_FOR_S = 6.0, 1.5
 BUDGET_S = 0.1
-CAMERA_RATE = 10
 
 Server = Callable[[Path], AbstractContextManager[str]]
 
@@ -150,27 +146,6 @@ def over_http(*ends: float) -> Server:
             yield films.url
 
     return server
-
-
-class Camera(http.server.BaseHTTPRequestHandler):
-    """JPEG pictures without times, ten a second."""
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        begun = time.monotonic()
-        with suppress(OSError):
-            for index in itertools.count():
-                time.sleep(max(begun + index / CAMERA_RATE - time.monotonic(), 0))
-                rgb, content = picture(index, *SIZE), io.BytesIO()
-                write_time(rgb, index / CAMERA_RATE)
-                Image.fromarray(rgb).save(content, "JPEG", quality=95)
-                jpeg = content.getvalue()
-                head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
-                self.wfile.write(head % len(jpeg) + jpeg + b"\r\n")
 
 
 @contextmanager

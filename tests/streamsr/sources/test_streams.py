@@ -2,19 +2,16 @@
 they were taken."""
 
 import http.server
-import io
 import itertools
 import logging
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from PIL import Image as Pictures
 
 from streamsr.frame import Frame
 from streamsr.sources import network as network_module
@@ -23,10 +20,18 @@ from streamsr.sources.pacing import SLEW
 from streamsr.sources.pattern import read_time
 from streamsr.stats import Event, Recorder
 from tests.support.fakes import Hurried
-from tests.support.media import picture
 from tests.support.rtsp import rtsp_server
 from tests.support.servers import ffmpeg, free_port, web_server
-from tests.support.streams import RATE, FilmServer, coded, cut, served, tcp_server
+from tests.support.streams import (
+    CAMERA_RATE,
+    RATE,
+    Camera,
+    FilmServer,
+    coded,
+    cut,
+    served,
+    tcp_server,
+)
 from tests.support.until import PATIENCE_S
 
 
@@ -226,32 +231,6 @@ def test_hls_is_shown_at_its_own_times(tmp_path: Path, ended: bool) -> None:
     times = times_of(frames)
     assert times == pytest.approx([times[0] + i / RATE for i in range(25)], abs=0.002)
     no_frame_leaves_early(frames)
-
-
-CAMERA_RATE = 10
-
-
-class Camera(http.server.BaseHTTPRequestHandler):
-    """A camera that gives ten JPEG pictures a second, without times, as small ones do."""
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        begun = time.monotonic()
-        with suppress(OSError):
-            for index in itertools.count():
-                time.sleep(max(begun + index / CAMERA_RATE - time.monotonic(), 0))
-                content = io.BytesIO()
-                Pictures.fromarray(picture(index, 160, 96)).save(content, "JPEG")
-                self.wfile.write(
-                    b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: "
-                    + b"%d\r\n\r\n" % len(content.getvalue())
-                    + content.getvalue()
-                    + b"\r\n"
-                )
 
 
 def test_a_camera_without_times_is_shown_when_its_pictures_come() -> None:
