@@ -23,6 +23,7 @@ class Config:
     batch             patches in a step
     patch             side of a patch, in low-resolution pixels
     video             degraded versions of each picture, instead of the clean one; 0: clean
+    consistent        the loss sees the output after `forward.consistent`, as `streamsr` shows it
     graphics          drawn pictures of flat, saturated colours, beside the photographs
     sizes             factors below 1: each photograph is used again, shrunk to each of these
     intensities       factors of brightness, of which each patch gets one at random
@@ -30,6 +31,8 @@ class Config:
     variance_scale    of the He-normal initialisation
     loss              "charbonnier", or "psnr": the log of each patch's mean squared error
     luma              share of the luma error in the loss "psnr"; the rest is that of the colours
+    floor             of the loss "psnr": mean squared error below which a patch gains no weight
+    margin            low-resolution pixels at each side of a patch that the loss does not see
     epsilon           of the Charbonnier loss; 0 is the mean squared error
     rate              (step, learning rate) points
     curve             between those points: "linear", or "cosine", which eases in and out
@@ -54,6 +57,7 @@ class Config:
     batch: int = 16
     patch: int = 32
     video: int = 0
+    consistent: bool = False
     graphics: int = 0
     sizes: tuple[float, ...] = ()
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
@@ -61,6 +65,8 @@ class Config:
     variance_scale: float = 0.1
     loss: str = "charbonnier"
     luma: float = 0.0
+    floor: float = 3e-4
+    margin: int = 0
     epsilon: float = 0.1
     rate: tuple[tuple[int, float], ...] = ((0, 5e-5), (5_000, 2.5e-3), (500_000, 1e-4))
     curve: str = "linear"
@@ -98,6 +104,12 @@ class Config:
             raise ValueError(f"sizes: expected factors between 0 and 1, got {self.sizes}")
         if not 0 <= self.luma <= 1:
             raise ValueError(f"luma: expected 0 <= luma <= 1, got {self.luma}")
+        if not 0 < self.floor < 1:
+            raise ValueError(f"floor: expected 0 < floor < 1, got {self.floor}")
+        if not 0 <= 2 * self.margin < self.patch:
+            raise ValueError(
+                f"margin: expected less than half of patch ({self.patch}), got {self.margin}"
+            )
         if not 0 <= self.average < 1:
             raise ValueError(f"average: expected 0 <= average < 1, got {self.average}")
 

@@ -82,7 +82,7 @@ def make_uint8(
     )
     if has_ranges(weights) and not per_channel:
         settings = make_config(config, str(source))
-        as_trained_on = video_pairs(pairs, settings.video, seed=settings.seed)
+        as_trained_on = video_pairs(pairs, settings.video, settings.scale, seed=settings.seed)
         content = _trained_uint8(config, weights, pairs[:2], as_trained_on)
         write_file(file, content, overwrite=True)
     else:

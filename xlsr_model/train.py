@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from xlsr_model.backend import checkpoint
-from xlsr_model.backend.forward import clipped_relu, forward
+from xlsr_model.backend.forward import clipped_relu, consistent, forward
 from xlsr_model.backend.gradient import value_and_gradient
 from xlsr_model.backend.optimizer import adam, learning_rate
 from xlsr_model.backend.workers import gradient_workers
@@ -31,7 +31,6 @@ from xlsr_model.start import begin, resume
 
 log = logging.getLogger(__name__)
 HISTORY_EVERY = 1_000  # steps
-PSNR_FLOOR = 3e-4  # mean squared error (35 dB) below which a patch gains no more weight
 PSNR_WEIGHT = 5e-3
 """Makes gradients as large as Charbonnier's: 1/mse is about 1e3 there, 1/(2 epsilon) is 5."""
 
@@ -98,14 +97,14 @@ def _load_data(config: Config) -> tuple[Patches, list[Pair]]:
     pairs += shrunk_pairs(pairs, config.scale, config.sizes, smallest=config.patch)
     pairs += drawn_pairs(config.graphics, config.scale, config.seed)
     patches = Patches(
-        video_pairs(pairs, config.video, seed=config.seed),
+        video_pairs(pairs, config.video, config.scale, seed=config.seed),
         config.scale,
         config.batch,
         config.patch,
         config.intensities,
         config.seed,
     )
-    return patches, video_pairs(held_out, config.video, seed=config.seed)
+    return patches, video_pairs(held_out, config.video, config.scale, seed=config.seed)
 
 
 def _gradient(config: Config, workers: int) -> AbstractContextManager[Gradient]:
@@ -122,18 +121,20 @@ def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
     image = ops.cast(lr, "float32") * gain
     output = _output(config, weights, image, precision=config.precision)
     error = output - ops.cast(hr, "float32") * gain
+    seen = slice(config.margin, config.patch - config.margin)
+    error = error[:, seen, seen]
     squared = ops.square(error)
     if config.loss == "psnr":
         if not config.luma:
-            return PSNR_WEIGHT * _log_mse(squared)
+            return PSNR_WEIGHT * _log_mse(squared, config.floor)
         luma = sum(share * error[..., color::3] for color, share in enumerate(LUMA))
-        of_luma = config.luma * _log_mse(ops.square(luma))
-        return PSNR_WEIGHT * ((1 - config.luma) * _log_mse(squared) + of_luma)
+        of_luma = config.luma * _log_mse(ops.square(luma), config.floor)
+        return PSNR_WEIGHT * ((1 - config.luma) * _log_mse(squared, config.floor) + of_luma)
     return ops.mean(ops.sqrt(squared + config.epsilon**2)) if config.epsilon else ops.mean(squared)
 
 
-def _log_mse(squared: Any) -> Any:
-    return ops.mean(ops.log(ops.mean(squared, axis=(1, 2, 3)) + PSNR_FLOOR))
+def _log_mse(squared: Any, floor: float) -> Any:
+    return ops.mean(ops.log(ops.mean(squared, axis=(1, 2, 3)) + floor))
 
 
 def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float32") -> Any:
@@ -148,7 +149,8 @@ def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float
         activation_tap=activation_tap,
         precision=precision,
     )
-    return clipped_relu(output) if config.clipped else output
+    output = clipped_relu(output) if config.clipped else output
+    return clipped_relu(consistent(output, lr, config.scale)) if config.consistent else output
 
 
 def _update_average(state: checkpoint.State, decay: float) -> None:

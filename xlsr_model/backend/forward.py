@@ -51,6 +51,45 @@ def clipped_relu(x: Tensor) -> Tensor:
     return ops.clip(x, 0.0, 1.0)
 
 
+def consistent(packed: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """Add what the enlarged picture, shrunk again, lacks of the input; packed [N, H, W, 3*s*s].
+
+    `lr` is RGB/255 [N, H, W, 3]. What is missing of each pixel's mean is blurred by [1 2 1]/4 both
+    ways and interpolated linearly between the centres of the pixels, edges repeated: what
+    ``streamsr`` does in integers.
+    """
+    means = ops.mean(ops.reshape(packed, (*packed.shape[:3], scale * scale, 3)), axis=3)
+    missing = lr - means
+    for axis in (1, 2):
+        before, after = _neighbours(missing, axis)
+        missing = (before + 2 * missing + after) / 4
+    return packed + _enlarged(missing, scale)
+
+
+def _enlarged(x: Tensor, scale: int) -> Tensor:
+    """Interpolate [N, H, W, 3] linearly by the scale; packed."""
+    rows = [_between(x, scale, row, axis=1) for row in range(scale)]
+    places = [_between(row, scale, column, axis=2) for row in rows for column in range(scale)]
+    return ops.concatenate(places, axis=-1)
+
+
+def _between(x: Tensor, scale: int, phase: int, *, axis: int) -> Tensor:
+    distance = (phase + 0.5) / scale - 0.5  # of the output pixel's centre from the input pixel's
+    before, after = _neighbours(x, axis)
+    other = before if distance < 0 else after
+    return x + abs(distance) * (other - x)
+
+
+def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return the values one before and one after, along an axis, edges repeated."""
+    first, last = [slice(None)] * 4, [slice(None)] * 4
+    first[axis], last[axis] = slice(0, 1), slice(-1, None)
+    most, rest = [slice(None)] * 4, [slice(None)] * 4
+    most[axis], rest[axis] = slice(0, -1), slice(1, None)
+    before = ops.concatenate([x[tuple(first)], x[tuple(most)]], axis=axis)
+    return before, ops.concatenate([x[tuple(rest)], x[tuple(last)]], axis=axis)
+
+
 def _conv(x: Tensor, kernel: Tensor, bias: Tensor, groups: int) -> Tensor:
     if keras.backend.backend() == "torch":
         return _conv_torch(x, kernel, bias, groups)

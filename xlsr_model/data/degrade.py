@@ -1,157 +1,226 @@
-"""Degrades pictures as video is: blur, noise, then a lossy codec with 4:2:0 chroma.
+"""Makes pairs for real video: what people have, shrunk by any kernel, through a lossy codec.
 
-A clip of a few frames is encoded in which the picture drifts into place, so that the last frame is
-predicted from others as most frames of a film are. Only the low-resolution twin is degraded; the
-target stays clean.
+The target is a picture as films are: sharp or soft, squeezed, sharpened too much, deinterlaced
+badly, dark, grainy, and often decoded from a codec already. The network is to keep that, and to
+take back what shrinking and the second codec did. A clip of a few frames is encoded in which the
+picture drifts into place, so that the last frame is predicted from others as most of a film are.
 """
 
+import multiprocessing
 import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from functools import partial
 
-import av
 import cv2
 import numpy as np
 
-from xlsr_model.data.images import Y_FROM_RGB, Image, Pair
+from xlsr_model.data.codec import CODECS, through_codec, to_rgb, to_yuv
+from xlsr_model.data.images import Image, Pair
+from xlsr_model.data.imresize import imresize, stretch
 
-# Quality factors span "hardly visible" to "a poor stream"; the scales of the three encoders are not
-# the same.
-CODECS: dict[str, tuple[str, int, int, dict[str, str]]] = {
-    "libx264": ("h264", 12, 33, {"preset": "veryfast", "threads": "1"}),
-    "libx265": (
-        "hevc",
-        14,
-        34,
-        {"preset": "veryfast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
-    ),
-    "libsvtav1": ("libdav1d", 18, 52, {"preset": "10", "svtav1-params": "lp=1"}),
-}
-SHARES = (0.6, 0.3, 0.1)
 FRAMES = 4
-os.environ.setdefault("SVT_LOG", "1")  # errors alone: it prints 30 lines for every clip otherwise
-# BT.601 with limited range (ITU-R BT.601-7, 2.5.1), of RGB in 0..255.
-TO_YUV = np.array([Y_FROM_RGB * 255, [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
-ZEROS = np.array([16.0, 128.0, 128.0])
-BLUR, NOISE = 0.6, 2.5  # largest standard deviations: in low-resolution pixels, in grey levels
+WORTH_A_PROCESS = 50  # pictures: a process takes as long to start as for so many
+KERNEL_SHARES = {
+    "area": 0.28,
+    "bicubic": 0.2,
+    "swscale": 0.16,
+    "lanczos": 0.12,
+    "bilinear": 0.1,
+    "gaussian": 0.07,
+    "mitchell": 0.07,
+}
+CODEC_SHARES = {
+    "": 0.1,
+    "libx264": 0.44,
+    "libx265": 0.14,
+    "libsvtav1": 0.08,
+    "libvpx-vp9": 0.08,
+    "mpeg4": 0.08,
+    "mpeg2video": 0.08,
+}
+FIRST_CODEC_SHARES = {"": 0.5, "libx264": 0.28, "mpeg4": 0.1, "mpeg2video": 0.07, "libx265": 0.05}
+"""What the picture was decoded from before it was shrunk."""
+
+
+@dataclass(frozen=True)
+class Softness:
+    """How a film lost its sharpness before it was shrunk.
+
+    blur      standard deviation in pixels of the target; 0: none
+    tall      factor that its height was once shrunk by; 1: never
+    wide      the same of its width; the two differ in anamorphic recordings
+    kernel    it was enlarged again with
+    sharpen   share of the detail that was added once more, for halos; 0: none
+    fields    every other line was made from its neighbours
+    """
+
+    blur: float = 0.0
+    tall: float = 1.0
+    wide: float = 1.0
+    kernel: str = "bicubic"
+    sharpen: float = 0.0
+    fields: bool = False
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """What happens to one picture.
+    """What happens to one picture, in this order.
 
-    `crf` is the encoder's own quality factor; `drift` (dx, dy) pixels a frame.
+    softness        of the target
+    gain, offset    its light: value * gain + offset, in grey levels
+    grain           standard deviation of the noise of the target, in grey levels
+    first, first_quality    the codec that the target was decoded from; "": none
+    kernel          it is shrunk with
+    noise           standard deviation after shrinking, in grey levels
+    codec, quality  of the small picture; "": 4:2:0 only
+    drift           (dx, dy) small pixels a frame
     """
 
-    codec: str
-    crf: int
-    blur: float
-    noise: float
-    drift: tuple[int, int]
+    softness: Softness = Softness()
+    gain: float = 1.0
+    offset: float = 0.0
+    grain: float = 0.0
+    first: str = ""
+    first_quality: int = 0
+    kernel: str = "bicubic"
+    noise: float = 0.0
+    codec: str = ""
+    quality: int = 0
+    drift: tuple[int, int] = (0, 0)
 
 
 def random_degradation(rng: np.random.Generator) -> Degradation:
-    codec = str(rng.choice(list(CODECS), p=SHARES))
-    _, best, worst, _ = CODECS[codec]
+    dark = rng.random() < 0.25
+    first = _drawn(rng, FIRST_CODEC_SHARES)
+    codec = _drawn(rng, CODEC_SHARES)
     return Degradation(
-        codec,
-        int(rng.integers(best, worst + 1)),
-        float(rng.uniform(0, BLUR)) if rng.random() < 0.5 else 0.0,
-        float(rng.uniform(0, NOISE)) if rng.random() < 0.5 else 0.0,
-        (int(rng.integers(-3, 4)), int(rng.integers(-3, 4))),
+        softness=_random_softness(rng),
+        gain=float(rng.uniform(0.1, 0.8)) if dark else 1.0,
+        offset=float(rng.uniform(0, 30)) if dark else 0.0,
+        grain=float(rng.uniform(0.5, 4)) if rng.random() < 0.15 else 0.0,
+        first=first,
+        first_quality=_random_quality(rng, first),
+        kernel=_drawn(rng, KERNEL_SHARES),
+        noise=float(rng.uniform(0, 2.5)) if rng.random() < 0.2 else 0.0,
+        codec=codec,
+        quality=_random_quality(rng, codec),
+        drift=(int(rng.integers(-3, 4)), int(rng.integers(-3, 4))),
     )
 
 
-def degrade(lr: Image, degradation: Degradation, rng: np.random.Generator) -> Image:
-    """Return the decoded last frame of the clip: RGB uint8 [H, W, 3], as large as `lr`.
+def _random_softness(rng: np.random.Generator) -> Softness:
+    kind = rng.random()
+    sharpen = float(rng.uniform(0.3, 1.2)) if rng.random() < 0.1 else 0.0
+    fields = bool(rng.random() < 0.04)
+    if kind < 0.45:
+        return Softness(sharpen=sharpen, fields=fields)
+    if kind < 0.75:
+        return Softness(blur=float(rng.uniform(0.3, 1.8)), sharpen=sharpen, fields=fields)
+    wide = float(rng.uniform(0.35, 0.9))
+    tall = wide if kind < 0.92 else 1.0
+    kernel = str(rng.choice(["bicubic", "bilinear", "lanczos"]))
+    return Softness(tall=tall, wide=wide, kernel=kernel, sharpen=sharpen, fields=fields)
 
-    `rng` makes the noise.
+
+def _drawn(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    return str(rng.choice(list(shares), p=list(shares.values())))
+
+
+def _random_quality(rng: np.random.Generator, codec: str) -> int:
+    if not codec:
+        return 0
+    _, best, worst, _ = CODECS[codec]
+    return int(rng.integers(best, worst + 1))
+
+
+def make_pair(
+    name: str, hr: Image, scale: int, how: Degradation, rng: np.random.Generator
+) -> Pair:
+    """Return the target and its small twin; `hr` is a clean picture, `rng` makes the noise.
+
+    RGB uint8 [H, W, 3], H and W multiples of the scale.
     """
-    if degradation.blur:
-        lr = np.asarray(cv2.GaussianBlur(lr, (0, 0), degradation.blur), np.uint8)
-    dx, dy = degradation.drift
-    clip = []
-    for n in range(FRAMES):
-        behind = FRAMES - 1 - n
-        frame = np.roll(lr, (dy * behind, dx * behind), axis=(0, 1)).astype(np.float32)
-        if degradation.noise:
-            frame += rng.normal(0, degradation.noise, frame.shape).astype(np.float32)
-        clip.append(np.clip(np.rint(frame), 0, 255).astype(np.uint8))
-    return through_codec(clip, degradation.codec, degradation.crf)[-1]
+    hr = _soften(hr, how.softness)
+    changed = hr.astype(np.float32) * how.gain + how.offset
+    if how.grain:
+        changed += rng.normal(0, how.grain, hr.shape[:2])[..., None]
+    hr = _bytes(changed)
+    if how.first:
+        hr = _drifted(hr, how.drift, 0.0, how.first, how.first_quality, rng)
+    lr = imresize(hr, Fraction(1, scale), how.kernel)
+    return Pair(name, _drifted(lr, how.drift, how.noise, how.codec, how.quality, rng), hr)
 
 
-def through_codec(frames: Sequence[Image], codec: str, crf: int) -> list[Image]:
-    """Encode frames of one size as 4:2:0, and return them decoded."""
-    height, width = frames[0].shape[:2]
-    decoder_name, _, _, options = CODECS[codec]
-    # Any: PyAV types create() as the base class, which has neither encode nor decode.
-    encoder: Any = av.CodecContext.create(codec, "w")
-    encoder.width = width + width % 2  # 4:2:0 needs even sizes
-    encoder.height = height + height % 2
-    encoder.pix_fmt = "yuv420p"
-    encoder.time_base = Fraction(1, 25)
-    encoder.framerate = Fraction(25)
-    encoder.options = {**options, "crf": str(crf)}
-    decoder: Any = av.CodecContext.create(decoder_name, "r")
-    packets = []
-    for number, image in enumerate(frames):
-        padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        frame = av.VideoFrame.from_ndarray(to_yuv(padded), format="yuv420p")
-        frame.pts = number
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
-    decoded = [frame for packet in packets for frame in decoder.decode(packet)]
-    decoded += decoder.decode(None)
-    return [to_rgb(frame.to_ndarray())[:height, :width] for frame in decoded]
+def _soften(image: Image, softness: Softness) -> Image:
+    height, width = image.shape[:2]
+    if softness.blur:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), softness.blur), np.uint8)
+    if softness.tall != 1 or softness.wide != 1:
+        small = stretch(image, round(height * softness.tall), round(width * softness.wide))
+        image = stretch(small, height, width, softness.kernel)
+    if softness.fields:
+        between = (image[:-2:2].astype(np.uint16) + image[2::2] + 1) // 2
+        image = image.copy()
+        image[1:-1:2][: len(between)] = between
+    if softness.sharpen:
+        blurred = cv2.GaussianBlur(image, (0, 0), 1.2).astype(np.float32)
+        image = _bytes(image + softness.sharpen * (image - blurred))
+    return image
 
 
-def to_yuv(rgb: Image) -> Image:
-    """Convert RGB uint8 [H, W, 3], of even sizes, to rows of Y, U and V planes, 4:2:0.
-
-    They are uint8 [H * 3 / 2, W]. Rounded once, because FFmpeg's own conversion loses about one
-    level of 255, and a network learns to add it.
-    """
-    y, u, v = np.moveaxis(rgb @ TO_YUV.T + ZEROS, -1, 0)
-    halves = []
-    for plane in (u, v):
-        padded = np.pad(
-            plane, ((0, 0), (1, 0)), "edge"
-        )  # MPEG's chroma lies on the even columns, between the rows
-        columns = (padded[:, :-2:2] + 2 * padded[:, 1:-1:2] + padded[:, 2::2]) / 4
-        halves.append((columns[::2] + columns[1::2]) / 2)
-    rows = np.concatenate([plane.ravel() for plane in (y, *halves)]).reshape(-1, rgb.shape[1])
-    return np.clip(np.rint(rows), 0, 255).astype(np.uint8)
-
-
-def to_rgb(rows: Image) -> Image:
-    """Invert `to_yuv`, interpolating chroma linearly: RGB uint8 [H, W, 3]."""
-    height, width = rows.shape[0] * 2 // 3, rows.shape[1]
-    yuv = np.empty((height, width, 3))
-    yuv[..., 0] = rows[:height]
-    halves = rows[height:].reshape(2, height // 2, width // 2).astype(float)
-    for channel, plane in enumerate(halves, start=1):
-        padded = np.pad(plane, ((1, 1), (0, 1)), "edge")
-        columns = np.repeat(padded[:, :-1], 2, axis=1)
-        columns[:, 1::2] = (padded[:, :-1] + padded[:, 1:]) / 2
-        yuv[::2, :, channel] = 0.75 * columns[1:-1] + 0.25 * columns[:-2]
-        yuv[1::2, :, channel] = 0.75 * columns[1:-1] + 0.25 * columns[2:]
-    rgb = (yuv - ZEROS) @ np.linalg.inv(TO_YUV).T
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+def _drifted(
+    image: Image,
+    drift: tuple[int, int],
+    noise: float,
+    codec: str,
+    quality: int,
+    rng: np.random.Generator,
+) -> Image:
+    """Return the decoded last frame of a clip in which the picture drifts into place."""
+    if not codec:
+        height, width = image.shape[:2]
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+        return to_rgb(to_yuv(_noisy(even, noise, rng)))[:height, :width]
+    dx, dy = drift
+    clip = [
+        _noisy(np.roll(image, (dy * behind, dx * behind), axis=(0, 1)), noise, rng)
+        for behind in reversed(range(FRAMES))
+    ]
+    return through_codec(clip, codec, quality)[-1]
 
 
-def video_pairs(pairs: Sequence[Pair], count: int, *, seed: int) -> list[Pair]:
-    """Return `count` differently degraded versions of each pair; 0 gives the pairs as they are.
+def _noisy(image: Image, noise: float, rng: np.random.Generator) -> Image:
+    return _bytes(image + rng.normal(0, noise, image.shape)) if noise else image
 
-    The clean targets are shared, not copied.
+
+def _bytes(values: np.ndarray) -> Image:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def video_pairs(
+    pairs: Sequence[Pair], count: int, scale: int, *, seed: int, workers: int | None = None
+) -> list[Pair]:
+    """Return `count` differently degraded versions of each pair's target; 0: the pairs as they are.
+
+    `workers` processes make them; default one for each core, where there is enough to do.
     """
     if not count:
         return list(pairs)
-    degraded = []
-    for number, pair in enumerate(pairs):
-        for version in range(count):
-            rng = np.random.default_rng((seed, number, version))
-            lr = degrade(pair.lr, random_degradation(rng), rng)
-            degraded.append(Pair(f"{pair.name}#{version}", lr, pair.hr))
-    return degraded
+    jobs = [(number, version) for number in range(len(pairs)) for version in range(count)]
+    targets = [pairs[number].hr for number, _ in jobs]
+    names = [f"{pairs[number].name}#{version}" for number, version in jobs]
+    make = partial(_make, scale, seed)
+    workers = workers or min(os.cpu_count() or 1, len(jobs) // WORTH_A_PROCESS)
+    if workers < 2:
+        return list(map(make, jobs, names, targets))
+    spawn = multiprocessing.get_context("spawn")  # a forked PyTorch or TensorFlow can hang
+    with ProcessPoolExecutor(workers, spawn) as pool:
+        return list(pool.map(make, jobs, names, targets, chunksize=16))
+
+
+def _make(scale: int, seed: int, job: tuple[int, int], name: str, hr: Image) -> Pair:
+    rng = np.random.default_rng((seed, *job))
+    return make_pair(name, hr, scale, random_degradation(rng), rng)

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from xlsr_model.data.degrade import through_codec
+from xlsr_model.data.codec import through_codec
 from xlsr_model.data.images import Image
 from xlsr_model.data.imresize import imresize
 from xlsr_model.evaluation.evaluate import Upscaler

@@ -1,73 +1,74 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from streamsr.color import ColorTags
-from streamsr.picture.yuv import Converter
 from xlsr_model.data.degrade import (
-    CODECS,
+    CODEC_SHARES,
+    FIRST_CODEC_SHARES,
+    KERNEL_SHARES,
     Degradation,
-    degrade,
+    Softness,
+    make_pair,
     random_degradation,
-    through_codec,
-    to_rgb,
-    to_yuv,
     video_pairs,
 )
 from xlsr_model.data.images import find_images, load_pairs
-from xlsr_model.evaluation.metrics import compare
+from xlsr_model.data.imresize import KERNELS
 
 
 @pytest.fixture
-def lr(pictures):
-    return load_pairs(find_images(pictures), 1)[0].hr[:71, :93]  # odd sizes: 4:2:0 has to pad
+def hr(pictures):
+    hr = load_pairs(find_images(pictures), 1)[0].hr[:72, :96].copy()
+    hr[:, ::7] //= 2  # fine lines, which softness takes first
+    return hr
 
 
-@pytest.mark.parametrize("codec", CODECS)
-def test_a_worse_quality_factor_loses_more_and_keeps_size_and_place(lr, codec):
-    _, best, worst, _ = CODECS[codec]
-    rng = np.random.default_rng(0)
-    good, bad = (degrade(lr, Degradation(codec, crf, 0, 0, (2, 1)), rng) for crf in (best, worst))
-    assert good.shape == bad.shape == lr.shape
-    assert compare(good, lr, 0)["psnr_y"] > compare(bad, lr, 0)["psnr_y"] + 2
-    shifted = np.roll(lr, (1, 2), axis=(0, 1))
-    assert compare(bad, lr, 0)["psnr_y"] > compare(bad, shifted, 0)["psnr_y"]
+def made(hr, **how):
+    return make_pair("", hr, 3, Degradation(**how), np.random.default_rng(0))
 
 
-def test_colors_are_converted_exactly_as_streamsr_converts_them(lr):
-    rgb = lr[:70, :92]
-    rows = to_yuv(rgb)
-    y, (u, v) = rows[:70], rows[70:].reshape(2, 35, 46)
-    converter = Converter(ColorTags(6, 6, 6, 1))
-    expected, back = (np.empty_like(y), np.empty_like(u), np.empty_like(v)), np.empty_like(rgb)
-    converter.from_rgb(rgb, expected)
-    converter.to_rgb((y, u, v), back)
-    for plane, other in zip((y, u, v, to_rgb(rows)), (*expected, back), strict=True):
-        assert np.mean(plane != other) < 0.001  # a tie may round the other way in float32
+def detail(image):
+    """The mean difference of the differences: what a slope has none of."""
+    return float(np.abs(np.diff(image.astype(float), 2, axis=1)).mean())
 
 
-def test_every_frame_comes_back_in_order():
-    frames = [np.full((64, 64, 3), value, np.uint8) for value in (40, 90, 140, 190, 240)]
-    decoded = through_codec(frames, "libx264", 20)
-    assert [float(frame.mean()) for frame in decoded] == pytest.approx(
-        [40, 90, 140, 190, 240], abs=3
-    )
+def test_the_target_keeps_what_was_done_before_shrinking(hr):
+    assert np.array_equal(made(hr).hr, hr)
+    assert detail(made(hr, softness=Softness(blur=1.5)).hr) < 0.8 * detail(hr)
+    assert detail(made(hr, softness=Softness(wide=0.4)).hr) < 0.8 * detail(hr)
+    assert detail(made(hr, softness=Softness(sharpen=1.0)).hr) > 1.2 * detail(hr)
+    assert made(hr, gain=0.2, offset=10.0).hr.mean() == pytest.approx(hr.mean() * 0.2 + 10, abs=1)
+    assert not np.array_equal(made(hr, first="libx264", first_quality=28).hr, hr)
+    lines = made(hr, softness=Softness(fields=True)).hr.astype(int)
+    assert np.abs(lines[1:-1:2] - (lines[:-2:2] + lines[2::2]) / 2).max() <= 0.5
 
 
-def test_versions_differ_and_share_their_clean_target(pictures):
+def test_the_small_twin_alone_goes_through_the_last_codec(hr):
+    fine, coarse = (made(hr, codec="libx264", quality=quality) for quality in (10, 40))
+    assert np.array_equal(fine.hr, hr)
+    assert np.array_equal(coarse.hr, hr)
+    assert fine.lr.shape == coarse.lr.shape == (24, 32, 3)
+    errors = [np.abs(pair.lr.astype(int) - made(hr).lr).mean() for pair in (fine, coarse)]
+    assert errors[0] < errors[1]
+
+
+def test_versions_differ_and_are_the_same_each_time_however_many_processes(pictures):
     pairs = load_pairs(find_images(pictures)[:2], 3, smallest=16)
-    degraded = video_pairs(pairs, 3, seed=1)
+    degraded = video_pairs(pairs, 3, 3, seed=1)
     assert [pair.name for pair in degraded] == ["0#0", "0#1", "0#2", "1#0", "1#1", "1#2"]
-    assert all(pair.hr is pairs[0].hr for pair in degraded[:3])
     assert len({pair.lr.tobytes() for pair in degraded}) == 6
-    assert all(
-        np.array_equal(a.lr, b.lr)
-        for a, b in zip(degraded, video_pairs(pairs, 3, seed=1), strict=True)
-    )
+    for a, b in zip(degraded, video_pairs(pairs, 3, 3, seed=1, workers=2), strict=True):
+        assert np.array_equal(a.lr, b.lr)
+        assert np.array_equal(a.hr, b.hr)
 
 
-def test_random_degradations_use_every_codec():
+def test_random_degradations_use_every_kernel_and_codec():
     rng = np.random.default_rng(0)
-    drawn = [random_degradation(rng) for _ in range(200)]
-    assert {one.codec for one in drawn} == set(CODECS)
-    assert any(one.blur for one in drawn)
-    assert any(not one.noise for one in drawn)
+    drawn = [random_degradation(rng) for _ in range(400)]
+    assert {one.codec for one in drawn} == set(CODEC_SHARES)
+    assert {one.first for one in drawn} == set(FIRST_CODEC_SHARES)
+    assert {one.kernel for one in drawn} == set(KERNEL_SHARES) == set(KERNELS)
+    assert any(one.softness == Softness() for one in drawn)
+    assert {replace(one.softness, blur=0.0) != Softness() for one in drawn} == {True, False}
+    assert any(one.gain < 0.3 for one in drawn)

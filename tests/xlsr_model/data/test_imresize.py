@@ -1,10 +1,11 @@
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import pytest
 
 from xlsr_model.data.images import find_images, low_resolution_file, read_image
-from xlsr_model.data.imresize import _taps, imresize
+from xlsr_model.data.imresize import KERNELS, _taps, imresize, stretch
 
 
 @pytest.mark.parametrize("name", ["Set5", "Set14"])
@@ -20,7 +21,7 @@ def test_no_pixel_differs_from_matlab(benchmarks, name):
 def by_numpy(image, scale):
     """The same sums, one operation of NumPy after the other; rows first."""
     for _ in range(2):
-        indices, weights = _taps(image.shape[0], Fraction(scale))
+        indices, weights = _taps(len(image), ceil(len(image) * scale), Fraction(scale), "bicubic")
         total = np.zeros((len(indices), *image.shape[1:]))
         for tap in range(weights.shape[1]):
             total += weights[:, tap, None, None] * image[indices[:, tap]]
@@ -62,3 +63,28 @@ def test_turned_images_resize_alike_up_to_the_rounding_between_passes():
 def test_other_arrays_are_refused(image):
     with pytest.raises(ValueError, match=r"expected \[H, W, C\] uint8, got"):
         imresize(image, 2)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_kernel_keeps_what_is_flat_and_the_place_of_what_is_not(kernel):
+    image = np.full((24, 36, 3), 50, np.uint8)
+    image[9:15, 15:21] = 200
+    small = imresize(image, Fraction(1, 3), kernel)
+    assert small.shape == (8, 12, 3)
+    assert (small[0, 0] == 50).all()
+    assert np.array_equal(small, small[::-1, ::-1])  # centred: no kernel shifts the picture
+    assert np.array_equal(stretch(image, 8, 12, kernel), small)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_area_is_the_mean_of_the_pixels_inside(factor):
+    image = np.random.default_rng(5).integers(0, 256, (24, 36, 3), dtype=np.uint8)
+    blocks = image.reshape(24 // factor, factor, 36 // factor, factor, 3)
+    mean = blocks.mean(axis=(1, 3))
+    assert np.abs(imresize(image, Fraction(1, factor), "area") - mean).max() <= 1
+
+
+def test_stretched_pictures_have_the_asked_size():
+    image = np.random.default_rng(6).integers(0, 256, (21, 30, 3), dtype=np.uint8)
+    assert stretch(image, 21, 19, "lanczos").shape == (21, 19, 3)
+    assert np.array_equal(stretch(image, 21, 30), image)
