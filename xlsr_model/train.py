@@ -1,4 +1,4 @@
-"""The training loop. The optimiser is NumPy, so only the gradient depends on the Keras backend."""
+"""The training loop. Without a GPU only the gradient depends on the Keras backend."""
 
 import csv
 import io
@@ -6,18 +6,19 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from keras import ops
 
 from xlsr_model.backend import checkpoint
 from xlsr_model.backend.forward import clipped_relu, consistent, forward
-from xlsr_model.backend.gradient import value_and_gradient
+from xlsr_model.backend.gradient import on_gpu, value_and_gradient
+from xlsr_model.backend.loss import loss_of
 from xlsr_model.backend.optimizer import adam, learning_rate
 from xlsr_model.backend.workers import gradient_workers
 from xlsr_model.config import Config, config_dict
@@ -31,10 +32,6 @@ from xlsr_model.start import begin, resume
 
 log = logging.getLogger(__name__)
 HISTORY_EVERY = 1_000  # steps
-PSNR_WEIGHT = 5e-3
-"""Makes gradients as large as Charbonnier's: 1/mse is about 1e3 there, 1/(2 epsilon) is 5."""
-
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601-7, 2.5.1
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.csv"
 
@@ -61,29 +58,19 @@ def train(config: Config, run: Path, *, workers: int = 1) -> checkpoint.State:
     counts = (len(patches.pairs), len(held_out), state.step, config.steps)
     log.info("%d images, %d held out; step %d of %d", *counts)
     started, first = time.monotonic(), state.step
-    with (
-        _stop_on_signal() as stopped,
-        _gradient(config, workers) as gradient,
-        ThreadPoolExecutor(1, "batches") as pool,
-    ):
-        batch = pool.submit(patches.batch, state.step)
+    with _stop_on_signal() as stopped, _steps(config, state, patches, workers) as steps:
         while state.step < config.steps and not stopped():
-            following = pool.submit(patches.batch, state.step + 1)
-            loss, gradients = gradient(state.weights, batch.result())
-            batch = following
-            rate = learning_rate(config.rate, config.curve, state.step)
-            adam(state, checkpoint.flatten(gradients), rate)
-            _update_average(state, config.average)
-            state.step += 1
-            state.loss_sum += loss
-            state.loss_count += 1
+            steps.advance(state, min(steps.chunk, _until_next(config, state.step)))
             last = state.step == config.steps
             if state.step % config.validate_every == 0 or last:
+                steps.store(state)
                 _validate(state, config, held_out)
             if state.step % HISTORY_EVERY == 0 or last:
                 _note(state, config, (time.monotonic() - started) / (state.step - first))
             if state.step % config.checkpoint_every == 0 or last:
+                steps.store(state)
                 _save(run, state, about)
+        steps.store(state)
     _save(run, state, about)
     return state
 
@@ -107,6 +94,65 @@ def _load_data(config: Config) -> tuple[Patches, list[Pair]]:
     return patches, video_pairs(held_out, config.video, config.scale, seed=config.seed)
 
 
+def _until_next(config: Config, step: int) -> int:
+    """Count the steps to where something is to be measured, said or saved."""
+    intervals = (config.validate_every, config.checkpoint_every, HISTORY_EVERY)
+    return min(config.steps - step, *(every - step % every for every in intervals))
+
+
+class Steps(Protocol):
+    """What takes the steps: `advance` at most `chunk` at once; `store` brings the state up to date.
+
+    `step`, `updates` and the loss of the state are always up to date.
+    """
+
+    chunk: int
+
+    def advance(self, state: checkpoint.State, count: int) -> None: ...
+
+    def store(self, state: checkpoint.State) -> None: ...
+
+
+class _HostSteps:
+    """Steps in the host's memory: the gradient by the Keras backend, the rest in NumPy."""
+
+    chunk = 1
+
+    def __init__(
+        self, config: Config, patches: Patches, gradient: Gradient, pool: ThreadPoolExecutor
+    ) -> None:
+        self._config, self._patches, self._gradient, self._pool = config, patches, gradient, pool
+        self._next: Future[Any] | None = None
+
+    def advance(self, state: checkpoint.State, count: int) -> None:
+        for _ in range(count):
+            batch = self._next or self._pool.submit(self._patches.batch, state.step)
+            self._next = self._pool.submit(self._patches.batch, state.step + 1)
+            loss, gradients = self._gradient(state.weights, batch.result())
+            rate = learning_rate(self._config.rate, self._config.curve, state.step)
+            adam(state, checkpoint.flatten(gradients), rate)
+            _update_average(state, self._config.average)
+            state.step += 1
+            state.loss_sum += loss
+            state.loss_count += 1
+
+    def store(self, state: checkpoint.State) -> None:
+        """The state is what this works on."""
+
+
+@contextmanager
+def _steps(
+    config: Config, state: checkpoint.State, patches: Patches, workers: int
+) -> Iterator[Steps]:
+    if on_gpu():
+        from xlsr_model.backend.resident import Resident
+
+        yield Resident(config, state, patches.pairs, "cuda")
+        return
+    with _gradient(config, workers) as gradient, ThreadPoolExecutor(1, "batches") as pool:
+        yield _HostSteps(config, patches, gradient, pool)
+
+
 def _gradient(config: Config, workers: int) -> AbstractContextManager[Gradient]:
     make = partial(_make_gradient, config)
     return gradient_workers(make, workers) if workers > 1 else nullcontext(make())
@@ -120,21 +166,7 @@ def _loss(config: Config, weights: Arrays, batch: tuple[Any, ...]) -> Any:
     lr, hr, gain = batch
     image = ops.cast(lr, "float32") * gain
     output = _output(config, weights, image, precision=config.precision)
-    error = output - ops.cast(hr, "float32") * gain
-    seen = slice(config.margin, config.patch - config.margin)
-    error = error[:, seen, seen]
-    squared = ops.square(error)
-    if config.loss == "psnr":
-        if not config.luma:
-            return PSNR_WEIGHT * _log_mse(squared, config.floor)
-        luma = sum(share * error[..., color::3] for color, share in enumerate(LUMA))
-        of_luma = config.luma * _log_mse(ops.square(luma), config.floor)
-        return PSNR_WEIGHT * ((1 - config.luma) * _log_mse(squared, config.floor) + of_luma)
-    return ops.mean(ops.sqrt(squared + config.epsilon**2)) if config.epsilon else ops.mean(squared)
-
-
-def _log_mse(squared: Any, floor: float) -> Any:
-    return ops.mean(ops.log(ops.mean(squared, axis=(1, 2, 3)) + floor))
+    return loss_of(config, output - ops.cast(hr, "float32") * gain)
 
 
 def _output(config: Config, weights: Arrays, lr: Any, *, precision: str = "float32") -> Any:

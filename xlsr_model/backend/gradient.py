@@ -14,6 +14,15 @@ from xlsr_model.network import Arrays, Batch, Gradient
 Loss = Callable[[Mapping[str, Any], tuple[Any, ...]], Any]
 
 
+def on_gpu() -> bool:
+    """Tell whether PyTorch is the backend and has a GPU."""
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
 def value_and_gradient(loss: Loss, *, fused: bool = False) -> Gradient:
     """Return ``f(weights, batch) -> (loss, gradients)``, which takes and gives NumPy arrays.
 
