@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from xlsr_model.network import (
+    RUNGS,
     check_weights,
     initial_weights,
     layers,
@@ -36,6 +37,26 @@ def test_layer_table_of_x3():
     assert macs_per_pixel("xlsr", 3) == 21_616
 
 
+@pytest.mark.parametrize(
+    ("rung", "times"), [("lite", 0.36), ("xlsr", 1), ("plus", 3), ("max", 6.9)]
+)
+def test_a_rung_takes_its_share_of_the_work(rung, times):
+    assert macs_per_pixel(rung, 3) / macs_per_pixel("xlsr", 3) == pytest.approx(times, abs=0.05)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_rung_is_its_width_and_its_blocks(rung):
+    width, blocks = RUNGS[rung].width, RUNGS[rung].blocks
+    table = layers(rung, 2)
+    assert [layer.name for layer in table if layer.groups == 4] == [
+        f"block{block}_grouped" for block in range(1, blocks + 1)
+    ]
+    side, merge, head = table[-3:]
+    assert (side.channels, merge.channels_in, merge.channels) == (width // 2, width * 3 // 2, width)
+    assert {layer.channels for layer in table[:-3]} == {width}
+    assert (head.channels_in, head.channels) == (width, 12)
+
+
 def test_compared_networks_have_the_sizes_of_their_class():
     assert parameter_count("espcn", 3) == pytest.approx(31_000, rel=0.02)
     assert parameter_count("fsrcnn", 3) == pytest.approx(25_000, rel=0.02)
@@ -65,5 +86,7 @@ def test_weights_of_another_scale_are_refused_by_the_layer_that_differs():
 
 
 def test_unknown_network_is_named():
-    with pytest.raises(ValueError, match="unknown network 'edsr'; known: espcn, fsrcnn, xlsr"):
+    with pytest.raises(
+        ValueError, match="unknown network 'edsr'; known: espcn, fsrcnn, lite, xlsr"
+    ):
         layers("edsr", 3)

@@ -86,9 +86,9 @@ def _bicubic_means(sets: Path, names: list[str]) -> Means:
 def size_table() -> str:
     """Make the table of parameters and multiply-accumulates."""
     rows: list[list[Any]] = []
-    for network in sorted(NETWORKS):
+    for network in sorted(NETWORKS, key=lambda name: macs_per_pixel(name, 3)):
         for scale in (2, 3, 4):
-            paper = PAPER_PARAMETERS[network] if scale == 3 else ""
+            paper = PAPER_PARAMETERS.get(network, "") if scale == 3 else ""
             parameters = f"{parameter_count(network, scale):,}"
             rows.append([network, scale, parameters, paper, macs_per_pixel(network, scale)])
     header = ["network", "scale", "parameters", "paper", "MAC per low-resolution pixel"]
