@@ -23,6 +23,7 @@ class Config:
     batch             patches in a step
     patch             side of a patch, in low-resolution pixels
     video             degraded versions of each picture, instead of the clean one; 0: clean
+    uncoded           versions as a film's, but never coded, beside each picture
     consistent        the loss sees the output after `forward.consistent`, as `streamsr` shows it
     graphics          drawn pictures of flat, saturated colours, beside the photographs
     sizes             factors below 1: each photograph is used again, shrunk to each of these
@@ -57,6 +58,7 @@ class Config:
     batch: int = 16
     patch: int = 32
     video: int = 0
+    uncoded: int = 0
     consistent: bool = False
     graphics: int = 0
     sizes: tuple[float, ...] = ()

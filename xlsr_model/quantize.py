@@ -14,7 +14,7 @@ import numpy as np
 
 from xlsr_model.backend import checkpoint
 from xlsr_model.config import make_config
-from xlsr_model.data.degrade import video_pairs
+from xlsr_model.data.degrade import as_filmed
 from xlsr_model.data.images import Pair, load_pairs, pack, split_held_out
 from xlsr_model.evaluation.evaluate import tflite
 from xlsr_model.evaluation.model_card import loss_against, make_card, measure, write_card
@@ -82,7 +82,7 @@ def make_uint8(
     )
     if has_ranges(weights) and not per_channel:
         settings = make_config(config, str(source))
-        as_trained_on = video_pairs(pairs, settings.video, settings.scale, seed=settings.seed)
+        as_trained_on = as_filmed(pairs, settings)
         content = _trained_uint8(config, weights, pairs[:2], as_trained_on)
         write_file(file, content, overwrite=True)
     else:

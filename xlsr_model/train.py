@@ -22,7 +22,7 @@ from xlsr_model.backend.loss import loss_of
 from xlsr_model.backend.optimizer import adam, learning_rate
 from xlsr_model.backend.workers import gradient_workers
 from xlsr_model.config import Config, config_dict
-from xlsr_model.data.degrade import video_pairs
+from xlsr_model.data.degrade import as_filmed
 from xlsr_model.data.images import Pair, Patches, load_pairs, shrunk_pairs, split_held_out, unpack
 from xlsr_model.data.synthetic import drawn_pairs
 from xlsr_model.files import write_file
@@ -84,14 +84,14 @@ def _load_data(config: Config) -> tuple[Patches, list[Pair]]:
     pairs += shrunk_pairs(pairs, config.scale, config.sizes, smallest=config.patch)
     pairs += drawn_pairs(config.graphics, config.scale, config.seed)
     patches = Patches(
-        video_pairs(pairs, config.video, config.scale, seed=config.seed),
+        as_filmed(pairs, config),
         config.scale,
         config.batch,
         config.patch,
         config.intensities,
         config.seed,
     )
-    return patches, video_pairs(held_out, config.video, config.scale, seed=config.seed)
+    return patches, as_filmed(held_out, config)
 
 
 def _until_next(config: Config, step: int) -> int:

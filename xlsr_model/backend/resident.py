@@ -82,9 +82,7 @@ class Pictures:
             index = starts[picture].view(-1, 1, 1) + row * width + column
             return pixels[index].permute(0, 3, 1, 2) * gain  # in memory: pixels, then colours
 
-        return Batch(
-            cut(self._lr, self._lr_start, 1), cut(self._hr, self._hr_start, self._scale)
-        )
+        return Batch(cut(self._lr, self._lr_start, 1), cut(self._hr, self._hr_start, self._scale))
 
 
 def output(config: Config, weights: Weights, lr: Tensor) -> Tensor:
@@ -150,10 +148,9 @@ def _unpacked(packed: Tensor, scale: int) -> Tensor:
 def _consistent(image: Tensor, lr: Tensor, scale: int) -> Tensor:
     """Do what `forward.consistent` does, on [N, 3, H*s, W*s]."""
     missing = lr - functional.avg_pool2d(image, scale)
-    for size, before in (((3, 1), (0, 0, 1, 1)), ((1, 3), (1, 1, 0, 0))):
-        weights = torch.tensor([1.0, 2.0, 1.0], device=lr.device) / 4
-        padded = functional.pad(missing, before, mode="replicate")
-        missing = functional.conv2d(padded, weights.view(1, 1, *size).expand(3, 1, *size), groups=3)
+    padded = functional.pad(missing, (1, 1, 1, 1), mode="replicate")
+    rows = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
+    missing = (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 16
     return image + functional.interpolate(missing, scale_factor=scale, mode="bilinear")
 
 
@@ -211,7 +208,7 @@ class Resident:
 
     def store(self, state: State) -> None:
         for name, value in self._tensors.items():
-            getattr(state, name)[:] = value.cpu().numpy()
+            getattr(state, name)[:] = value.detach().cpu().numpy()
 
     def _step(self) -> None:
         """Take one step of Adam, as `optimizer.adam` does, and move the average."""

@@ -10,13 +10,14 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
 import cv2
 import numpy as np
 
+from xlsr_model.config import Config
 from xlsr_model.data.codec import CODECS, through_codec, to_rgb, to_yuv
 from xlsr_model.data.images import Image, Pair
 from xlsr_model.data.imresize import imresize, stretch
@@ -136,9 +137,7 @@ def _random_quality(rng: np.random.Generator, codec: str) -> int:
     return int(rng.integers(best, worst + 1))
 
 
-def make_pair(
-    name: str, hr: Image, scale: int, how: Degradation, rng: np.random.Generator
-) -> Pair:
+def make_pair(name: str, hr: Image, scale: int, how: Degradation, rng: np.random.Generator) -> Pair:
     """Return the target and its small twin; `hr` is a clean picture, `rng` makes the noise.
 
     RGB uint8 [H, W, 3], H and W multiples of the scale.
@@ -200,19 +199,30 @@ def _bytes(values: np.ndarray) -> Image:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
+def as_filmed(pairs: list[Pair], config: Config) -> list[Pair]:
+    """Replace the pairs by degraded versions, or put some beside them, as the settings say."""
+    if config.video:
+        return video_pairs(pairs, config.video, config.scale, seed=config.seed)
+    return pairs + video_pairs(pairs, config.uncoded, config.scale, seed=config.seed, coded=False)
+
+
 def video_pairs(
-    pairs: Sequence[Pair], count: int, scale: int, *, seed: int, workers: int | None = None
+    pairs: Sequence[Pair],
+    count: int,
+    scale: int,
+    *,
+    seed: int,
+    coded: bool = True,
+    workers: int | None = None,
 ) -> list[Pair]:
-    """Return `count` differently degraded versions of each pair's target; 0: the pairs as they are.
+    """Return `count` differently degraded versions of each pair's target, without codecs if asked.
 
     `workers` processes make them; default one for each core, where there is enough to do.
     """
-    if not count:
-        return list(pairs)
     jobs = [(number, version) for number in range(len(pairs)) for version in range(count)]
     targets = [pairs[number].hr for number, _ in jobs]
     names = [f"{pairs[number].name}#{version}" for number, version in jobs]
-    make = partial(_make, scale, seed)
+    make = partial(_make, scale, seed, coded)
     workers = workers or min(os.cpu_count() or 1, len(jobs) // WORTH_A_PROCESS)
     if workers < 2:
         return list(map(make, jobs, names, targets))
@@ -221,6 +231,9 @@ def video_pairs(
         return list(pool.map(make, jobs, names, targets, chunksize=16))
 
 
-def _make(scale: int, seed: int, job: tuple[int, int], name: str, hr: Image) -> Pair:
+def _make(scale: int, seed: int, coded: bool, job: tuple[int, int], name: str, hr: Image) -> Pair:
     rng = np.random.default_rng((seed, *job))
-    return make_pair(name, hr, scale, random_degradation(rng), rng)
+    how = random_degradation(rng)
+    if not coded:
+        how = replace(how, first="", codec="")
+    return make_pair(name, hr, scale, how, rng)
