@@ -203,9 +203,10 @@ def _validate(state: checkpoint.State, config: Config, held_out: Sequence[Pair])
 def validation_psnr(config: Config, weights: Arrays, held_out: Sequence[Pair]) -> float:
     """Mean RGB PSNR in dB over the held-out images, rounded to uint8, border of one scale cut."""
     values = []
+    tensors = {name: ops.convert_to_tensor(value) for name, value in weights.items()}
     for pair in held_out:
         lr = ops.convert_to_tensor(pair.lr[None].astype(np.float32) / 255)
-        output = unpack(ops.convert_to_numpy(_output(config, weights, lr)), config.scale)[0]
+        output = unpack(ops.convert_to_numpy(_output(config, tensors, lr)), config.scale)[0]
         error = np.clip(np.rint(output * 255), 0, 255) - pair.hr
         inner = error[config.scale : -config.scale, config.scale : -config.scale]
         values.append(10 * np.log10(255**2 / np.mean(np.square(inner))))
