@@ -20,6 +20,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from xlsr_model.data import codec as coding
+from xlsr_model.data import imresize
 from xlsr_model.evaluation import clips, codecs, judge
 from xlsr_model.evaluation.clips import Clip
 from xlsr_model.evaluation.variants import Variant
@@ -72,7 +74,7 @@ def _degraded(
     truth: Clip, scale: int, kernels: Sequence[str], sent_as: Sequence[tuple[str, str]], cache: Path
 ) -> Iterator[tuple[str, str, str, Frames]]:
     """Give kernel, codec, level and the decoded low-resolution rows of each cell of a clip."""
-    code = [inspect.getsource(module) for module in (clips, codecs)]
+    code = [inspect.getsource(module) for module in (clips, codecs, coding, imresize)]
     for kernel in kernels:
         small: list[NDArray[np.uint8]] = []
         for codec, level in sent_as:
