@@ -1,4 +1,4 @@
-"""The command ``python -m xlsr_model train|export|quantize|evaluate|tables|report``.
+"""The command ``python -m xlsr_model train|export|quantize|evaluate|video|tables|report``.
 
 Errors are one line on standard error, exit 1; usage errors exit 2.
 """
@@ -7,8 +7,9 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -17,6 +18,7 @@ from xlsr_model.files import write_file
 # Everything that imports Keras or TensorFlow is imported inside the command that needs it: help
 # must stay fast, and evaluation must work without them.
 FILE = click.Path(path_type=Path)
+Function = TypeVar("Function", bound=Callable[..., Any])
 _sets = click.option(
     "--sets", type=FILE, help="Folder of evaluation sets to measure for the model card."
 )
@@ -147,6 +149,106 @@ def evaluate(model: str, data: Path, scale: int | None, json_file: Path | None) 
     if json_file:
         about = {"model": model, "scale": upscaler.scale, "data": data.name}
         _write_json(json_file, about | result)
+
+
+def _chosen(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Split a list of names at its commas; ``all`` is all that the help names."""
+    known = tuple(str(parameter.metavar).split("|"))
+    names = known if value == "all" else tuple(value.split(","))
+    if unknown := [name for name in names if name not in known]:
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(known)}", context)
+    return names
+
+
+def _names(option: str, known: str, default: str, text: str) -> Callable[[Function], Function]:
+    return click.option(
+        option, default=default, show_default=True, metavar=known, callback=_chosen, help=text
+    )
+
+
+@app.command()
+@click.option(
+    "--clips",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="A clip, or a folder of clips, as good as they are had; may be repeated.",
+)
+@click.option("--model", "models", multiple=True, help="A .tflite file to measure too; repeatable.")
+@click.option(
+    "--shader",
+    "shaders",
+    type=FILE,
+    multiple=True,
+    help="A shader of the player mpv to compare with; needs Vulkan; repeatable.",
+)
+@click.option("--scale", type=click.IntRange(2, 8), default=3, show_default=True)
+@click.option(
+    "--frames", type=click.IntRange(2), default=8, show_default=True, help="Of each clip."
+)
+@_names(
+    "--kernels",
+    "area|bicubic|matlab|lanczos|mitchell|bilinear|gaussian",
+    "area,bicubic",
+    "How the clips are shrunk, by FFmpeg; matlab by imresize.",
+)
+@_names("--codecs", "x264|x265|svtav1|vp9|mpeg2|mpeg4", "x264", "What the small clips are sent as.")
+@_names(
+    "--qualities",
+    "near|high|medium|low|poor",
+    "near,medium,low",
+    "How well they are sent: about x264's CRF 4, 18, 23, 28 and 33.",
+)
+@_names(
+    "--finish",
+    "raw|consistent|consistent-cubic|consistent-binomial|consistent-sharp|consistent-5|consistent-luma",
+    "raw",
+    "What follows every model.",
+)
+@click.option("--json", "json_file", type=FILE, help="Write all cells there.")
+@click.option(
+    "--cache",
+    type=FILE,
+    default="runs/video",
+    show_default=True,
+    help="Folder of what was measured before.",
+)
+def video(
+    clips: tuple[Path, ...],
+    models: tuple[str, ...],
+    shaders: tuple[Path, ...],
+    scale: int,
+    frames: int,
+    kernels: tuple[str, ...],
+    codecs: tuple[str, ...],
+    qualities: tuple[str, ...],
+    finish: tuple[str, ...],
+    json_file: Path | None,
+    cache: Path,
+) -> None:
+    """Measure models on video as people have it: shrunk, encoded, decoded, enlarged.
+
+    Each clip is the truth; bicubic, lanczos and the shipped models are always measured. The names
+    of a list are separated by commas; "all" is all of them. Needs the package imageio-ffmpeg.
+    """
+    from xlsr_model import weights
+    from xlsr_model.evaluation.cells import measure_cells
+    from xlsr_model.evaluation.clips import find_clips, read_clip
+    from xlsr_model.evaluation.variants import variants
+    from xlsr_model.report.video_cells import all_tables
+
+    files = [weights.path(name) if name in weights.names() else Path(name) for name in models]
+    rows = measure_cells(
+        [read_clip(file, scale, frames) for file in find_clips(clips)],
+        variants(scale, files, finish, shaders),
+        scale=scale,
+        kernels=kernels,
+        sent_as=[(codec, quality) for codec in codecs for quality in qualities],
+        cache=cache,
+    )
+    print(all_tables(rows))
+    if json_file:
+        _write_json(json_file, {"scale": scale, "frames": frames, "cells": rows})
 
 
 @app.command()

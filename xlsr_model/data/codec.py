@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from xlsr_model.data.images import Y_FROM_RGB, Image
 
@@ -40,39 +41,49 @@ ZEROS = np.array([16.0, 128.0, 128.0])
 
 
 def through_codec(frames: Sequence[Image], codec: str, quality: int) -> list[Image]:
-    """Encode frames of one size as 4:2:0, and return them decoded."""
+    """Encode RGB frames of one size as 4:2:0, and return them decoded."""
     height, width = frames[0].shape[:2]
-    decoder_name, _, _, options = CODECS[codec]
+    decoder, _, _, options = CODECS[codec]
+    quantiser = {"qmin": str(quality), "qmax": str(quality)}
+    asked = quantiser if codec.startswith("mpeg") else {"crf": str(quality)}
+    even = ((0, height % 2), (0, width % 2), (0, 0))  # which 4:2:0 needs
+    rows = [to_yuv(np.pad(image, even, "edge")) for image in frames]
+    return [
+        to_rgb(decoded)[:height, :width]
+        for decoded in recode(rows, codec, decoder, {**options, **asked})
+    ]
+
+
+def recode(
+    frames: Sequence[Image], encoder_name: str, decoder_name: str, options: dict[str, str]
+) -> list[Image]:
+    """Encode rows of one even size (`to_yuv`) at 25 frames a second, and return them decoded."""
     # Any: PyAV types create() as the base class, which has neither encode nor decode.
-    encoder: Any = av.CodecContext.create(codec, "w")
-    encoder.width = width + width % 2  # 4:2:0 needs even sizes
-    encoder.height = height + height % 2
+    encoder: Any = av.CodecContext.create(encoder_name, "w")
+    encoder.width, encoder.height = frames[0].shape[1], frames[0].shape[0] * 2 // 3
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 25)
     encoder.framerate = Fraction(25)
-    quantiser = {"qmin": str(quality), "qmax": str(quality)}
-    asked = quantiser if codec.startswith("mpeg") else {"crf": str(quality)}
-    encoder.options = {**options, **asked}
+    encoder.options = options
     decoder: Any = av.CodecContext.create(decoder_name, "r")
     packets = []
-    for number, image in enumerate(frames):
-        padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        frame = av.VideoFrame.from_ndarray(to_yuv(padded), format="yuv420p")
+    for number, rows in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rows), format="yuv420p")
         frame.pts = number
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     decoded = [frame for packet in packets for frame in decoder.decode(packet)]
     decoded += decoder.decode(None)
-    return [to_rgb(frame.to_ndarray())[:height, :width] for frame in decoded]
+    return [np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8) for frame in decoded]
 
 
-def to_yuv(rgb: Image) -> Image:
+def to_yuv(rgb: Image, matrix: NDArray[np.float64] = TO_YUV) -> Image:
     """Convert RGB uint8 [H, W, 3], of even sizes, to rows of Y, U and V planes, 4:2:0.
 
     They are uint8 [H * 3 / 2, W]. Rounded once, because FFmpeg's own conversion loses about one
     level of 255, and a network learns to add it.
     """
-    y, u, v = np.moveaxis(rgb @ TO_YUV.T + ZEROS, -1, 0)
+    y, u, v = np.moveaxis(rgb @ matrix.T + ZEROS, -1, 0)
     halves = []
     for plane in (u, v):
         padded = np.pad(
@@ -84,7 +95,7 @@ def to_yuv(rgb: Image) -> Image:
     return np.clip(np.rint(rows), 0, 255).astype(np.uint8)
 
 
-def to_rgb(rows: Image) -> Image:
+def to_rgb(rows: Image, matrix: NDArray[np.float64] = TO_YUV) -> Image:
     """Invert `to_yuv`, interpolating chroma linearly: RGB uint8 [H, W, 3]."""
     height, width = rows.shape[0] * 2 // 3, rows.shape[1]
     yuv = np.empty((height, width, 3))
@@ -96,5 +107,5 @@ def to_rgb(rows: Image) -> Image:
         columns[:, 1::2] = (padded[:, :-1] + padded[:, 1:]) / 2
         yuv[::2, :, channel] = 0.75 * columns[1:-1] + 0.25 * columns[:-2]
         yuv[1::2, :, channel] = 0.75 * columns[1:-1] + 0.25 * columns[2:]
-    rgb = (yuv - ZEROS) @ np.linalg.inv(TO_YUV).T
+    rgb = (yuv - ZEROS) @ np.linalg.inv(matrix).T
     return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
