@@ -9,14 +9,14 @@ from itertools import chain
 import av
 from av.audio.stream import AudioStream
 from av.container.input import InputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from streamsr.errors import SourceError
+from streamsr.errors import SourceError, reason_of
 from streamsr.frame import StreamInfo
 from streamsr.interrupt import Pause, Waits
-from streamsr.media.decode import Damage, display_matrix
+from streamsr.media.decode import Damage, bounded, display_matrix
 from streamsr.media.deinterlace import progressive
 from streamsr.media.frames import FrameReader, tags_of
 from streamsr.media.input import main_video
@@ -36,11 +36,24 @@ SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt
 PROTOCOLS = "crypto,http,https,httpproxy,rtmp,rtmps,rtmpt,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
 """Protocols that a stream may use: a playlist from the network must not name local files."""
 
+FORMATS = (
+    "aac,ac3,asf,av1,avi,dash,dv,eac3,flac,flv,gxf,h261,h263,h264,hevc,hls,ivf,live_flv,m4v,"
+    "matroska,mjpeg,mov,mp3,mpeg,mpegts,mpegtsraw,mpegvideo,mpjpeg,mxf,nut,obu,ogg,rm,rtp,rtsp,sdp,"
+    "vc1,vvc,wav,webm,webvtt,wtv,yuv4mpegpipe"
+)
+"""FFmpeg's formats that a stream, or a piece of a playlist, may have. Not text, which FFmpeg draws,
+nor lists of files to join, nor single pictures."""
+
 TIMEOUT_S = 5.0
 """Longest wait for a connection and for a packet."""
 
 OPTIONS = {
-    "": {"protocol_whitelist": PROTOCOLS, "probesize": "1000000", "analyzeduration": "1000000"},
+    "": {
+        "protocol_whitelist": PROTOCOLS,
+        "format_whitelist": FORMATS,
+        "probesize": "1000000",
+        "analyzeduration": "1000000",
+    },
     "rtsp": {"rtsp_transport": "tcp"},  # through firewalls, and without torn pictures
 }
 
@@ -246,6 +259,8 @@ class _Stream:
         options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
         try:
             return av.open(url, "r", options=options, timeout=timeout_s, metadata_errors="replace")
+        except ArgumentError as error:  # FFmpeg's word for a format that is not on the list
+            raise SourceError(f"{self._name}: {reason_of(error)}, or no stream") from error
         except (FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{self._name}: {reason(error, url, timeout_s)}") from error
 
@@ -265,6 +280,7 @@ class _Stream:
         if stream is None or codec is None:
             raise SourceError(f"{self._name}: carries no video")
         self._check_size(codec.width, codec.height)
+        bounded(codec, MAX_PIXELS)
         stream.thread_type = "SLICE"  # threads by frame would hold frames back
         return stream
 
@@ -336,6 +352,8 @@ class _Stream:
             try:
                 frames = self._stream.decode(arrived.packet)
             except FFmpegError as error:
+                codec = self._stream.codec_context
+                self._check_size(codec.width, codec.height)
                 damage.failed(error)
                 continue
             for frame in frames:
