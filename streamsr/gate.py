@@ -24,7 +24,11 @@ PLACES = 16
 """Connections that may wait for their head at a time. A browser opens six at once."""
 
 BACKLOG = 8
-"""Connections that asyncio accepts before any of them is looked at, each with a file handle."""
+"""Connections that asyncio accepts before any of them is looked at, each with a file handle. It
+takes that number for the kernel's queue too: see `queued`."""
+
+QUEUE = 128
+"""Connections that the kernel holds for us; beyond that a client tries again after a second."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Names of this machine that reach no other."""
@@ -44,6 +48,11 @@ def listening(host: str, port: int) -> socket.socket:
         raise
     except OSError as error:  # Python adds the address, which the caller names
         raise OSError(error.errno, os.strerror(error.errno)) from error
+
+
+def queued(listens: socket.socket) -> None:
+    """Have the kernel hold QUEUE connections, once asyncio serves the socket."""
+    listens.listen(QUEUE)
 
 
 def is_foreign(host: str) -> bool:

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from streamsr import __version__
 from streamsr.errors import SinkError, reason_of, shortened
-from streamsr.gate import BACKLOG, HEAD_S, LOOPBACK, Gate, is_foreign, listening, said_once
+from streamsr.gate import BACKLOG, HEAD_S, LOOPBACK, Gate, is_foreign, listening, queued, said_once
 from streamsr.stats import AGE_BOUNDS_S, Ages, Event, Fate, Recorder
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
     server = loop.run_until_complete(
         loop.create_server(lambda: gate.connection(passed), sock=listens, backlog=BACKLOG)
     )
+    queued(listens)
     thread = threading.Thread(target=loop.run_forever, name="streamsr-metrics")
     thread.start()
     try:

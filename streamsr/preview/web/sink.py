@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.frame import Frame
-from streamsr.gate import BACKLOG, LOOPBACK, Gate, listening
+from streamsr.gate import BACKLOG, LOOPBACK, Gate, listening, queued
 from streamsr.preview.preview import LIVE, Overlay
 from streamsr.preview.web.app import WebApp
 from streamsr.sinks import outside
@@ -198,6 +198,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
         super().__init__(config)
         self._gate = gate
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listens in sockets or ():
+            queued(listens)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._gate.close()
