@@ -138,7 +138,7 @@ def test_memory_is_flat_over_many_strangers() -> None:
 
         come_and_go(300)
         before = come_and_go(300)
-        assert come_and_go(1200) - before < 8
+        assert come_and_go(900) - before < 8
 
 
 def test_who_waits_longest_gives_way() -> None:
@@ -269,7 +269,7 @@ def test_a_bomb_ends_the_camera_and_the_next_may_come(bomb: str) -> None:
 
 
 @seed(20261128)
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     size=st.sampled_from([(64, 48), (1920, 1080), (4000, 40), (2500, 2500)]),
     progressive=st.booleans(),
