@@ -44,9 +44,10 @@ def listening(host: str, port: int) -> socket.socket:
             backlog=BACKLOG,
             dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
-    except socket.gaierror:
-        raise
-    except OSError as error:  # Python adds the address, which the caller names
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno is None:
+            raise
+        # Python adds the address, which the caller names.
         raise OSError(error.errno, os.strerror(error.errno)) from error
 
 
@@ -118,7 +119,7 @@ class _Waiting(asyncio.Protocol):
             self._leave()
             self._passed(self._link, self._content)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         self._leave()
 
     def hang_up(self) -> None:

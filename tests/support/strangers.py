@@ -27,7 +27,9 @@ KINDS: dict[str, bytes] = {
     "a huge header": b"GET / HTTP/1.1\r\n" + HOST + b"X-A: " + b"a" * 2_000_000,
     "many headers": b"GET / HTTP/1.1\r\n" + HOST + b"X-A: a\r\n" * 200_000,
     "a body without end": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 9999999999\r\n\r\n",
-    "a chunked body": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nffffff\r\n",
+    "a chunked body": b"POST / HTTP/1.1\r\n"
+    + HOST
+    + b"Transfer-Encoding: chunked\r\n\r\nffffff\r\n",
     "a view": b"GET /view HTTP/1.1\r\n" + HOST + UPGRADE + b"\r\n",
     "a camera": b"GET /camera?token=x HTTP/1.1\r\n" + HOST + UPGRADE + b"\r\n" + b"\x82\xff" * 99,
     "a view of another site": b"GET /view HTTP/1.1\r\n"
@@ -36,7 +38,9 @@ KINDS: dict[str, bytes] = {
     + UPGRADE
     + b"\r\n",
     "half an upgrade": b"GET /view HTTP/1.0\r\n" + HOST + b"Upgrade: websocket\r\n\r\n",
-    "no key": b"GET /view HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    "no key": b"GET /view HTTP/1.1\r\n"
+    + HOST
+    + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     "encryption": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
     "the next protocol": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(100),
     "no text": bytes(range(128, 256)) * 20 + b"\r\n\r\n",

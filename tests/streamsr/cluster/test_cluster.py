@@ -568,7 +568,9 @@ def test_the_manifest_gives_nobody_more_than_the_work_needs() -> None:
     for group in groups_of(job):
         pod = group["template"]["spec"]
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-        assert all({"persistentVolumeClaim", "emptyDir"} & volume.keys() for volume in pod["volumes"])
+        assert all(
+            {"persistentVolumeClaim", "emptyDir"} & volume.keys() for volume in pod["volumes"]
+        )
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

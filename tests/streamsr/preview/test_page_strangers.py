@@ -48,7 +48,10 @@ def port_of(url: str) -> int:
 
 def view(url: str, path: str = "view") -> Any:
     return client.connect(
-        url.replace("http", "ws").replace("/?", f"/{path}?"), max_size=None, max_queue=None, open_timeout=60
+        url.replace("http", "ws").replace("/?", f"/{path}?"),
+        max_size=None,
+        max_queue=None,
+        open_timeout=60,
     )
 
 
@@ -276,7 +279,16 @@ def test_a_bomb_ends_the_camera_and_the_next_may_come(bomb: str) -> None:
     inserts=st.lists(
         st.tuples(
             st.integers(0, 700),
-            st.sampled_from([b"\xff", b"\xff\xe0\0\4ab", SCAN, b"\xff\xc0\0\x11\x08\0\x10\0\x10", b"\xff\xd8", b"\0"]),
+            st.sampled_from(
+                [
+                    b"\xff",
+                    b"\xff\xe0\0\4ab",
+                    SCAN,
+                    b"\xff\xc0\0\x11\x08\0\x10\0\x10",
+                    b"\xff\xd8",
+                    b"\0",
+                ]
+            ),
         ),
         max_size=4,
     ),

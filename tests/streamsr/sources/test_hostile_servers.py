@@ -146,7 +146,13 @@ def test_a_stream_that_changes_comes_back(turn: str, good: bytes, tmp_path: Path
 
 @pytest.mark.parametrize(
     "turn",
-    ["sound alone", "sound alone, of another number", "a picture of another number", "empty packets", "zeros"],
+    [
+        "sound alone",
+        "sound alone, of another number",
+        "a picture of another number",
+        "empty packets",
+        "zeros",
+    ],
 )
 def test_what_goes_on_without_pictures_is_left(turn: str, good: bytes, tmp_path: Path) -> None:
     """It never hangs up: nothing tells the network that there is nothing to show."""
@@ -166,9 +172,7 @@ def test_what_goes_on_without_pictures_is_left(turn: str, good: bytes, tmp_path:
     assert len(shapes) >= 40
 
 
-def test_sound_that_goes_on_without_pictures_is_said(
-    good: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sound_that_goes_on_without_pictures_is_said(tmp_path: Path) -> None:
     begin = stream(tmp_path, sound="mp2")
     sound = b"".join(
         begin[at : at + 188]
