@@ -47,13 +47,12 @@ def test_a_stranger_is_hung_up_on_and_nothing_is_said(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(gate_module, "HEAD_S", 0.2)
-    with (
-        metrics_served("127.0.0.1:0", RecorderCollector(Recorder())) as url,
-        socket.create_connection(("127.0.0.1", port_of(url))) as stranger,
-    ):
-        sent(stranger, KINDS[kind])
-        until(lambda: hung_up(stranger))
+    with metrics_served("127.0.0.1:0", RecorderCollector(Recorder())) as url:
+        with monkeypatch.context() as hurried, socket.socket() as stranger:
+            hurried.setattr(gate_module, "HEAD_S", 0.2)
+            stranger.connect(("127.0.0.1", port_of(url)))
+            sent(stranger, KINDS[kind])
+            until(lambda: hung_up(stranger))
         assert "streamsr_frames_in_total 0" in scrape(url)
     assert capfd.readouterr().err == ""
     assert not caplog.records
