@@ -275,6 +275,12 @@ class Recorder:
         return dict(self._pixels)
 
     @property
+    def pixel_share(self) -> dict[str, float]:
+        """The same as shares of all these pixels."""
+        total = max(sum(self._pixels.values()), 1)
+        return {name: round(count / total, 4) for name, count in self._pixels.items()}
+
+    @property
     def unaccounted(self) -> int:
         """Frames read that have no fate yet."""
         return self._counts[Event.IN] - sum(self._counts[fate] for fate in Fate)
@@ -291,7 +297,6 @@ class Recorder:
     def snapshot(self) -> Stats:
         """The numbers so far. Any thread may ask."""
         wall = time.perf_counter() - self._start
-        pixels = max(sum(self._pixels.values()), 1)
         return Stats(
             frames=self.frames,
             latency_ms=_percentiles_ms(self._latency_s[Point.OUT.value]),
@@ -303,7 +308,7 @@ class Recorder:
             engine=self.engine,
             model=self.model,
             threads=self.threads,
-            reuse_share=round(self._pixels["reused"] / pixels, 4),
+            reuse_share=self.pixel_share["reused"],
             live=self._live(),
             sound=self.sound,
         )
@@ -311,12 +316,11 @@ class Recorder:
     def _live(self) -> Live | None:
         if self.budget_s is None:
             return None
-        pixels = max(sum(self._pixels.values()), 1)
         return Live(
             budget_ms=round(self.budget_s * 1e3, 3),
             late=self._counts[Event.LATE],
             sharp=self._counts[Event.SHARP],
-            pixel_share={name: round(count / pixels, 4) for name, count in self._pixels.items()},
+            pixel_share=self.pixel_share,
             stages_ms={
                 stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())
             },

@@ -1,15 +1,20 @@
 """A run's numbers for Prometheus, over HTTP. Names and meanings: docs/metrics.md.
 
 The pipeline counts as it always does; everything else happens at a scrape, in the server's own
-threads, without a lock that the pipeline could wait for.
+thread, without a lock that the pipeline could wait for.
 """
 
+import asyncio
+import http.client
+import io
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from wsgiref.handlers import SimpleHandler
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -21,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from streamsr import __version__
 from streamsr.errors import SinkError, reason_of, shortened
+from streamsr.gate import BACKLOG, HEAD_S, LOOPBACK, Gate, is_foreign, listening, queued, said_once
 from streamsr.stats import AGE_BOUNDS_S, Ages, Event, Fate, Recorder
 
 if TYPE_CHECKING:
@@ -163,18 +169,61 @@ def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
     ProcessCollector(registry=registry)
     for collector in collectors:
         registry.register(collector)
+    app = make_wsgi_app(registry)
     host, _, port = address.rpartition(":")
+    name = host.removeprefix("[").removesuffix("]")
     try:
-        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+        listens = listening(name, int(port))
     except (OSError, OverflowError, ValueError) as error:
         # The last two for an impossible port or name.
         raise SinkError(
             f"cannot serve metrics at {shortened(address)}: {reason_of(error)}"
         ) from error
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it would print when a client hangs up
+
+    def passed(link: asyncio.Transport, content: bytes) -> None:
+        link.write(_answer(app, content, local=name in LOOPBACK))
+        link.close()
+        loop.call_later(HEAD_S, link.abort)  # who does not read it
+
+    gate = Gate()
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(said_once())
+    server = loop.run_until_complete(
+        loop.create_server(lambda: gate.connection(passed), sock=listens, backlog=BACKLOG)
+    )
+    queued(listens)
+    thread = threading.Thread(target=loop.run_forever, name="streamsr-metrics")
+    thread.start()
     try:
-        yield f"http://{host}:{server.server_port}/metrics"
+        yield f"http://{host}:{listens.getsockname()[1]}/metrics"
     finally:
-        server.shutdown()
-        server.server_close()
+        loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        server.close()
+        gate.close()
+        loop.run_until_complete(asyncio.sleep(0))  # what was hung up on is closed
+        loop.close()
+
+
+def _answer(app: Any, content: bytes, *, local: bool) -> bytes:  # Any: a WSGI application
+    """The answer to a request's head. ``local``: other machines cannot ask."""
+    try:
+        first, _, rest = content.partition(b"\r\n")
+        method, target, _ = first.decode("ascii").split(" ")
+        headers = http.client.parse_headers(io.BytesIO(rest))
+    except (ValueError, http.client.HTTPException):
+        return b"HTTP/1.0 400 Bad Request\r\n\r\n"
+    if local and is_foreign(headers.get("Host", "localhost")):
+        return b"HTTP/1.0 403 Forbidden\r\n\r\n"
+    path, _, query = target.partition("?")
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "HTTP_ACCEPT": headers.get("Accept", ""),
+        "HTTP_ACCEPT_ENCODING": headers.get("Accept-Encoding", ""),
+        "SERVER_PROTOCOL": "HTTP/1.0",
+    }
+    answer = io.BytesIO()
+    SimpleHandler(io.BytesIO(), answer, io.StringIO(), environ).run(app)
+    return answer.getvalue()

@@ -26,7 +26,17 @@ PACKETS_BEFORE_A_PICTURE = 3000
 """A film that gives no picture for so long is encrypted or no film: the longest recordings between
 two key frames have a few hundred."""
 
+BORDER_PIXELS = 1 << 20
+"""Decoders count a border and whole blocks with a picture."""
+
 log = logging.getLogger("streamsr")
+
+
+def bounded(codec: VideoCodecContext, max_pixels: int) -> None:
+    """Have a decoder that is not yet open refuse a picture well above ``max_pixels`` before it
+    takes memory for it: a stream may change its size. Whoever gets its frames checks them
+    exactly."""
+    codec.options = {**codec.options, "max_pixels": str(2 * max_pixels + BORDER_PIXELS)}
 
 
 def decoded(

@@ -252,15 +252,16 @@ def _playlist(path: Path, *, overwrite: bool) -> str:
 
 def _relay(address: str) -> "subprocess.Popen[bytes]":
     """Start `streamsr.sinks.relay`. The address is in its environment: other users of the machine
-    see a command's arguments. -P keeps modules of the working directory out."""
+    see a command's arguments. -P keeps modules of the working directory out. Raises SinkError."""
     here = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "streamsr.sinks.relay"],
-        env=os.environ | {ADDRESS: address, "PYTHONPATH": paths},
-        bufsize=0,  # each frame leaves at once
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is ours to handle
-    )
+    with sink_errors("the process that publishes"):  # too many files or processes for now
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "streamsr.sinks.relay"],
+            env=os.environ | {ADDRESS: address, "PYTHONPATH": paths},
+            bufsize=0,  # each frame leaves at once
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is ours to handle
+        )

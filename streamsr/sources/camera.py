@@ -9,6 +9,7 @@ import cv2
 from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
 from streamsr.interrupt import Waits
+from streamsr.options import MAX_PIXELS
 from streamsr.sources.audio import Microphone
 from streamsr.sources.reconnect import TIME_BASE, Picture, ReconnectingSource
 from streamsr.stats import Recorder
@@ -67,6 +68,10 @@ class _Camera:
             self._capture.set(cv2.CAP_PROP_FPS, rate)
         # The newest picture, not the oldest of a queue.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._check_size(
+            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
         self._first = self._read()
         if self._first is None:
             self._capture.release()
@@ -83,6 +88,13 @@ class _Camera:
             lossy=True,
         )
 
+    def _check_size(self, width: int, height: int) -> None:
+        """Raise SourceError for a size that is too large: the driver's word, before the first
+        picture."""
+        if width * height > MAX_PIXELS:
+            self._capture.release()
+            raise SourceError(f"camera {self._spec}: a picture of {width}x{height} is too large")
+
     def _read(self) -> Image | None:
         """The next picture, [H, W, 3] RGB; None where the camera gives none."""
         try:
@@ -91,6 +103,7 @@ class _Camera:
             return None
         if not found or bgr is None:
             return None
+        self._check_size(bgr.shape[1], bgr.shape[0])
         rgb: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]  # uint8 stays uint8
         return rgb
 

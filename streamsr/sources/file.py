@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, Span, StreamInfo
 from streamsr.media.containers import is_cover
-from streamsr.media.decode import decoded
+from streamsr.media.decode import bounded, decoded
 from streamsr.media.deinterlace import progressive
 from streamsr.media.hdr import has_no_base_layer
 from streamsr.media.input import clock, main_video, open_input, source_errors
@@ -157,6 +157,7 @@ class FileSource:
         try:
             stream = self._main_video(container)
             stream.thread_type = "AUTO"
+            bounded(stream.codec_context, self._limits.max_pixels)
             start = self._set_span(stream)
             position = 0
             seek = seek and start is not None

@@ -5,18 +5,20 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
 from av.container.input import InputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from streamsr.errors import SourceError
+from streamsr.errors import SourceError, reason_of
 from streamsr.frame import StreamInfo
 from streamsr.interrupt import Pause, Waits
-from streamsr.media.decode import Damage, display_matrix
+from streamsr.media.decode import Damage, bounded, display_matrix
 from streamsr.media.deinterlace import progressive
 from streamsr.media.frames import FrameReader, tags_of
 from streamsr.media.input import main_video
@@ -36,11 +38,25 @@ SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt
 PROTOCOLS = "crypto,http,https,httpproxy,rtmp,rtmps,rtmpt,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
 """Protocols that a stream may use: a playlist from the network must not name local files."""
 
+FORMATS = (
+    "aac,ac3,asf,av1,avi,dash,dv,eac3,flac,flv,gxf,h261,h263,h264,hevc,hls,ivf,live_flv,m4v,"
+    "matroska,mjpeg,mov,mp3,mpeg,mpegts,mpegtsraw,mpegvideo,mpjpeg,mxf,nut,obu,ogg,rm,rtp,rtsp,sdp,"
+    "vc1,vvc,wav,webm,webvtt,wtv,yuv4mpegpipe"
+)
+"""FFmpeg's formats that a stream, or a piece of a playlist, may have. Not text, which FFmpeg draws,
+nor lists of files to join, nor single pictures."""
+
 TIMEOUT_S = 5.0
 """Longest wait for a connection and for a packet."""
 
 OPTIONS = {
-    "": {"protocol_whitelist": PROTOCOLS, "probesize": "1000000", "analyzeduration": "1000000"},
+    "": {
+        "protocol_whitelist": PROTOCOLS,
+        "format_whitelist": FORMATS,
+        "probesize": "1000000",
+        "analyzeduration": "1000000",
+        "merge_pmt_versions": "1",  # an encoder that begins again may number its streams anew
+    },
     "rtsp": {"rtsp_transport": "tcp"},  # through firewalls, and without torn pictures
 }
 
@@ -56,6 +72,12 @@ NO_TIMESTAMPS = 0x80
 WAITING = "waiting for a key frame"
 SAID_AFTER_S = 1.0
 """A viewer that waits for so long is told what for."""
+
+NO_PICTURES = "no pictures come"
+
+MOST_LOST = 3
+"""Connections that cannot be closed, because their sender goes on with what is not read: each keeps
+a thread."""
 
 TRIES = 3
 """Connections without a picture after which a film ends where it broke off."""
@@ -115,6 +137,7 @@ def network(
         sound,
         say,
         stopped=lambda: waits.wait(0.0),
+        end=lambda: source.stop(),
     )
     shown = _Shown()
     source = ReconnectingSource(
@@ -130,6 +153,7 @@ class _Asked:
     name     the address as messages have it
     say      takes a line for the viewer
     stopped  whether the run is to end
+    end      ends the run
     """
 
     url: str
@@ -140,6 +164,7 @@ class _Asked:
     sound: LiveSound
     say: Callable[[str], None]
     stopped: Callable[[], bool]
+    end: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -151,12 +176,14 @@ class _Shown:
     film    that was of known length
     time_s  of the last picture, on the sender's clock
     tries   connections since then that gave no picture
+    lost    connections that could not be closed
     """
 
     info: StreamInfo | None = None
     film: bool = False
     time_s: float | None = None
     tries: int = 0
+    lost: int = 0
 
 
 class _Stream:
@@ -195,7 +222,12 @@ class _Stream:
             heard = self._heard()  # of the container that is read: seeking may open it again
             asked.sound.begin(heard)
             streams = [self._stream] if heard is None else [self._stream, heard]
-            self._read_ahead = ReadAhead(self._container.demux(*streams), stopped=asked.stopped)
+            self._read_ahead = ReadAhead(
+                _demuxed(self._container),
+                taken={stream.index for stream in streams},
+                stopped=asked.stopped,
+                patience_s=2 * asked.timeout_s,
+            )
             decoded = self._decode(self._read_ahead, begun_s)
             fields = progressive(decoded, asked.interlaced, name=self._name)
             self._frames = self._not_shown(fields)
@@ -246,6 +278,8 @@ class _Stream:
         options = OPTIONS[""] | OPTIONS.get((scheme_of(url) or "").removesuffix("s"), {})
         try:
             return av.open(url, "r", options=options, timeout=timeout_s, metadata_errors="replace")
+        except ArgumentError as error:  # FFmpeg's word for a format that is not on the list
+            raise SourceError(f"{self._name}: {reason_of(error)}, or no stream") from error
         except (FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{self._name}: {reason(error, url, timeout_s)}") from error
 
@@ -265,6 +299,7 @@ class _Stream:
         if stream is None or codec is None:
             raise SourceError(f"{self._name}: carries no video")
         self._check_size(codec.width, codec.height)
+        bounded(codec, MAX_PIXELS)
         stream.thread_type = "SLICE"  # threads by frame would hold frames back
         return stream
 
@@ -336,6 +371,8 @@ class _Stream:
             try:
                 frames = self._stream.decode(arrived.packet)
             except FFmpegError as error:
+                codec = self._stream.codec_context
+                self._check_size(codec.width, codec.height)
                 damage.failed(error)
                 continue
             for frame in frames:
@@ -351,6 +388,8 @@ class _Stream:
                 yield from _whole(packets)
             else:
                 yield from packets if self._timed else spread(packets, begun_s)
+        except TimeoutError as error:
+            raise SourceError(f"{self._name}: sends nothing that is shown") from error
         except FFmpegError as error:
             if self.film and self._is_at_end():
                 return
@@ -361,12 +400,19 @@ class _Stream:
 
     def _without_sound(self, packets: Iterator[Arrived]) -> Iterator[Arrived]:
         """The packets of the pictures; those of the sound go their own way."""
+        last_s, said = time.monotonic(), False
         for arrived in packets:
             packet = arrived.packet
             if packet.stream.index == self._stream.index:
+                last_s = arrived.at_s
                 yield arrived
-            elif packet.size:
+                continue
+            if packet.size:
                 self._asked.sound.put(packet)
+            if not said and arrived.at_s - last_s > self._asked.timeout_s:
+                said = True
+                self._asked.say(NO_PICTURES)
+                log.warning("%s: %s", self._name, NO_PICTURES)
 
     def _from_key_frame(self, packets: Iterator[Arrived], begun_s: float) -> Iterator[Arrived]:
         """The packets without those before the first key frame, which need what was sent before
@@ -390,9 +436,22 @@ class _Stream:
             raise SourceError(f"{self._name}: a picture of {width}x{height} is too large")
 
     def close(self) -> None:
-        if self._read_ahead is not None:
-            self._read_ahead.close()  # first: the thread reads from the container
-        self._container.close()
+        # First: the thread reads from the container.
+        if self._read_ahead is None or self._read_ahead.close(2 * self._asked.timeout_s):
+            self._container.close()
+        else:
+            self._shown.lost += 1
+            if self._shown.lost >= MOST_LOST:
+                log.warning("%s: cannot be hung up on; no more connections", self._name)
+                self._asked.end()
+
+
+def _demuxed(container: InputContainer) -> "Iterator[Packet[Any]]":
+    """The packets of all streams: a sender of others than those shown is not silent."""
+    try:
+        yield from container.demux()
+    except IndexError:  # PyAV's, at the end, where streams came later than the first packet
+        return
 
 
 def _whole(packets: Iterator[Arrived]) -> Iterator[Arrived]:

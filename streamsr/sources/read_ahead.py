@@ -1,8 +1,9 @@
 """Reads a stream's packets in a thread of its own, each with the time when it came."""
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,10 @@ class ReadAhead:
     """Gives the packets of ``packets``, which a thread of its own reads meanwhile, so that what
     waits for its time holds up no network.
 
-    stopped  asked while nothing comes; True ends the iteration
+    taken       the streams whose packets are given, by index
+    stopped     asked while nothing comes; True ends the iteration
+    patience_s  without a packet that is given, while others come, after which TimeoutError is
+                raised
 
     Holds at most HELD_BYTES; then the sender is held up. An error of ``packets`` is raised behind
     the packets that came before.
@@ -51,37 +55,55 @@ class ReadAhead:
         self,
         packets: "Iterator[Packet[Any]]",
         *,
+        taken: Collection[int],
         stopped: Callable[[], bool] = lambda: False,
+        patience_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._packets = packets
+        self._taken = taken
         self._stopped = stopped
+        self._patience_s = patience_s
+        self._closing = False
         self._clock = clock
         self._channel: Channel[Arrived] = Channel(
             HELD_BYTES, size=lambda arrived: arrived.packet.size + PACKET_BYTES
         )
-        self._thread = threading.Thread(target=self._read, name="streamsr-read")
+        self._thread = threading.Thread(target=self._read, name="streamsr-read", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Arrived]:
+        last_s = self._clock()
         while not self._stopped():
             try:
-                yield self._channel.get(LOOK_S)
+                arrived = self._channel.get(LOOK_S)
             except TimeoutError:
+                if self._clock() - last_s > self._patience_s:
+                    raise
                 continue
             except EOFError:
                 return
+            last_s = arrived.at_s
+            yield arrived
+            last_s = max(last_s, self._clock())  # the time that was taken here
 
-    def close(self) -> None:
-        """End the thread, once the wait for its packet has ended."""
+    def close(self, patience_s: float) -> bool:
+        """End the thread, once the wait for its packet has ended. False where it has not within
+        ``patience_s``: PyAV reads on and on while a sender sends only streams that came later than
+        the first packet. The thread then ends when the sender does, or with the process."""
+        self._closing = True
         self._channel.leave()
-        self._thread.join()
+        self._thread.join(patience_s)
+        return not self._thread.is_alive()
 
     def _read(self) -> None:
         try:
             for packet in self._packets:
-                now_s = self._clock()
-                self._channel.put(Arrived(packet, now_s, now_s))
+                if self._closing:
+                    return
+                if packet.stream_index in self._taken:
+                    now_s = self._clock()
+                    self._channel.put(Arrived(packet, now_s, now_s))
         except ReaderGone:
             pass
         except BaseException as error:  # noqa: BLE001 - the thread wrapper: it surfaces in the reader

@@ -5,6 +5,7 @@ All of it runs in the server's thread.
 
 import asyncio
 import contextlib
+import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from streamsr.frame import Frame
+from streamsr.gate import is_foreign, said_once
 from streamsr.picture.resize import resized
 from streamsr.preview.web.jpeg import decoded, encoded
 from streamsr.sources.feed import FeedSource
@@ -29,7 +31,6 @@ MAX_VIEWERS = 8
 
 STATS_EVERY_S = 0.5
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
@@ -47,25 +48,30 @@ HEADERS = {
 }
 
 
+REFUSAL = "forbidden: open the address that streamsr printed"
+
+
 @dataclass(eq=False)
 class _Viewer:
     """A browser that watches. It gets the newest picture once it has taken the last one.
 
-    fresh  set when there is a picture that it has not got
-    wants  False while its page is hidden
+    fresh    set when there may be a picture that it has not got
+    counted  set when there are new numbers
+    wants    False while its page is hidden
     """
 
     fresh: asyncio.Event = field(default_factory=asyncio.Event)
+    counted: asyncio.Event = field(default_factory=asyncio.Event)
     wants: bool = True
 
 
 class WebApp:
     """The part of `streamsr.preview.web.sink.WebSink` that runs in the server's event loop.
 
-    token    that a request must have; None where the server listens on a loopback address only
+    token    that a request must have
+    local    the server listens on a loopback address only
     newest   gives the frame to show, None before the first
-    numbers  gives the numbers to show and how many frames they cover; called with the latter of
-             the last call, 0 at first
+    numbers  gives the numbers to show; asked while somebody watches, once for all
     feed     takes the camera's pictures; None for a page without a camera
     unshown  attribute: why the newest picture is not in the page; empty when it is
     """
@@ -73,12 +79,14 @@ class WebApp:
     def __init__(
         self,
         *,
-        token: str | None,
+        token: str,
+        local: bool,
         newest: Callable[[], Frame | None],
-        numbers: Callable[[int], tuple[dict[str, Any], int]],  # Any: JSON
+        numbers: Callable[[], dict[str, Any]],  # Any: JSON
         feed: FeedSource | None,
     ) -> None:
         self._token = token
+        self._local = local
         self._newest = newest
         self._numbers = numbers
         self._feed = feed
@@ -86,6 +94,8 @@ class WebApp:
         self.camera_taken = False
         self.unshown = ""
         self._shown = b""
+        self._encoded: Frame | None = None
+        self._told = ""
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app = Starlette(
@@ -101,9 +111,9 @@ class WebApp:
         """The ASGI application. A request that is refused is answered here, whatever its path and
         headers."""
         if scope["type"] == "http" and self._refused(HTTPConnection(scope)):
-            await Response("forbidden: open the address that streamsr printed", 403)(
-                scope, receive, send
-            )
+            # Not kept open: a stranger gets one answer.
+            refusal = Response(REFUSAL, 403, headers={"Connection": "close"})
+            await refusal(scope, receive, send)
         elif scope["type"] == "websocket" and self._refused(HTTPConnection(scope)):
             await WebSocket(scope, receive, send).close()
         else:
@@ -119,14 +129,15 @@ class WebApp:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        encoding = asyncio.create_task(self._encode())
+        self._loop.set_exception_handler(said_once())
+        tasks = [asyncio.create_task(work) for work in (self._encode(), self._count())]
         try:
             yield
         finally:
             self._loop = None
-            encoding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await encoding
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _encode(self) -> None:
         """Encode each newest frame once, for all viewers."""
@@ -134,42 +145,51 @@ class WebApp:
             await self._wake.wait()
             self._wake.clear()
             frame = self._newest()
-            if frame is not None and any(viewer.wants for viewer in self.viewers):
+            if frame is None or not any(viewer.wants for viewer in self.viewers):
+                continue
+            if frame is not self._encoded:
+                self._encoded = frame
                 try:
                     self._shown = await asyncio.to_thread(encoded, frame)
                 except (ValueError, MemoryError) as error:  # the next one may be smaller
                     self.unshown = str(error) or "not enough memory for a picture"
                     continue
                 self.unshown = ""
-                for viewer in self.viewers:
-                    viewer.fresh.set()
+            for viewer in self.viewers:
+                viewer.fresh.set()
+
+    async def _count(self) -> None:
+        """Write the numbers down, for all viewers."""
+        while True:
+            if self.viewers:
+                self._told = json.dumps(self._numbers())
+            for viewer in self.viewers:
+                viewer.counted.set()
+            await asyncio.sleep(STATS_EVERY_S)
 
     def _refused(self, connection: HTTPConnection) -> bool:
         """Whether a request must not be answered: it has no token, or comes from another site's
         page in the viewer's browser.
 
         Browsers let any page open WebSockets to any host, so Origin must be this host. A foreign
-        name may resolve to this machine (DNS rebinding), so Host must be a loopback name where
-        there is no token.
+        name may resolve to this machine, so Host must be a loopback name where no other machine
+        can come.
         """
         host = connection.headers.get("host", "")
         origin = connection.headers.get("origin")
         try:
-            named = urlsplit(f"//{host}").hostname
             foreign = origin is not None and urlsplit(origin).netloc != host
         except ValueError:  # no browser sends such a name
             return True
-        if foreign:
+        if foreign or (self._local and is_foreign(host)):
             return True
-        if self._token is None:
-            return named not in LOOPBACK
         given = connection.query_params.get("token", "")
         return not secrets.compare_digest(given.encode(), self._token.encode())
 
     async def _page(self, request: Request) -> Response:
         name, kind = PAGE[request.scope["path"]]
         content = (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")
-        content = content.replace("@TOKEN@", f"?token={self._token}" if self._token else "")
+        content = content.replace("@TOKEN@", f"?token={self._token}")
         content = content.replace("@CAMERA@", "yes" if self._feed is not None else "no")
         return Response(content, media_type=kind, headers=HEADERS)
 
@@ -186,7 +206,7 @@ class WebApp:
             self._wake.set()  # show the last picture at once, also while no new one comes
             work = (
                 self._send_pictures(link, viewer),
-                self._send_numbers(link),
+                self._send_numbers(link, viewer),
                 self._listen(link, viewer),
             )
             tasks = [asyncio.create_task(each) for each in work]
@@ -198,18 +218,19 @@ class WebApp:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send_pictures(self, link: WebSocket, viewer: _Viewer) -> None:
+        sent = b""
         while True:
             await viewer.fresh.wait()
             viewer.fresh.clear()
-            if viewer.wants:
-                await link.send_bytes(self._shown)
+            if viewer.wants and sent is not self._shown:  # not again, however often it asks
+                sent = self._shown
+                await link.send_bytes(sent)
 
-    async def _send_numbers(self, link: WebSocket) -> None:
-        _, sent = self._numbers(0)
+    async def _send_numbers(self, link: WebSocket, viewer: _Viewer) -> None:
         while True:
-            numbers, sent = self._numbers(sent)
-            await link.send_json(numbers)
-            await asyncio.sleep(STATS_EVERY_S)
+            await viewer.counted.wait()
+            viewer.counted.clear()
+            await link.send_text(self._told)
 
     async def _listen(self, link: WebSocket, viewer: _Viewer) -> None:
         """Take the page's messages until it closes."""

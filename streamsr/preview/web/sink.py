@@ -3,6 +3,7 @@
 One port serves HTTP and WebSockets.
 """
 
+import asyncio
 import secrets
 import socket
 import threading
@@ -13,11 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.frame import Frame
+from streamsr.gate import BACKLOG, LOOPBACK, Gate, listening, queued
 from streamsr.preview.preview import LIVE, Overlay
-from streamsr.preview.web.app import LOOPBACK, MAX_VIEWERS, WebApp
+from streamsr.preview.web.app import WebApp
 from streamsr.sinks import outside
 from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
@@ -25,18 +28,19 @@ from streamsr.stats import Recorder
 LONGEST_MESSAGE = 2 << 20
 """Bytes of a message from a browser, which is a picture of its camera."""
 
-MAX_CONNECTIONS = 4 * MAX_VIEWERS
-
 AGES_KEPT = 200
 """Frames whose ages are kept: more than come between two messages with numbers."""
+
+QUIET = "critical"
+"""What strangers send is no news: uvicorn would log each request that is none."""
 
 
 class WebSink:
     """A preview in a web page, which is served while it is entered; see
     `streamsr.preview.preview.Preview` for the contract.
 
-    host    address to listen on; where it is not a loopback address, a visitor needs the token in
-            ``url``
+    host    address to listen on. A visitor needs the token in ``url``, also from this machine,
+            which may have other users
     port    0 for any free one
     feed    takes the pictures of one browser's camera
     state   gives the state of the sources and sinks, shown in the page
@@ -63,12 +67,11 @@ class WebSink:
         self._feed = feed
         self._opened = opened
         self._overlay = Overlay(record, state)
-        self._host = host
+        self._host = host.removeprefix("[").removesuffix("]")
         self._port = port
-        self.token = None if host in LOOPBACK else secrets.token_urlsafe(16)
+        self.token = secrets.token_urlsafe(16)
         self._newest: Frame | None = None
-        self._ages: deque[tuple[int, float]] = deque(maxlen=AGES_KEPT)
-        self._written = 0
+        self._ages: deque[float] = deque(maxlen=AGES_KEPT)  # not yet shown
         self._thread: threading.Thread | None = None
 
     @property
@@ -76,30 +79,48 @@ class WebSink:
         """The page's address: one that other machines can reach where all of them may."""
         host = _own_address() if self._host in ("0.0.0.0", "::") else self._host
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self._port}/" + (f"?token={self.token}" if self.token else "")
+        return f"http://{host}:{self._port}/?token={self.token}"
 
     def __enter__(self) -> Self:
         if self._thread is not None:
             return self
-        listening = self._listening()
-        self._port = listening.getsockname()[1]
+        listens = self._listening()
+        self._port = listens.getsockname()[1]
         self.app = WebApp(
-            token=self.token, newest=lambda: self._newest, numbers=self._numbers, feed=self._feed
+            token=self.token,
+            local=self._host in LOOPBACK,
+            newest=lambda: self._newest,
+            numbers=self._numbers,
+            feed=self._feed,
         )
-        self._server = uvicorn.Server(
+        gate = Gate()
+
+        def protocol(**made: Any) -> asyncio.Protocol:  # Any: uvicorn's own
+            def passed(link: asyncio.Transport, content: bytes) -> None:
+                served = H11Protocol(**made)
+                link.set_protocol(served)
+                served.connection_made(link)
+                served.data_received(content)
+
+            return gate.connection(passed)
+
+        self._server = _Server(
             uvicorn.Config(
                 self.app.asgi,
                 interface="asgi3",
+                http=protocol,  # type: ignore[arg-type]  # it is called as the class would be
                 ws="websockets-sansio",
                 ws_max_size=LONGEST_MESSAGE,
-                limit_concurrency=MAX_CONNECTIONS,
+                backlog=BACKLOG,
                 timeout_graceful_shutdown=1,
                 log_config=None,
+                log_level=QUIET,
                 access_log=False,
                 server_header=False,
-            )
+            ),
+            gate,
         )
-        self._thread = threading.Thread(target=self._serve, args=(listening,), name="streamsr-web")
+        self._thread = threading.Thread(target=self._serve, args=(listens,), name="streamsr-web")
         self._thread.start()
         try:
             self._opened(self.url)
@@ -111,18 +132,17 @@ class WebSink:
     def _listening(self) -> socket.socket:
         """The socket of the server. Raises SinkError when the address or the port cannot be
         used."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
-            return socket.create_server((self._host, self._port), family=family)
+            return listening(self._host, self._port)
         # the last two: not a port, not a name
         except (OSError, OverflowError, ValueError) as error:
             raise SinkError(
                 f"cannot serve at {shortened(self._host)} port {self._port}: {reason_of(error)}"
             ) from error
 
-    def _serve(self, listening: socket.socket) -> None:
-        with listening:
-            self._server.run(sockets=[listening])
+    def _serve(self, listens: socket.socket) -> None:
+        with listens:
+            self._server.run(sockets=[listens])
 
     def __exit__(
         self,
@@ -142,8 +162,7 @@ class WebSink:
         now = time.monotonic()
         age_s = now - frame.arrival_s
         self._overlay.add(now, age_s)
-        self._written += 1
-        self._ages.append((self._written, age_s))
+        self._ages.append(age_s)
         self._newest = frame
         self.app.wake()
 
@@ -157,26 +176,37 @@ class WebSink:
         states = [state for state in (self._state(), self.app.unshown) if state not in ("", LIVE)]
         return "; ".join(states) or LIVE
 
-    def _numbers(self, sent: int) -> tuple[dict[str, Any], int]:  # Any: JSON
-        """The numbers that the page shows, with the ages of the frames after the first ``sent``,
-        and how many frames were written. Called in the server's thread."""
+    def _numbers(self) -> dict[str, Any]:  # Any: JSON
+        """The numbers that the page shows, with the ages of the frames since the last call. Called
+        in the server's thread."""
         record = self._record
-        written = self._written
-        live = None if record.budget_s is None else record.snapshot().live
         waiting = self._feed is not None and not self.app.camera_taken
-        numbers = {
+        ages = [self._ages.popleft() for _ in range(len(self._ages))]
+        return {
             "state": "waiting for the camera of a browser" if waiting else self._shown_state(),
             "lines": self._overlay.lines(),
             "frames": record.frames,
             "budget_ms": None if record.budget_s is None else record.budget_s * 1e3,
-            "share": None if live is None else live.pixel_share,
-            "ages_ms": [
-                round(age_s * 1e3, 1)
-                for number, age_s in list(self._ages)
-                if sent < number <= written
-            ],
+            "share": None if record.budget_s is None else record.pixel_share,
+            "ages_ms": [round(age_s * 1e3, 1) for age_s in ages],
         }
-        return numbers, written
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, with a gate that ends with it."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
+        super().__init__(config)
+        self._gate = gate
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listens in sockets or ():
+            queued(listens)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gate.close()
+        await super().shutdown(sockets)
 
 
 def _own_address() -> str:

@@ -511,10 +511,25 @@ def test_sampled_digests_tell_files_apart(tmp_path: Path) -> None:
 # Kubernetes
 
 
-def test_the_manifest_runs_a_command_that_streamsr_takes_on_pods_that_see_the_films() -> None:
+def manifest() -> list[dict[str, Any]]:
     yaml = pytest.importorskip("yaml", reason="comes with Ray, the extra [cluster]")
-    job = yaml.safe_load((ROOT / "docs/kubernetes/rayjob.yaml").read_text(encoding="utf-8"))
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    text = (ROOT / "docs/kubernetes/rayjob.yaml").read_text(encoding="utf-8")
+    return list(yaml.safe_load_all(text))
+
+
+def ray_job() -> dict[str, Any]:
+    (job,) = [found for found in manifest() if found["kind"] == "RayJob"]
+    return job
+
+
+def groups_of(job: dict[str, Any]) -> list[dict[str, Any]]:
+    cluster = job["spec"]["rayClusterSpec"]
+    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+
+
+def test_the_manifest_runs_a_command_that_streamsr_takes_on_pods_that_see_the_films() -> None:
+    job = ray_job()
+    assert job["apiVersion"] == "ray.io/v1"
     name, command, *given = shlex.split(job["spec"]["entrypoint"])
     assert name == "streamsr"
     asked = cli.commands[command].make_context(command, given).params
@@ -525,24 +540,83 @@ def test_the_manifest_runs_a_command_that_streamsr_takes_on_pods_that_see_the_fi
     )
     assert asked["resume"], "a second attempt goes on"
     assert job["spec"]["backoffLimit"] > 0
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    for pod in (group["template"]["spec"] for group in groups):
+    for pod in (group["template"]["spec"] for group in groups_of(job)):
         claims = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
         (container,) = pod["containers"]
-        mounts = [
-            mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims
-        ]
-        assert all(
-            str(path).startswith(f"{mounts[0]}/") for path in (*asked["inputs"], asked["output"])
-        )
+        mounts = {
+            Path(mount["mountPath"]): mount.get("readOnly", False)
+            for mount in container["volumeMounts"]
+            if mount["name"] in claims
+        }
+        assert all(mounts[Path(film).parent] for film in asked["inputs"]), "films are only read"
+        assert mounts[Path(asked["output"])] is False
         assert container["resources"]["limits"] == container["resources"]["requests"]
-    assert groups[0]["rayStartParams"]["num-cpus"] == "0", "the head makes no segments"
-    assert {group["template"]["spec"]["containers"][0]["image"] for group in groups} == {
-        "registry.example/streamsr:1"
-    }
+    assert groups_of(job)[0]["rayStartParams"]["num-cpus"] == "0", "the head makes no segments"
+    (image,) = {group["template"]["spec"]["containers"][0]["image"] for group in groups_of(job)}
+    assert re.fullmatch(r"registry\.example/streamsr@sha256:[0-9a-f]{64}", image)
     assert f"FROM rayproject/ray:{cluster['rayVersion']}-py311" in (
         ROOT / "docs/scaling.md"
     ).read_text("utf-8")
+
+
+def test_the_manifest_gives_nobody_more_than_the_work_needs() -> None:
+    """What Kubernetes' own level "restricted" asks for, and more."""
+    job = ray_job()
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    confined = [cluster["autoscalerOptions"]["securityContext"]]
+    for group in groups_of(job):
+        pod = group["template"]["spec"]
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert all(
+            {"persistentVolumeClaim", "emptyDir"} & volume.keys() for volume in pod["volumes"]
+        )
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        confined += [container["securityContext"] for container in pod["containers"]]
+        for container in pod["containers"]:
+            assert not {"ports", "envFrom"} & container.keys()
+            scratch = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+            homes = {entry["name"]: entry["value"] for entry in container["env"]}
+            assert homes["HOME"].startswith(f"{scratch['scratch']}/")
+    for context in confined:
+        assert context == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert all(
+        group["template"]["spec"]["automountServiceAccountToken"] is False
+        for group in cluster["workerGroupSpecs"]
+    )
+
+
+def test_the_manifest_lets_nobody_reach_ray() -> None:
+    found = manifest()
+    (space,) = [each for each in found if each["kind"] == "Namespace"]
+    assert space["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert {each["metadata"]["namespace"] for each in found if each is not space} == {
+        space["metadata"]["name"]
+    }
+    assert {each["kind"] for each in found} == {"Namespace", "NetworkPolicy", "RayJob"}, (
+        "no service, no ingress"
+    )
+    policies = [each["spec"] for each in found if each["kind"] == "NetworkPolicy"]
+    (closed,) = [policy for policy in policies if policy["podSelector"] == {}]
+    assert set(closed["policyTypes"]) == {"Ingress", "Egress"}
+    ours = {"podSelector": {"matchLabels": {"app": "streamsr"}}}
+    for group in groups_of(ray_job()):
+        assert group["template"]["metadata"]["labels"] == ours["podSelector"]["matchLabels"]
+    own, operator = closed["ingress"]
+    assert own == {"from": [ours]}
+    assert [peer["podSelector"]["matchLabels"] for peer in operator["from"]] == [
+        {"app.kubernetes.io/name": "kuberay-operator"}
+    ]
+    assert [port["port"] for port in operator["ports"]] == [8265]
+    for policy in policies:
+        assert policy is closed or "ingress" not in policy
+        assert all(rule.get("ports") for rule in policy["egress"] if rule.get("to") != [ours])
 
 
 # A node that is not like the driver's machine

@@ -300,6 +300,28 @@ def test_a_receiver_that_is_killed_is_published_to_again(tmp_path: Path, scheme:
     assert max(pause.waits) <= 8
 
 
+def test_what_cannot_be_started_for_now_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing ends for want of file handles or processes, but a first connection."""
+    url = f"tcp://127.0.0.1:{free_port()}/live/a"
+    works = sys.executable
+    with PublishSink(url, INFO, (96, 64), pause=Hurried()) as sink:
+        with receiver(url, tmp_path / "0.mkv") as process:
+            until_listening(process, url)
+            publish_until(sink, lambda: sink.state == "live")
+            monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+        publish_until(sink, lambda: "the process that publishes: No such file" in sink.state)
+        monkeypatch.setattr(sys, "executable", works)
+        with receiver(url, tmp_path / "1.mkv"):
+            publish_until(sink, lambda: sink.connections == 2)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    with PublishSink(url, INFO, (96, 64)) as sink:
+        sink.write(frame(0))
+        with pytest.raises(SinkError, match="the process that publishes: No such file"):
+            sink.commit()
+
+
 def test_a_server_that_never_answers_holds_up_nobody() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"rtmp://user:secret@127.0.0.1:{mute.getsockname()[1]}/live/a"

@@ -63,11 +63,18 @@ def status(url: str, **headers: str) -> int:
         return error.code
 
 
-def link(sink: WebSink, path: str = "view", **how: Any) -> Any:
+def at(sink: WebSink, path: str) -> str:
+    """The address of a path, with the token."""
     base, _, query = sink.url.partition("?")
-    return client.connect(
-        base.replace("http", "ws") + path + (f"?{query}" if query else ""), max_size=None, **how
-    )
+    return f"{base}{path}?{query}"
+
+
+def port_of(sink: WebSink) -> int:
+    return int(sink.url.partition("?")[0].split(":")[2].strip("/"))
+
+
+def link(sink: WebSink, path: str = "view", **how: Any) -> Any:
+    return client.connect(at(sink, path).replace("http", "ws"), max_size=None, **how)
 
 
 def until_told(view: Any, words: str) -> None:
@@ -97,8 +104,8 @@ def next_picture(view: Any, *, like: Callable[[bytes], bool] = lambda _: True) -
 
 
 def test_the_page_and_nothing_else_is_served(sink: WebSink) -> None:
-    assert [status(sink.url + name) for name in ("", "page.js", "page.css")] == [200, 200, 200]
-    connection = HTTPConnection("127.0.0.1", int(sink.url.split(":")[2].strip("/")), timeout=30)
+    assert [status(at(sink, name)) for name in ("", "page.js", "page.css")] == [200, 200, 200]
+    connection = HTTPConnection("127.0.0.1", port_of(sink), timeout=30)
     for path in (
         "/web.py",
         "/../web.py",
@@ -108,7 +115,7 @@ def test_the_page_and_nothing_else_is_served(sink: WebSink) -> None:
         "//etc/passwd",
         "/page.js/",
     ):
-        connection.request("GET", path)
+        connection.request("GET", f"{path}?token={sink.token}")
         answer = connection.getresponse()
         answer.read()
         assert answer.status in (404, 307), path
@@ -122,7 +129,7 @@ def test_other_sites_and_other_names_are_refused(sink: WebSink) -> None:
         pass
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"], ids=["no token", "token"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -160,8 +167,9 @@ def test_a_picture_that_cannot_be_shown_ends_no_others(sink: WebSink) -> None:
         until_told(view, '"live"')
 
 
-def test_another_address_needs_the_token() -> None:
-    with WebSink(Recorder(), host="127.0.0.2", port=0) as sink:
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_a_visitor_needs_the_token(host: str) -> None:
+    with WebSink(Recorder(), host=host, port=0) as sink:
         base, _, query = sink.url.partition("?")
         assert len(query) > 20
         assert status(sink.url) == 200
@@ -276,7 +284,7 @@ def test_what_is_no_picture_ends_the_camera(content: bytes) -> None:
 
 
 def test_a_port_in_use_is_one_clear_error(sink: WebSink) -> None:
-    port = int(sink.url.split(":")[2].strip("/"))
+    port = port_of(sink)
     with pytest.raises(SinkError, match=f"port {port}"):
         WebSink(Recorder(), port=port).__enter__()
 

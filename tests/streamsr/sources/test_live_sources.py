@@ -14,6 +14,7 @@ from streamsr.frame import Fit, Frame, StreamInfo
 from streamsr.interrupt import LONGEST_WAIT_S, wait_before
 from streamsr.media.y4m import Y4mFormat
 from streamsr.picture.resize import resized
+from streamsr.sources import camera as camera_module
 from streamsr.sources.camera import camera, is_camera
 from streamsr.sources.network import is_network
 from streamsr.sources.paced import PacedSource
@@ -226,6 +227,15 @@ def test_opencv_reads_pictures_and_is_opened_again_when_they_end(tmp_path: Path)
     assert source.connections == 3
     assert abs(seen[0].rgb.astype(int) - expected[0].astype(int)).mean() < 3
     assert source.info.rate == 25
+
+
+def test_a_camera_whose_pictures_are_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = make_video(tmp_path / "camera.avi", codec="mjpeg", pix_fmt="yuvj420p", pts=range(5))
+    monkeypatch.setattr(camera_module, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(SourceError, match="a picture of 64x48 is too large"):
+        camera(str(film)).__enter__()
 
 
 def test_a_camera_that_is_not_there_is_one_clear_error() -> None:

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "streamsr"
 
 FLOORS = (
     "errors", "options", "machine", "color", "frame", "region",
-    "interrupt", "channel", "model", "stats",
+    "interrupt", "channel", "gate", "model", "stats",
     "native",
     "picture",
     "engines",

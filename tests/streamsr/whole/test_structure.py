@@ -59,10 +59,11 @@ def test_imports_run_one_way(path: Path) -> None:
 def test_only_the_channel_and_the_pipeline_know_threads() -> None:
     """The engines' pools of workers come from concurrent.futures."""
     users = {in_package(path) for path in MODULES if "threading" in set(imports(path))}
-    # The web server's loop has a thread; so have publishing, which waits for whoever receives,
-    # reading from a network, which waits for whoever sends, and a microphone.
+    # The loops of the two servers have a thread each; so have publishing, which waits for whoever
+    # receives, reading from a network, which waits for whoever sends, and a microphone.
     assert users <= {
         "channel.py",
+        "cli/metrics.py",
         "pipeline.py",
         "preview/web/sink.py",
         "sinks/publish.py",
