@@ -88,6 +88,26 @@ class HdrMetadata:
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """How a codec has compressed pictures, as far as that can be seen.
+
+    codec      FFmpeg's name, such as ``h264``
+    lossy      it is a lossy one, though perhaps without loss at this quantiser
+    quantiser  mean of the key frames that were looked at, on the codec's own scale; None where the
+               decoder does not tell
+    bits       of a key frame for each pixel; None where unknown
+    sharpness, detail  see `streamsr.picture.sharpness`; None where nothing is to be seen
+    """
+
+    codec: str
+    lossy: bool = True
+    quantiser: float | None = None
+    bits: float | None = None
+    sharpness: float | None = None
+    detail: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInfo:
     """What is known of a stream before its first frame.
 
@@ -101,6 +121,7 @@ class StreamInfo:
     frames          how many frames to expect, None when unknown; for progress only
     live            frames come in real time and cannot be waited for
     lossy           the pictures went through a lossy codec or a camera before
+    coded           how the codec has compressed them; None where nothing is known but ``lossy``
     """
 
     width: int
@@ -115,6 +136,7 @@ class StreamInfo:
     frames: int | None = None
     live: bool = False
     lossy: bool = False
+    coded: Coded | None = None
 
 
 @dataclass(frozen=True, slots=True)

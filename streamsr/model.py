@@ -24,6 +24,9 @@ class ModelFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
+DEFAULT_SCALE = 3
+"""Of a model that is chosen by its kind."""
+
 CHOICES = ("auto", *weights.KINDS)
 """Kinds that may stand in place of a name; kind and scale together say which shipped model it
 is."""
@@ -35,7 +38,7 @@ def find_model(
     """Read the model with this name, kind or path.
 
     model  name of a shipped model, path of a file, or one of CHOICES
-    scale  of a model chosen by kind, default 3
+    scale  of a model chosen by kind, default DEFAULT_SCALE
     lossy  the pictures went through a lossy codec
 
     ``auto`` takes the ``video`` model for lossy pictures where there is one at this scale, else the
@@ -43,7 +46,7 @@ def find_model(
     """
     try:
         if model in CHOICES:
-            scale = scale or 3
+            scale = scale or DEFAULT_SCALE
             video = model == "video" or (
                 model == "auto" and lossy and scale in weights.scales("video")
             )

@@ -110,6 +110,7 @@ class Stats:
     seconds      wall time by stage, and of the whole run (``wall``)
     fps          frames out a second of the whole run
     reuse_share  share of all pixels that were taken from the frame before
+    model_reason  which kind of model ``auto`` chose and why; empty where it did not choose
     live         None where there is no latency budget
     sound        packets of sound read (``in``), ``written``, ``dropped`` and, where there is a
                  receiver, ``published``; None where no sound was kept
@@ -123,6 +124,7 @@ class Stats:
     model: str
     threads: int
     reuse_share: float = 0.0
+    model_reason: str = ""
     live: "Live | None" = None
     sound: dict[str, int] | None = None
     peak_memory_mib: float | None = field(default_factory=peak_memory_mib)
@@ -179,6 +181,7 @@ class Recorder:
     def __init__(self) -> None:
         self.engine = ""
         self.model = ""
+        self.model_reason = ""
         self.threads = 0
         self.budget_s: float | None = None
         self._counts: Counter[str] = Counter()
@@ -309,6 +312,7 @@ class Recorder:
             model=self.model,
             threads=self.threads,
             reuse_share=self.pixel_share["reused"],
+            model_reason=self.model_reason,
             live=self._live(),
             sound=self.sound,
         )

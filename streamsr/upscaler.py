@@ -42,7 +42,8 @@ class Upscaler:
                   OpenVINO and delegates; your own promises nothing)
     record        where to count what happens
 
-    ``engine_reason`` says in words why this engine was taken. Raises ModelError when the model or
+    ``engine_reason`` says in words why this engine was taken; ``model_reason`` why this model, set
+    by a job that has chosen it, else empty. Raises ModelError when the model or
     the engine cannot be used, ValueError for arguments outside their range.
     """
 
@@ -90,6 +91,7 @@ class Upscaler:
         self.reuse = reuse
         self.verify_reuse = verify_reuse
         self._shared = False
+        self.model_reason = ""
         self._begin(size, record or Recorder())
 
     def _begin(self, size: tuple[int, int] | None, record: Recorder) -> None:

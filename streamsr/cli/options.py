@@ -95,8 +95,8 @@ ENGINE_OPTIONS = (
         metavar="auto|clean|video|NAME|FILE",
         default="auto",
         show_default=True,
-        help="A shipped model (see `info`) or a .tflite file; auto is video for lossy films, else "
-        "clean.",
+        help="A shipped model (see `info`) or a .tflite file; auto chooses clean or video by how "
+        "the input was coded.",
     ),
     upscale_option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
     upscale_option(

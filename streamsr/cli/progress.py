@@ -71,7 +71,7 @@ class Display:
     ) -> None:
         how = described(upscaler)
         if segments is not None:
-            how = f"{upscaler.model.name}, {segments} segment{_s(segments)}"
+            how = f"{upscaler.model.name}, {segments} segment{_s(segments)}{_chosen(upscaler)}"
         print(one_line(f"{source} -> {target}: {how}"), file=sys.stderr)
         if not self._together:
             self._open_bar(target.name, frames)
@@ -147,10 +147,16 @@ class Display:
 
 
 def described(upscaler: "Upscaler") -> str:
-    """Name the network, the engine that runs it and the reason for that engine."""
+    """Name the network, the engine that runs it and the reasons for both."""
     engine = upscaler.engine
     threads = f"{engine.threads} thread{_s(engine.threads)}"
-    return f"{upscaler.model.name} on {engine.name}, {threads} ({upscaler.engine_reason})"
+    name = f"{upscaler.model.name} on {engine.name}"
+    return f"{name}, {threads} ({upscaler.engine_reason}){_chosen(upscaler)}"
+
+
+def _chosen(upscaler: "Upscaler") -> str:
+    """What the first line says of a model that ``auto`` chose."""
+    return f"; model: {upscaler.model_reason}" if upscaler.model_reason else ""
 
 
 def print_audit(target: Path, checks: "list[Check]", file: TextIO) -> None:

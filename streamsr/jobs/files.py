@@ -27,6 +27,7 @@ from streamsr.picture.files import is_image, is_picture, read_content, read_imag
 from streamsr.picture.pages import pictures_in
 from streamsr.pipeline import Pipeline
 from streamsr.segments.film import ENCODER_THREADS, SegmentedJob
+from streamsr.segments.ledger import Ledger
 from streamsr.segments.resume import upscale_resumable
 from streamsr.segments.segment import SegmentWork
 from streamsr.sinks.file import FileSink
@@ -134,7 +135,7 @@ class FileJob:
                     raise SinkError(f"{line}; refused by --strict")
                 log.warning("%s", line)
             height, width = picture.rgb.shape[:2]
-            info = StreamInfo(width, height, Fraction(1))
+            info = StreamInfo(width, height, Fraction(1), coded=picture.coded)
             upscaler = self._upscalers.fitting(info, source)
             observer.began(source, target, upscaler, frames=1)
             if not options.dry_run:
@@ -244,7 +245,8 @@ class FileJob:
     def _upscaler_for(self, info: StreamInfo, source: Path, target: Path) -> Upscaler:
         """The upscaler for a film. Raises SinkError when its output is too large for video
         codecs."""
-        upscaler = self._upscalers.fitting(info, source)
+        begun_with = Ledger.model_of(target) if self.options.resume else None
+        upscaler = self._upscalers.fitting(info, source, begun_with=begun_with)
         width, height = upscaler.output_size(info.width, info.height)
         if max(width, height) > MAX_SIDE:
             raise SinkError(

@@ -13,7 +13,7 @@ from streamsr import interrupt
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import StreamInfo
 from streamsr.jobs.options import LiveOptions, is_turned
-from streamsr.jobs.upscaler import open_upscaler
+from streamsr.jobs.upscaler import chosen, open_upscaler
 from streamsr.live.sound import SoundRoute
 from streamsr.media.containers import PLAIN
 from streamsr.media.sound import SoundPlan, planned
@@ -177,14 +177,16 @@ def _upscaler(options: LiveOptions, info: StreamInfo, record: Recorder) -> Upsca
         raise ModelError(
             "--verify-reuse computes every picture twice, for which a latency budget leaves no time"
         )
-    return open_upscaler(
+    options, reason = chosen(options, info)
+    upscaler = open_upscaler(
         options,
         record=record,
-        lossy=info.lossy,
         picture=(info.width, info.height),
         sar=info.sar,
         turned=is_turned(info.display_matrix),
     )
+    upscaler.model_reason = record.model_reason = reason
+    return upscaler
 
 
 def _sound_of(source: Source, options: LiveOptions) -> tuple[Sound | None, str]:

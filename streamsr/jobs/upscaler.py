@@ -3,11 +3,13 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import StreamInfo
 from streamsr.jobs.options import UpscaleOptions, is_turned, target_size
-from streamsr.model import CHOICES
+from streamsr.media.choice import Choice, choose
+from streamsr.model import CHOICES, DEFAULT_SCALE, find_model
 from streamsr.options import MAX_SIDE
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
@@ -18,7 +20,6 @@ def open_upscaler(
     options: UpscaleOptions,
     *,
     record: Recorder,
-    lossy: bool = False,
     picture: tuple[int, int] | None = None,
     sar: Fraction = Fraction(1),
     turned: bool = False,
@@ -26,7 +27,6 @@ def open_upscaler(
     """Open the upscaler for these options. Raises ModelError, also for options that contradict each
     other, such as a model and another scale.
 
-    lossy    as in `StreamInfo`
     picture  (width, height) of all pictures that will come: the result then has the size that
              ``to`` means for it, with ``sar`` and ``turned`` as in `target_size`
     """
@@ -42,7 +42,6 @@ def open_upscaler(
         return Upscaler(
             options.model,
             scale=options.scale,
-            lossy=lossy,
             size=size,
             engine=options.choice,
             reuse=options.reuse,
@@ -53,18 +52,46 @@ def open_upscaler(
         raise ModelError(str(error)) from error
 
 
+Options = TypeVar("Options", bound=UpscaleOptions)
+
+
+def chosen(
+    options: Options, info: StreamInfo, *, begun_with: str | None = None
+) -> tuple[Options, str]:
+    """Options in which ``auto`` is replaced by a kind of model, and why it is that; empty where the
+    user named the model.
+
+    begun_with  SHA-256 of the model that an earlier run of this job has chosen
+    """
+    if options.model != "auto":
+        return options, ""
+    scale = options.scale or DEFAULT_SCALE
+    kinds = [kind for kind in weights.KINDS if scale in weights.scales(kind)]
+    choice = choose(info)
+    if begun_with is not None:
+        for kind in kinds:
+            if find_model(kind, scale=scale).sha256 == begun_with:
+                choice = Choice(kind, "as this work was begun")
+    if choice.kind == "video" and "video" not in kinds:
+        choice = Choice("clean", f"{choice.reason}; no video model upscales by {scale}")
+    return replace(options, model=choice.kind), str(choice)
+
+
 class Upscalers:
-    """The upscalers of a job over many files: an engine is opened once for each scale and kind of
-    model. `close` closes them all."""
+    """The upscalers of a job over many files: an engine is opened once for each scale and model.
+    `close` closes them all."""
 
     def __init__(self, options: UpscaleOptions, record: Recorder) -> None:
         self._options = options
         self._record = record
-        self._opened: dict[tuple[int | None, bool], Upscaler] = {}
+        self._opened: dict[tuple[int | None, str], Upscaler] = {}
 
-    def fitting(self, info: StreamInfo, source: Path) -> Upscaler:
+    def fitting(self, info: StreamInfo, source: Path, *, begun_with: str | None = None) -> Upscaler:
         """The upscaler for the pictures of ``source``. Raises SourceError when ``to`` would not
-        enlarge them, SinkError when it is too large, ModelError."""
+        enlarge them, SinkError when it is too large, ModelError.
+
+        begun_with  as in `chosen`
+        """
         options = self._options
         size = None
         scale = options.scale
@@ -73,12 +100,13 @@ class Upscalers:
             if options.model in CHOICES:
                 factor = max(Fraction(size[0], info.width), Fraction(size[1], info.height))
                 scale = _scale_for(factor, options.model)
-        key = scale, info.lossy
+        options, reason = chosen(replace(options, scale=scale), info, begun_with=begun_with)
+        key = scale, options.model
         if key not in self._opened:
-            self._opened[key] = open_upscaler(
-                replace(options, scale=scale), lossy=info.lossy, record=self._record
-            )
-        return self._opened[key].for_size(size)
+            self._opened[key] = open_upscaler(options, record=self._record)
+        upscaler = self._opened[key].for_size(size)
+        upscaler.model_reason = self._record.model_reason = reason
+        return upscaler
 
     @staticmethod
     def _size(to: str, info: StreamInfo, source: Path) -> tuple[int, int]:

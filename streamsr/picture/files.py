@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.errors import SinkError, SourceError, reason_of
-from streamsr.frame import Image
+from streamsr.frame import Coded, Image
 from streamsr.options import MAX_PIXELS
 from streamsr.picture import embed, pillow
+from streamsr.picture.coded import coded_of
 from streamsr.picture.decode import decoded, of_8_bits, upright
 from streamsr.picture.embed import profile_fits, with_metadata
 from streamsr.picture.high_depth import Image16
@@ -50,6 +51,7 @@ class Picture:
     alpha     its opacity [H, W] over the full range of its type; None where there is none
     gray      the file has one channel
     metadata  what the file says beside the pixels, as it stands there
+    coded     how strongly a lossy file has compressed it
     """
 
     rgb: Image
@@ -57,6 +59,7 @@ class Picture:
     alpha: NDArray[np.uint8] | NDArray[np.uint16] | None = None
     gray: bool = False
     metadata: Metadata = field(default_factory=Metadata)
+    coded: Coded | None = None
 
     @property
     def has_transparency(self) -> bool:
@@ -111,7 +114,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             f"{path.with_suffix('.mkv').name}"
         )
     try:
-        return picture_of(path, content, max_pixels)
+        picture = picture_of(path, content, max_pixels)
+        return replace(picture, coded=coded_of(content, picture.rgb))
     except MemoryError as error:
         raise SourceError(f"{path}: there is not enough memory for it") from error
 

@@ -95,6 +95,20 @@ class Ledger:
         """Whether there is a ledger for this output."""
         return os.path.lexists(Ledger.folder_of(target) / LEDGER)
 
+    @staticmethod
+    def model_of(target: Path) -> str | None:
+        """SHA-256 of the model with which an earlier run began this output; None where there is no
+        sound ledger, which entering tells."""
+        path = Ledger.folder_of(target) / LEDGER
+        try:
+            if not stat.S_ISREG(os.lstat(path).st_mode):  # a pipe would wait for a writer
+                return None
+            with open(path, "rb") as file:
+                model = _object(file.readline()).get("model")
+        except (OSError, ValueError):
+            return None
+        return model if isinstance(model, str) else None
+
     def _opened(self) -> IO[bytes]:
         """Open and lock the ledger; create it if there is none. Raises OSError, also for a folder
         that is not ours."""

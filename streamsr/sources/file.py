@@ -25,7 +25,7 @@ from streamsr.media.hdr import has_no_base_layer
 from streamsr.media.input import clock, main_video, open_input, source_errors
 from streamsr.media.pictures import PictureReader
 from streamsr.media.timeline import TimeLine, time_line
-from streamsr.media.video import DecodedVideo, info_of, largest_picture, sar_of
+from streamsr.media.video import DecodedVideo, info_of, look_through, sar_of
 from streamsr.options import MAX_DURATION_S, MAX_PIXELS, DecodeOptions
 from streamsr.sources import Sound
 from streamsr.stats import Event, Recorder, Stage
@@ -121,12 +121,17 @@ class FileSource:
         return self
 
     def _described(self, video: DecodedVideo) -> StreamInfo:
-        """The info of the film, whose pictures may grow on the way: recordings of calls do."""
+        """The info of the film, whose pictures may grow on the way: recordings of calls do. Single
+        pictures tell that, and how it was coded."""
         info = info_of(video, start_s=self._start_s, duration_s=self._duration_s)
         if self._open_file is not None or self._line is None:
             return info
-        found = largest_picture(self.path, self._line)
-        if found is None or found.area <= info.width * info.height:
+        seen = look_through(self.path, self._line)
+        if seen is None:
+            return info
+        info = replace(info, coded=seen.coded)
+        found = seen.largest
+        if found.area <= info.width * info.height:
             return info
         self._check_size(found.width, found.height)
         return replace(info, width=found.width, height=found.height, sar=found.sar)

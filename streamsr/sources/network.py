@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from streamsr.errors import SourceError, reason_of
 from streamsr.frame import StreamInfo
 from streamsr.interrupt import Pause, Waits
+from streamsr.media.coded import Look, export_quantisers
 from streamsr.media.decode import Damage, bounded, display_matrix
 from streamsr.media.deinterlace import progressive
 from streamsr.media.frames import FrameReader, tags_of
@@ -202,6 +203,7 @@ class _Stream:
         self._read_ahead: ReadAhead | None = None
         self._index = 0
         self._read_to = -1  # bytes of a film
+        self._key_bytes: int | None = None  # of the first key frame
         begun_s = time.monotonic()
         self._container = self._opened()
         try:
@@ -301,6 +303,7 @@ class _Stream:
         self._check_size(codec.width, codec.height)
         bounded(codec, MAX_PIXELS)
         stream.thread_type = "SLICE"  # threads by frame would hold frames back
+        export_quantisers(stream)
         return stream
 
     def _heard(self) -> AudioStream | None:
@@ -310,6 +313,8 @@ class _Stream:
 
     def _info(self, first: VideoFrame) -> StreamInfo:
         stream = self._stream
+        look = Look()
+        look.add(first, self._key_bytes)
         return StreamInfo(
             first.width,
             first.height,
@@ -321,6 +326,7 @@ class _Stream:
             display_matrix=display_matrix(first),
             live=True,
             lossy=stream.codec_context.codec.lossy,
+            coded=look.coded(stream),
         )
 
     def pictures(self) -> Iterator[Picture]:
@@ -366,6 +372,8 @@ class _Stream:
         damage = Damage(self._name, self._asked.record, whole=not self.film, joined=True)
         for arrived in self._from_key_frame(self._packets(read_ahead, begun_s), begun_s):
             self._arrived = arrived
+            if self._key_bytes is None:
+                self._key_bytes = arrived.packet.size
             if arrived.packet.pos is not None and arrived.packet.size:
                 self._read_to = arrived.packet.pos + arrived.packet.size
             try:

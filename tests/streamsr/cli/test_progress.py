@@ -17,6 +17,7 @@ UPSCALER: Any = SimpleNamespace(
     model=SimpleNamespace(name="net"),
     engine=SimpleNamespace(name="fused", threads=1),
     engine_reason="asked",
+    model_reason="video (h264)",
 )
 
 
@@ -30,7 +31,7 @@ def test_a_file_has_a_line_where_it_begins_and_one_where_it_ends(
         record.count(Event.DAMAGED)
         display.done(TARGET, 3, [])
     first, last = capsys.readouterr().err.splitlines()
-    assert first == "a.mkv -> b.mkv: net on fused, 1 thread (asked)"
+    assert first == "a.mkv -> b.mkv: net on fused, 1 thread (asked); model: video (h264)"
     assert last.startswith("b.mkv: 3 frames in 0.")
     assert last.endswith("fps), 1 damaged and left out")
 
@@ -42,7 +43,7 @@ def test_files_of_a_cluster_share_the_last_line(capsys: pytest.CaptureFixture[st
         display.done(TARGET, 30, [])
         display.progress(Progress(40, 40, workers=1, nodes=3))
     first, second, last = capsys.readouterr().err.splitlines()
-    assert first == "a.mkv -> b.mkv: net, 3 segments"
+    assert first == "a.mkv -> b.mkv: net, 3 segments; model: video (h264)"
     assert second == "b.mkv: 30 frames"
     assert last.startswith("40 frames in ")
     assert last.endswith(", up to 4 workers on 3 nodes")

@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from streamsr import Upscaler
-from streamsr.picture.files import write_image
 from tests.support.command import Command
 from tests.support.engine import EXACT
 from tests.support.media import SRT, look, make_video, picture
@@ -459,12 +459,34 @@ def test_the_model_is_by_what_the_film_went_through(
     assert json.loads(stats.read_text())["model"] == model
 
 
-def test_pictures_take_the_clean_model(streamsr: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "model", "why"),
+    [
+        ("in.png", "xlsr_x3_u8", "clean (no lossy codec)"),
+        ("in.jpg", "xlsr-video_x3_u8", "video (jpeg, quantiser 58 on average, sharpness "),
+    ],
+)
+def test_the_model_of_a_picture_is_by_its_file(
+    streamsr: Command, tmp_path: Path, name: str, model: str, why: str
+) -> None:
     stats = tmp_path / "stats.json"
-    write_image(tmp_path / "in.jpg", picture(0), None, overwrite=False)
-    asked = ("upscale", tmp_path / "in.jpg", "-o", tmp_path / "out.png", "--stats-json", stats)
-    assert streamsr(*asked).status == 0
-    assert json.loads(stats.read_text())["model"] == "xlsr_x3_u8"
+    PillowImage.fromarray(picture(0)).save(tmp_path / name, quality=50)
+    asked = ("upscale", tmp_path / name, "-o", tmp_path / "out.png", "--stats-json", stats)
+    done = streamsr(*asked)
+    assert done.status == 0
+    said = json.loads(stats.read_text())
+    assert (said["model"], said["model_reason"][: len(why)]) == (model, why)
+    assert f"; model: {said['model_reason']}" in done.lines[0]
+
+
+def test_the_first_line_says_why_a_model_was_taken(streamsr: Command, tmp_path: Path) -> None:
+    film = make_video(tmp_path / "in.mp4", options={"qp": "30", "x264-params": "ipratio=1"})
+    asked = ("upscale", film, "-o", tmp_path / "out.mp4", "--preset", "ultrafast", "--dry-run")
+    assert "; model: video (h264, quantiser 30 on average, sharpness " in streamsr(*asked).lines[0]
+    four = streamsr(*asked, "--scale", "4").lines[0]
+    assert "; model: clean (h264, " in four
+    assert "; no video model upscales by 4)" in four
+    assert "; model:" not in streamsr(*asked, "--model", "video").lines[0]
 
 
 def test_stats_are_written_for_a_failed_run_too(upscale: Command, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from streamsr.errors import SinkError
 from streamsr.frame import Span
+from streamsr.model import find_model
 from streamsr.options import DecodeOptions, Encoding
 from streamsr.segments.ledger import LEDGER, Ledger
 from streamsr.segments.plan import plan
@@ -56,7 +57,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def arguments(film: Path, target: Path, model: Path, *more: object) -> list[str]:
+def arguments(film: Path, target: Path, model: Path | str, *more: object) -> list[str]:
     given = ["upscale", film, "-o", target, "--resume", "--segment", SEGMENT_S, "--model", model]
     return [*map(str, given), "--threads", "1", "--preset", "veryfast", *map(str, more)]
 
@@ -592,3 +593,28 @@ def test_an_output_that_went_into_matroska_is_resumed_by_the_same_command(
     again = run(*words, "--overwrite")
     assert again.returncode == 1
     assert "out.mkv exists already; name a .mkv output" in again.stderr
+
+
+def test_the_model_that_an_earlier_run_chose_is_kept(
+    film: Path, acts: list[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mkv"
+    fresh = run(*arguments(film, tmp_path / "fresh.mkv", "auto"), check=True)
+    assert "; model: video (h264, quantiser " in fresh.stderr
+    dies(middle(acts), tmp_path, arguments(film, target, "clean"))
+    assert Ledger.model_of(target) == find_model("clean").sha256
+    done = run(*arguments(film, target, "auto"))
+    assert done.returncode == 0, done.stderr
+    assert "; model: clean (as this work was begun)" in done.stderr
+    whole = tmp_path / "whole.mkv"
+    run(*arguments(film, whole, "clean"), check=True)
+    assert target.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"not JSON\n", b"[1]\n", b'{"model": 7}\n'])
+def test_a_ledger_without_a_model_chooses_none(tmp_path: Path, content: bytes) -> None:
+    assert Ledger.model_of(tmp_path / "out.mkv") is None
+    folder = Ledger.folder_of(tmp_path / "out.mkv")
+    folder.mkdir()
+    (folder / LEDGER).write_bytes(content)
+    assert Ledger.model_of(tmp_path / "out.mkv") is None

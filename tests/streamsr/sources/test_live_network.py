@@ -89,6 +89,13 @@ def test_a_live_stream_is_received(kind: Callable[[], tuple[str, Server]]) -> No
     assert frames[0].rgb.shape == (96, 160, 3)
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
     assert source.info.live
+    coded = source.info.coded
+    assert coded is not None
+    assert coded.codec == "h264"
+    assert coded.quantiser is not None
+    assert 1 < coded.quantiser < 51
+    assert coded.bits is not None
+    assert 0 < coded.bits < 24
 
 
 def test_rtsp_is_received(tmp_path: Path) -> None:
