@@ -201,7 +201,7 @@ def _names(option: str, known: str, default: str, text: str) -> Callable[[Functi
 )
 @_names(
     "--finish",
-    "raw|consistent|consistent-cubic|consistent-binomial|consistent-sharp|consistent-5|consistent-luma",
+    "raw|consistent|consistent-cubic|consistent-box|consistent-sharp|consistent-5|consistent-luma",
     "raw",
     "What follows every model.",
 )

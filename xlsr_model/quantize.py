@@ -16,7 +16,7 @@ from xlsr_model.backend import checkpoint
 from xlsr_model.config import make_config
 from xlsr_model.data.degrade import as_filmed
 from xlsr_model.data.images import Pair, load_pairs, pack, split_held_out
-from xlsr_model.evaluation.evaluate import tflite
+from xlsr_model.evaluation.evaluate import Upscaler, shown, tflite
 from xlsr_model.evaluation.model_card import loss_against, make_card, measure, write_card
 from xlsr_model.files import write_file
 from xlsr_model.network import Arrays
@@ -127,18 +127,18 @@ def _trained_uint8(
         content = template.read_bytes()
         as_trained = Path(folder) / "as_trained.tflite"
         as_trained.write_bytes(requantize(content, weights, network, scale))
-        error = _mean_error(as_trained, pairs)
+        upscaler = tflite(as_trained)
+        error = _mean_error(shown(upscaler) if config.get("consistent", False) else upscaler, pairs)
     corrected = weights | {"head/bias": weights["head/bias"] - error}
     return requantize(content, corrected, network, scale)
 
 
-def _mean_error(file: Path, pairs: Sequence[Pair]) -> np.ndarray:
+def _mean_error(upscaler: Upscaler, pairs: Sequence[Pair]) -> np.ndarray:
     """Measure the mean error of each channel of the packed output [3*s*s]; 1 is white.
 
     Rounding shifts the mean of a tensor, and every later one with it (Nagel et al. 2019, "bias
     correction").
     """
-    upscaler = tflite(file)
     errors = [
         pack((upscaler.run(pair.lr).astype(np.float32) - pair.hr)[None], upscaler.scale)
         for pair in pairs
@@ -152,7 +152,7 @@ def _write_card(
 ) -> None:
     card = make_card(file, about, method=method)
     if sets is not None:
-        card["measured"] = measure(file, sets)
+        card["measured"] = measure(file, sets, consistent=card["consistent"])
         if twin is not None:
             lost_db = loss_against(twin, card["measured"])
             card["loss_against"] = {"file": twin.name, "db": lost_db}

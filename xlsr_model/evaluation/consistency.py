@@ -75,7 +75,7 @@ def consistent(
     enlarged: Image,
     lr: Image,
     *,
-    blur: Sequence[int] = BOX,
+    blur: Sequence[int] = BINOMIAL,
     enlarge: Enlarge = linear_up,
     luma: bool = False,
 ) -> Image:

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from xlsr_model.data.images import Image, Pair, find_images, load_pairs
 from xlsr_model.data.imresize import imresize
+from xlsr_model.evaluation.consistency import consistent
 from xlsr_model.evaluation.metrics import compare
 from xlsr_model.network import CLIP_AT
 
@@ -30,6 +31,15 @@ class Upscaler:
 
 def bicubic(scale: int) -> Upscaler:
     return Upscaler("bicubic", scale, lambda lr: imresize(lr, scale))
+
+
+def shown(upscaler: Upscaler) -> Upscaler:
+    """Let the enlarged picture agree with the small one, as `streamsr` shows it."""
+
+    def run(lr: Image) -> Image:
+        return consistent(upscaler.run(lr), lr)
+
+    return Upscaler(upscaler.name, upscaler.scale, run)
 
 
 def tflite(file: Path, *, threads: int | None = None) -> Upscaler:

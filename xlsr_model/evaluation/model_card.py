@@ -7,7 +7,7 @@ from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-from xlsr_model.evaluation.evaluate import evaluate_folder, tflite
+from xlsr_model.evaluation.evaluate import evaluate_folder, shown, tflite
 from xlsr_model.files import write_file
 from xlsr_model.network import macs_per_pixel, parameter_count
 
@@ -29,6 +29,7 @@ def make_card(file: Path, about: dict[str, Any], *, method: str) -> dict[str, An
         "input": _tensor(interpreter.get_input_details()[0]),
         "output": _tensor(interpreter.get_output_details()[0]),
         "quantisation": method,
+        "consistent": config.get("consistent", False),
         "trained": {
             key: about[key]
             for key in ("images", "steps", "updates", "held_out_psnr_rgb", "code", "config")
@@ -46,9 +47,9 @@ def _tensor(detail: dict[str, Any]) -> dict[str, Any]:
     return about | ({"scale": float(step), "zero_point": int(zero)} if step else {})
 
 
-def measure(file: Path, sets: Path) -> dict[str, dict[str, float]]:
+def measure(file: Path, sets: Path, *, consistent: bool = False) -> dict[str, dict[str, float]]:
     """Return {set: {psnr_y, psnr_rgb, ssim_y, ssim_rgb}} for every folder in `sets`."""
-    upscaler = tflite(file)
+    upscaler = shown(tflite(file)) if consistent else tflite(file)
     folders = sorted(folder for folder in sets.iterdir() if folder.is_dir())
     if not folders:
         raise ValueError(f"no evaluation sets in {sets}")

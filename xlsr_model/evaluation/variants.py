@@ -22,7 +22,7 @@ from xlsr_model.data.codec import to_rgb, to_yuv
 from xlsr_model.data.images import Image
 from xlsr_model.evaluation import consistency
 from xlsr_model.evaluation.clips import KERNELS, TO_YUV_709, rescale
-from xlsr_model.evaluation.consistency import BINOMIAL, BOX_5, NO_BLUR, consistent, cubic_up
+from xlsr_model.evaluation.consistency import BOX, BOX_5, NO_BLUR, consistent, cubic_up
 from xlsr_model.evaluation.evaluate import Upscaler, tflite
 from xlsr_model.evaluation.judge import ffmpeg
 
@@ -39,7 +39,7 @@ FINISHES: dict[str, Finish] = {
     "raw": _raw,
     "consistent": consistent,
     "consistent-cubic": partial(consistent, enlarge=cubic_up),
-    "consistent-binomial": partial(consistent, blur=BINOMIAL),
+    "consistent-box": partial(consistent, blur=BOX),
     "consistent-sharp": partial(consistent, blur=NO_BLUR),
     "consistent-5": partial(consistent, blur=BOX_5),
     "consistent-luma": partial(consistent, luma=True),

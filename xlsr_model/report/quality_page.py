@@ -31,7 +31,7 @@ def write_report(sets: Path, document: Path) -> None:
     filled(document.read_text(encoding="utf-8"), dict.fromkeys(PARTS, ""))
     images = document.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
-    measured = {name: measure(weights.path(name), sets) for name in weights.names()}
+    measured = {name: _measured(name, sets) for name in weights.names()}
     parts = {
         "about": f"Measured by `python -m xlsr_model report --sets ...` on {platform.machine()}, "
         f"{os.cpu_count()} cores; every file through LiteRT as it is shipped. Border of one "
@@ -46,3 +46,8 @@ def write_report(sets: Path, document: Path) -> None:
     fill(document, parts)
     draw_training_curve(images / "quality_curve.png")
     write_crops(images / "quality_crops.webp")
+
+
+def _measured(name: str, sets: Path) -> dict[str, dict[str, float]]:
+    consistent = bool(weights.card(name).get("consistent", False))
+    return measure(weights.path(name), sets, consistent=consistent)
