@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from streamsr.engines.fused.codegen import layout, scheduled
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import BlockRings
-from streamsr.engines.fused.codegen.scratch import PLANE, SIZE
+from streamsr.engines.fused.codegen.layout import BlockRings, Shape
+from streamsr.engines.fused.codegen.scratch import PLANE, places
 from streamsr.engines.fused.graph import Conv, Network
 from streamsr.engines.fused.schedule import Group, schedule
 from streamsr.engines.fused.taps import Plan, pixels_of_zero, rows_of_taps, window_of_taps
@@ -32,9 +32,9 @@ class Layer(NamedTuple):
     counts: Bytes
 
 
-def plan_blocks(network: Network, isa: Isa) -> Plan:
-    """Lay ``network`` out for ``isa``."""
-    rings = BlockRings.of(len(isa.head_order(network.scale)) // 4)
+def plan_blocks(network: Network, shape: Shape, isa: Isa) -> Plan:
+    """Lay ``network``, which is padded, out for ``isa``."""
+    rings = BlockRings.of(shape, len(isa.head_order(network.scale)) // 4)
     layers = [pointwise(conv, window_of_taps(conv)) for conv in (network.stem, network.side)]
     layers.append(pointwise(network.point, rows_of_taps(network.point)))
     for conv, point in network.blocks:
@@ -48,7 +48,8 @@ def plan_blocks(network: Network, isa: Isa) -> Plan:
         record[:] = layer.kind, layer.quads, *addresses
         data += layer[2:]
     zeros = pixels_of_zero(network)
-    return Plan(isa, network.scale, rings.lines, SIZE, words, zeros, tuple(data))
+    scratch = places(shape.width)["end"]
+    return Plan(isa, shape, rings.lines, scratch, words, zeros, tuple(data))
 
 
 def ordered(conv: Conv, order: list[int]) -> Conv:
