@@ -126,6 +126,7 @@ def test_the_shipped_network_is_read() -> None:
     assert network.scale == 3
     assert network.head.weights.shape == (27, 3, 3, 32)
     assert [conv.groups for conv, _ in network.blocks] == [4, 4, 4]
+    assert (network.width, network.macs) == (32, 21_616)
     assert network.stem.in_zero == 0
 
 
