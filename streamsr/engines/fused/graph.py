@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.engines.flatbuffer import Damaged
+from streamsr.engines.fused.codegen.layout import GROUPS
 from streamsr.engines.tflite import (
     CONCATENATION,
     CONV,
@@ -39,9 +40,6 @@ MOST_OPERATIONS = 64
 
 MOST_WIDTH = 256
 """Of XLSR's 32: four times what the largest rung of the family has."""
-
-GROUPS = 4
-"""Of the 3x3 convolutions of the root blocks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,8 @@ def infinite_scale(model: Any) -> None:
 
 
 def huge_sums(model: Any) -> None:
-    kernel = convolutions(model)[-1][1]
-    put(model, kernel, np.full_like(content(model, kernel, "i1"), 127))
+    bias = convolutions(model)[-1][2]
+    put(model, bias, np.full_like(content(model, bias, "<i4"), 2**25))
 
 
 def missing_weights(model: Any) -> None:

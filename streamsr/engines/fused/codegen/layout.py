@@ -16,7 +16,8 @@ HEAD = 64
 """Bytes before pixel 0 of a line: a cache line, so that the pixels are aligned."""
 
 COLUMNS = 1024
-"""Widest strip."""
+"""Widest strip. XLSR's rows then fill about 0.6 MB, `max`'s 2.5 MB; a core has 1 MB of cache to
+itself, but narrower strips of `max` are slower all the same (4 % at 320 columns, 10 % at 214)."""
 
 GROUPS = 4
 """Of the 3x3 convolutions of the root blocks."""
