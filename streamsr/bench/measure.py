@@ -72,6 +72,7 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
             command,
             stages.kind,
             _pace(timings, command, info.width * info.height),
+            stages.macs,
         )
 
 
@@ -81,6 +82,7 @@ class _Stages:
     all       by name, each a function that does one frame's work
     compared  how the engines differ from LiteRT
     kind      of instructions that the fused engine uses, None where it does not run
+    macs      multiply-adds of the network for an LR pixel, None likewise
     """
 
     def __init__(self, clip: Path, model: ModelFile, folder: Path, stack: ExitStack) -> None:
@@ -92,7 +94,9 @@ class _Stages:
         self.all["decode and to RGB"] = _endless(lambda: FileSource(clip), stack)
         turns = itertools.cycle(frames)
         results, engines, self.compared = _compared(model, frames, stack)
-        self.kind = next((e.kind for e in engines if isinstance(e, FusedEngine)), None)
+        fused = next((e for e in engines if isinstance(e, FusedEngine)), None)
+        self.kind = fused.kind if fused else None
+        self.macs = fused.macs if fused else None
         others = _other_kinds(self.kind, model, stack)
         self.scale = results[0].rgb.shape[1] // info.width
         size = info.width * self.scale, info.height * self.scale

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from streamsr.engines.difference import Bound, Difference
-from streamsr.engines.fused.peak import macs
 from streamsr.live.capacity import Pace
 
 PRESET = "superfast"
@@ -100,6 +99,8 @@ class Report:
     kind            of instructions that the fused engine uses; None where it does not run
     peak_gmac_s     billions of int8 multiply-adds per second of one core; None where it has no such
                     instruction
+    macs            multiply-adds of the network for an LR pixel; None where the fused engine does
+                    not run
     """
 
     machine: str
@@ -114,6 +115,7 @@ class Report:
     command: Command
     kind: str | None
     pace: Pace
+    macs: int | None
 
     def json(self) -> str:
         """The report for programs."""
@@ -152,7 +154,7 @@ class Report:
 
     def _share_of_peak(self, stage: Timing) -> float | None:
         """What share of the core's peak the fused engine reaches on one thread; None for others."""
-        if self.peak_gmac_s is None or not stage.name.startswith("network: fused, 1 "):
+        if not self.peak_gmac_s or not self.macs or not stage.name.startswith("network: fused, 1 "):
             return None
         width, height = (int(side) for side in self.source.split("x"))
-        return macs(self.scale) * width * height / (stage.minimum * 1e6) / self.peak_gmac_s
+        return self.macs * width * height / (stage.minimum * 1e6) / self.peak_gmac_s

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from streamsr.engines.fused.peak import macs
+from streamsr.engines.fused.graph import read_network
+from streamsr.model import find_model
 from xlsr_model.report.markdown import table
 from xlsr_model.report.page import fill, write_picture
 
@@ -88,7 +89,8 @@ def ratios(numbers: Numbers) -> str:
     if not peak:
         lines = ["- This processor has no int8 dot product."]
     else:
-        done = macs(3) * 640 * 360 / (fused["minimum"] * 1e6)
+        macs = read_network(find_model(report["model"]).content).macs
+        done = macs * 640 * 360 / (fused["minimum"] * 1e6)
         lines = [
             f"- Peak of the int8 dot product on one core, registers only: {peak} GMAC/s.",
             f"- Fused engine: {done:.0f} GMAC/s of real multiply-adds, {done / peak:.0%} of that "

@@ -1,5 +1,5 @@
-"""The fast CPU engine: the uint8 XLSR network as compiled integer kernels, with LiteRT's exact
-bytes."""
+"""The fast CPU engine: uint8 networks of XLSR's family as compiled integer kernels, with the exact
+bytes of LiteRT."""
 
 from streamsr.engines.fused.engine import FusedEngine
 

@@ -16,10 +16,12 @@ from streamsr.engines.difference import EXACT, WrongResults
 from streamsr.engines.fused import first_run
 from streamsr.engines.fused.codegen import layout
 from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.layout import Shape
 from streamsr.engines.fused.codegen.library import host_kinds, library, network_ir
 from streamsr.engines.fused.graph import read_network
 from streamsr.engines.fused.plan import plan
 from streamsr.engines.fused.strip import Runner, wanted_cells
+from streamsr.engines.fused.taps import Plan, shape_of
 from streamsr.errors import ModelError
 from streamsr.machine import usable_cores
 from streamsr.model import ModelFile
@@ -33,7 +35,7 @@ WORTH_SHARING = 4096
 
 
 class FusedEngine:
-    """Runs a uint8 XLSR file several times as fast as LiteRT, with the same bytes. See
+    """Runs a uint8 file of XLSR's family several times as fast as LiteRT, with the same bytes. See
     `streamsr.engines.Engine`.
 
     threads  cores that work in parallel, default all usable ones
@@ -45,7 +47,6 @@ class FusedEngine:
     """
 
     name = "fused"
-    halo = layout.REACH
     batch = 1
     sparse = True
     bound = EXACT
@@ -62,18 +63,24 @@ class FusedEngine:
         except ModelError as error:
             raise ModelError(f"{model.path}: {error}") from error
         self.scale = network.scale
+        self.macs = network.macs
+        shape = shape_of(network)
+        self.halo = shape.reach
         # Code that is new here takes as long to compile and try as LiteRT takes to start.
         with ThreadPoolExecutor(1) as beside:
-            code = beside.submit(_code, kinds, network.scale, model)
+            code = beside.submit(_code, kinds, shape, model)
             expected = conformity.expected_results(model, network.scale)
         self._isa, self._library = code.result()
         self.kind = self._isa.name
-        # A 32x32 region takes as long as 1,900 pixels of a whole frame, by blocks 2,400: its halo,
-        # what rounds it up, and 20 us for the call.
-        self.region_cost = 1400 if self._isa.by_blocks else 900
-        ready = plan(network, self._isa)
+        # What a region of 32x32 takes beside its own pixels: its halo, of whose rows each stage
+        # computes fewer, and, of XLSR's, what rounds it up and 20 us for the call, which are 370
+        # pixels of a whole frame, by blocks 870.
+        own = 32
+        halo = (own + 2 * self.halo) * (own + self.halo) - own**2
+        self.region_cost = halo + (870 if self._isa.by_blocks else 370)
+        self._plan = plan(network, self._isa)
         # The caller's thread is one of the workers.
-        self._runners = [Runner(self._library, ready) for _ in range(self.threads)]
+        self._runners = [Runner(self._library, self._plan) for _ in range(self.threads)]
         if self.threads > 1:
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="streamsr-fused")
         try:
@@ -91,7 +98,7 @@ class FusedEngine:
         check_tiles(tiles, self.scale)
         if not self._runners:
             raise ModelError("the engine is closed")
-        work = deque(pieces(tiles, self.threads, self._isa))
+        work = deque(pieces(tiles, self.threads, self._plan))
         others = []
         if self._pool is not None:
             others = [
@@ -123,11 +130,11 @@ class FusedEngine:
         self.close()
 
 
-def _code(kinds: Sequence[Isa], scale: int, model: ModelFile) -> tuple[Isa, Library]:
+def _code(kinds: Sequence[Isa], shape: Shape, model: ModelFile) -> tuple[Isa, Library]:
     """The first of these kinds that does not end the process that runs it, and its code."""
     dead = []
     for isa in kinds:
-        code = library(network_ir(isa, scale), isa)
+        code = library(network_ir(isa, shape), isa)
         try:
             first_run.check(isa, code.key, model.content)
         except first_run.KernelsDieError as error:
@@ -147,7 +154,7 @@ Piece = tuple[Tile, NDArray[np.uint8] | None]
 `strip.wanted_cells`."""
 
 
-def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
+def pieces(tiles: Sequence[Tile], threads: int, plan: Plan) -> Iterator[Piece]:
     """Cut tiles so that ``threads`` workers finish together, with as few rows computed twice as
     possible."""
     total = sum(tile.region.area for tile in tiles)
@@ -157,15 +164,16 @@ def pieces(tiles: Sequence[Tile], threads: int, isa: Isa) -> Iterator[Piece]:
     for tile in tiles:
         lr, hr, region, cells = tile
         width = lr.shape[1]
-        if cells is not None and region.width == width and 2 * isa.lanes <= width <= layout.COLUMNS:
-            yield from _bands(tile, cells, threads, isa)
+        fits = 2 * plan.isa.lanes <= width <= layout.COLUMNS
+        if cells is not None and region.width == width and fits:
+            yield from _bands(tile, cells, threads, plan)
             continue
         for column in _columns(region):
             for strip in column.strips(round(column.area / share)):
                 yield Tile(lr, hr, strip), None
 
 
-def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
+def _bands(tile: Tile, cells: Cells, threads: int, plan: Plan) -> Iterator[Piece]:
     """Bands of rows of cells that hold about the same number of wanted ones; none for rows that
     hold none."""
     lr, hr, region, _ = tile
@@ -174,13 +182,16 @@ def _bands(tile: Tile, cells: Cells, threads: int, isa: Isa) -> Iterator[Piece]:
     filled = np.flatnonzero(counts)
     if not len(filled):
         return
-    wanted = wanted_cells(cells, lr.shape[1], isa)
+    wanted = wanted_cells(cells, lr.shape[1], plan)
     share = max(WORTH_SHARING / CELL**2, counts.sum() / (2 * threads if threads > 1 else 1))
     begin, held = int(filled[0]), 0
-    for row, after in zip(filled.tolist(), [*filled[1:].tolist(), len(counts) + 2], strict=True):
+    # Two empty rows (XLSR) cost more than a halo.
+    apart = -(-2 * plan.shape.reach // CELL)
+    end = len(counts) + 2 * apart
+    for row, after in zip(filled.tolist(), [*filled[1:].tolist(), end], strict=True):
         held += int(counts[row])
-        # A band ends when it has its share, or before two empty rows: they cost more than its halo.
-        if held >= share or after > row + 2:
+        # A band ends when it has its share, or before rows that cost more than its halo.
+        if held >= share or after > row + apart:
             y = (first + begin) * CELL
             bottom = min((first + row + 1) * CELL, lr.shape[0])
             yield Tile(lr, hr, Region(0, y, lr.shape[1], bottom - y)), wanted

@@ -38,11 +38,12 @@ def check(isa: Isa, key: str, content: bytes) -> None:
 def run(content: bytes, kind: str) -> None:
     """What the child does: a picture, and some cells of it, through all of the code."""
     network, [isa] = read_network(content), host_kinds(kind)
-    runner = Runner(library(network_ir(isa, network.scale), isa), plan(network, isa))
+    ready = plan(network, isa)
+    runner = Runner(library(network_ir(isa, ready.shape), isa), ready)
     width, height = SIZE
     lr = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
     hr = np.empty((height * network.scale, width * network.scale, 3), np.uint8)
     cells = np.zeros((-(-height // CELL), -(-width // CELL)), np.bool_)
     cells[1::2, ::3] = True
-    for wanted in (None, wanted_cells(cells, width, isa)):
+    for wanted in (None, wanted_cells(cells, width, ready)):
         runner.compute(Tile(lr, hr, Region.of(width, height)), wanted)

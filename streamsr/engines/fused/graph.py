@@ -1,5 +1,5 @@
-"""Reads a .tflite file and checks that it is the uint8 XLSR network, in every detail the kernels
-rely on.
+"""Reads a .tflite file and checks that it is a uint8 network of XLSR's family, in every detail the
+kernels rely on.
 
 The files hold int8 activations between two QUANTIZE operations; here all are uint8, 128 more, as
 the dot-product instructions want them.
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.engines.flatbuffer import Damaged
+from streamsr.engines.fused.codegen.layout import GROUPS
 from streamsr.engines.tflite import (
     CONCATENATION,
     CONV,
@@ -27,18 +28,18 @@ _NONE, _RELU, _RELU6 = 0, 1, 3
 
 SCALES = (2, 3, 4)
 
-LARGEST_SUM = 2**23
-"""A sum must be exact as a float32, also when counted from 2**23 (see kernels)."""
+LARGEST_SUM = 2**25
+"""64 times a sum must fit an int32 (see `transform`)."""
 
 LARGEST_RESULT = 32000
-"""A requantised sum plus a zero point must fit an int16 (see kernels)."""
-
+"""A requantised sum plus a zero point must fit an int16 (see kernels). Without a zero point it
+saturates."""
 
 MOST_OPERATIONS = 64
-"""XLSR has 15."""
+"""XLSR has 15, and two more for each root block beyond its three."""
 
-MOST_SCALES = 64
-"""One for each output channel, of which the head at x4 has 48."""
+MOST_WIDTH = 256
+"""Of XLSR's 32: four times what the largest rung of the family has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,12 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """XLSR: stem and point, three root blocks, joined with the side branch from the input, head,
-    depth to space."""
+    """XLSR or another of its family: stem and point, root blocks (XLSR: three), joined with the
+    side branch from the input, head, depth to space.
+
+    The width (XLSR: 32) is the channels of every layer but the side branch, which has half of it,
+    and the head.
+    """
 
     scale: int
     stem: Conv
@@ -70,10 +75,35 @@ class Network:
     join: Conv
     head: Conv
 
+    @property
+    def width(self) -> int:
+        return len(self.stem.weights)
+
+    @property
+    def convolutions(self) -> tuple[Conv, ...]:
+        """In the order in which they run."""
+        roots = (conv for block in self.blocks for conv in block)
+        return self.stem, self.side, self.point, *roots, self.join, self.head
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one LR pixel, each counted once: what padding costs is the engine's
+        loss."""
+        return sum(conv.weights.size for conv in self.convolutions)
+
+
+def largest_sums(conv: Conv) -> NDArray[np.int64]:
+    """Bound the magnitude of each output channel's sums, bias included: [O]."""
+    weights = conv.weights.reshape(len(conv.weights), -1).astype(np.int64)
+    bias = conv.bias - conv.in_zero * weights.sum(1)
+    most, least = bias + 255 * weights.clip(0).sum(1), bias + 255 * weights.clip(max=0).sum(1)
+    result: NDArray[np.int64] = np.maximum(np.abs(most), np.abs(least))
+    return result
+
 
 def read_network(data: bytes) -> Network:
-    """Raises ModelError, with what differs, for anything but the uint8 XLSR network for one of
-    SCALES."""
+    """Raises ModelError, with what differs, for anything but a uint8 network of XLSR's family for
+    one of SCALES: of a width that is a multiple of 8, with one root block or more."""
     try:
         return _Graph(data).network()
     except Damaged as error:
@@ -103,10 +133,12 @@ class _Graph:
             self._made[op.outputs[0]] = op
 
     def network(self) -> Network:
-        if len(self._inputs) != 1 or len(self._outputs) != 1 or len(self._made) != 15:
+        count, odd = divmod(len(self._made) - 9, 2)
+        if len(self._inputs) != 1 or len(self._outputs) != 1 or count < 1 or odd:
             raise ModelError(
-                f"expected XLSR's 15 operations, one input and one output, got {len(self._made)}, "
-                f"{len(self._inputs)} and {len(self._outputs)}"
+                f"expected XLSR's 15 operations, or more or fewer by two for each root block, one "
+                f"input and one output, got {len(self._made)}, {len(self._inputs)} and "
+                f"{len(self._outputs)}"
             )
         result = self._op(self._outputs[0], QUANTIZE, 1)
         shuffle = self._op(result.inputs[0], DEPTH_TO_SPACE, 1)
@@ -115,21 +147,22 @@ class _Graph:
             raise ModelError(f"expected scale {', '.join(map(str, SCALES))}, got {scale}")
         at = shuffle.inputs[0]
         self._same(self._outputs[0], at, "depth to space")
-        head, at = self._conv(at, 3 * scale * scale, 3, 32, _RELU6)
-        join, at = self._conv(at, 32, 1, 48, _RELU)
+        width = self._width(at)
+        head, at = self._conv(at, 3 * scale * scale, 3, width, _RELU6)
+        join, at = self._conv(at, width, 1, width + width // 2, _RELU)
         both = self._op(at, CONCATENATION, 2)
         if both.number(0) not in (-1, 3) or both.number(1, "<b") != _NONE:
             raise ModelError("expected the side branch joined along the channels")
         for part in both.inputs:
             self._same(at, part, "concatenation")
         blocks, at = [], both.inputs[0]
-        for _ in range(3):
-            point, at = self._conv(at, 32, 1, 32, _NONE)
-            conv, at = self._conv(at, 32, 3, 8, _RELU)
+        for _ in range(count):
+            point, at = self._conv(at, width, 1, width, _NONE)
+            conv, at = self._conv(at, width, 3, width, _RELU, GROUPS)
             blocks.append((conv, point))
-        point, at = self._conv(at, 32, 1, 32, _NONE)
-        stem, at = self._conv(at, 32, 3, 3, _RELU)
-        side, from_side = self._conv(both.inputs[1], 16, 3, 3, _NONE)
+        point, at = self._conv(at, width, 1, width, _NONE)
+        stem, at = self._conv(at, width, 3, 3, _RELU)
+        side, from_side = self._conv(both.inputs[1], width // 2, 3, 3, _NONE)
         source = self._op(at, QUANTIZE, 1).inputs[0]
         if from_side != at or source != self._inputs[0]:
             raise ModelError("expected the stem and the side branch on the input")
@@ -139,16 +172,26 @@ class _Graph:
                 raise ModelError("expected uint8 pixels in and out")
         return Network(scale, stem, point, tuple(blocks[::-1]), side, join, head)
 
+    def _width(self, packed: int) -> int:
+        """The channels that the head, which makes this tensor, reads."""
+        shape = self._graph.shape(self._op(packed, CONV, 3).inputs[0])
+        width = shape[3] if len(shape) == 4 else 0
+        if width % 8 or not 8 <= width <= MOST_WIDTH:
+            raise ModelError(
+                f"expected a width that is a multiple of 8, at most {MOST_WIDTH}, got {width}"
+            )
+        return width
+
     def _conv(
-        self, output: int, out: int, size: int, inputs: int, activation: int
+        self, output: int, out: int, size: int, inputs: int, activation: int, groups: int = 1
     ) -> tuple[Conv, int]:
         """The convolution that makes a tensor, and the tensor it reads."""
-        op = self._op(output, CONV, 3)
+        op, own = self._op(output, CONV, 3), inputs // groups
         x, w, b, y = (self._tensor(index) for index in (*op.inputs, output))
         what = f"convolution to {out} channels"
-        if w.shape != (out, size, size, inputs) or w.kind != _INT8 or w.zero != 128:
+        if w.shape != (out, size, size, own) or w.kind != _INT8 or w.zero != 128:
             raise ModelError(
-                f"{what}: expected int8 weights {[out, size, size, inputs]}, got {list(w.shape)}"
+                f"{what}: expected int8 weights {[out, size, size, own]}, got {list(w.shape)}"
             )
         if b.shape != (out,) or b.kind != _INT32 or x.kind != _INT8 or y.kind != _INT8:
             raise ModelError(f"{what}: expected int8 activations and {out} int32 biases")
@@ -157,17 +200,14 @@ class _Graph:
         found += [op.number(4, default=1), op.number(5, default=1)]
         if found != [0, 1, 1, 1, 1] or op.number(3, "<b") != activation:
             raise ModelError(f"{what}: expected stride 1, padding SAME and another activation")
-        if len(x.shape) != 4 or x.shape[3] % inputs or len(y.shape) != 4 or y.shape[3] != out:
+        if len(x.shape) != 4 or x.shape[3] != inputs or len(y.shape) != 4 or y.shape[3] != out:
             raise ModelError(
-                f"{what}: expected {inputs} inputs a group, got {list(x.shape)} to {list(y.shape)}"
+                f"{what}: expected {inputs} inputs, got {list(x.shape)} to {list(y.shape)}"
             )
-        groups = x.shape[3] // inputs
         scales = len(x.scale), len(y.scale), len(w.scale)
-        if groups != (4 if inputs == 8 else 1) or scales not in ((1, 1, 1), (1, 1, out)):
-            raise ModelError(f"{what}: {groups} groups, scales {scales}")
-        weights = np.frombuffer(self._content(w, out * size * size * inputs), np.int8).reshape(
-            w.shape
-        )
+        if scales not in ((1, 1, 1), (1, 1, out)):
+            raise ModelError(f"{what}: scales {scales}")
+        weights = np.frombuffer(self._content(w, out * size * size * own), np.int8).reshape(w.shape)
         bias = np.frombuffer(self._content(b, 4 * out), "<i4").astype(np.int64)
         # XNNPACK computes it in float32, in this order.
         scale = (x.scale * np.broadcast_to(w.scale, out) / y.scale).astype(np.float32)
@@ -189,8 +229,9 @@ class _Graph:
     def _tensor(self, index: int) -> _Tensor:
         tensor = self._graph.tensor(index)
         quantization = tensor.table(4)
-        scale = np.frombuffer(quantization.bytes(2, 4, MOST_SCALES), "<f4")
-        zeros = np.frombuffer(quantization.bytes(3, 8, MOST_SCALES), "<i8")
+        # One for each output channel, at most.
+        scale = np.frombuffer(quantization.bytes(2, 4, MOST_WIDTH), "<f4")
+        zeros = np.frombuffer(quantization.bytes(3, 8, MOST_WIDTH), "<i8")
         kind = tensor.number(1, "<b")
         if (
             not len(scale)
@@ -222,11 +263,7 @@ class _Graph:
 
 def _check_sums(conv: Conv, what: str) -> None:
     """Refuse what the kernels could not compute exactly: no trained network comes near."""
-    weights = conv.weights.reshape(len(conv.weights), -1).astype(np.int64)
-    most = conv.bias - conv.in_zero * weights.sum(1) + 255 * weights.clip(0).sum(1)
-    least = conv.bias - conv.in_zero * weights.sum(1) + 255 * weights.clip(max=0).sum(1)
-    largest = np.maximum(np.abs(most), np.abs(least))
-    if np.any(largest >= LARGEST_SUM) or np.any(
-        largest * conv.scale.astype(np.float64) >= LARGEST_RESULT
-    ):
+    largest = largest_sums(conv)
+    most = LARGEST_RESULT if conv.out_zero else 2**31
+    if np.any(largest >= LARGEST_SUM) or np.any(largest * conv.scale.astype(np.float64) >= most):
         raise ModelError(f"{what}: sums up to {largest.max()}, too large to be exact")

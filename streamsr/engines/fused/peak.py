@@ -18,16 +18,6 @@ CALL_S = 0.0004
 """Length of one measurement: long against a clock reading, short against a turn of the system's
 scheduler."""
 
-BASE_MACS, HEAD_MACS = 13_840, 288
-"""Multiply-adds for an LR pixel of all layers but the head, and of the head for each of its 3 * s *
-s outputs."""
-
-
-def macs(scale: int) -> int:
-    """Multiply-adds the network needs for one LR pixel, each counted once: what padding costs is
-    the engine's loss."""
-    return BASE_MACS + HEAD_MACS * 3 * scale * scale
-
 
 class Peak:
     """Measures one core: dot products on registers alone, as many chains as the network's kernels

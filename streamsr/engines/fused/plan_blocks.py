@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from streamsr.engines.fused.codegen import layout, scheduled
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import BlockRings
-from streamsr.engines.fused.codegen.scratch import PLANE, SIZE
+from streamsr.engines.fused.codegen.layout import BlockRings, Shape
+from streamsr.engines.fused.codegen.scratch import PLANE, places
 from streamsr.engines.fused.graph import Conv, Network
-from streamsr.engines.fused.schedule import Group, schedule
+from streamsr.engines.fused.schedule import Entry, schedule
 from streamsr.engines.fused.taps import Plan, pixels_of_zero, rows_of_taps, window_of_taps
 from streamsr.engines.fused.transform import transform
 
@@ -32,9 +32,9 @@ class Layer(NamedTuple):
     counts: Bytes
 
 
-def plan_blocks(network: Network, isa: Isa) -> Plan:
-    """Lay ``network`` out for ``isa``."""
-    rings = BlockRings.of(len(isa.head_order(network.scale)) // 4)
+def plan_blocks(network: Network, shape: Shape, isa: Isa) -> Plan:
+    """Lay ``network``, which is padded, out for ``isa``."""
+    rings = BlockRings.of(shape, len(isa.head_order(network.scale)) // 4)
     layers = [pointwise(conv, window_of_taps(conv)) for conv in (network.stem, network.side)]
     layers.append(pointwise(network.point, rows_of_taps(network.point)))
     for conv, point in network.blocks:
@@ -48,7 +48,8 @@ def plan_blocks(network: Network, isa: Isa) -> Plan:
         record[:] = layer.kind, layer.quads, *addresses
         data += layer[2:]
     zeros = pixels_of_zero(network)
-    return Plan(isa, network.scale, rings.lines, SIZE, words, zeros, tuple(data))
+    scratch = places(shape.width)["end"]
+    return Plan(isa, shape, rings.lines, scratch, words, zeros, tuple(data))
 
 
 def ordered(conv: Conv, order: list[int]) -> Conv:
@@ -76,31 +77,30 @@ def pointwise(conv: Conv, taps: NDArray[np.int8]) -> Layer:
     channels = schedule(taps[:, :, 0], longest=scheduled.LONGEST)
     bias = conv.bias - conv.in_zero * conv.weights.astype(np.int64).sum((1, 2, 3))
     quads = len(channels) // 4
-    runs, entries, counts = [], bytearray(), np.zeros(quads, np.int32)
+    runs, entries, counts = [], [], np.zeros(quads, np.int32)
     for channel, groups in enumerate(channels):
         counts[channel // 4] += len(groups)
         for k, group in enumerate(groups):
             kernel = len(group) - 1 + (scheduled.LONGEST if k else 0)
             runs.append((kernel, channel % 4 * PLANE, 0 if k else bias[channel], 0))
-            entries += _entries(group)
+            entries += group
     params = np.zeros((quads, 5), np.uint32)
     params[:, :4] = conv.scale.astype(np.float32).reshape(quads, 4).view(np.uint32)
     params[:, 4] = conv.out_zero
-    weights = np.frombuffer(bytes(entries), np.uint8)
     return Layer(
         layout.POINTWISE,
         quads,
-        weights,
+        _entries(entries),
         _bytes(params),
         _bytes(np.array(runs, np.int32)),
         _bytes(counts),
     )
 
 
-def _entries(group: Group) -> bytes:
-    places = np.array([entry.plane * PLANE for entry in group], np.int32)
-    weights = np.array([entry.weights for entry in group], np.int8).view(np.int32)[:, 0]
-    return np.stack([places, weights], 1).tobytes()
+def _entries(entries: list[Entry]) -> Bytes:
+    places = PLANE * np.array([entry.plane for entry in entries], np.int32)
+    weights = np.array([entry.weights for entry in entries], np.int8).view(np.int32)[:, 0]
+    return _bytes(np.stack([places, weights], 1))
 
 
 def _bytes(array: NDArray[np.generic]) -> Bytes:

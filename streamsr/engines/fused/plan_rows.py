@@ -1,13 +1,15 @@
 """Arranges a network for the kernels that work row by row, see `walk`: weights in the order they
 are read, and one record for each convolution."""
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.engines.fused.codegen import layout
 from streamsr.engines.fused.codegen.convolution import ONE_APART, kinds
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import Ring, Rings
+from streamsr.engines.fused.codegen.layout import Ring, Rings, Shape
 from streamsr.engines.fused.graph import Conv, Network
 from streamsr.engines.fused.taps import Plan, pixels_of_zero, rows_of_taps, window_of_taps
 
@@ -15,32 +17,36 @@ Segment = tuple[Ring, int, int]
 """A ring, the row offset and how many of its planes, from plane 0 on."""
 
 
-def plan_rows(network: Network, isa: Isa) -> Plan:
-    """Lay ``network`` out for ``isa``."""
-    rings = Rings.of(len(isa.head_order(network.scale)) // 4)
-    a, b, c, d = rings.features
-    around = (-1, 0, 1)
+def plan_rows(network: Network, shape: Shape, isa: Isa) -> Plan:
+    """Lay ``network``, which is padded, out for ``isa``."""
+    rings = Rings.of(shape, len(isa.head_order(network.scale)) // 4)
+    planes, around = shape.planes, (-1, 0, 1)
+    *features, last = rings.features
     window: list[Segment] = [*((rings.window, dy, 2) for dy in around), (rings.corner, 0, 1)]
-    middle, joined = [(rings.middle, 0, 8)], [(rings.joined, 0, 8), (rings.side, 0, 4)]
-    blocks = ((a, b), (b, c), (c, rings.joined))
+    middle = [(rings.middle, 0, planes)]
+    joined = [(rings.joined, 0, planes), (rings.side, 0, shape.side_planes)]
+    blocks = itertools.pairwise([*features, rings.joined])
     root: list[tuple[Conv, Ring, list[Segment]]] = []
     for (conv, point), (source, target) in zip(network.blocks, blocks, strict=True):
-        root += [(conv, rings.middle, [(source, dy, 2) for dy in around]), (point, target, middle)]
+        root += [
+            (conv, rings.middle, [(source, dy, shape.group_planes) for dy in around]),
+            (point, target, middle),
+        ]
     ops = [
         (network.stem, rings.middle, window),
         (network.side, rings.side, window),
-        (network.point, a, middle),
+        (network.point, features[0], middle),
         *root,
-        (network.join, d, joined),
-        (network.head, rings.head, [(d, dy, 8) for dy in around]),
+        (network.join, last, joined),
+        (network.head, rings.head, [(last, dy, planes) for dy in around]),
     ]
     words, data = np.zeros((len(ops), layout.OP_WORDS), np.int64), []
     for record, (conv, target, segments) in zip(words, ops, strict=True):
         head = conv is network.head
         taps = window_of_taps(conv) if segments is window else rows_of_taps(conv)
         kind = 2 if head else int(taps.shape[2] == 3)
-        channels = kinds(isa, network.scale)[kind][0]
-        weights, params = _weights(taps, channels), _params(conv, channels, isa)
+        channels = kinds(isa, shape)[kind][0]
+        weights, params = _weights(taps, channels), _params(conv, channels, isa, shape)
         data += [weights, params]
         step = channels // 4 if conv.groups > 1 else 0
         record[: len(layout.OP)] = (
@@ -56,7 +62,9 @@ def plan_rows(network: Network, isa: Isa) -> Plan:
             at = len(layout.OP) + len(layout.SEGMENT) * k
             record[at : at + len(layout.SEGMENT)] = *ring, dy, count
     zeros = pixels_of_zero(network)
-    return Plan(isa, network.scale, rings.lines, 8 * layout.TABLE, words, zeros, tuple(data))
+    # The head reads most planes of all.
+    table = 8 * 3 * planes
+    return Plan(isa, shape, rings.lines, table, words, zeros, tuple(data))
 
 
 def _weights(taps: NDArray[np.int8], channels: int) -> NDArray[np.uint8]:
@@ -65,12 +73,12 @@ def _weights(taps: NDArray[np.int8], channels: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(groups).reshape(len(groups), -1).view(np.uint8)
 
 
-def _params(conv: Conv, channels: int, isa: Isa) -> NDArray[np.uint8]:
+def _params(conv: Conv, channels: int, isa: Isa, shape: Shape) -> NDArray[np.uint8]:
     """[groups, bytes]: int32 biases with the input's zero point folded in, float32 scales, zero
     point and limits."""
     zero = conv.in_zero - (128 if isa.signed else 0)
     bias = conv.bias - zero * conv.weights.astype(np.int64).sum((1, 2, 3))
-    if conv.weights.shape[1] == 3 and conv.weights.shape[3] > 3:
+    if not shape.far and conv.weights.shape[1] == 3 and conv.weights.shape[3] > 3:
         bias += ONE_APART
     shift = np.float32(-(2.0**23)) * conv.scale
     numbers = np.stack(

@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from streamsr.engines import Tile
 from streamsr.engines.fused.codegen import layout
-from streamsr.engines.fused.codegen.isa import Isa
 from streamsr.engines.fused.taps import Plan
 from streamsr.frame import Image
 from streamsr.native.jit import Library
 from streamsr.region import CELL, Cells, Region
 
 
-def wanted_cells(cells: Cells, width: int, isa: Isa) -> NDArray[np.uint8]:
-    """``cells`` of a picture of this width as the native code reads them, with an empty row before
+def wanted_cells(cells: Cells, width: int, plan: Plan) -> NDArray[np.uint8]:
+    """``cells`` of a picture of this width as the native code reads them, with empty rows before
     and after."""
-    wanted = np.zeros((cells.shape[0] + 2, cells.shape[1]), np.uint8)
-    wanted[1:-1] = cells
-    if not isa.by_blocks:
+    beyond = plan.shape.cells_before
+    wanted = np.zeros((cells.shape[0] + 2 * beyond, cells.shape[1]), np.uint8)
+    wanted[beyond:-beyond] = cells
+    if not plan.isa.by_blocks:
         # Gaps of one or two cells are computed too: single vectors cost half as much again as three
         # together.
         wanted[:, 1:-1] |= wanted[:, :-2] & wanted[:, 2:]
@@ -54,9 +54,9 @@ class Runner:
         """
         lr, hr, region, _ = tile
         place, lanes, scale = (
-            region.scaled(self._plan.scale),
+            region.scaled(self._plan.shape.scale),
             self._plan.isa.lanes,
-            self._plan.scale,
+            self._plan.shape.scale,
         )
         if region.width >= lanes:
             self._strip(lr, region, hr, place, wanted)
@@ -76,8 +76,8 @@ class Runner:
         """``place`` is where in ``hr`` the output goes; it is wider than the region where that is
         narrow."""
         plan, (height, width) = self._plan, lr.shape[:2]
-        scale, lanes = plan.scale, plan.isa.lanes
-        seen, columns = region.grown(layout.REACH, width, height), max(region.width, lanes)
+        scale, reach, lanes = plan.shape.scale, plan.shape.reach, plan.isa.lanes
+        seen, columns = region.grown(reach, width, height), max(region.width, lanes)
         line = layout.stride(-(-seen.width // plan.isa.phases), lanes)
         arena = self._memory(plan.lines * line)
         ok = (
@@ -88,7 +88,7 @@ class Runner:
             and lr.shape == (height, width, 3)
             and hr.shape == (*hr.shape[:2], 3)
             and region.within(width, height)
-            and seen.width <= layout.COLUMNS + 2 * layout.REACH
+            and seen.width <= layout.COLUMNS + 2 * reach
             and place.within(hr.shape[1], hr.shape[0])
             and (place.width, place.height) == (columns * scale, region.height * scale)
         )
@@ -97,7 +97,8 @@ class Runner:
                 ok
                 and region.width == width >= 2 * lanes
                 and region.y % CELL == 0
-                and wanted.shape == (-(-height // CELL) + 2, -(-width // CELL))
+                and wanted.shape
+                == (-(-height // CELL) + 2 * plan.shape.cells_before, -(-width // CELL))
                 and wanted.dtype == np.uint8
                 and wanted.flags.c_contiguous
             )

@@ -93,8 +93,8 @@ def infinite_scale(model: Any) -> None:
 
 
 def huge_sums(model: Any) -> None:
-    kernel = convolutions(model)[-1][1]
-    put(model, kernel, np.full_like(content(model, kernel, "i1"), 127))
+    bias = convolutions(model)[-1][2]
+    put(model, bias, np.full_like(content(model, bias, "<i4"), 2**25))
 
 
 def missing_weights(model: Any) -> None:
@@ -126,6 +126,7 @@ def test_the_shipped_network_is_read() -> None:
     assert network.scale == 3
     assert network.head.weights.shape == (27, 3, 3, 32)
     assert [conv.groups for conv, _ in network.blocks] == [4, 4, 4]
+    assert (network.width, network.macs) == (32, 21_616)
     assert network.stem.in_zero == 0
 
 

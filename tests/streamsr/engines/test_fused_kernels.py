@@ -14,7 +14,7 @@ from streamsr.engines.fused.codegen.instructions import declarations
 from streamsr.engines.fused.codegen.isa import AVX2
 from streamsr.engines.fused.codegen.library import library
 from streamsr.engines.fused.codegen.scratch import PLANE, POSITIONS, STRAND, VECTOR
-from streamsr.engines.fused.graph import Conv
+from streamsr.engines.fused.graph import LARGEST_SUM, Conv
 from streamsr.engines.fused.plan_blocks import pointwise
 from streamsr.engines.fused.schedule import MOST, schedule
 from streamsr.engines.fused.transform import (
@@ -32,12 +32,14 @@ needs_avx2 = pytest.mark.skipif(
 )
 Kernels = Callable[..., None]
 LIMITS = np.iinfo(np.int8)
+PLANES = 1, 2, 3, 5, 8, 16
+"""Of four inputs of a 3x3 convolution: with all products in a row, and with more in a loop."""
 
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernels]:
     """Calls a kernel by its name; arrays are handed over by their addresses."""
-    parts = [winograd.kernels(2), winograd.kernels(8), winograd.outputs(AVX2)]
+    parts = [*map(winograd.kernels, PLANES), winograd.outputs(AVX2)]
     text = "\n".join([declarations(AVX2, 22), *parts, scheduled.kernels(AVX2)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -90,7 +92,7 @@ def test_what_is_narrow_comes_out_exact() -> None:
 
 
 @needs_avx2
-@pytest.mark.parametrize("planes", [2, 8])
+@pytest.mark.parametrize("planes", PLANES)
 @pytest.mark.parametrize("vectors", [1, 2])
 @pytest.mark.parametrize("kind", ["noise", "extremes"])
 def test_winograd_makes_the_sums_of_a_convolution(
@@ -143,7 +145,7 @@ def test_winograd_makes_the_sums_of_a_convolution(
 def test_sums_of_any_size_are_requantised_as_xnnpack_does(
     kernels: Kernels, wide: bool, scale: float
 ) -> None:
-    largest = 2**23 - 1 if wide else max(k for k in range(2**20, 2**21) if is_narrow(k))
+    largest = LARGEST_SUM - 1 if wide else max(k for k in range(2**20, 2**21) if is_narrow(k))
     factor = np.float32(scale)
     rng, bias = np.random.default_rng(1), np.array([0, 7, -12_345, largest // 2])
     numbers = np.zeros((2, 4), np.uint32)

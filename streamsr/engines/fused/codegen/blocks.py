@@ -8,33 +8,31 @@ that half a vector holds one pixel of each of four tiles. Rows and pixels outsid
 filled with the zero point, as in the walk by rows.
 """
 
-from streamsr.engines.fused.codegen import layout
 from streamsr.engines.fused.codegen.chunks import chunks, part, rows_from
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import BlockRings
+from streamsr.engines.fused.codegen.layout import BlockRings, Shape
 from streamsr.engines.fused.codegen.pixels import write
 from streamsr.engines.fused.codegen.rows import WORD, ceil, fill, flags_of, get, row_of, runs
 from streamsr.engines.fused.codegen.scratch import CHUNK, ROWS, TILE, TILES
 from streamsr.native.ir import Function
 from streamsr.region import CELL
 
-_STAGES = len(layout.STAGES)
 
-
-def walk(isa: Isa, scale: int) -> str:
+def walk(isa: Isa, shape: Shape) -> str:
     """Write ``run(ptr call)``, which computes one strip, and the functions it uses."""
-    planes = len(isa.head_order(scale)) // 4
-    rings = BlockRings.of(planes)
+    planes = len(isa.head_order(shape.scale)) // 4
+    rings = BlockRings.of(shape, planes)
+    stages = range(1, len(shape.stages) + 1)
     parts = [
         "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
         fill(),
         _edges(),
-        chunks(isa, rings, planes),
-        *(_collect(stage) for stage in range(1, _STAGES + 1)),
-        *(_stage(rings, stage) for stage in range(1, _STAGES + 1)),
-        write(isa, scale, rings.head),
-        _read(rings),
-        _run(),
+        chunks(isa, shape, rings, planes),
+        *(_collect(shape, stage) for stage in stages),
+        *(_stage(shape, rings, stage) for stage in stages),
+        write(isa, shape, rings.head),
+        _read(shape, rings),
+        _run(shape),
     ]
     return "\n".join(parts)
 
@@ -59,11 +57,11 @@ def _edges() -> str:
     return f.text()
 
 
-def _collect(stage: int) -> str:
+def _collect(shape: Shape, stage: int) -> str:
     """Cover the tiles from ``first`` to before ``end`` with strands, where those before do not;
     whenever strands fill a chunk, compute it. From -1 on compute what is left."""
     f = Function(f"collect_{stage}", "ptr %call, i64 %row, i64 %first, i64 %end")
-    count, strands, covered = part(f, "count"), part(f, "strands"), part(f, "covered")
+    count, strands, covered = (part(f, shape, name) for name in ("count", "strands", "covered"))
     # Strands run over the end, but not over that of the line.
     most = f.mul(f.add(ceil(f, get(f, "width"), TILE * TILES), -1), TILES)
     start = f.most("%first", f.load("i64", covered))
@@ -87,13 +85,13 @@ def _collect(stage: int) -> str:
     return f.text()
 
 
-def _stage(rings: BlockRings, stage: int) -> str:
+def _stage(shape: Shape, rings: BlockRings, stage: int) -> str:
     """Compute one block: all tiles, or those around wanted cells; then set its edges."""
     f = Function(f"stage_{stage}", "ptr %call, i64 %row, i32 %pixel")
-    margin, head = _STAGES - stage, stage == _STAGES
+    margin, head = len(shape.stages) - stage, stage == len(shape.stages)
     height, width, columns = get(f, "height"), get(f, "width"), get(f, "columns")
     for word in ("count", "covered"):
-        f.store("i64", "0", part(f, word))
+        f.store("i64", "0", part(f, shape, word))
 
     def cover(first: str, end: str) -> None:
         """Collect from the tile of pixel ``first`` to that before pixel ``end``."""
@@ -109,27 +107,32 @@ def _stage(rings: BlockRings, stage: int) -> str:
         cover(first, f.least(end, width))
     with f.when(f(f"and i1 {seen}, {f(f'xor i1 {dense}, true')}")):
         cells = ceil(f, width, CELL)
-        top = f.most(f.add("%row", -margin), -CELL)
-        bottom = f.least(f.add("%row", ROWS - 1 + margin), f.add(height, CELL - 1))
-        middle = f.least(f.add(top, CELL), bottom)
-        flags = [flags_of(f, row, cells) for row in (top, middle, bottom)]
+        beyond = CELL * shape.cells_before
+        top = f.most(f.add("%row", -margin), -beyond)
+        bottom = f.least(f.add("%row", ROWS - 1 + margin), f.add(height, beyond - 1))
+        span = ROWS - 1 + 2 * margin
+        middle = [f.least(f.add(top, k), bottom) for k in range(CELL, max(span, CELL + 1), CELL)]
+        flags = [flags_of(f, shape, row, cells) for row in (top, *middle, bottom)]
         with runs(f, flags, cells) as (begin, end):
             first = f.most(f.add(f.mul(begin, CELL), -margin), "0")
             cover(first, f.least(f.add(f.mul(end, CELL), margin), width))
     f.do(f"call void @collect_{stage}(ptr %call, i64 %row, i64 -1, i64 -1)")
     if not head:
-        for k, row in enumerate(rows_from(f, rings.features[stage - 1], ROWS)):
+        for k, row in enumerate(rows_from(f, shape, rings.features[stage - 1], ROWS)):
             number = f.add("%row", k)
-            f.do(f"call void @edges(ptr %call, ptr {row}, i64 {number}, i64 8, i32 %pixel)")
+            f.do(
+                f"call void @edges(ptr %call, ptr {row}, i64 {number}, i64 {shape.planes}, "
+                f"i32 %pixel)"
+            )
     return f.text()
 
 
-def _read(rings: BlockRings) -> str:
+def _read(shape: Shape, rings: BlockRings) -> str:
     """Copy the bytes of a row of the picture, and put a pixel before and after."""
     f = Function("read", "ptr %call, i64 %row, i32 %pixel")
     width = get(f, "width")
     staging = row_of(
-        f, rings.staging, "%row", get(f, "line"), f.load("ptr", "%call", WORD["arena"])
+        f, shape, rings.staging, "%row", get(f, "line"), f.load("ptr", "%call", WORD["arena"])
     )
     inside = f(f"icmp ult i64 %row, {get(f, 'height')}")
     size = f.mul(width, 3)
@@ -145,25 +148,27 @@ def _read(rings: BlockRings) -> str:
     return f.text()
 
 
-def _run() -> str:
+def _run(shape: Shape) -> str:
     """Compute one strip from its first input row to its last output row: the head's blocks begin
     at its top."""
     f = Function("run", "ptr %call", linkage="")
     zero_points = f.load("ptr", "%call", WORD["zero_points"])
     top, bottom = get(f, "top"), get(f, "bottom")
-    pixels = [f.load("i32", zero_points, 4 * k) for k in range(6)]
-    reach = layout.REACH
-    with f.loop(f.add(top, reach - 3 * ROWS), f.add(bottom, reach), ROWS) as t:
+    reach, stages = shape.reach, len(shape.stages)
+    pixels = [f.load("i32", zero_points, 4 * k) for k in range(stages + 1)]
+    # The reach above the top, and where the head's blocks begin at it.
+    first = reach - ROWS * -(-2 * reach // ROWS)
+    with f.loop(f.add(top, first), f.add(bottom, reach), ROWS) as t:
         with f.loop(0, ROWS) as k:
             f.do(f"call void @read(ptr %call, i64 {f.add(t, k)}, i32 {pixels[0]})")
-        for stage in range(1, _STAGES + 1):
+        for stage in range(1, stages + 1):
             row = f.add(t, -stage)
             # The block holds a row that what is wanted depends on.
             begun = f(f"icmp sge i64 {row}, {f.add(top, stage - reach - ROWS + 1)}")
             needed = f(f"icmp slt i64 {row}, {f.add(bottom, reach - stage)}")
             with f.when(f(f"and i1 {begun}, {needed}")):
                 f.do(f"call void @stage_{stage}(ptr %call, i64 {row}, i32 {pixels[stage]})")
-                if stage == _STAGES:
+                if stage == stages:
                     with f.loop(row, f.least(f.add(row, ROWS), bottom)) as each:
                         f.do(f"call void @write(ptr %call, i64 {each})")
     return f.text()

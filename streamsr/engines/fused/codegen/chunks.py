@@ -2,19 +2,17 @@
 
 A chunk's inputs come from rings of rows, through the convolutions in scratch, to the next ring:
 
-    1  window of the picture's bytes; stem and side branch; point
-    2  root block: Winograd's convolution, pointwise convolution
-    3  the same
-    4  the same, with the side branch beside it, and the join
-    5  Winograd's convolution to the head's channels, pixels put back in their order
+    first   window of the picture's bytes; stem and side branch; point
+    root    block: Winograd's convolution, pointwise convolution
+    join    the last root block, with the side branch beside it, and the join
+    head    Winograd's convolution to the head's channels, pixels put back in their order
 """
 
 from streamsr.engines.fused.codegen import layout, scheduled, winograd
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import BlockRings, Ring
+from streamsr.engines.fused.codegen.layout import GROUPS, BlockRings, Ring, Shape
 from streamsr.engines.fused.codegen.rows import WORD, get, row_of
 from streamsr.engines.fused.codegen.scratch import (
-    AT,
     PAIR,
     PLANE,
     POSITIONS,
@@ -22,49 +20,49 @@ from streamsr.engines.fused.codegen.scratch import (
     STRAND,
     TILE,
     VECTOR,
+    places,
 )
 from streamsr.native.ir import Function
 
 _LAYER = {word: 8 * k for k, word in enumerate(layout.LAYER)}
-_STEM, _SIDE, _POINT, _ROOT, _JOIN, _HEAD = 0, 1, 2, 3, 9, 10
-_ROOT_PLANES, _ROOT_GROUPS = 2, 4
+_STEM, _SIDE, _POINT, _ROOT = range(4)
 _CALL = "ptr %call, i64 %row, i64 %width"
 
 
-def chunks(isa: Isa, rings: BlockRings, planes: int) -> str:
-    """Write ``chunk_1`` .. ``chunk_5(ptr call, i64 row, i64 width)`` and what they call.
+def chunks(isa: Isa, shape: Shape, rings: BlockRings, planes: int) -> str:
+    """Write ``chunk_1`` .. ``(ptr call, i64 row, i64 width)``, one for each stage, and what they
+    call.
 
     A chunk is ``width`` vectors wide; its strands stand in scratch. ``planes`` are the head's.
     """
     parts = [
         scheduled.kernels(isa),
-        winograd.kernels(_ROOT_PLANES),
-        winograd.kernels(8),
+        winograd.kernels(shape.group_planes),
+        winograd.kernels(shape.planes),
         winograd.outputs(isa),
         _aim(),
-        _window(rings),
-        _convolution("root", _ROOT_GROUPS, _ROOT_PLANES),
-        _convolution("head", 1, 8),
-        _fetch(),
+        _window(shape, rings),
+        _convolution(shape, "root", GROUPS, shape.group_planes),
+        _convolution(shape, "head", 1, shape.planes),
+        _fetch(shape),
         _line_up(),
-        _first_chunk(rings),
-        _root_chunk(rings, 2),
-        _root_chunk(rings, 3),
-        _join_chunk(rings),
-        _head_chunk(rings, planes),
+        _first_chunk(shape, rings),
+        *(_root_chunk(shape, rings, stage) for stage in range(2, shape.blocks + 1)),
+        _join_chunk(shape, rings),
+        _head_chunk(shape, rings, planes),
     ]
     return "\n".join(parts)
 
 
-def part(f: Function, name: str) -> str:
+def part(f: Function, shape: Shape, name: str) -> str:
     """Find where this part of scratch begins."""
-    return f.at(f.load("ptr", "%call", WORD["scratch"]), AT[name])
+    return f.at(f.load("ptr", "%call", WORD["scratch"]), places(shape.width)[name])
 
 
-def rows_from(f: Function, ring: Ring, count: int, first: int = 0) -> list[str]:
+def rows_from(f: Function, shape: Shape, ring: Ring, count: int, first: int = 0) -> list[str]:
     """Find line 0 of plane 0 of ``count`` rows from ``%row`` + ``first`` on."""
     line, arena = get(f, "line"), f.load("ptr", "%call", WORD["arena"])
-    return [row_of(f, ring, f.add("%row", first + k), line, arena) for k in range(count)]
+    return [row_of(f, shape, ring, f.add("%row", first + k), line, arena) for k in range(count)]
 
 
 def _layer(f: Function, number: int | str, word: str) -> str:
@@ -85,41 +83,43 @@ def _aim() -> str:
     return f.text()
 
 
-def _aim_ring(f: Function, ring: Ring) -> None:
-    outputs, line, strands = part(f, "outputs"), get(f, "line"), part(f, "strands")
-    for i, row in enumerate(rows_from(f, ring, ROWS)):
+def _aim_ring(f: Function, shape: Shape, ring: Ring) -> None:
+    outputs, line = part(f, shape, "outputs"), get(f, "line")
+    strands = part(f, shape, "strands")
+    for i, row in enumerate(rows_from(f, shape, ring, ROWS)):
         to = f.at(outputs, f.mul("%width", 2 * 8 * 4 * i))
         f.do(f"call void @aim(ptr {to}, ptr {row}, i64 {line}, ptr {strands}, i64 %width)")
 
 
-def _aim_scratch(f: Function, name: str) -> None:
-    outputs, start = part(f, "outputs"), part(f, name)
+def _aim_scratch(f: Function, shape: Shape, name: str) -> None:
+    outputs, start = part(f, shape, "outputs"), part(f, shape, name)
     with f.loop(0, f.mul("%width", 2 * 4 * ROWS)) as k:
         f.store("ptr", f.at(start, f.mul(k, STRAND)), outputs, f.mul(k, 8))
 
 
-def _pointwise(f: Function, number: int | str, source: str, step: str | int) -> None:
+def _pointwise(f: Function, shape: Shape, number: int | str, source: str, step: str | int) -> None:
     quads, params, counts, groups, entries = (
         _layer(f, number, word) for word in ("quads", "params", "counts", "runs", "weights")
     )
+    planes, sums = part(f, shape, source), part(f, shape, "sums")
+    count, outputs = f.mul("%width", 4 * ROWS), part(f, shape, "outputs")
     f.do(
-        f"call void @pointwise(ptr {part(f, source)}, ptr {counts}, ptr {groups}, ptr {entries}, "
-        f"ptr {params}, i64 {quads}, ptr {part(f, 'sums')}, i64 {f.mul('%width', 4 * ROWS)}, "
-        f"ptr {part(f, 'outputs')}, i64 {step})"
+        f"call void @pointwise(ptr {planes}, ptr {counts}, ptr {groups}, ptr {entries}, "
+        f"ptr {params}, i64 {quads}, ptr {sums}, i64 {count}, ptr {outputs}, i64 {step})"
     )
 
 
-def _to_ring(f: Function, number: int, source: str, ring: Ring) -> None:
-    _aim_ring(f, ring)
-    _pointwise(f, number, source, f.mul(get(f, "line"), 4))
+def _to_ring(f: Function, shape: Shape, number: int, source: str, ring: Ring) -> None:
+    _aim_ring(f, shape, ring)
+    _pointwise(f, shape, number, source, f.mul(get(f, "line"), 4))
 
 
-def _to_scratch(f: Function, number: int | str, source: str, target: str) -> None:
-    _aim_scratch(f, target)
-    _pointwise(f, number, source, PLANE)
+def _to_scratch(f: Function, shape: Shape, number: int | str, source: str, target: str) -> None:
+    _aim_scratch(f, shape, target)
+    _pointwise(f, shape, number, source, PLANE)
 
 
-def _window(rings: BlockRings) -> str:
+def _window(shape: Shape, rings: BlockRings) -> str:
     """Gather the 27 bytes around each pixel in seven planes: eight of each row's nine in two, the
     ninth ones in the last.
 
@@ -127,12 +127,13 @@ def _window(rings: BlockRings) -> str:
     byte b are every third dword of three times four: two blends and a permutation.
     """
     f = Function("window", _CALL)
-    line, arena, to = get(f, "line"), f.load("ptr", "%call", WORD["arena"]), part(f, "first")
-    strands = part(f, "strands")
+    line, arena, to = get(f, "line"), f.load("ptr", "%call", WORD["arena"]), part(f, shape, "first")
+    strands = part(f, shape, "strands")
     kind = "<8 x i32>"
     with f.loop(0, ROWS) as i:
         rows = [
-            row_of(f, rings.staging, f.add(f.add("%row", i), dy), line, arena) for dy in (-1, 0, 1)
+            row_of(f, shape, rings.staging, f.add(f.add("%row", i), dy), line, arena)
+            for dy in (-1, 0, 1)
         ]
         with f.loop(0, "%width") as v:
             tiles = [f.load("i64", strands, f.add(f.mul(v, 16), 8 * half)) for half in range(2)]
@@ -175,7 +176,7 @@ def _shuffle(f: Function, a: str, b: str, mask: list[int]) -> str:
     return f(f"shufflevector <8 x i32> {a}, <8 x i32> {b}, <8 x i32> <{picks}>")
 
 
-def _convolution(name: str, groups: int, planes: int) -> str:
+def _convolution(shape: Shape, name: str, groups: int, planes: int) -> str:
     """Convolve the rows that stand in scratch by layer ``number``, 3x3, into its first part::
 
     for each two vectors of the chunk, or a last one:
@@ -185,9 +186,9 @@ def _convolution(name: str, groups: int, planes: int) -> str:
     f = Function(f"convolution_{name}", "ptr %call, i64 %number, i64 %width")
     quads, kind = _layer(f, "%number", "quads"), _layer(f, "%number", "kind")
     weights, params = _layer(f, "%number", "weights"), _layer(f, "%number", "params")
-    rows, to, partial = part(f, "rows"), part(f, "first"), part(f, "partial")
-    transformed, products = part(f, "transformed"), part(f, "products")
-    strands = part(f, "strands")
+    rows, to, partial = part(f, shape, "rows"), part(f, shape, "first"), part(f, shape, "partial")
+    transformed, products = part(f, shape, "transformed"), part(f, shape, "products")
+    strands = part(f, shape, "strands")
     line, step = get(f, "line"), f.mul("%width", VECTOR)
     narrows = f(f"icmp eq i64 {kind}, {layout.NARROW}")
     wides = f(f"xor i1 {narrows}, true")
@@ -226,18 +227,18 @@ def _convolution(name: str, groups: int, planes: int) -> str:
     return f.text()
 
 
-def _convolve(f: Function, name: str, number: int, ring: Ring) -> None:
-    table = part(f, "rows")
-    for k, row in enumerate(rows_from(f, ring, ROWS + 2, -1)):
+def _convolve(f: Function, shape: Shape, name: str, number: int, ring: Ring) -> None:
+    table = part(f, shape, "rows")
+    for k, row in enumerate(rows_from(f, shape, ring, ROWS + 2, -1)):
         f.store("ptr", row, table, 8 * k)
     f.do(f"call void @convolution_{name}(ptr %call, i64 {number}, i64 %width)")
 
 
-def _fetch() -> str:
-    """Copy four planes of a ring's row to planes of a chunk of ``width`` vectors."""
+def _fetch(shape: Shape) -> str:
+    """Copy the side branch's planes of a ring's row to planes of a chunk of ``width`` vectors."""
     f = Function("fetch", "ptr %from, i64 %line, ptr %strands, ptr %to, i64 %width")
     number = f.mul("%width", 2)
-    with f.loop(0, 4) as plane, f.loop(0, 4) as phase, f.loop(0, number) as k:
+    with f.loop(0, shape.side_planes) as plane, f.loop(0, 4) as phase, f.loop(0, number) as k:
         source = f.at("%from", f.mul(f.add(f.mul(plane, 4), phase), "%line"))
         shift = f.mul(f.load("i64", "%strands", f.mul(k, 8)), 4)
         index = f.add(f.mul(phase, number), k)
@@ -269,41 +270,42 @@ def _line_up() -> str:
     return f.text()
 
 
-def _first_chunk(rings: BlockRings) -> str:
+def _first_chunk(shape: Shape, rings: BlockRings) -> str:
     f = Function("chunk_1", _CALL)
     f.do("call void @window(ptr %call, i64 %row, i64 %width)")
-    _to_scratch(f, _STEM, "first", "second")
-    _to_ring(f, _SIDE, "first", rings.side)
-    _to_ring(f, _POINT, "second", rings.features[0])
+    _to_scratch(f, shape, _STEM, "first", "second")
+    _to_ring(f, shape, _SIDE, "first", rings.side)
+    _to_ring(f, shape, _POINT, "second", rings.features[0])
     return f.text()
 
 
-def _root_chunk(rings: BlockRings, stage: int) -> str:
+def _root_chunk(shape: Shape, rings: BlockRings, stage: int) -> str:
     f = Function(f"chunk_{stage}", _CALL)
     number = _ROOT + 2 * (stage - 2)
-    _convolve(f, "root", number, rings.features[stage - 2])
-    _to_ring(f, number + 1, "first", rings.features[stage - 1])
+    _convolve(f, shape, "root", number, rings.features[stage - 2])
+    _to_ring(f, shape, number + 1, "first", rings.features[stage - 1])
     return f.text()
 
 
-def _join_chunk(rings: BlockRings) -> str:
-    f = Function("chunk_4", _CALL)
-    _convolve(f, "root", _ROOT + 4, rings.features[2])
-    _to_scratch(f, _ROOT + 5, "first", "second")
-    line, side = get(f, "line"), f.at(part(f, "second"), 8 * PLANE)
-    strands = part(f, "strands")
-    for i, row in enumerate(rows_from(f, rings.side, ROWS)):
+def _join_chunk(shape: Shape, rings: BlockRings) -> str:
+    f = Function(f"chunk_{shape.blocks + 1}", _CALL)
+    number = _ROOT + 2 * (shape.blocks - 1)
+    _convolve(f, shape, "root", number, rings.features[-2])
+    _to_scratch(f, shape, number + 1, "first", "second")
+    line, side = get(f, "line"), f.at(part(f, shape, "second"), shape.planes * PLANE)
+    strands = part(f, shape, "strands")
+    for i, row in enumerate(rows_from(f, shape, rings.side, ROWS)):
         target = f.at(side, f.mul("%width", 4 * VECTOR * i))
         f.do(f"call void @fetch(ptr {row}, i64 {line}, ptr {strands}, ptr {target}, i64 %width)")
-    _to_ring(f, _JOIN, "second", rings.features[3])
+    _to_ring(f, shape, number + 2, "second", rings.features[-1])
     return f.text()
 
 
-def _head_chunk(rings: BlockRings, planes: int) -> str:
-    f = Function("chunk_5", _CALL)
-    _convolve(f, "head", _HEAD, rings.features[3])
-    line, source, strands = get(f, "line"), part(f, "first"), part(f, "strands")
-    for i, row in enumerate(rows_from(f, rings.head, ROWS)):
+def _head_chunk(shape: Shape, rings: BlockRings, planes: int) -> str:
+    f = Function(f"chunk_{shape.blocks + 2}", _CALL)
+    _convolve(f, shape, "head", _ROOT + 2 * shape.blocks + 1, rings.features[-1])
+    line, source, strands = get(f, "line"), part(f, shape, "first"), part(f, shape, "strands")
+    for i, row in enumerate(rows_from(f, shape, rings.head, ROWS)):
         with f.loop(0, planes) as plane:
             here = f.at(source, f.add(f.mul(plane, PLANE), f.mul("%width", 4 * VECTOR * i)))
             to = f.at(row, f.mul(f.mul(plane, line), 4))

@@ -12,11 +12,12 @@ from functools import partial
 
 from streamsr.engines.fused.codegen.instructions import dot, pack, pin, requantise
 from streamsr.engines.fused.codegen.isa import Isa
+from streamsr.engines.fused.codegen.layout import Shape
 from streamsr.native.ir import Function
 
 EARLY = 7
 """Rows of a pointwise convolution between which the last group is requantised: the stem has no
-more."""
+more, narrow networks have fewer."""
 
 ONE_APART = 0x4B000000
 """Bit pattern of the float32 2**23: sums of 3x3 convolutions start there (see
@@ -28,37 +29,38 @@ _PARAMS = (
 )
 
 
-def kinds(isa: Isa, scale: int) -> tuple[tuple[int, int], ...]:
+def kinds(isa: Isa, shape: Shape) -> tuple[tuple[int, int], ...]:
     """Output channels and taps of the kernels, by the number that stands in an operation's
     record."""
-    return (4, 1), (isa.channels, 3), (3 * isa.subpixels(scale), 3)
+    root = isa.channels if 4 * shape.group_planes % isa.channels == 0 else 4
+    return (4, 1), (root, 3), (3 * isa.subpixels(shape.scale), 3)
 
 
 def name(vectors: int, channels: int, taps: int) -> str:
     return f"conv_{vectors}_{channels}_{taps}"
 
 
-def kernels(isa: Isa, llvm: int, scale: int) -> str:
-    """All convolutions of the network for one scale, for full tiles and for what is left of a
+def kernels(isa: Isa, llvm: int, shape: Shape) -> str:
+    """All convolutions of one member of the family, for full tiles and for what is left of a
     row."""
     widths = range(1, isa.vectors + 1)
     return "\n".join(
-        _convolution(isa, llvm, v, channels, taps)
+        _convolution(isa, llvm, shape, v, channels, taps)
         for v in widths
-        for channels, taps in kinds(isa, scale)
+        for channels, taps in kinds(isa, shape)
     )
 
 
-def _convolution(isa: Isa, llvm: int, vectors: int, channels: int, taps: int) -> str:
+def _convolution(isa: Isa, llvm: int, shape: Shape, vectors: int, channels: int, taps: int) -> str:
     """A function that computes ``tiles`` times ``vectors`` * ``lanes`` pixels of ``groups`` *
     ``channels`` channels.
 
     ``table`` holds ``n`` pointers, each to pixel 0 of a row of four input channels; ``in`` is the
     byte offset of the first tile in them, and from group to group it moves ``step`` planes (rounded
-    down to two). With ``taps`` 3 each row is used at x-1, x and x+1. ``weights`` are
-    [groups][n][taps][channels][4] int8. ``params`` of each group are channels x int32 bias,
-    channels x float32 scale, channels x float32 shift and the output's zero point, int16. The
-    result goes to ``out``, four channels in each ``plane`` bytes.
+    down to those of a group of the network). With ``taps`` 3 each row is used at x-1, x and x+1.
+    ``weights`` are [groups][n][taps][channels][4] int8. ``params`` of each group are channels x
+    int32 bias, channels x float32 scale, channels x float32 shift and the output's zero point,
+    int16. The result goes to ``out``, four channels in each ``plane`` bytes.
 
     With one tap there is little to multiply for each sum, and the processor cannot look far enough
     ahead to multiply for the next group while it requantises this one. So the code says it: the
@@ -66,14 +68,16 @@ def _convolution(isa: Isa, llvm: int, vectors: int, channels: int, taps: int) ->
     registers. ``n`` is at least that.
     """
     f = Function(name(vectors, channels, taps), _PARAMS)
-    block, early = 4 * isa.lanes * vectors, EARLY if taps == 1 and isa.registers >= 32 else 0
-    shape = f, isa, llvm, vectors, channels, taps
+    block, early = 4 * isa.lanes * vectors, 0
+    if taps == 1 and isa.registers >= 32:
+        early = min(EARLY, shape.planes)
+    made = f, isa, llvm, vectors, channels, taps, taps > 1 and not shape.far
     vector = [f"<{isa.lanes} x i32>"] * (vectors * channels)
     types = ["ptr", "ptr", *vector] if early else []
     idle = ["%out", "%params", *["zeroinitializer"] * len(vector)] if early else []
     with f.carry(0, f.mul("%tiles", block), block, types, idle) as (x, across):
         with f.carry(0, "%groups", 1, types, across) as (g, last):
-            planes = f(f"and i64 {f.mul(g, '%step')}, -2")
+            planes = _rounded(f, f.mul(g, "%step"), shape.group_planes)
             source = f.add(f.add(x, "%in"), f.mul(planes, "%plane"))
             weights = f.at("%weights", f.mul(g, f.mul("%n", taps * channels * 4)))
             params = f.at("%params", f.mul(g, 12 * channels + 4))
@@ -81,9 +85,9 @@ def _convolution(isa: Isa, llvm: int, vectors: int, channels: int, taps: int) ->
             bias = [
                 f.splat(isa.lanes, "i32", f.load("i32", params, 4 * c)) for c in range(channels)
             ]
-            tile = _Tile(*shape, [one for one in bias for _ in range(vectors)])
+            tile = _Tile(*made, [one for one in bias for _ in range(vectors)])
             start = [step for k in range(early) for step in tile.row(k, source, weights)]
-            finish = _Tile(*shape, last[2:]).finish(last[1], last[0]) if early else []
+            finish = _Tile(*made, last[2:]).finish(last[1], last[0]) if early else []
             for k, step in enumerate(start):
                 step()
                 tile.pin(range(k % channels * vectors, (k % channels + 1) * vectors))
@@ -101,14 +105,22 @@ def _convolution(isa: Isa, llvm: int, vectors: int, channels: int, taps: int) ->
                     step()
         across[:] = last
     if early:
-        for step in _Tile(*shape, across[2:]).finish(across[1], across[0]):
+        for step in _Tile(*made, across[2:]).finish(across[1], across[0]):
             step()
     return f.text()
 
 
+def _rounded(f: Function, value: str, unit: int) -> str:
+    """``value`` less what is over whole units."""
+    if unit & (unit - 1) == 0:
+        return f(f"and i64 {value}, {-unit}")
+    return f(f"sub i64 {value}, {f(f'urem i64 {value}, {unit}')}")
+
+
 @dataclass
 class _Tile:
-    """The sums of one tile while its code is written: ``sums[channel * vectors + vector]``."""
+    """The sums of one tile while its code is written: ``sums[channel * vectors + vector]``, from
+    ONE_APART on where they are ``near``."""
 
     f: Function
     isa: Isa
@@ -116,6 +128,7 @@ class _Tile:
     vectors: int
     channels: int
     taps: int
+    near: bool
     sums: list[str]
 
     def row(self, i: str | int, source: str, weights: str) -> list[Callable[[], None]]:
@@ -156,7 +169,7 @@ class _Tile:
             factor, shift = (
                 f.splat(lanes, "float", f.load("float", params, place)) for place in places
             )
-            self.sums[k] = requantise(f, lanes, self.sums[k], factor, shift if relu else None)
+            self.sums[k] = requantise(f, lanes, self.sums[k], factor, shift if self.near else None)
 
         def store(quad: range, v: int) -> None:
             zero_point = None if relu else f.load("i16", params, 12 * self.channels)

@@ -10,17 +10,69 @@ room for loads that run over. A ring keeps the last few rows of one tensor; row 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from streamsr.region import CELL
+
 HEAD = 64
 """Bytes before pixel 0 of a line: a cache line, so that the pixels are aligned."""
 
-REACH = 5
-"""Rows and columns around the output that the five 3x3 convolutions see."""
-
-BEFORE = 12
-"""More rows than any walk begins above the picture, so that counted from there none is negative."""
-
 COLUMNS = 1024
-"""Widest strip: its rows fill about 0.6 MB, and a core has 1 MB of cache to itself."""
+"""Widest strip. XLSR's rows then fill about 0.6 MB, `max`'s 2.5 MB; a core has 1 MB of cache to
+itself, but narrower strips of `max` are slower all the same (4 % at 320 columns, 10 % at 214)."""
+
+GROUPS = 4
+"""Of the 3x3 convolutions of the root blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A network of XLSR's family, as far as the code depends on it.
+
+    ``width`` is the channels of every layer but the head and the side branch, which has half of it:
+    a multiple of 16 (see `taps.padded`), so that each of the GROUPS fills planes of four. With
+    ``far`` the sums of a 3x3 convolution may lie so far out that all of these take the longer
+    requantisation (see `instructions.requantise`).
+    """
+
+    scale: int
+    width: int
+    blocks: int
+    far: bool = False
+
+    @property
+    def planes(self) -> int:
+        return self.width // 4
+
+    @property
+    def side_planes(self) -> int:
+        return self.width // 8
+
+    @property
+    def group_planes(self) -> int:
+        return self.width // 4 // GROUPS
+
+    @property
+    def reach(self) -> int:
+        """Rows and columns around the output that the 3x3 convolutions see: stem, blocks, head."""
+        return self.blocks + 2
+
+    @property
+    def before(self) -> int:
+        """More rows than any walk begins above the picture: counted from there none is negative."""
+        return self.reach + 7
+
+    @property
+    def cells_before(self) -> int:
+        """Empty rows of cells above and below the picture's: as far as a stage looks for wanted
+        ones."""
+        return -(-(self.reach - 1) // CELL)
+
+    @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Operations of each row stage: stem + side + pointwise, root blocks, of which the last has
+        the join with it, head."""
+        blocks = [(3 + 2 * k, 5 + 2 * k) for k in range(self.blocks)]
+        first, end = blocks.pop()
+        return (0, 3), *blocks, (first, end + 1), (end + 1, end + 2)
 
 
 class Ring(NamedTuple):
@@ -33,8 +85,9 @@ class Ring(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rings:
-    """The rings of one worker. A 3x3 convolution needs 3 rows; the side branch waits for 3 rows, so
-    it keeps 4."""
+    """The rings of one worker. A 3x3 convolution needs 3 rows; the side branch waits for a row of
+    each root block, so it keeps one more. ``features`` are what the first stage, each root block
+    but the last, and the join make."""
 
     staging: Ring
     window: Ring
@@ -42,22 +95,23 @@ class Rings:
     middle: Ring
     joined: Ring
     side: Ring
-    features: tuple[Ring, Ring, Ring, Ring]
+    features: tuple[Ring, ...]
     head: Ring
     lines: int
 
     @classmethod
-    def of(cls, head_planes: int) -> "Rings":
-        total = 0
+    def of(cls, shape: Shape, head_planes: int) -> "Rings":
+        total, planes = 0, shape.planes
 
         def ring(rows: int, planes: int) -> Ring:
             nonlocal total
             total += rows * planes
             return Ring(total - rows * planes, rows, planes)
 
-        fixed = ring(1, 1), ring(3, 3), ring(1, 1), ring(1, 8), ring(1, 8), ring(4, 4)
-        features = ring(3, 8), ring(3, 8), ring(3, 8), ring(3, 8)
-        return cls(*fixed, features, ring(1, head_planes), total)
+        fixed = ring(1, 1), ring(3, 3), ring(1, 1), ring(1, planes), ring(1, planes)
+        side = ring(shape.blocks + 1, shape.side_planes)
+        features = tuple(ring(3, planes) for _ in range(shape.blocks + 1))
+        return cls(*fixed, side, features, ring(1, head_planes), total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +122,19 @@ class BlockRings:
 
     staging: Ring
     side: Ring
-    features: tuple[Ring, Ring, Ring, Ring]
+    features: tuple[Ring, ...]
     head: Ring
     lines: int
 
     @classmethod
-    def of(cls, head_planes: int) -> "BlockRings":
+    def of(cls, shape: Shape, head_planes: int) -> "BlockRings":
         rings, total = [], 0
-        for rows, planes in ((6, 1), (7, 4), (6, 8), (6, 8), (6, 8), (6, 8), (4, head_planes)):
+        features = [(6, shape.planes)] * (shape.blocks + 1)
+        side = shape.blocks + 4, shape.side_planes
+        for rows, planes in ((6, 1), side, *features, (4, head_planes)):
             rings.append(Ring(total, rows, 4 * planes))
             total += rows * 4 * planes
-        staging, side, a, b, c, d, head = rings
-        return cls(staging, side, (a, b, c, d), head, total)
+        return cls(rings[0], rings[1], tuple(rings[2:-1]), rings[-1], total)
 
 
 def stride(width: int, lanes: int) -> int:
@@ -94,9 +149,6 @@ def stride(width: int, lanes: int) -> int:
 
 SEGMENTS = 4
 """Most runs of neighbouring planes that one convolution reads."""
-
-TABLE = 24
-"""Most planes that one convolution reads: the head, 3 rows of 8."""
 
 SEGMENT = "first", "rows", "planes", "dy", "count"
 """int64 words of a run of planes: its ring, the row's distance from the output's, how many planes
@@ -116,10 +168,6 @@ operations."""
 
 POINTWISE, NARROW, WIDE = range(3)
 """Kinds of layers: pointwise, and 3x3 with sums that are narrow or wide (see `winograd`)."""
-
-STAGES = ((0, 3), (3, 5), (5, 7), (7, 10), (10, 11))
-"""Operations of each row stage: stem + side + pointwise, two root blocks, root block + join,
-head."""
 
 CALL = (
     "lr",
@@ -141,5 +189,5 @@ CALL = (
 )
 """int64 words of one call. ``lr``: pixel (left, 0) of the picture, ``hr``: first output pixel; the
 picture has ``height`` rows; output rows ``top``..``bottom`` and ``columns`` columns from ``offset``
-of ``width`` are wanted. ``cells``: a byte for each cell with an empty row before and after, see
-`wanted`; 0 when everything is wanted."""
+of ``width`` are wanted. ``cells``: a byte for each cell with empty rows before and after, see
+`strip.wanted_cells`; 0 when everything is wanted."""

@@ -6,6 +6,7 @@ import llvmlite.binding as llvm
 
 from streamsr.engines.fused.codegen.instructions import declarations
 from streamsr.engines.fused.codegen.isa import Isa, able
+from streamsr.engines.fused.codegen.layout import Shape
 from streamsr.errors import ModelError
 from streamsr.native import jit, processor
 
@@ -35,18 +36,18 @@ def host_kinds(name: str = "") -> list[Isa]:
     return kinds
 
 
-def network_ir(isa: Isa, scale: int) -> str:
-    """The code of one network's family member; weights and sizes are data that it is given."""
+def network_ir(isa: Isa, shape: Shape) -> str:
+    """The code of one member of the family; weights and sizes are data that it is given."""
     version = llvm.llvm_version_info[0]
     # Imported here: the generators of another kind would take 10 ms at every start.
     if isa.by_blocks:
         from streamsr.engines.fused.codegen import blocks
 
-        return declarations(isa, version) + blocks.walk(isa, scale)
+        return declarations(isa, version) + blocks.walk(isa, shape)
     from streamsr.engines.fused.codegen import walk
     from streamsr.engines.fused.codegen.convolution import kernels
 
-    return declarations(isa, version) + kernels(isa, version, scale) + walk.walk(isa, scale)
+    return declarations(isa, version) + kernels(isa, version, shape) + walk.walk(isa, shape)
 
 
 def library(ir: str, isa: Isa) -> jit.Library:

@@ -1,22 +1,22 @@
 """Depth to space: from the head's planes to rows of RGB."""
 
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import Ring
+from streamsr.engines.fused.codegen.layout import Ring, Shape
 from streamsr.engines.fused.codegen.rows import WORD, ceil, flags_of, get, row_of, runs
 from streamsr.native.ir import Function
 from streamsr.region import CELL
 
 
-def write(isa: Isa, scale: int, head: Ring) -> str:
+def write(isa: Isa, shape: Shape, head: Ring) -> str:
     """IR of ``write(ptr call, i64 row)`` and what it calls. The head's planes lie in ``head``, each
     in ``isa.phases`` lines together, from the strip's first pixel on or, by blocks, the seen
     part's."""
     wholes = sorted({min(CELL, isa.lanes), isa.lanes})
-    puts = [_put(isa, scale, pixels) for pixels in wholes]
-    return "\n".join([*puts, _write_run(isa, scale, head), _write()])
+    puts = [_put(isa, shape.scale, pixels) for pixels in wholes]
+    return "\n".join([*puts, _write_run(isa, shape, head), _write(shape)])
 
 
-def _write() -> str:
+def _write(shape: Shape) -> str:
     """Depth to space: what is wanted of the head's planes to ``scale`` rows of RGB."""
     f = Function("write", "ptr %call, i64 %row")
     columns = get(f, "columns")
@@ -25,19 +25,19 @@ def _write() -> str:
         f.do(f"call void @write_run(ptr %call, i64 %row, i64 0, i64 {columns})")
     with f.when(f(f"xor i1 {dense}, true")):
         cells = ceil(f, columns, CELL)
-        flags = flags_of(f, "%row", cells)
+        flags = flags_of(f, shape, "%row", cells)
         with runs(f, (flags, flags), cells) as (begin, end):
             last = f.least(f.mul(end, CELL), columns)
             f.do(f"call void @write_run(ptr %call, i64 %row, i64 {f.mul(begin, CELL)}, i64 {last})")
     return f.text()
 
 
-def _write_run(isa: Isa, scale: int, head: Ring) -> str:
+def _write_run(isa: Isa, shape: Shape, head: Ring) -> str:
     """Pixels ``%begin`` to ``%end``. A last vector that is not full is moved left, or half of it is
     written."""
     f = Function("write_run", "ptr %call, i64 %row, i64 %begin, i64 %end")
     line, arena, lanes = get(f, "line"), f.load("ptr", "%call", WORD["arena"]), isa.lanes
-    planes = row_of(f, head, "%row", line, arena)
+    scale, planes = shape.scale, row_of(f, shape, head, "%row", line, arena)
     if isa.by_blocks:
         planes, line = f.at(planes, f.mul(get(f, "offset"), 4)), f.mul(line, isa.phases)
     first = f.mul(f(f"sub i64 %row, {get(f, 'top')}"), scale)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from streamsr.engines.fused.codegen import layout
-from streamsr.engines.fused.codegen.layout import Ring
+from streamsr.engines.fused.codegen.layout import Ring, Shape
 from streamsr.native.ir import Function
 from streamsr.region import CELL
 
@@ -21,9 +21,9 @@ def get(f: Function, word: str) -> str:
     return f.load("i64", "%call", WORD[word])
 
 
-def row_of(f: Function, ring: Ring, row: str, line: str, arena: str) -> str:
-    """Pixel 0 of plane 0 of a row, which is at least -BEFORE."""
-    slot = f(f"urem i64 {f.add(row, layout.BEFORE)}, {ring.rows}") if ring.rows > 1 else "0"
+def row_of(f: Function, shape: Shape, ring: Ring, row: str, line: str, arena: str) -> str:
+    """Pixel 0 of plane 0 of a row, which is at least -`Shape.before`."""
+    slot = f(f"urem i64 {f.add(row, shape.before)}, {ring.rows}") if ring.rows > 1 else "0"
     first = f.add(f.mul(slot, ring.planes), ring.first)
     return f.at(arena, f.add(f.mul(first, line), layout.HEAD))
 
@@ -57,8 +57,7 @@ def runs(f: Function, rows: Sequence[str], cells: str) -> Iterator[tuple[str, st
         begun[0] = f(f"select i1 {wanted}, i64 {since}, i64 -1")
 
 
-def flags_of(f: Function, row: str, cells: str) -> str:
-    """The row of flags for a picture row, which is at least -CELL."""
-    return f.at(
-        f.load("ptr", "%call", WORD["cells"]), f.mul(f(f"lshr i64 {f.add(row, CELL)}, 3"), cells)
-    )
+def flags_of(f: Function, shape: Shape, row: str, cells: str) -> str:
+    """The row of flags for a picture row, which is at least -CELL * `Shape.cells_before`."""
+    flags = f.load("ptr", "%call", WORD["cells"])
+    return f.at(flags, f.mul(f(f"lshr i64 {f.add(row, CELL * shape.cells_before)}, 3"), cells))

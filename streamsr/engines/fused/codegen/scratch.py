@@ -7,6 +7,9 @@ being the pixels 4 * t + phase of the eight tiles t of strands 2 * v and 2 * v +
 bytes.
 """
 
+from functools import cache
+from itertools import accumulate
+
 CHUNK = 4
 """Vectors: 32 pixels of four rows each."""
 
@@ -24,8 +27,8 @@ NUMBER = 4 * ROWS * CHUNK
 PLANE = NUMBER * VECTOR + 64
 """From one plane to the next: not a power of two, or all would meet in the same cache sets."""
 
-MIDDLE_PLANES = 12
-"""The join's inputs; the head at x4 has as many outputs."""
+HEAD_PLANES = 12
+"""The head's outputs at x4."""
 
 POSITIONS = 36
 """Of the transformed 6x6 pixels."""
@@ -33,27 +36,23 @@ POSITIONS = 36
 PAIR = 2
 """Vectors of tiles that the products of one weight are made for at once."""
 
-_SIZES = {
-    "first": MIDDLE_PLANES * PLANE,
-    "second": MIDDLE_PLANES * PLANE,
-    "sums": 4 * PLANE,
-    "outputs": 2 * NUMBER * 8,
-    "rows": 8 * 8,
-    "count": 8,
-    "covered": 8,
-    "strands": 2 * CHUNK * 8,
-    "transformed": POSITIONS * 16 * PAIR * VECTOR,
-    "products": 4 * POSITIONS * PAIR * VECTOR,
-    "partial": 4 * 24 * VECTOR,
-}
 
-
-AT: dict[str, int] = {}
-"""Where each part begins."""
-
-SIZE = 0
-"""Bytes of all parts."""
-
-for _name, _size in _SIZES.items():
-    AT[_name] = SIZE
-    SIZE += -(-_size // 64) * 64 + 64
+@cache
+def places(width: int) -> dict[str, int]:
+    """Find where each part begins in the scratch of a network of this width; "end" is its size."""
+    middle = max(width * 3 // 8, HEAD_PLANES)  # the planes of the join's inputs
+    sizes = {
+        "first": middle * PLANE,
+        "second": middle * PLANE,
+        "sums": 4 * PLANE,
+        "outputs": 2 * NUMBER * 8,
+        "rows": 8 * 8,
+        "count": 8,
+        "covered": 8,
+        "strands": 2 * CHUNK * 8,
+        "transformed": POSITIONS * width // 2 * PAIR * VECTOR,
+        "products": 4 * POSITIONS * PAIR * VECTOR,
+        "partial": 4 * 24 * VECTOR,
+    }
+    rounded = [-(-size // 64) * 64 + 64 for size in sizes.values()]
+    return dict(zip((*sizes, "end"), accumulate(rounded, initial=0), strict=True))

@@ -1,4 +1,4 @@
-"""The walk over the rows: bytes to planes, the five stages one row behind another, planes to bytes.
+"""The walk over the rows: bytes to planes, the stages one row behind another, planes to bytes.
 
 Row ``t`` of the picture is read while stage ``k`` works on row ``t - k``, so that what a stage made
 is still in the cache when the next one reads it. Rows outside the picture are filled with the zero
@@ -9,7 +9,7 @@ convolution.
 from streamsr.engines.fused.codegen import layout
 from streamsr.engines.fused.codegen.convolution import kinds, name
 from streamsr.engines.fused.codegen.isa import Isa
-from streamsr.engines.fused.codegen.layout import Rings
+from streamsr.engines.fused.codegen.layout import Rings, Shape
 from streamsr.engines.fused.codegen.pixels import write
 from streamsr.engines.fused.codegen.rows import WORD, ceil, fill, flags_of, get, row_of, runs
 from streamsr.native.ir import Function
@@ -19,35 +19,35 @@ _OP = {word: 8 * k for k, word in enumerate(layout.OP)}
 _SEGMENT = {word: 8 * k for k, word in enumerate(layout.SEGMENT)}
 
 
-def walk(isa: Isa, scale: int) -> str:
+def walk(isa: Isa, shape: Shape) -> str:
     """IR of ``run(ptr call)``, which computes one strip, and of the functions it uses."""
-    rings = Rings.of(len(isa.head_order(scale)) // 4)
+    rings = Rings.of(shape, len(isa.head_order(shape.scale)) // 4)
     parts = [
         "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
-        _slot(),
+        _slot(shape),
         fill(),
-        _stage(isa),
-        _span(isa, scale),
-        write(isa, scale, rings.head),
-        _read(rings),
-        _corner(isa, rings),
-        _run(),
+        _stage(isa, shape),
+        _span(isa, shape),
+        write(isa, shape, rings.head),
+        _read(shape, rings),
+        _corner(isa, shape, rings),
+        _run(shape),
     ]
     return "\n".join(parts)
 
 
-def _slot() -> str:
+def _slot(shape: Shape) -> str:
     """The same as row_of for the ring whose words stand at ``%ring``; the result is stored at
     ``%result``."""
     f = Function("slot", "ptr %call, ptr %ring, i64 %row, ptr %result")
     first, rows, planes = (f.load("i64", "%ring", 8 * k) for k in range(3))
-    line = f.add(f.mul(f(f"urem i64 {f.add('%row', layout.BEFORE)}, {rows}"), planes), first)
+    line = f.add(f.mul(f(f"urem i64 {f.add('%row', shape.before)}, {rows}"), planes), first)
     at = f.add(f.mul(line, get(f, "line")), layout.HEAD)
     f.store("ptr", f.at(f.load("ptr", "%call", WORD["arena"]), at), "%result")
     return f.text()
 
 
-def _stage(isa: Isa) -> str:
+def _stage(isa: Isa, shape: Shape) -> str:
     """Operations ``%op``.. on one row: pixels ``%offset``.. of its inputs give ``%columns`` pixels
     from 0 on.
 
@@ -72,10 +72,12 @@ def _stage(isa: Isa) -> str:
         span("0", vectors)
     with f.when(f(f"and i1 {inside}, {f(f'xor i1 {dense}, true')}")):
         cells = ceil(f, "%columns", CELL)
-        rows = (
-            flags_of(f, f("sub i64 %row, %margin"), cells),
-            flags_of(f, f.add("%row", "%margin"), cells),
-        )
+        top, bottom = f("sub i64 %row, %margin"), ""
+        rows = [flags_of(f, shape, top, cells)]
+        for between in range(CELL, 2 * (shape.reach - 1), CELL):
+            bottom = bottom or f.add("%row", "%margin")
+            rows.append(flags_of(f, shape, f.least(f.add(top, between), bottom), cells))
+        rows.append(flags_of(f, shape, bottom or f.add("%row", "%margin"), cells))
         with runs(f, rows, cells) as (begin, end):
             first = f.most(f(f"sub i64 {f.mul(begin, CELL)}, %margin"), "0")
             last = f.least(f.add(f.mul(end, CELL), "%margin"), "%columns")
@@ -96,7 +98,7 @@ def _stage(isa: Isa) -> str:
     return f.text()
 
 
-def _span(isa: Isa, scale: int) -> str:
+def _span(isa: Isa, shape: Shape) -> str:
     """The operations on ``%vectors`` vectors of the row from pixel ``%first`` on."""
     f = Function(
         "span", "ptr %call, ptr %op, i64 %count, i64 %row, i64 %offset, i64 %first, i64 %vectors"
@@ -125,7 +127,7 @@ def _span(isa: Isa, scale: int) -> str:
                     "ptr", f.at(pixel, f.mul(plane, line)), table, f.mul(f.add(total[0], plane), 8)
                 )
             total[0] = f.add(total[0], planes)
-        for number, (channels, taps) in enumerate(kinds(isa, scale)):
+        for number, (channels, taps) in enumerate(kinds(isa, shape)):
             with f.when(f(f"icmp eq i64 {kind}, {number}")):
                 for width in range(isa.vectors, 0, -1):
                     full = width == isa.vectors
@@ -141,16 +143,16 @@ def _span(isa: Isa, scale: int) -> str:
     return f.text()
 
 
-def _read(rings: Rings) -> str:
+def _read(shape: Shape, rings: Rings) -> str:
     """RGB bytes to three planes: the nine bytes of pixels x-1, x, x+1 in dwords at 0, 4 and 8 of
     the window."""
     f = Function("read", "ptr %call, i64 %row, i32 %pixel")
     line, arena, width = get(f, "line"), f.load("ptr", "%call", WORD["arena"]), get(f, "width")
-    planes = row_of(f, rings.window, "%row", line, arena)
+    planes = row_of(f, shape, rings.window, "%row", line, arena)
     inside = f(f"icmp ult i64 %row, {get(f, 'height')}")
     with f.when(inside):
         lr, size = f.load("ptr", "%call", WORD["lr"]), f.mul(width, 3)
-        staging = row_of(f, rings.staging, "0", line, arena)
+        staging = row_of(f, shape, rings.staging, "0", line, arena)
         f.store("i32", "%pixel", staging, -4)
         source = f.at(lr, f.mul("%row", get(f, "lr_stride")))
         f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {staging}, ptr {source}, i64 {size}, i1 false)")
@@ -169,14 +171,14 @@ def _read(rings: Rings) -> str:
     return f.text()
 
 
-def _corner(isa: Isa, rings: Rings) -> str:
+def _corner(isa: Isa, shape: Shape, rings: Rings) -> str:
     """The ninth byte of the window of three rows, in one plane: 27 inputs fit 7 planes, not 9."""
     f = Function("corner", "ptr %call, i64 %row")
     line, arena, width = get(f, "line"), f.load("ptr", "%call", WORD["arena"]), get(f, "width")
     kind = f"<{isa.lanes} x i32>"
-    rows = [row_of(f, rings.window, f.add("%row", dy), line, arena) for dy in (-1, 0, 1)]
+    rows = [row_of(f, shape, rings.window, f.add("%row", dy), line, arena) for dy in (-1, 0, 1)]
     rows = [f.at(row, f.mul(line, 2)) for row in rows]
-    out = row_of(f, rings.corner, "0", line, arena)
+    out = row_of(f, shape, rings.corner, "0", line, arena)
     with f.loop(0, f.mul(width, 4), 4 * isa.lanes) as x:
         bytes_ = [f(f"and {kind} {f.load(kind, row, x)}, splat (i32 255)") for row in rows]
         for k in (1, 2):
@@ -187,16 +189,18 @@ def _corner(isa: Isa, rings: Rings) -> str:
     return f.text()
 
 
-def _run() -> str:
+def _run(shape: Shape) -> str:
     """One strip from its first input row to its last output row."""
     f = Function("run", "ptr %call", linkage="")
     ops, zero_points = (f.load("ptr", "%call", WORD[word]) for word in ("ops", "zero_points"))
     width, columns, offset, top = (get(f, word) for word in ("width", "columns", "offset", "top"))
-    first, pixels = f.add(top, -layout.REACH), [f.load("i32", zero_points, 4 * k) for k in range(6)]
-    with f.loop(first, f.add(get(f, "bottom"), layout.REACH)) as t:
+    stages = shape.stages
+    first = f.add(top, -shape.reach)
+    pixels = [f.load("i32", zero_points, 4 * k) for k in range(len(stages) + 1)]
+    with f.loop(first, f.add(get(f, "bottom"), shape.reach)) as t:
         f.do(f"call void @read(ptr %call, i64 {t}, i32 {pixels[0]})")
-        for stage, (begin, end) in enumerate(layout.STAGES, 1):
-            row, head = f.add(t, -stage), stage == len(layout.STAGES)
+        for stage, (begin, end) in enumerate(stages, 1):
+            row, head = f.add(t, -stage), stage == len(stages)
             with f.when(f(f"icmp sge i64 {row}, {f.add(first, stage)}")):
                 if stage == 1:
                     f.do(f"call void @corner(ptr %call, i64 {row})")
@@ -205,7 +209,7 @@ def _run() -> str:
                     f"i64 {end - begin}, "
                     f"i64 {row}, i64 {offset if head else 0}, i64 {columns if head else width}, "
                     f"i32 {pixels[stage]}, i1 {'false' if head else 'true'}, i64 "
-                    f"{len(layout.STAGES) - stage})"
+                    f"{len(stages) - stage})"
                 )
                 if head:
                     f.do(f"call void @write(ptr %call, i64 {row})")

@@ -162,10 +162,11 @@ def _products(planes: int, vectors: int) -> str:
         source = f.at("%from", f.mul(position, pairs * vectors * VECTOR))
         weights = f.at("%weights", f.mul(position, pairs * 16))
         sums = pair(source, weights, None)
-        for k in range(1, 4):
+        straight = pairs if pairs <= 8 else 4 + pairs % 4
+        for k in range(1, straight):
             sums = pair(f.at(source, k * vectors * VECTOR), f.at(weights, 16 * k), sums)
-        if pairs > 4:
-            with f.carry(4, pairs, 4, [I32] * count, sums) as (i, sums):
+        if pairs > straight:
+            with f.carry(straight, pairs, 4, [I32] * count, sums) as (i, sums):
                 for k in range(4):
                     one = f.add(i, k)
                     here = f.at(source, f.mul(one, vectors * VECTOR))
