@@ -18,6 +18,8 @@ class ModelFile:
     name: str
     path: Path
     content: bytes
+    consistent: bool = False
+    """Whether its pictures are made consistent with the source by default, see `options.Look`."""
 
     @property
     def sha256(self) -> str:
@@ -69,6 +71,16 @@ def find_model(
             raise ModelError(
                 f"{path}: larger than any model of this kind ({MAX_MODEL_BYTES >> 20} MiB)"
             )
-        return ModelFile(name, path, path.read_bytes())
+        return ModelFile(name, path, path.read_bytes(), _is_consistent(path))
     except OSError as error:
         raise ModelError(f"cannot read model {path}: {reason_of(error)}") from error
+
+
+def _is_consistent(path: Path) -> bool:
+    """What the model's card says of it; without a word, shipped models are, others are not."""
+    try:
+        said = weights.card(path).get("consistent")
+    except (ValueError, OSError, RecursionError):  # a stranger's file, which may be anything
+        said = None
+    shipped = path.stem in weights.names() and path.resolve() == weights.path(path.stem)
+    return said if isinstance(said, bool) else shipped

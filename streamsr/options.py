@@ -94,6 +94,25 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What becomes of the network's picture before it is shown.
+
+    consistent  correct it until it gives the source's picture when it is made small again
+    sharpen     0 for none to 1, by local contrast, without halos
+    strength    of the network: 1, or down to 0 in a blend with bicubic interpolation
+    """
+
+    consistent: bool = False
+    sharpen: float = 0.0
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("sharpen", self.sharpen), ("strength", self.strength)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"expected {name} from 0 to 1, got {value}")
+
+
+@dataclass(frozen=True, slots=True)
 class EngineChoice:
     """Which engine runs the network, on what.
 

@@ -72,6 +72,7 @@ class Stage(StrEnum):
     COMPARE = "compare"
     COPY = "copy"
     NETWORK = "network"
+    FINISH = "finish"
     RESIZE = "resize"
     DEEP = "deep"
     ENCODE = "encode"

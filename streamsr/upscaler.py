@@ -16,7 +16,8 @@ from streamsr.engines.conformity import Judge
 from streamsr.errors import ModelError
 from streamsr.frame import Fit, Frame, Image
 from streamsr.model import ModelFile, find_model
-from streamsr.options import EngineChoice
+from streamsr.options import EngineChoice, Look
+from streamsr.picture.finish import finish_for
 from streamsr.picture.high_depth import add_detail, enlarge_16
 from streamsr.region import Region
 from streamsr.stats import Fate, Recorder, Stage
@@ -36,6 +37,11 @@ class Upscaler:
     engine        ``auto`` or an engine's name; ``threads``, ``delegate``, ``delegate_options`` and
                   ``batch`` go with it. Or all of these as one `streamsr.options.EngineChoice`. Or
                   a function that makes your own engine from the model file; the upscaler closes it
+    consistency   correct the network's picture until it gives the source's when it is made small
+                  again; None does what the model was made for: shipped ones are corrected, others
+                  where their card says ``"consistent": true``
+    sharpen       0 for none to 1, by local contrast, without halos
+    strength      of the network: 1, or down to 0 in a blend with bicubic interpolation
     reuse         in `frames`, take what did not change since the frame before from its result
     verify_reuse  compute it too, and raise ModelError when it differs, or when it is further from
                   LiteRT's result than the engine promises (0 for fused, 3 levels and 60 dB for
@@ -59,6 +65,9 @@ class Upscaler:
         delegate: str | None = None,
         delegate_options: Mapping[str, str] | None = None,
         batch: int | None = None,
+        consistency: bool | None = None,
+        sharpen: float = 0.0,
+        strength: float = 1.0,
         reuse: bool = True,
         verify_reuse: bool = False,
         record: Recorder | None = None,
@@ -67,6 +76,9 @@ class Upscaler:
         if not isinstance(model, ModelFile):
             model = find_model(model, scale=scale, lossy=lossy)
         self.model = model
+        self.look = Look(
+            model.consistent if consistency is None else consistency, sharpen, strength
+        )
         if isinstance(engine, str):
             engine = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
         if isinstance(engine, EngineChoice):
@@ -81,6 +93,9 @@ class Upscaler:
                     f"expected a model of scale {scale}, {model.name} upscales by "
                     f"{self.engine.scale}"
                 )
+            self.finish = finish_for(
+                self.look, scale=self.engine.scale, threads=self.engine.threads
+            )
             ours = isinstance(engine, EngineChoice)
             if verify_reuse and ours and self.engine.name != "litert":
                 self._judge = Judge(self.engine, model)
@@ -97,7 +112,7 @@ class Upscaler:
     def _begin(self, size: tuple[int, int] | None, record: Recorder) -> None:
         self._size = size
         self._record = record
-        self._results = Results(self.engine)
+        self._results = Results(self.engine, self.finish)
         self._process = os.getpid()
         record.set_engine(self.engine.name, model=self.model.name, threads=self.engine.threads)
 
@@ -137,7 +152,9 @@ class Upscaler:
     def __call__(self, image: Image) -> Image:
         """Upscale an RGB picture [H, W, 3] uint8. The result, [s H, s W, 3] uint8 or of the size
         wanted, belongs to the caller; nothing is remembered."""
-        return sized(self._computed([_checked(image)])[0], self.size, self.record)
+        lr = _checked(image)
+        hr = self._results.finished(lr, self._computed([lr])[0], self.record)
+        return sized(hr, self.size, self.record)
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
         """Upscale consecutive frames of a stream. What did not change since the frame before is
@@ -151,13 +168,12 @@ class Upscaler:
             results = [self._following(frame.rgb, self._fit(frame)) for frame in frames]
         else:
             computed = self._computed([frame.rgb for frame in frames])
-            for frame, hr in zip(frames, computed, strict=True):
-                self._verify(frame.rgb, hr)
+            results = []
+            for frame, raw in zip(frames, computed, strict=True):
+                self._verify(frame.rgb, raw)
                 self.record.pixels(total=frame.rgb.shape[0] * frame.rgb.shape[1], reused=0)
-            results = [
-                sized(hr, self.size, self.record, fit=self._fit(frame))
-                for frame, hr in zip(frames, computed, strict=True)
-            ]
+                hr = self._results.finished(frame.rgb, raw, self.record)
+                results.append(sized(hr, self.size, self.record, fit=self._fit(frame)))
             self.record.count(Fate.NETWORK, len(frames))
         return [self._completed(frame, rgb) for frame, rgb in zip(frames, results, strict=True)]
 
@@ -187,28 +203,30 @@ class Upscaler:
         if previous is None or cells is None or share >= WHOLE_ABOVE:
             self.record.count(Fate.NETWORK)
             self.record.pixels(total=pixels, reused=0)
-            hr = self._computed([lr])[0]
-            shown = sized(hr, self.size, self.record, fit=fit)
+            raw = self._computed([lr])[0]
         elif share > 0:
             self.record.count(Fate.PARTIAL)
             self.record.pixels(total=pixels, reused=round(pixels * (1 - share)))
             with self.record.stage(Stage.COPY):
-                hr = self._results.copy(previous)
+                raw = self._results.carried(previous)
             with self.record.stage(Stage.NETWORK):
-                self.engine.run(tiles_for(self.engine, lr, hr, cells))
-            shown = sized(hr, self.size, self.record, fit=fit)
+                self.engine.run(tiles_for(self.engine, lr, raw, cells))
         else:
             self.record.count(Fate.REUSED)
             self.record.pixels(total=pixels, reused=pixels)
-            hr = previous.hr
-            shown = previous.shown
-        if self.verify_reuse and not np.array_equal(hr, self._computed([lr])[0]):
+            raw = previous.raw
+        if self.verify_reuse and not np.array_equal(raw, self._computed([lr])[0]):
             raise ModelError(
                 f"reuse gave other pixels than full computation on {self.engine.name}; please "
                 f"report this"
             )
-        self._verify(lr, hr)
-        self._results.remember(lr, hr, shown, self.size, fit)
+        self._verify(lr, raw)
+        if previous is not None and share == 0:
+            hr, shown = previous.hr, previous.shown
+        else:
+            hr = self._results.finished(lr, raw, self.record)
+            shown = sized(hr, self.size, self.record, fit=fit)
+        self._results.remember(lr, raw, hr, shown, self.size, fit)
         return shown
 
     def _check_process(self) -> None:
@@ -220,9 +238,9 @@ class Upscaler:
                 "processes by spawn"
             )
 
-    def _verify(self, lr: Image, hr: Image) -> None:
+    def _verify(self, lr: Image, raw: Image) -> None:
         if self._judge is not None:
-            self._judge.check(lr, hr)
+            self._judge.check(lr, raw)
 
     def _computed(self, images: Sequence[Image]) -> list[Image]:
         """Run the network over each picture as a whole."""
@@ -244,6 +262,8 @@ class Upscaler:
             return
         if self._judge is not None:
             self._judge.close()
+        if self.finish is not None:
+            self.finish.close()
         self.engine.close()
 
     def __enter__(self) -> Self:

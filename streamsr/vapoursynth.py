@@ -25,12 +25,15 @@ def upscale(
     scale: int | None = None,
     engine: str = "auto",
     threads: int | None = None,
+    consistency: bool | None = None,
+    sharpen: float = 0.0,
+    strength: float = 1.0,
 ) -> vs.VideoNode:
     """Upscale a clip, in its own format, as `streamsr.Upscaler` does.
 
     clip   of one size and format: YUV 4:2:0, 4:2:2 or 4:4:4 and grey of 8 to 16 bits, or RGB24
     scale  2, 3 or 4, default 3
-    model, engine, threads  as for `streamsr.Upscaler`
+    model, engine, threads, consistency, sharpen, strength  as for `streamsr.Upscaler`
 
     Matrix, range and chroma location are read from each frame's properties. Those missing are set
     to what a player would guess by the size, in the output too, since its size is another. All
@@ -39,7 +42,15 @@ def upscale(
     requested.
     """
     _check(clip)
-    upscaler = Upscaler(model, scale=scale, engine=engine, threads=threads)
+    upscaler = Upscaler(
+        model,
+        scale=scale,
+        engine=engine,
+        threads=threads,
+        consistency=consistency,
+        sharpen=sharpen,
+        strength=strength,
+    )
     # The core calls it for one frame at a time, from any of its threads.
     filter_ = _Filter(upscaler, clip.format)
     larger = vs.core.std.BlankClip(

@@ -34,6 +34,7 @@ from streamsr.live.capacity import SPARE, Pace
 from streamsr.machine import processor_name, usable_cores
 from streamsr.media.frames import FrameWriter
 from streamsr.model import ModelFile, find_model
+from streamsr.native.loops import consistent
 from streamsr.options import ENGINES, EngineChoice
 from streamsr.region import Region
 from streamsr.sinks.file import FileSink
@@ -41,6 +42,9 @@ from streamsr.sources.file import FileSource
 
 FRAMES = 16
 """Frames of the clip that take turns, so that no stage works on a frame that is in the cache."""
+
+CONSISTENCY = "consistency, 1 thread"
+"""The stage that the command has where it is the model's default."""
 
 
 def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: int = 7) -> Report:
@@ -109,6 +113,10 @@ class _Stages:
                 [Tile(next(turns).rgb, hr, Region.of(info.width, info.height))]
             )
         self.all["bicubic (OpenCV, 1 thread)"] = lambda: _bicubic(next(turns).rgb, size, hr)
+        if model.consistent:
+            shown = np.empty_like(hr)
+            pairs = itertools.cycle(zip(frames, results, strict=True))
+            self.all[CONSISTENCY] = lambda: _made_consistent(*next(pairs), shown)
         larger = itertools.cycle(results)
         writer = FrameWriter(info.color, "yuv420p", *size)
         self.all["to YUV"] = lambda: _discard(writer.frame(next(larger).rgb))
@@ -194,6 +202,10 @@ def _bicubic(lr: Image, size: tuple[int, int], hr: Image) -> None:
     cv2.setNumThreads(before)
 
 
+def _made_consistent(source: Frame, result: Frame, shown: Image) -> None:
+    consistent(source.rgb, result.rgb, shown, 0, source.rgb.shape[0])
+
+
 def _discard(_result: object) -> None:
     return
 
@@ -233,6 +245,7 @@ def _command(
     cpu = {timing.name: timing.cpu for timing in timings}
     network = min(ms for name, ms in cpu.items() if name.startswith("network"))
     frame_ms = cpu["decode and to RGB"] + network + cpu[f"to YUV and h264 {PRESET}"]
+    frame_ms += cpu.get(CONSISTENCY, 0.0)
     found = [_run_command(clip, model, folder, frame_ms) for _ in range(runs)]
     return min(found, key=lambda command: command.steady_s)
 

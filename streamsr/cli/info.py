@@ -87,6 +87,7 @@ def _model(what: str) -> Iterator[str]:
         yield f"model     {model.path}"
         yield f"scale     {engine.scale}"
         yield f"reach     {engine.halo} pixels"
+        yield f"shown     {'consistent with the source' if model.consistent else 'as it is'}"
         yield f"sha256    {model.sha256}"
         yield f"engine    {engine.name}: {why}"
     for key, value in _card(model.path).items():

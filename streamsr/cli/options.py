@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streamsr.cli.parameters import TableOption
+from streamsr.cli.parameters import Number, TableOption
 from streamsr.cli.pipeline_file import write_pipeline
 from streamsr.errors import ModelError, quoted
 from streamsr.options import ENGINES, INTERLACED, SCALES, EngineChoice
@@ -120,6 +120,26 @@ ENGINE_OPTIONS = (
         show_default=True,
         callback=_batch,
         help="Frames in one call of the engine; auto measures what an NPU gains.",
+    ),
+    upscale_option(
+        "--consistency/--no-consistency",
+        default=None,
+        help="Correct the network's picture by the source's.  [default: as the model is made for: "
+        "shipped ones are]",
+    ),
+    upscale_option(
+        "--sharpen",
+        type=Number(0, 1),
+        default=0.0,
+        show_default=True,
+        help="How much to sharpen, without halos.",
+    ),
+    upscale_option(
+        "--strength",
+        type=Number(0, 1),
+        default=1.0,
+        show_default=True,
+        help="Of the network, against bicubic interpolation.",
     ),
     upscale_option(
         "--reuse/--no-reuse",

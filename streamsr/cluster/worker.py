@@ -145,6 +145,7 @@ def _upscaler(remote: RemoteWork) -> Upscaler:
         remote.model.sha256,
         remote.engine,
         str(options.choice),
+        (remote.model.consistent, options.consistency, options.sharpen, options.strength),
         options.reuse,
         options.verify_reuse,
     )
@@ -179,6 +180,9 @@ def _opened(remote: RemoteWork) -> Upscaler:
             upscaler = Upscaler(
                 remote.model,
                 engine=replace(options.choice, engine=engine),
+                consistency=options.consistency,
+                sharpen=options.sharpen,
+                strength=options.strength,
                 reuse=options.reuse,
                 verify_reuse=options.verify_reuse,
             )

@@ -25,13 +25,18 @@ from streamsr.options import (
 class UpscaleOptions:
     """Options shared by all upscaling commands; see ``streamsr upscale --help``.
 
-    to  ``1080p`` (lines of a landscape, columns of a portrait picture) or ``WxH``
+    to           ``1080p`` (lines of a landscape, columns of a portrait picture) or ``WxH``
+    consistency  correct the network's picture by the source's; None where the model is made for it
+    sharpen, strength  0 to 1, see `streamsr.options.Look`
     """
 
     scale: int | None = None
     to: str | None = None
     model: str = "auto"
     choice: EngineChoice = field(default_factory=EngineChoice)
+    consistency: bool | None = None
+    sharpen: float = 0.0
+    strength: float = 1.0
     reuse: bool = True
     verify_reuse: bool = False
 

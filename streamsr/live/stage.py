@@ -12,6 +12,7 @@ from streamsr.engines import Engine, Tile
 from streamsr.frame import Fit, Frame, Image, StreamInfo
 from streamsr.live.budget import Allowance, Costs, Decision, Situation, Take, decide, too_late
 from streamsr.live.capacity import too_large
+from streamsr.picture.finish import Finish
 from streamsr.picture.resize import interpolate
 from streamsr.region import CELL, Cells, Region
 from streamsr.stats import Event, Fate, Point, Recorder, Stage
@@ -68,6 +69,7 @@ class LiveStage:
     """Upscales the frames of a live source, each in the time it has left. For one thread.
 
     engine    the caller's, which closes it
+    finish    what is done to its pictures, the caller's too; None for nothing
     budget_s  the age at which a frame must leave; older ones are dropped, or counted as late where
               the viewer would otherwise see nothing
     record    where the fate of each frame, its age at the start and the end, and the pixels
@@ -84,6 +86,7 @@ class LiveStage:
         engine: Engine,
         budget_s: float,
         *,
+        finish: Finish | None = None,
         record: Recorder | None = None,
         size: tuple[int, int] | None = None,
         reuse: bool = True,
@@ -99,7 +102,7 @@ class LiveStage:
         self._reuse = reuse
         self._clock = clock
         self._side = block_side(engine)
-        self._results = Results(engine)
+        self._results = Results(engine, finish)
         # What the kinds of work cost here, learned from frame to frame.
         self._network = Costs()
         self._resize = Costs()
@@ -139,7 +142,7 @@ class LiveStage:
         for region in (whole, half):
             self._enlarge(lr, hr, [region])
         regions_of(cells, width, height, region_cost=RESIZE_COST)
-        sized(hr, self._size, self._record)
+        sized(self._results.finished(lr, hr, self._record), self._size, self._record)
         block_scores(lr, lr, self._side)
         affected_cells(lr, lr, halo=self._engine.halo)
 
@@ -165,15 +168,16 @@ class LiveStage:
         if decision.take is Take.DROP:
             self._record.count(Fate.DROPPED)
             return None
-        hr = self._begin(seen)
+        raw = self._begin(seen)
         begun_s = self._clock()
-        by_network, stale = self._compute(seen, hr, decision)
+        by_network, stale = self._compute(seen, raw, decision)
         computed_s = self._clock()
         if seen.previous is not None and not seen.work:
-            shown = seen.previous.shown
+            hr, shown = seen.previous.hr, seen.previous.shown
         else:
+            hr = self._results.finished(seen.lr, raw, self._record)
             shown = sized(hr, self._size, self._record, fit=fit)
-        self._results.remember(seen.lr, hr, shown, self._size, fit)
+        self._results.remember(seen.lr, raw, hr, shown, self._size, fit)
         self._stale = stale
         done_s = self._clock()
         self._other.learn(1, begun_s - start_s + done_s - computed_s)
@@ -214,14 +218,14 @@ class LiveStage:
         return decision
 
     def _begin(self, seen: _Seen) -> Image:
-        """The enlarged picture as far as the previous one has it; what changed is to be filled
+        """The network's picture as far as the previous one has it; what changed is to be filled
         in."""
         previous = seen.previous
         if previous is not None and not seen.work:
-            return previous.hr
+            return previous.raw
         if previous is None or seen.changed.all():
             return self._results.buffer(seen.lr)
-        return self._results.copy(previous)
+        return self._results.carried(previous)
 
     def _compute(self, seen: _Seen, hr: Image, decision: Decision) -> tuple[Sequence[Tile], Cells]:
         """Fill in ``hr``: by network as far as was decided, what changed besides by interpolation.

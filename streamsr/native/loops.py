@@ -1,5 +1,6 @@
 """The loops over every pixel, compiled for this machine: YUV to RGB and back, which cells of two
-pictures differ, how much detail and change blocks of them have.
+pictures differ, how much detail and change blocks of them have, what is done to the network's
+picture.
 
 Compiled in a tenth of a second and cached, where numba would need 0.3 s to be imported and seconds
 to compile them.
@@ -8,56 +9,22 @@ to compile them.
 import ctypes
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.errors import first_line
-from streamsr.native import compare_ir, detail_ir, from_rgb_ir, reference, to_rgb_ir
+from streamsr.native import reference
+from streamsr.native.calls import CALLS
 from streamsr.native.first_run import death
-from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.jit import Library, Machine, key_of
+from streamsr.native.modules import module
 from streamsr.native.selftest import Loop, differs
-from streamsr.native.to_rgb_ir import DECODE
 
 log = logging.getLogger("streamsr")
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
-
-
-def module(name: str) -> str:
-    """IR of one loop and what it calls.
-
-    ``name`` is ``compare`` or ``detail``, or ``to_rgb`` or ``from_rgb`` with the bits that it reads
-    and writes, such as ``to_rgb_8_16``.
-    """
-    minmax = [
-        f"declare i{n} @llvm.{m}.i{n}(i{n}, i{n})" for n in (32, 64) for m in ("smin", "smax")
-    ]
-    kind, *bits = name.rsplit("_", 2)
-    if kind == "to_rgb":
-        read, write = map(int, bits)
-        parts = [
-            to_rgb_ir.widen(read),
-            to_rgb_ir.mix(read, write),
-            to_rgb_ir.pack(write),
-            to_rgb_ir.to_rgb(read, write),
-        ]
-    elif kind == "from_rgb":
-        read, write = map(int, bits)
-        parts = [
-            from_rgb_ir.unpack(read),
-            from_rgb_ir.weigh(read, write),
-            from_rgb_ir.accumulate(read),
-            from_rgb_ir.subsample(write),
-            from_rgb_ir.from_rgb(read, write),
-        ]
-    elif kind == "compare":
-        parts = [compare_ir.compare()]
-    else:
-        parts = ["declare i32 @llvm.abs.i32(i32, i1)", detail_ir.detail()]
-    return "\n".join([*minmax, *parts])
 
 
 def to_rgb(planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
@@ -140,11 +107,75 @@ def detail(
     _loop("detail")(before, now, side, sums)
 
 
+def consistent(
+    lr: NDArray[np.uint8], raw: NDArray[np.uint8], hr: NDArray[np.uint8], first: int, last: int
+) -> None:
+    """Correct an enlarged picture until it gives its source when it is made small again.
+
+    What each pixel of ``lr`` has more or less than the mean of its block in ``raw`` is smoothed
+    over 3 x 3 pixels (1, 2, 1), enlarged linearly between the pixels' centres, and added. Edges of
+    the picture are repeated. All in int16: eighths of a level, and after smoothing 32nds, rounded
+    once at each step and to nearest. Where both are flat the result is exactly the source.
+
+    lr           [H, W, 3] uint8
+    raw          [s*H, s*W, 3] uint8, s being 2, 3 or 4; read two rows of ``lr`` further
+    hr           the same size; written in the part that is rows ``first`` to ``last`` of ``lr``
+    """
+    height, width = lr.shape[:2]
+    _check_dense(raw, hr)
+    scale = hr.shape[0] // height if height else 0
+    if lr.shape != (height, width, 3) or lr.size == 0 or not lr.flags.c_contiguous:
+        raise ValueError(f"expected a dense picture [H, W, 3], got {lr.shape}")
+    if scale not in (2, 3, 4) or hr.shape != (scale * height, scale * width, 3):
+        raise ValueError(f"expected 2, 3 or 4 times {width}x{height}, got {hr.shape}")
+    _check_rows(hr, first, last, height)
+    _loop(f"consistent_{scale}")(lr, raw, hr, first, last)
+
+
+def blend(hr: NDArray[np.uint8], other: NDArray[np.uint8], share: int) -> None:
+    """Leave ``share`` parts of 256 of ``hr`` and take the rest of ``other``: dense pictures of one
+    size, [H, W, 3] uint8."""
+    _check_dense(hr, other)
+    if not 0 <= share <= 256:
+        raise ValueError(f"expected a share from 0 to 256, got {share}")
+    _check_rows(hr, 0, len(hr), len(hr))
+    _loop("blend")(hr, other, share)
+
+
+def sharpen(
+    soft: NDArray[np.uint8], share: int, out: NDArray[np.uint8], first: int, last: int
+) -> None:
+    """Sharpen rows ``first`` to ``last`` of ``soft`` [H, W, 3] uint8 into ``out``, by AMD's
+    FidelityFX CAS on luma.
+
+    It sharpens less where contrast is high already. What it adds to luma is added to each colour
+    and limited to what the 3 x 3 pixels around have of it, so that edges get no halo. The edge of
+    the picture is repeated.
+
+    share  how much, of 256; 0 changes nothing
+    """
+    _check_dense(soft, out)
+    if not 0 <= share <= 256:
+        raise ValueError(f"expected a share from 0 to 256, got {share}")
+    _check_rows(out, first, last, len(soft))
+    _loop("sharpen")(soft, share, out, first, last)
+
+
+def _check_rows(out: NDArray[np.uint8], first: int, last: int, height: int) -> None:
+    """Raise ValueError unless these rows can be written."""
+    if not 0 <= first <= last <= height or out.size == 0 or not out.flags.writeable:
+        raise ValueError(
+            f"expected rows of a writable picture of {height} rows, got {first} to {last} of "
+            f"{out.shape}"
+        )
+
+
 def _check_dense(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
     """Raise ValueError unless these are two pictures of one size, without gaps in memory."""
     if (
         a.shape != b.shape
         or a.shape[2:] != (3,)
+        or not a.dtype == b.dtype == np.uint8
         or not (a.flags.c_contiguous and b.flags.c_contiguous)
     ):
         raise ValueError(f"expected two dense pictures [H, W, 3], got {a.shape} and {b.shape}")
@@ -170,10 +201,6 @@ def _check(rgb: Rows, y: Rows, u: Rows, v: Rows) -> None:
         raise ValueError("expected uint8 or uint16 samples, rows from top to bottom")
 
 
-def _constants(names: Sequence[str], k: Mapping[str, float]) -> NDArray[np.float32]:
-    return np.array([k[name] for name in names], np.float32)
-
-
 @functools.cache
 def _loop(name: str) -> Loop:
     """The compiled loop where it gives the bytes of its twin in `reference`; else the twin, with a
@@ -194,8 +221,8 @@ def _loop(name: str) -> Loop:
     return twin
 
 
-USUAL = "to_rgb_8_8", "from_rgb_8_8", "compare"
-"""The loops of most films: one child runs all three for the first time."""
+USUAL = "to_rgb_8_8", "from_rgb_8_8", "compare", "consistent_3"
+"""The loops of most films: one child runs all of them for the first time."""
 
 CHILD = """
 from streamsr.native.loops import run
@@ -224,12 +251,6 @@ def _death(name: str) -> str | None:
 def _compiled(name: str) -> Loop:
     library = Library(module(name), Machine.host(), name=name)
     function = library.function(name, ctypes.c_void_p)
-    loops: Mapping[str, Callable[..., None]] = {
-        "to_rgb": _to_rgb,
-        "from_rgb": _from_rgb,
-        "compare": _compare,
-        "detail": _detail,
-    }
 
     def call(
         arrays: Sequence[NDArray[np.generic]], sizes: Sequence[int], _library: Library = library
@@ -241,59 +262,4 @@ def _compiled(name: str) -> Loop:
         )
         function(words.__array_interface__["data"][0])
 
-    return functools.partial(loops[name.rsplit("_", 2)[0]], call)
-
-
-Call = Callable[[Sequence[NDArray[np.generic]], Sequence[int]], None]
-"""Takes the arrays and sizes of one call, whose addresses and values become its words."""
-
-
-def _to_rgb(call: Call, planes: Sequence[Rows], rgb: Rows, k: Mapping[str, float]) -> None:
-    y, u, v = planes
-    height, width = rgb.shape[:2]
-    rows, sub_x, sub_y = u.shape[0], int(u.shape[1] < width), int(u.shape[0] < height)
-    half = (width + sub_x) >> sub_x
-    scratch = np.empty(half + 2 + 2 * (2 * half) + 3 * width, np.float32)
-    sizes = (y.strides[0], u.strides[0], rgb.strides[0], width, height, half, rows, sub_x, sub_y)
-    call((y, u, v, rgb, scratch, _constants(DECODE, k)), sizes)
-
-
-def _from_rgb(call: Call, rgb: Rows, planes: Sequence[Rows], k: Mapping[str, float]) -> None:
-    y, u, v = planes
-    height, width = rgb.shape[:2]
-    (lines, columns), (rows, half) = y.shape, u.shape
-    sub_x, sub_y = int(half < columns), int(rows < lines)
-    # A row of sums is first multiplied by 0, which NaN would survive.
-    scratch = np.zeros(2 * (columns + 4) + 3 * width, np.float32)
-    sizes = (
-        y.strides[0],
-        u.strides[0],
-        rgb.strides[0],
-        width,
-        height,
-        columns,
-        lines,
-        half,
-        rows,
-        sub_x,
-        sub_y,
-    )
-    call((rgb, y, u, v, scratch, _constants(ENCODE, k)), sizes)
-
-
-def _compare(
-    call: Call, a: NDArray[np.uint8], b: NDArray[np.uint8], cells: NDArray[np.uint8]
-) -> None:
-    height, width = a.shape[:2]
-    call((a, b, cells), (height, 3 * width, cells.shape[1]))
-
-
-def _detail(
-    call: Call,
-    before: NDArray[np.uint8],
-    now: NDArray[np.uint8],
-    side: int,
-    sums: NDArray[np.int64],
-) -> None:
-    height, width = now.shape[:2]
-    call((before, now, sums), (width, height, side, sums.shape[1]))
+    return functools.partial(CALLS[name.rsplit("_", 2)[0]], call)

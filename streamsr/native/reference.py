@@ -17,6 +17,7 @@ from streamsr.native.to_rgb_ir import DECODE
 
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
 Constants = Mapping[str, np.float32]
 
 
@@ -188,3 +189,108 @@ def detail(
         missing = rows * side // 2 - values.shape[0], columns * side - values.shape[1]
         padded = np.pad(values, ((0, missing[0]), (0, missing[1])))
         sums[..., i] += padded.reshape(rows, side // 2, columns, side).sum(axis=(1, 3))
+
+
+def consistent(
+    lr: NDArray[np.uint8],
+    raw: NDArray[np.uint8],
+    hr: NDArray[np.uint8],
+    first: int,
+    last: int,
+) -> None:
+    """See `loops.consistent`."""
+    height, width = lr.shape[:2]
+    scale = hr.shape[0] // height
+    # Two rows around, the second of which is read only by the first.
+    top, end = max(first - 2, 0), min(last + 2, height)
+    blocks = raw[top * scale : end * scale].reshape(end - top, scale, width, scale, 3)
+    sums = blocks.sum(axis=(1, 3), dtype=np.int32)
+    lost = eighths(scale**2 * lr[top:end].astype(np.int32) - sums, scale)
+    soft = binomial(binomial(lost, 0), 1) + 2 >> 2
+    large = linear(linear(soft, 0, scale), 1, scale)
+    rows = slice((first - top) * scale, (last - top) * scale)
+    here = slice(first * scale, last * scale)
+    hr[here] = np.clip(raw[here] + (large[rows] + 16 >> 5), 0, 255)
+
+
+def eighths(difference: Integers, scale: int) -> Integers:
+    """The mean of a block's ``difference``, which is a sum over it, in eighths of a level."""
+    if scale == 2:
+        return difference * 2
+    if scale == 3:
+        return difference * 29127 + (1 << 14) >> 15  # 8 / 9 of 32768
+    return difference + 1 >> 1
+
+
+def repeated(values: Integers, axis: int) -> tuple[Integers, Integers]:
+    """The neighbours before and behind along an axis; the edges' are themselves."""
+    count = values.shape[axis]
+    before, behind = (np.clip(np.arange(count) + step, 0, count - 1) for step in (-1, 1))
+    return values.take(before, axis), values.take(behind, axis)
+
+
+def binomial(values: Integers, axis: int) -> Integers:
+    """Sums with weights 1, 2, 1 along an axis."""
+    before, behind = repeated(values, axis)
+    return before + 2 * values + behind
+
+
+def linear(values: Integers, axis: int, scale: int) -> Integers:
+    """Enlarge along an axis, between the centres of the pixels."""
+    phases = []
+    for offset, factor in steps(scale):
+        other = repeated(values, axis)[offset > 0]
+        phases.append(values + ((other - values) * factor + (1 << 14) >> 15))
+    large = np.stack(phases, axis + 1)
+    return large.reshape(*values.shape[:axis], -1, *values.shape[axis + 1 :])
+
+
+def steps(scale: int) -> list[tuple[int, int]]:
+    """For each output pixel of an input pixel: on which side its other neighbour is, and the share
+    of that, of 32768."""
+    offsets = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
+    return [(1 if offset > 0 else -1, round(abs(offset) * 32768)) for offset in offsets]
+
+
+def blend(hr: NDArray[np.uint8], other: NDArray[np.uint8], share: int) -> None:
+    """See `loops.blend`."""
+    hr[:] = hr.astype(np.int32) * share + other.astype(np.int32) * (256 - share) + 128 >> 8
+
+
+def sharpen(
+    soft: NDArray[np.uint8], share: int, out: NDArray[np.uint8], first: int, last: int
+) -> None:
+    """See `loops.sharpen`."""
+    top, end = max(first - 1, 0), min(last + 1, len(soft))
+    part = soft[top:end].astype(np.int32)
+    luma = (part * LUMA).sum(axis=2) + 128 >> 8
+    rows, columns = repeated(luma, 0), repeated(luma, 1)
+    least, most = around(luma, np.minimum), around(luma, np.maximum)
+    room = np.minimum(least, 255 - most).astype(np.float32)
+    # As in FidelityFX CAS: less where the neighbourhood reaches from black to white already.
+    peak = np.sqrt(room / np.maximum(most, 1).astype(np.float32))
+    peak *= np.float32(share) * np.float32(PEAK)
+    edge = (4 * luma - sum(rows) - sum(columns)).astype(np.float32)
+    added = edge * peak / (np.float32(1) - np.float32(4) * peak)
+    # Rounded half up: the numbers are positive when they are cut.
+    change = (added + np.float32(2048.5)).astype(np.int32) - 2048
+    wanted = part + change[..., None]
+    limited = np.clip(wanted, around(part, np.minimum), around(part, np.maximum))
+    out[first:last] = limited[first - top : last - top]
+
+
+LUMA = np.array([54, 183, 19], np.int32)
+"""Of R, G and B in luma, of 256: BT.709."""
+
+
+PEAK = 0.2 / 256
+"""Of the neighbours' weight against the pixel's, where a picture has the most room, for each of 256
+shares: AMD's strongest, minus a fifth. FidelityFX CAS, `ffx_cas.h`, AMD 2019."""
+
+
+def around(values: Integers, most: "np.ufunc") -> Integers:
+    """The least or the greatest of the 3 x 3 values around each."""
+    for axis in (0, 1):
+        before, behind = repeated(values, axis)
+        values = most(most(before, values), behind)
+    return values

@@ -33,7 +33,7 @@ LAYOUTS = ((0, 0), (1, 0), (1, 1), (0, 1))
 
 
 def differs(name: str, loop: Loop) -> str | None:
-    """Say in which case the loop of this name (see `loops.module`) differs from its twin; None
+    """Say in which case the loop of this name (see `modules.module`) differs from its twin; None
     where all bytes are the same."""
     kind, *bits = name.rsplit("_", 2)
     cases: dict[str, Callable[..., Iterator[Case]]] = {
@@ -41,6 +41,9 @@ def differs(name: str, loop: Loop) -> str | None:
         "from_rgb": _from_rgb,
         "compare": _compare,
         "detail": _detail,
+        "consistent": _consistent,
+        "blend": _blend,
+        "sharpen": _sharpen,
     }
     twin: Loop = getattr(reference, kind)
     for what, arguments in cases[kind](*map(int, bits)):
@@ -150,3 +153,42 @@ def _detail() -> Iterator[Case]:
         shape = -(-height // side), -(-width // side), 2
         sums = rng.integers(0, 99, shape)  # what is there is added to
         yield f"{width}x{height} in blocks of {side}", (before, now, side, sums)
+
+
+def _consistent(scale: int) -> Iterator[Case]:
+    for (width, height), first, last in (
+        ((71, 7), 0, 7),
+        ((71, 7), 3, 4),
+        ((2, 3), 1, 3),
+        ((1, 1), 0, 1),
+    ):
+        rng = np.random.default_rng(width)
+        lr = rng.integers(0, 256, (height, width, 3), np.uint8)
+        raw = rng.integers(0, 256, (scale * height, scale * width, 3), np.uint8)
+        lr[-1:], raw[-2 * scale :] = 255, 0  # the largest difference there is
+        yield (
+            f"{width}x{height}, rows {first} to {last}",
+            (lr, raw, np.zeros_like(raw), first, last),
+        )
+
+
+def _blend() -> Iterator[Case]:
+    for width, share in ((167, 99), (1, 256), (33, 0)):
+        a, b = np.random.default_rng(width).integers(0, 256, (2, 3, width, 3), np.uint8)
+        yield f"{width}x3, {share} of 256", (a, b, share)
+
+
+def _sharpen() -> Iterator[Case]:
+    for (width, height), share, first, last in (
+        ((167, 9), 256, 0, 9),
+        ((167, 9), 77, 4, 6),
+        ((1, 1), 256, 0, 1),
+        ((2, 5), 128, 1, 5),
+    ):
+        rng = np.random.default_rng(width)
+        soft = rng.integers(0, 256, (height, width, 3), np.uint8)
+        soft[:, width // 2 :] = soft[:, width // 2 :] // 8 + 100  # a little contrast
+        yield (
+            f"{width}x{height}, rows {first} to {last}",
+            (soft, share, np.zeros_like(soft), first, last),
+        )

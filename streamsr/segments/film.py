@@ -74,6 +74,7 @@ class SegmentedJob:
         self._record = record
         self._model = upscaler.model.sha256
         self._engine = engine_class(upscaler.engine.name)
+        self._look = upscaler.look
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -109,6 +110,9 @@ class SegmentedJob:
             "input": input_identity(self._input),
             "model": self._model,
             "engine": self._engine,
+            "consistency": self._look.consistent,
+            "sharpen": self._look.sharpen,
+            "strength": self._look.strength,
             "size": list(self.work.size),
             **{name: getattr(encoding, name) for name in ("codec", "crf", "preset")},
             "pixel format": encoding.pixel_format,

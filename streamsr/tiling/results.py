@@ -10,6 +10,7 @@ import numpy as np
 from streamsr.engines import Engine
 from streamsr.frame import Fit, Image
 from streamsr.picture.buffers import BufferPool
+from streamsr.picture.finish import Finish
 from streamsr.picture.resize import fitted, resized
 from streamsr.region import Cells
 from streamsr.stats import Recorder, Stage
@@ -20,12 +21,14 @@ class Result(NamedTuple):
     """What a picture became.
 
     lr     the picture [H, W, 3] uint8, as it came
-    hr     enlarged by the engine's scale s, [s H, s W, 3] uint8
+    raw    enlarged by the engine's scale s, [s H, s W, 3] uint8, as the network left it
+    hr     the same, finished; ``raw`` itself where nothing is to be done to it
     shown  ``hr`` as it is shown: at the ``size`` (width, height) wanted, as ``fit`` says; ``hr``
            itself where both are None
     """
 
     lr: Image
+    raw: Image
     hr: Image
     shown: Image
     size: tuple[int, int] | None
@@ -35,11 +38,13 @@ class Result(NamedTuple):
 class Results:
     """Results of the pictures of one stream. For one thread.
 
+    finish    what is done to the network's picture, None for nothing
     previous  the result that `remember` was given last
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, finish: Finish | None = None) -> None:
         self._engine = engine
+        self._finish = finish
         self._pool = BufferPool()
         self.previous: Result | None = None
 
@@ -61,23 +66,38 @@ class Results:
         height, width = lr.shape[:2]
         return self._pool.take((height * self._engine.scale, width * self._engine.scale, 3))
 
-    def copy(self, previous: Result) -> Image:
-        """The enlarged picture of ``previous`` in memory of its own, to be changed in parts."""
-        hr = self.buffer(previous.lr)
-        np.copyto(hr, previous.hr)
+    def carried(self, previous: Result) -> Image:
+        """The network's picture of ``previous``, to be changed in parts: in memory of its own where
+        others may hold it, else that result is forgotten."""
+        if previous.raw is not previous.hr:
+            self.previous = None
+            return previous.raw
+        raw = self.buffer(previous.lr)
+        np.copyto(raw, previous.raw)
+        return raw
+
+    def finished(self, lr: Image, raw: Image, record: Recorder) -> Image:
+        """The network's picture ``raw`` of ``lr`` as it is to be shown, the time counted; ``raw``
+        itself where nothing is done to it."""
+        if self._finish is None:
+            return raw
+        hr = self.buffer(lr)
+        with record.stage(Stage.FINISH):
+            self._finish(lr, raw, hr)
         return hr
 
     def remember(
         self,
         lr: Image,
+        raw: Image,
         hr: Image,
         shown: Image,
         size: tuple[int, int] | None,
         fit: Fit | None = None,
     ) -> None:
-        """Make this the previous result. Nobody writes to ``hr`` and ``shown`` any more; ``lr`` is
-        copied where somebody may."""
-        self.previous = Result(lr.copy() if lr.flags.writeable else lr, hr, shown, size, fit)
+        """Make this the previous result. Nobody else writes to ``raw``, ``hr`` and ``shown`` any
+        more; ``lr`` is copied where somebody may."""
+        self.previous = Result(lr.copy() if lr.flags.writeable else lr, raw, hr, shown, size, fit)
 
 
 def read_only(picture: Image) -> Image:

@@ -25,7 +25,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> bench.Report:
 
 def test_every_engine_and_stage_is_timed(report: bench.Report) -> None:
     names = [stage.name for stage in report.stages]
-    assert {"decode and to RGB", "to YUV", "network: litert, 1 thread"} <= set(names)
+    expected = {"decode and to RGB", "to YUV", "network: litert, 1 thread", "consistency, 1 thread"}
+    assert expected <= set(names)
     assert all(0 < stage.minimum <= stage.median for stage in report.stages)
 
 

@@ -51,6 +51,14 @@ def chroma_site(caps: Gst.Caps, info: GstVideo.VideoInfo) -> GstVideo.VideoChrom
     return GstVideo.video_chroma_site_from_string(said) if said else info.chroma_site
 
 
+def consistency_of(word: str) -> bool | None:
+    """What the property's word means. Raises ValueError for an unknown one."""
+    words = {"auto": None, "on": True, "off": False}
+    if word not in words:
+        raise ValueError(f"expected consistency to be auto, on or off, got {word!r}")
+    return words[word]
+
+
 class Picture:
     """How a picture of these caps lies in a buffer, and what its numbers mean."""
 
@@ -153,6 +161,29 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
     threads = GObject.Property(
         type=int, default=0, minimum=0, maximum=1024, nick="threads", blurb="Cores; 0: all"
     )
+    consistency = GObject.Property(
+        type=str,
+        default="auto",
+        nick="consistency",
+        blurb="auto, on or off: correct the network's picture by the source's; auto: as the model "
+        "is made for",
+    )
+    sharpen = GObject.Property(
+        type=float,
+        default=0.0,
+        minimum=0.0,
+        maximum=1.0,
+        nick="sharpen",
+        blurb="How much to sharpen, without halos",
+    )
+    strength = GObject.Property(
+        type=float,
+        default=1.0,
+        minimum=0.0,
+        maximum=1.0,
+        nick="strength",
+        blurb="Of the network, against bicubic interpolation",
+    )
     budget_ms = GObject.Property(
         type=float,
         default=0.0,
@@ -200,6 +231,9 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
                 scale=self.scale or None,
                 engine=self.engine,
                 threads=self.threads or None,
+                consistency=consistency_of(self.consistency),
+                sharpen=self.sharpen,
+                strength=self.strength,
             )
             self._pool = BufferPool()
             if self.budget_ms:  # what has to be compiled is, before a live source begins
@@ -344,7 +378,10 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         assert self._upscaler is not None
         if self._live is None:
             self._live = LiveStage(
-                self._upscaler.engine, self.budget_ms / 1e3, record=self._upscaler.record
+                self._upscaler.engine,
+                self.budget_ms / 1e3,
+                finish=self._upscaler.finish,
+                record=self._upscaler.record,
             )
         self._live.warm(StreamInfo(*size, NANOSECOND, rate=rate, live=True))
         return self._live

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,10 +25,11 @@ from streamsr.engines.fused.codegen.isa import KINDS
 from streamsr.engines.litert import LiteRTEngine
 from streamsr.engines.openvino import OpenVINOEngine
 from streamsr.model import ModelFile, find_model
-from streamsr.options import EngineChoice
+from streamsr.options import EngineChoice, Look
 from streamsr.region import CELL, Region
 from tests.support.delegate import build
 from tests.support.engine import WHY_NOT_FUSED, why_not_fused
+from tests.support.finished import Finished
 from tests.support.implementations import classes_with, makers_of, name_of
 from tests.support.media import noise
 from tests.support.processes import run
@@ -47,6 +48,9 @@ class Row:
     model: str = "xlsr_x3_u8"
     missing: str = ""
     """Why it does not run here."""
+    look: Look = Look()  # noqa: RUF009 - it is frozen
+    """What is done to its pictures, and to the reference's."""
+    halo: int = 5
 
 
 def litert(threads: int, batch: int = 1) -> Row:
@@ -60,6 +64,10 @@ def fused(threads: int, model: str = "xlsr_x3_u8", kind: str = "") -> Row:
         model,
         WHY_NOT_FUSED or why_not_fused(kind),
     )
+
+
+def finished(look: Look, model: str = "xlsr_x3_u8", halo: int = 7) -> Row:
+    return replace(fused(2, model), look=look, halo=halo)
 
 
 def delegate(batch: int) -> Row:
@@ -86,6 +94,10 @@ ENGINES = {
         lambda model, _: OpenVINOEngine(model, threads=2),
         missing="" if find_spec("openvino") else "OpenVINO is not installed",
     ),
+    "consistent": finished(Look(consistent=True)),
+    "consistent x2": finished(Look(consistent=True), "xlsr_x2_u8"),
+    "consistent x4": finished(Look(consistent=True), "xlsr_x4_u8"),
+    "all that is done": finished(Look(consistent=True, sharpen=0.6, strength=0.7), halo=8),
     "delegate": delegate(1),
     "delegate, in batches": delegate(2),
 }
@@ -95,7 +107,11 @@ def opened(name: str, folder: Path) -> Engine:
     row = ENGINES[name]
     if row.missing:
         pytest.skip(f"no {name} engine here: {row.missing}")
-    return row.make(find_model(row.model), folder)
+    return shown(row.make(find_model(row.model), folder), row.look)
+
+
+def shown(engine: Engine, look: Look) -> Engine:
+    return engine if look == Look() else Finished(engine, look)
 
 
 @st.composite
@@ -134,7 +150,8 @@ def engine(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engi
 
 @pytest.fixture(scope="module")
 def reference(name: str) -> Iterator[Engine]:
-    with LiteRTEngine(find_model(ENGINES[name].model), threads=1) as engine:
+    row = ENGINES[name]
+    with shown(LiteRTEngine(find_model(row.model), threads=1), row.look) as engine:
         yield engine
 
 
@@ -151,9 +168,9 @@ class TestEveryEngine:
         engine.run([Tile(lr, hr, Region.of(width, height))])
         return hr
 
-    def test_it_says_what_it_is(self, engine: Engine) -> None:
+    def test_it_says_what_it_is(self, engine: Engine, name: str) -> None:
         assert engine.scale in (2, 3, 4)
-        assert engine.halo == 5
+        assert engine.halo == ENGINES[name].halo
         assert engine.region_cost > 0
         assert engine.threads >= 1
         assert engine.batch >= 1

@@ -64,6 +64,25 @@ def test_the_format_is_kept_and_the_colours_with_it(model: Path, chroma: str, fu
     assert abs(luma.mean() - before.mean()) < 2.5
 
 
+def test_what_is_done_to_the_pictures_is_as_asked(model: Path) -> None:
+    layout = Y4mFormat.parse("YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C444")
+    content = f"{layout}\n".encode() + one_frame(layout)
+    results = {}
+    for words in (
+        "",
+        "--consistency --sharpen 0 --strength 1",
+        "--no-consistency",
+        "--sharpen 0.5",
+        "--strength 0.5",
+    ):
+        done = pipe(content, "--model", model, "--engine", "litert", *words.split())
+        assert done.returncode == 0, done.stderr
+        results[words] = done.stdout
+    default, same, *others = results.values()
+    assert same == default
+    assert len({default, *others}) == 4
+
+
 @pytest.mark.parametrize(
     ("words", "fields"),
     [((), "p"), (("--interlaced", "keep"), "t"), (("--interlaced", "force-bff"), "p")],

@@ -4,6 +4,7 @@ come out."""
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -502,11 +503,22 @@ def test_piped_progress_is_one_line_at_each_end(upscale: Command, tmp_path: Path
     assert result.lines[1].startswith(f"{tmp_path / 'out.mp4'}: 10 frames in ")
 
 
-def test_the_picture_is_the_networks(upscale: Command, tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "look_of"),
+    [
+        ((), {}),
+        (("--no-consistency",), {"consistency": False}),
+        (("--sharpen", "1"), {"sharpen": 1.0}),
+        (("--strength", "0", "--consistency"), {"strength": 0.0}),
+    ],
+)
+def test_the_picture_is_the_networks_finished_as_asked(
+    upscale: Command, tmp_path: Path, model: Path, words: tuple[str, ...], look_of: dict[str, Any]
+) -> None:
     source = make_video(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", pts=range(2))
-    result = upscale(source, tmp_path / "out.mkv", "--codec", "ffv1")
+    result = upscale(source, tmp_path / "out.mkv", "--codec", "ffv1", *words)
     assert result.status == 0, result.err
-    with Upscaler(model, engine=EXACT, threads=1) as upscaler:
+    with Upscaler(model, engine=EXACT, threads=1, **look_of) as upscaler:
         expected = upscaler(picture(1)).astype(int)
     got = look(tmp_path / "out.mkv", keep_frames=True).frames[1].astype(int)
     # FFmpeg converts back to RGB here, with its own rounding.

@@ -14,6 +14,7 @@ from streamsr import FileSink, FileSource
 from streamsr.engines import Engine, Image, Tile
 from streamsr.frame import Frame, StreamInfo
 from streamsr.live.stage import LiveStage
+from streamsr.picture.finish import Finish
 from streamsr.picture.resize import interpolate, resized
 from streamsr.pipeline import Pipeline
 from streamsr.region import CELL, Region
@@ -77,13 +78,19 @@ class Bench:
         region_cost: int = 0,
         reuse: bool = True,
         engine: Engine | None = None,
+        finish: Finish | None = None,
     ) -> None:
         self.clock = Clock()
         faked: Any = FakeEngine(region_cost)  # Any: it has what the stage asks for
         self.engine = Slowed(engine or faked, self.clock, whole_s)
         self.record = Recorder()
         self.stage = LiveStage(
-            self.engine, budget_s, record=self.record, reuse=reuse, clock=self.clock
+            self.engine,
+            budget_s,
+            finish=finish,
+            record=self.record,
+            reuse=reuse,
+            clock=self.clock,
         )
         self.stage.warm(INFO)
         self.index = 0
@@ -258,7 +265,9 @@ def test_a_refined_picture_has_the_bytes_of_full_computation(model: str, engine:
     """On the real engine, with a clock that leaves no time at first."""
     clock = Clock()
     with Upscaler(model, engine=engine, threads=1) as upscaler:
-        stage = LiveStage(upscaler.engine, 0.05, record=upscaler.record, clock=clock)
+        stage = LiveStage(
+            upscaler.engine, 0.05, finish=upscaler.finish, record=upscaler.record, clock=clock
+        )
         lr = noise(3)
         expected = upscaler(lr)
         blurred = stage.frame(Frame(lr, 0, Fraction(1, 30), 0, 0, clock.now - 0.0499))
@@ -298,7 +307,7 @@ def test_parts_computed_here_and_there_have_the_bytes_of_full_computation(
     """The time between two frames fits only parts; changes come and go."""
     rng = np.random.default_rng(0)
     with Upscaler(model, engine=engine, threads=1) as upscaler:
-        bench = Bench(whole_s=2 / 30, budget_s=10.0, engine=upscaler.engine)
+        bench = Bench(whole_s=2 / 30, budget_s=10.0, engine=upscaler.engine, finish=upscaler.finish)
         lr = noise(0)
         for i in range(60):
             if i < 30:

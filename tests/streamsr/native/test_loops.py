@@ -18,21 +18,27 @@ from hypothesis import strategies as st
 from streamsr.color import BT709, FULL, LIMITED, ColorTags
 from streamsr.native import (
     compare_ir,
+    consistent_ir,
     detail_ir,
     from_rgb_ir,
     jit,
     loops,
     reference,
     selftest,
+    sharpen_ir,
     to_rgb_ir,
 )
 from streamsr.native.from_rgb_ir import ENCODE
 from streamsr.native.to_rgb_ir import DECODE
+from streamsr.options import SCALES
 from streamsr.picture.yuv import Converter
 
 NAMES = [
     "compare",
     "detail",
+    "blend",
+    "sharpen",
+    *(f"consistent_{scale}" for scale in SCALES),
     *(f"{kind}_{a}_{b}" for kind in ("to_rgb", "from_rgb") for a in (8, 16) for b in (8, 16)),
 ]
 
@@ -136,6 +142,78 @@ def test_detail_and_change_are_counted_where_they_are() -> None:
     assert sums.tolist() == [[[300, 100], [0, 0]], [[0, 0], [0, 0]]]
 
 
+@settings(max_examples=60)
+@given(
+    width=st.integers(1, 120),
+    height=st.integers(1, 12),
+    scale=st.sampled_from(SCALES),
+    data=st.data(),
+    seed=st.integers(0, 99),
+)
+def test_consistency_equals_numpy_at_any_size(
+    width: int, height: int, scale: int, data: st.DataObject, seed: int
+) -> None:
+    first, last = sorted(data.draw(st.tuples(*2 * [st.integers(0, height)])))
+    rng = np.random.default_rng(seed)
+    lr = rng.integers(0, 256, (height, width, 3), np.uint8)
+    raw = rng.integers(0, 256, (scale * height, scale * width, 3), np.uint8)
+    if seed % 2:  # the largest differences
+        lr, raw = (np.where(picture < 128, 0, 255).astype(np.uint8) for picture in (lr, raw))
+    results = [np.full_like(raw, 7) for _ in range(2)]
+    loops.consistent(lr, raw, results[0], first, last)
+    reference.consistent(lr, raw, results[1], first, last)
+    np.testing.assert_array_equal(*results)
+
+
+@settings(max_examples=60)
+@given(
+    width=st.integers(1, 200),
+    height=st.integers(1, 12),
+    share=st.integers(0, 256),
+    span=st.integers(1, 256),
+    data=st.data(),
+    seed=st.integers(0, 99),
+)
+def test_sharpening_equals_numpy_at_any_size(
+    width: int, height: int, share: int, span: int, data: st.DataObject, seed: int
+) -> None:
+    first, last = sorted(data.draw(st.tuples(*2 * [st.integers(0, height)])))
+    rng = np.random.default_rng(seed)
+    least = (256 - span) * (seed % 3) // 2
+    soft = rng.integers(least, least + span, (height, width, 3), np.uint8)
+    results = [np.full_like(soft, 7) for _ in range(2)]
+    loops.sharpen(soft, share, results[0], first, last)
+    reference.sharpen(soft, share, results[1], first, last)
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda lr, hr: loops.consistent(lr, hr, hr[:-1], 0, 8),
+        lambda lr, hr: loops.consistent(lr[:-1], hr, hr.copy(), 0, 7),
+        lambda lr, hr: loops.consistent(lr, hr, hr.copy(), 0, 9),
+        lambda lr, hr: loops.consistent(lr, hr, hr.copy(), 5, 4),
+        lambda lr, hr: loops.consistent(lr, hr.astype(np.int16), hr.copy(), 0, 8),
+        lambda lr, _: loops.consistent(lr, lr, lr.copy(), 0, 8),
+        lambda _, hr: loops.sharpen(hr, 257, hr.copy(), 0, 24),
+        lambda _, hr: loops.sharpen(hr, 256, hr.copy(), -1, 24),
+        lambda _, hr: loops.sharpen(hr[:0], 256, hr[:0].copy(), 0, 0),
+        lambda _, hr: loops.blend(hr, hr[:-1], 256),
+        lambda _, hr: loops.blend(hr, hr.copy(), -1),
+    ],
+)
+def test_pictures_and_rows_that_do_not_fit_are_refused(
+    call: Callable[[np.ndarray, np.ndarray], None],
+) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        call(np.zeros((8, 8, 3), np.uint8), np.zeros((24, 24, 3), np.uint8))
+
+
+WRITTEN = {"to": 1, "from": 1, "compare": 2, "detail": 3, "consistent": 2, "blend": 0, "sharpen": 2}
+"""Which argument of a loop it writes to, by the first word of its name."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_self_test_sees_one_wrong_byte_anywhere(name: str) -> None:
     """In the last of the bytes that are written, and only in the largest picture."""
@@ -144,7 +222,7 @@ def test_the_self_test_sees_one_wrong_byte_anywhere(name: str) -> None:
     def wrong(*arguments: object) -> None:
         twin(*arguments)
         kind = name.partition("_")[0]
-        target = arguments[{"to": 1, "from": 1, "compare": 2, "detail": 3}[kind]]
+        target = arguments[WRITTEN[kind]]
         plane = target[-1] if isinstance(target, tuple) else target
         assert isinstance(plane, np.ndarray)
         if plane.size > 4:
@@ -216,6 +294,12 @@ GENERATORS = [
     from_rgb_ir.from_rgb,
     compare_ir.compare,
     detail_ir.detail,
+    consistent_ir.lost,
+    consistent_ir.down,
+    consistent_ir.between,
+    consistent_ir.add,
+    sharpen_ir.change,
+    sharpen_ir.limited,
 ]
 
 

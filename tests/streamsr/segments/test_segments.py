@@ -375,10 +375,21 @@ def unfinished(film: Path, model: Path, acts: list[str], tmp_path: Path) -> Path
     return target
 
 
-def test_changed_settings_are_named_and_refused(film: Path, model: Path, unfinished: Path) -> None:
-    refused = run(*arguments(film, unfinished, model, "--crf", "30"))
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (("--crf", "30"), "crf was None, now 30"),
+        (("--no-consistency",), "consistency was True, now False"),
+        (("--sharpen", "0.5"), "sharpen was 0.0, now 0.5"),
+        (("--strength", "0.5"), "strength was 1.0, now 0.5"),
+    ],
+)
+def test_changed_settings_are_named_and_refused(
+    film: Path, model: Path, unfinished: Path, words: tuple[str, ...], change: str
+) -> None:
+    refused = run(*arguments(film, unfinished, model, *words))
     assert refused.returncode == 1
-    assert "cannot go on: crf was None, now 30" in refused.stderr
+    assert f"cannot go on: {change}" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
 
 

@@ -12,6 +12,8 @@ from streamsr.engines import Image, Tile
 from streamsr.errors import ModelError
 from streamsr.frame import Frame
 from streamsr.live.stage import LiveStage
+from streamsr.options import Look
+from streamsr.picture.finish import finish_for
 from streamsr.region import CELL, HALO, Cells, Region
 from streamsr.stats import Recorder
 from streamsr.tiling.changes import affected_cells, regions_of
@@ -249,29 +251,57 @@ def small_changes() -> Iterator[Image]:
         yield image
 
 
+LOOKS = [Look(), Look(consistent=True), Look(consistent=True, sharpen=0.5, strength=0.5)]
+
+
+def whole(engine: Far, look: Look, lr: Image) -> Image:
+    """The picture as it is to be shown, of nothing but the source's."""
+    raw = engine.whole(lr)
+    finish = finish_for(look, scale=2, threads=1)
+    if finish is None:
+        return raw
+    hr = np.empty_like(raw)
+    finish(lr, raw, hr)
+    return hr
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("halo", HALOS)
-def test_reuse_follows_the_reach_of_the_engine(halo: int, sparse: bool) -> None:
+def test_reuse_follows_the_reach_of_the_engine(halo: int, sparse: bool, look: Look) -> None:
     engine = Far(halo, sparse=sparse)
     partial = 0
-    with Upscaler(engine=lambda _: engine, verify_reuse=True) as upscaler:
+    with Upscaler(
+        engine=lambda _: engine,
+        consistency=look.consistent,
+        sharpen=look.sharpen,
+        strength=look.strength,
+        verify_reuse=True,
+    ) as upscaler:
         for frame in frames(list(small_changes())):
-            np.testing.assert_array_equal(upscaler.frames([frame])[0].rgb, engine.whole(frame.rgb))
+            (shown,) = upscaler.frames([frame])
+            np.testing.assert_array_equal(shown.rgb, whole(engine, look, frame.rgb))
         partial = upscaler.record.snapshot().frames["partial"]
     assert partial > 0 or halo == 40, "otherwise nothing was reused"
 
 
+@pytest.mark.parametrize("look", LOOKS, ids=str)
 @pytest.mark.parametrize("halo", HALOS)
-def test_a_live_picture_at_full_quality_follows_it_too(halo: int) -> None:
+def test_a_live_picture_at_full_quality_follows_it_too(halo: int, look: Look) -> None:
     engine = Far(halo, sparse=True)
     now = [0.0]
-    with Upscaler(engine=lambda _: engine) as upscaler:
-        stage = LiveStage(upscaler.engine, 1e9, clock=lambda: now[0])
+    with Upscaler(
+        engine=lambda _: engine,
+        consistency=look.consistent,
+        sharpen=look.sharpen,
+        strength=look.strength,
+    ) as upscaler:
+        stage = LiveStage(upscaler.engine, 1e9, finish=upscaler.finish, clock=lambda: now[0])
         for i, image in enumerate(small_changes()):
             now[0] += 0.04
             shown = stage.frame(Frame(image, i, Fraction(1, 25), index=i, arrival_s=now[0]))
             assert shown is not None
-            np.testing.assert_array_equal(shown.rgb, engine.whole(image))
+            np.testing.assert_array_equal(shown.rgb, whole(engine, look, image))
 
 
 @settings(deadline=None, max_examples=80)
