@@ -30,6 +30,7 @@ class Config:
     intensities       factors of brightness, of which each patch gets one at random
     clipped           ends in Clipped ReLU; false is the linear variant of the paper's Table 2
     variance_scale    of the He-normal initialisation
+    identity          added to the square kernels at the start; more than three blocks need it
     loss              "charbonnier", or "psnr": the log of each patch's mean squared error
     luma              share of the luma error in the loss "psnr"; the rest is that of the colours
     floor             of the loss "psnr": mean squared error below which a patch gains no weight
@@ -65,6 +66,7 @@ class Config:
     intensities: tuple[float, ...] = (1.0, 0.7, 0.5)
     clipped: bool = True
     variance_scale: float = 0.1
+    identity: bool = False
     loss: str = "charbonnier"
     luma: float = 0.0
     floor: float = 3e-4

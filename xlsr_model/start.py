@@ -46,7 +46,11 @@ def begin(config: Config, patches: Patches) -> checkpoint.State:
     ranges of quantisation and what equalising needs. Raises ValueError for another network.
     """
     weights = initial_weights(
-        config.network, config.scale, seed=config.seed, variance_scale=config.variance_scale
+        config.network,
+        config.scale,
+        seed=config.seed,
+        variance_scale=config.variance_scale,
+        identity=config.identity,
     )
     if not config.start:
         return checkpoint.new_state(_ranged(config, weights, patches))

@@ -90,3 +90,20 @@ def test_unknown_network_is_named():
         ValueError, match="unknown network 'edsr'; known: espcn, fsrcnn, lite, xlsr"
     ):
         layers("edsr", 3)
+
+
+@pytest.mark.parametrize("network", ["xlsr", "max"])
+def test_with_the_identity_a_deep_network_starts_by_passing_its_input_on(network):
+    plain, passing = (
+        initial_weights(network, 3, seed=9, identity=identity) for identity in (False, True)
+    )
+    added = {name: passing[name] - plain[name] for name in plain}
+    for layer in layers(network, 3):
+        kernel = added[f"{layer.name}/kernel"]
+        if layer.channels_in != layer.channels:
+            assert not kernel.any()
+            continue
+        x = np.arange(1, layer.channels + 1, dtype=np.float32)
+        groups = x.reshape(layer.groups, -1).repeat(layer.channels // layer.groups, axis=0)
+        y = np.einsum("oi,io->o", groups, kernel[layer.kernel // 2, layer.kernel // 2])
+        assert np.allclose(y, x, atol=1e-5)
