@@ -152,7 +152,7 @@ def _write_card(
 ) -> None:
     card = make_card(file, about, method=method)
     if sets is not None:
-        card["measured"] = measure(file, sets, consistent=card["consistent"])
+        card["measured"] = measure(file, sets, consistent="consistent" in card)
         if twin is not None:
             lost_db = loss_against(twin, card["measured"])
             card["loss_against"] = {"file": twin.name, "db": lost_db}

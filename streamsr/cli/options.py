@@ -124,8 +124,8 @@ ENGINE_OPTIONS = (
     upscale_option(
         "--consistency/--no-consistency",
         default=None,
-        help="Correct the network's picture by the source's.  [default: as the model is made for: "
-        "shipped ones are]",
+        help="Correct the network's picture by the source's; the video models have wrong colours "
+        "without.  [default: as the model is made for: shipped ones are]",
     ),
     upscale_option(
         "--sharpen",

@@ -193,7 +193,8 @@ def psnr_y(upscaler: Upscaler, pictures: Sequence[Image], truths: Sequence[Image
 
 
 class Gains:
-    """Luma PSNR of each model on each file, kept in ``DIR/gains.json`` by the model's hash."""
+    """Luma PSNR of each model on each file, kept in ``DIR/gains.json`` by the model's hash and
+    whether it is consistent."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "gains.json"
@@ -202,7 +203,7 @@ class Gains:
             self._known = json.loads(self._path.read_text())
 
     def of(self, cell: Cell, model: Upscaler, file: Path, truths: Sequence[Image]) -> float:
-        key = f"{cell.name} {model.model.sha256[:16]}"
+        key = f"{cell.name} {model.model.sha256[:16]} {model.look.consistent}"
         if key not in self._known:
             self._known[key] = psnr_y(model, pictures(file), truths)
         return self._known[key]

@@ -29,7 +29,8 @@ def make_card(file: Path, about: dict[str, Any], *, method: str) -> dict[str, An
         "input": _tensor(interpreter.get_input_details()[0]),
         "output": _tensor(interpreter.get_output_details()[0]),
         "quantisation": method,
-        "consistent": config.get("consistent", False),
+        # Only where it was trained so: `streamsr` decides for the others.
+        **({"consistent": True} if config.get("consistent") else {}),
         "trained": {
             key: about[key]
             for key in ("images", "steps", "updates", "held_out_psnr_rgb", "code", "config")
