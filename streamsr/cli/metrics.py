@@ -25,9 +25,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streamsr import __version__
+from streamsr.ages import BOUNDS_S, Ages
 from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.gate import BACKLOG, HEAD_S, LOOPBACK, Gate, is_foreign, listening, queued, said_once
-from streamsr.stats import AGE_BOUNDS_S, Ages, Event, Fate, Recorder
+from streamsr.stats import Event, Fate, Recorder
 
 if TYPE_CHECKING:
     from streamsr.jobs.observer import Progress
@@ -144,7 +145,7 @@ class ProgressCollector(Collector):
 
 def _buckets(ages: Ages) -> list[tuple[str, float]]:
     """The histogram as Prometheus has it: each range with all below."""
-    bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
+    bounds = [*map(str, BOUNDS_S), "+Inf"]
     return list(zip(bounds, accumulate(list(ages.counts)), strict=True))
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from streamsr.ages import BOUNDS_S
 from streamsr.cli.upscale import upscale_all
 from streamsr.errors import SinkError
 from streamsr.jobs.files import FileJob
 from streamsr.jobs.observer import Observer, Progress
 from streamsr.jobs.options import FileOptions
 from streamsr.options import EngineChoice
-from streamsr.stats import AGE_BOUNDS_S, Event, Fate, Point, Recorder, Stage
+from streamsr.stats import Event, Fate, Point, Recorder, Stage
 from tests.conftest import ROOT
 from tests.support.command import Command, started
 from tests.support.engine import EXACT
@@ -124,7 +125,7 @@ def test_ages_are_a_cumulative_histogram() -> None:
     seen = samples(served(busy()))
     name = "streamsr_frame_age_seconds"
     stage = ("stage", "upscaled")
-    bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
+    bounds = [*map(str, BOUNDS_S), "+Inf"]
     counts = {bound: seen[f"{name}_bucket", (("le", bound), stage)] for bound in bounds}
     assert counts["0.005"] == 1  # a bound belongs to its range
     assert counts["0.01"] == counts["0.05"] == 2

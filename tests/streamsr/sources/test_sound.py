@@ -15,9 +15,11 @@ from streamsr.errors import SourceError
 from streamsr.media.sound import SoundFormat, planned
 from streamsr.media.timeline import TimeLine
 from streamsr.sources import Sound, Sounding
-from streamsr.sources.audio import WAITING, FileSound, LiveSound, Microphone
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.file import FileSource
+from streamsr.sources.file_sound import FileSound
+from streamsr.sources.live_sound import WAITING, LiveSound
+from streamsr.sources.microphone import Microphone
 from streamsr.sources.paced import PacedSource
 from streamsr.stats import Event, Recorder
 from tests.support.media import make_video
@@ -212,7 +214,7 @@ def test_what_has_no_sound_says_so(tmp_path: Path) -> None:
 LISTENING = """
 import sys
 from fractions import Fraction
-from streamsr.sources.audio import Microphone
+from streamsr.sources.microphone import Microphone
 sound = Microphone("recorded").open()
 assert str(sound.format) == "pcm_s16le 48000 Hz", str(sound.format)
 sound.place(Fraction(0))
