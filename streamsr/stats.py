@@ -106,6 +106,8 @@ class Stats:
     live         None where there is no latency budget
     sound        packets of sound read (``in``), ``written``, ``dropped`` and, where there is a
                  receiver, ``published``; None where no sound was kept
+    sound_state  a line for people: what becomes of the source's sound, or why there is none; empty
+                 for what is not live
     """
 
     frames: dict[str, int]
@@ -119,6 +121,7 @@ class Stats:
     model_reason: str = ""
     live: "Live | None" = None
     sound: dict[str, int] | None = None
+    sound_state: str = ""
     peak_memory_mib: float | None = field(default_factory=peak_memory_mib)
     versions: dict[str, str] = field(default_factory=versions)
 
@@ -160,6 +163,7 @@ class Recorder:
         self.model_reason = ""
         self.threads = 0
         self.budget_s: float | None = None
+        self._sound_kept = self._sound_lost = ""
         self._counts: Counter[str] = Counter()
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
@@ -177,6 +181,19 @@ class Recorder:
     def set_budget(self, budget_s: float) -> None:
         """Say that the run is live, and at which age its frames are late."""
         self.budget_s = budget_s
+
+    def set_sound(self, line: str) -> None:
+        """Say what becomes of a live source's sound, or why there is none."""
+        self._sound_kept = line
+
+    def set_sound_lost(self, line: str) -> None:
+        """Say why its sound is left out at the moment, nothing when it is there."""
+        self._sound_lost = line
+
+    @property
+    def sound_state(self) -> str:
+        """The line that stands in the statistics, the metrics and the previews."""
+        return self._sound_lost or self._sound_kept
 
     def count(self, what: Fate | Event, number: int = 1) -> None:
         self._counts[what] += number
@@ -285,6 +302,7 @@ class Recorder:
             model_reason=self.model_reason,
             live=self._live(),
             sound=self.sound,
+            sound_state=self.sound_state,
         )
 
     def _live(self) -> Live | None:

@@ -103,9 +103,10 @@ def live(
         options = LiveOptions(choice=engine_taken(asked), budget_s=budget_ms / 1e3, **asked)
         record = Recorder()
 
-        def begun(upscaler: "Upscaler", sound: str | None) -> None:
-            what = described(upscaler) if sound is None else f"{described(upscaler)}; {sound}"
-            line = f"{tellable(options.source)}: {what}; Ctrl-C stops"
+        def begun(upscaler: "Upscaler") -> None:
+            kept = options.recording is not None or options.publish is not None
+            sound = f"; {record.sound_state}" if kept else ""
+            line = f"{tellable(options.source)}: {described(upscaler)}{sound}; Ctrl-C stops"
             print(one_line(line), file=sys.stderr)
 
         with stats_written(stats_json, record), metrics_shown(metrics, record), reported(record):

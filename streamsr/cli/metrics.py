@@ -48,6 +48,19 @@ class RecorderCollector(Collector):
             yield InfoMetricFamily(
                 "streamsr_run", "What this run upscales with.", {"version": __version__, **run}
             )
+        if record.sound_state:
+            yield InfoMetricFamily(
+                "streamsr_sound",
+                "What becomes of the source's sound.",
+                {"state": record.sound_state},
+            )
+        if record.sound is not None:
+            yield _counters(
+                "streamsr_sound_packets",
+                "Packets of sound by what happened to them; in: read.",
+                "fate",
+                record.sound,
+            )
         yield CounterMetricFamily("streamsr_frames_in", "Frames read or captured.", frames["in"])
         yield CounterMetricFamily(
             "streamsr_frames_out", "Frames that left the pipeline.", frames["out"]

@@ -82,6 +82,8 @@ class LiveSound:
 
     def begin(self, stream: AudioStream | None) -> None:
         """Say that a connection begins, and which stream of sound it has."""
+        if self._is_open and stream is None:
+            self._record.set_sound_lost("no sound: the source has none now")
         self._stream = stream
         self._follows = False
         self._place_s = None
@@ -123,6 +125,9 @@ class LiveSound:
                 log.warning(
                     "%s: its sound is %s now, not %s: left out", self._name, now, self.format
                 )
+            self._record.set_sound_lost(
+                "" if self._follows else f"sound left out: it is {now} now, not {self.format}"
+            )
         return self._follows
 
     def _pass_on(self, early: SoundPacket, place_s: Fraction) -> None:

@@ -47,7 +47,8 @@ class Microphone:
         self, name: str, *, record: Recorder | None = None, pause: Pause | None = None
     ) -> None:
         self._name = name
-        self._sound = LiveSound(f"microphone {name}", record)
+        self._record = record or Recorder()
+        self._sound = LiveSound(f"microphone {name}", self._record)
         self._pause = pause or Pause()
         self._device: InputContainer | None = None
         self._ahead_s: float | None = None  # the system's clock, of `time.monotonic`
@@ -98,6 +99,7 @@ class Microphone:
                 if self._device is None:
                     self._device = _device(self._name)
                     log.warning("microphone %s: is back", self._name)
+                    self._record.set_sound_lost("")
                 for packet in self._device.demux(audio=0):
                     attempt = 0
                     self._take(packet)
@@ -109,6 +111,7 @@ class Microphone:
             if self._device is not None:
                 self._device.close()
                 self._device = None
+                self._record.set_sound_lost(f"no sound: microphone {self._name} is lost")
             self._pause.wait(wait_before(attempt))
             attempt += 1
 

@@ -56,8 +56,12 @@ def busy() -> Recorder:
         Event.RECONNECT: 3,
         Event.PUBLISH_RECONNECT: 1,
         Event.RESTART: 6,
+        Event.SOUND_IN: 8,
+        Event.SOUND_WRITTEN: 7,
+        Event.SOUND_DROPPED: 1,
     }.items():
         record.count(what, number)
+    record.set_sound("sound: aac 48000 Hz copied")
     record.pixels(total=1000, reused=300, resized=200)
     for age_s in (0.005, 0.0051, 0.06, 100.0):
         record.latency(age_s, Point.UPSCALED)
@@ -118,6 +122,9 @@ def test_a_scrape_shows_what_was_counted() -> None:
     ]
     assert found == [30, 100, 4, 2]
     labels = {key: dict(labels) for (key, labels) in seen}["streamsr_run_info"]
+    assert seen["streamsr_sound_info", (("state", "sound: aac 48000 Hz copied"),)] == 1
+    for fate, number in (("in", 8), ("written", 7), ("dropped", 1)):
+        assert seen["streamsr_sound_packets_total", (("fate", fate),)] == number
     assert (labels["engine"], labels["model"], labels["threads"]) == ("fused", "xlsr", "2")
 
 

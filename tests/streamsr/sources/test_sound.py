@@ -151,8 +151,13 @@ def test_a_connection_without_sound_has_none() -> None:
 
 
 def test_sound_of_another_kind_after_a_reconnection_is_left_out_and_said(
-    sound: LiveSound, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sound: LiveSound,
+    stream: AudioStream,
+    record: Recorder,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    record.set_sound("sound: copied")
     sound.place(Fraction(0))
     put(sound, 0)
     other = make_video(tmp_path / "in.mkv", audio=["libopus"], pts=range(3))
@@ -160,6 +165,12 @@ def test_sound_of_another_kind_after_a_reconnection_is_left_out_and_said(
         sound.begin(container.streams.audio[0])
         sound.place(STEP)
         put(sound, 0, 1)
+    assert record.sound_state == "sound left out: it is opus 48000 Hz now, not aac 48000 Hz"
+    sound.begin(None)
+    assert record.sound_state == "no sound: the source has none now"
+    sound.begin(stream)
+    put(sound, 2)
+    assert record.sound_state == "sound: copied"
     assert given(sound) == [0]
     assert [r.message for r in caplog.records] == [
         "a stream: its sound is opus 48000 Hz now, not aac 48000 Hz: left out"
