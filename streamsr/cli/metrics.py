@@ -52,7 +52,7 @@ class RecorderCollector(Collector):
             yield InfoMetricFamily(
                 "streamsr_sound",
                 "What becomes of the source's sound.",
-                {"state": record.sound_state},
+                {"state": record.sound_state.partition(":")[0]},  # fixed words: no source adds any
             )
         if record.sound is not None:
             yield _counters(

@@ -97,8 +97,13 @@ def offsets_ms(path: Path, *, timeout_s: float = PATIENCE_S) -> list[float]:
 
 def pictures_of(path: Path, *, timeout_s: float = PATIENCE_S) -> list[tuple[float, float]]:
     """When each picture is shown, in seconds, and its brightness, to the nearest that is used."""
-    probed = _probed(f"movie={path},signalstats", "lavfi.signalstats.YAVG", timeout_s)
-    return [(time, brightness(round((luma - brightness(0)) / 8))) for time, luma in probed]
+    seen = luma_of(path, timeout_s=timeout_s)
+    return [(time, brightness(round((luma - brightness(0)) / 8))) for time, luma in seen]
+
+
+def luma_of(path: Path, *, timeout_s: float = PATIENCE_S) -> list[tuple[float, float]]:
+    """When each picture is shown, in seconds, and its mean luma."""
+    return _probed(f"movie={path},signalstats", "lavfi.signalstats.YAVG", timeout_s)
 
 
 def beeps_of(path: Path, *, timeout_s: float = PATIENCE_S) -> list[float]:

@@ -122,7 +122,7 @@ def test_a_scrape_shows_what_was_counted() -> None:
     ]
     assert found == [30, 100, 4, 2]
     labels = {key: dict(labels) for (key, labels) in seen}["streamsr_run_info"]
-    assert seen["streamsr_sound_info", (("state", "sound: aac 48000 Hz copied"),)] == 1
+    assert seen["streamsr_sound_info", (("state", "sound"),)] == 1
     for fate, number in (("in", 8), ("written", 7), ("dropped", 1)):
         assert seen["streamsr_sound_packets_total", (("fate", fate),)] == number
     assert (labels["engine"], labels["model"], labels["threads"]) == ("fused", "xlsr", "2")
