@@ -69,6 +69,31 @@ def due() -> bool:
     return _due
 
 
+def caused(error: BaseException) -> bool:
+    """Whether this error is a signal's: the KeyboardInterrupt itself, also in a group, or a system
+    call that was cut short, or what clearing up met meanwhile."""
+    if isinstance(error, BaseExceptionGroup):
+        return _due or error.subgroup(KeyboardInterrupt) is not None
+    return _due or isinstance(error, KeyboardInterrupt)
+
+
+@contextlib.contextmanager
+def stops_here() -> Iterator[None]:
+    """Have signals end the block as what usually ends it: nothing is raised, and behind it signals
+    change nothing, however often they come.
+
+    They wait while the block is left (see `stoppable`), so that none strikes between its end and
+    what follows.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not caused(error):
+            raise
+    finally:
+        over()
+
+
 def over() -> None:
     """The command has ended: from here to the end of the process signals change nothing."""
     global _heard, _asked, _due

@@ -1,15 +1,13 @@
 """Counts what happens to every frame, and where the time goes."""
 
 import time
-from bisect import bisect_left
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-import numpy as np
-
+from streamsr.ages import Ages
 from streamsr.machine import peak_memory_mib, versions
 
 
@@ -95,13 +93,6 @@ class Point(StrEnum):
     SHOWN = "shown"
 
 
-LATENCIES_KEPT = 100_000
-"""An hour at 28 frames a second; older ones leave the percentiles, so that memory stays flat."""
-
-AGE_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
-"""Upper ends of the ranges in which ages are counted for the whole run: fine where budgets lie."""
-
-
 @dataclass(frozen=True)
 class Stats:
     """What a run did so far. ``json()`` is the object that ``--stats-json`` writes.
@@ -115,6 +106,8 @@ class Stats:
     live         None where there is no latency budget
     sound        packets of sound read (``in``), ``written``, ``dropped`` and, where there is a
                  receiver, ``published``; None where no sound was kept
+    sound_state  a line for people: what becomes of the source's sound, or why there is none; empty
+                 for what is not live
     """
 
     frames: dict[str, int]
@@ -128,27 +121,12 @@ class Stats:
     model_reason: str = ""
     live: "Live | None" = None
     sound: dict[str, int] | None = None
+    sound_state: str = ""
     peak_memory_mib: float | None = field(default_factory=peak_memory_mib)
     versions: dict[str, str] = field(default_factory=versions)
 
     def json(self) -> dict[str, object]:
         return asdict(self)
-
-
-@dataclass
-class Ages:
-    """A histogram of the frames' ages at one point.
-
-    counts  frames up to each of AGE_BOUNDS_S and above the one before it; the last: above them all
-    sum_s   sum of all ages
-    """
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BOUNDS_S) + 1))
-    sum_s: float = 0.0
-
-    def add(self, age_s: float) -> None:
-        self.counts[bisect_left(AGE_BOUNDS_S, age_s)] += 1
-        self.sum_s += age_s
 
 
 @dataclass(frozen=True)
@@ -185,13 +163,10 @@ class Recorder:
         self.model_reason = ""
         self.threads = 0
         self.budget_s: float | None = None
+        self._sound_kept = self._sound_lost = ""
         self._counts: Counter[str] = Counter()
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._latency_s: defaultdict[str, deque[float]] = defaultdict(
-            lambda: deque(maxlen=LATENCIES_KEPT)
-        )
         self._ages: defaultdict[str, Ages] = defaultdict(Ages)
-        self._pace_s: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.pace_errors = Ages()
         self.buffer_s = 0.0
         self._pixels = {"network": 0, "reused": 0, "resized": 0}
@@ -206,6 +181,19 @@ class Recorder:
     def set_budget(self, budget_s: float) -> None:
         """Say that the run is live, and at which age its frames are late."""
         self.budget_s = budget_s
+
+    def set_sound(self, line: str) -> None:
+        """Say what becomes of a live source's sound, or why there is none."""
+        self._sound_kept = line
+
+    def set_sound_lost(self, line: str) -> None:
+        """Say why its sound is left out at the moment, nothing when it is there."""
+        self._sound_lost = line
+
+    @property
+    def sound_state(self) -> str:
+        """The line that stands in the statistics, the metrics and the previews."""
+        return self._sound_lost or self._sound_kept
 
     def count(self, what: Fate | Event, number: int = 1) -> None:
         self._counts[what] += number
@@ -232,13 +220,11 @@ class Recorder:
 
     def latency(self, age_s: float, at: Point = Point.OUT) -> None:
         """Take in the age of a frame at this point."""
-        self._latency_s[at.value].append(age_s)
         self._ages[at.value].add(age_s)
 
     def pace(self, error_s: float, *, buffer_s: float = 0.0) -> None:
         """Take in how much later than at its own time a frame left its source, and the jitter
         buffer at that moment."""
-        self._pace_s.append(error_s)
         self.pace_errors.add(error_s)
         self.buffer_s = buffer_s
 
@@ -303,7 +289,7 @@ class Recorder:
         wall = time.perf_counter() - self._start
         return Stats(
             frames=self.frames,
-            latency_ms=_percentiles_ms(self._latency_s[Point.OUT.value]),
+            latency_ms=self._ages.get(Point.OUT.value, Ages()).percentiles_ms(),
             seconds={
                 "wall": round(wall, 4),
                 **{name: round(s, 4) for name, s in self._seconds.items()},
@@ -316,6 +302,7 @@ class Recorder:
             model_reason=self.model_reason,
             live=self._live(),
             sound=self.sound,
+            sound_state=self.sound_state,
         )
 
     def _live(self) -> Live | None:
@@ -326,23 +313,9 @@ class Recorder:
             late=self._counts[Event.LATE],
             sharp=self._counts[Event.SHARP],
             pixel_share=self.pixel_share,
-            stages_ms={
-                stage: _percentiles_ms(ages) for stage, ages in list(self._latency_s.items())
-            },
+            stages_ms={stage: ages.percentiles_ms() for stage, ages in self.ages.items()},
             reconnects=self._counts[Event.RECONNECT],
             publish_reconnects=self._counts[Event.PUBLISH_RECONNECT],
-            pace_error_ms=_percentiles_ms(self._pace_s),
+            pace_error_ms=self.pace_errors.percentiles_ms(),
             jitter_buffer_ms=round(self.buffer_s * 1e3, 3),
         )
-
-
-def _percentiles_ms(seconds: deque[float]) -> dict[str, float | None]:
-    """Percentiles of a list that another thread may be appending to."""
-    values = list(seconds)
-    if not values:
-        return dict.fromkeys(("p50", "p95", "p99", "max"))
-    found = np.percentile(np.array(values), [50, 95, 99, 100]) * 1e3
-    return {
-        key: round(float(value), 3)
-        for key, value in zip(("p50", "p95", "p99", "max"), found, strict=True)
-    }

@@ -39,14 +39,14 @@ def status_of(command: Callable[[], int | None]) -> int:
     except (click.Abort, KeyboardInterrupt, Cancelled) as stopped:
         return _stopped(stopped)
     except BrokenPipeError as error:  # whoever read our output left
-        return _stopped(error) if interrupt.due() else 1
+        return _stopped(error) if interrupt.caused(error) else 1
     except BaseExceptionGroup as group:
-        if interrupt.due() or group.subgroup((KeyboardInterrupt, Cancelled)) is not None:
+        if interrupt.caused(group) or group.subgroup(Cancelled) is not None:
             return _stopped(group)
         print(shown(line_of(group)), file=sys.stderr)
         return 1
     except Exception as error:  # noqa: BLE001 - the last net: no traceback ever reaches a user unasked
-        if interrupt.due():  # a system call that the signal cut short, or what clearing up met
+        if interrupt.caused(error):
             return _stopped(error)
         print(shown(line_of(error)), file=sys.stderr)
         return 1

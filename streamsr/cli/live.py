@@ -1,6 +1,8 @@
 """``streamsr live``: a live source within a latency budget."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,19 +96,20 @@ def live(
     """
     if asked["duration_s"] == 0:
         raise click.UsageError("--duration must be above 0")
-    from streamsr.jobs.live import run_live
-    from streamsr.stats import Recorder
+    with interrupt.stops_here():  # the usual end of a live run; everything is closed and kept
+        from streamsr.jobs.live import run_live
+        from streamsr.stats import Recorder
 
-    options = LiveOptions(choice=engine_taken(asked), budget_s=budget_ms / 1e3, **asked)
-    record = Recorder()
+        options = LiveOptions(choice=engine_taken(asked), budget_s=budget_ms / 1e3, **asked)
+        record = Recorder()
 
-    def begun(upscaler: "Upscaler", sound: str | None) -> None:
-        what = described(upscaler) if sound is None else f"{described(upscaler)}; {sound}"
-        line = f"{tellable(options.source)}: {what}; Ctrl-C stops"
-        print(one_line(line), file=sys.stderr)
+        def begun(upscaler: "Upscaler") -> None:
+            kept = options.recording is not None or options.publish is not None
+            sound = f"; {record.sound_state}" if kept else ""
+            line = f"{tellable(options.source)}: {described(upscaler)}{sound}; Ctrl-C stops"
+            print(one_line(line), file=sys.stderr)
 
-    with stats_written(stats_json, record), metrics_shown(metrics, record):
-        try:
+        with stats_written(stats_json, record), metrics_shown(metrics, record), reported(record):
             run_live(
                 options,
                 record=record,
@@ -114,11 +117,15 @@ def live(
                 opened=lambda url: print(f"open {url}", file=sys.stderr),
                 noted=lambda line: print(line, file=sys.stderr),
             )
-        except KeyboardInterrupt:  # the usual end of a live run; everything is closed and kept
-            pass
-        finally:
-            interrupt.over()
-            _report(record)
+
+
+@contextlib.contextmanager
+def reported(record: "Recorder") -> Iterator[None]:
+    """Print the last line at the end of the block."""
+    try:
+        yield
+    finally:
+        _report(record)
 
 
 def _report(record: "Recorder") -> None:

@@ -25,9 +25,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streamsr import __version__
+from streamsr.ages import BOUNDS_S, Ages
 from streamsr.errors import SinkError, reason_of, shortened
 from streamsr.gate import BACKLOG, HEAD_S, LOOPBACK, Gate, is_foreign, listening, queued, said_once
-from streamsr.stats import AGE_BOUNDS_S, Ages, Event, Fate, Recorder
+from streamsr.stats import Event, Fate, Recorder
 
 if TYPE_CHECKING:
     from streamsr.jobs.observer import Progress
@@ -46,6 +47,19 @@ class RecorderCollector(Collector):
             run = {"engine": record.engine, "model": record.model, "threads": str(record.threads)}
             yield InfoMetricFamily(
                 "streamsr_run", "What this run upscales with.", {"version": __version__, **run}
+            )
+        if record.sound_state:
+            yield InfoMetricFamily(
+                "streamsr_sound",
+                "What becomes of the source's sound.",
+                {"state": record.sound_state.partition(":")[0]},  # fixed words: no source adds any
+            )
+        if record.sound is not None:
+            yield _counters(
+                "streamsr_sound_packets",
+                "Packets of sound by what happened to them; in: read.",
+                "fate",
+                record.sound,
             )
         yield CounterMetricFamily("streamsr_frames_in", "Frames read or captured.", frames["in"])
         yield CounterMetricFamily(
@@ -144,7 +158,7 @@ class ProgressCollector(Collector):
 
 def _buckets(ages: Ages) -> list[tuple[str, float]]:
     """The histogram as Prometheus has it: each range with all below."""
-    bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
+    bounds = [*map(str, BOUNDS_S), "+Inf"]
     return list(zip(bounds, accumulate(list(ages.counts)), strict=True))
 
 

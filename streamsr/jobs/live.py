@@ -52,16 +52,16 @@ def run_live(
     options: LiveOptions,
     *,
     record: Recorder,
-    begun: Callable[[Upscaler, str | None], None],
+    begun: Callable[[Upscaler], None],
     opened: Callable[[str], None],
     noted: Callable[[str], None],
 ) -> None:
     """Upscale until the source ends, the time is over, or a preview is closed. Raises
     StreamsrError.
 
-    ``begun(upscaler, sound)`` is called once all is known and open; ``sound`` says what becomes of
-    the source's sound, None where nothing is recorded or published. ``opened(url)`` is called once
-    a web page can be visited, ``noted(line)`` where this machine is too slow for the source.
+    ``begun(upscaler)`` is called once all is known and open, also what becomes of the source's
+    sound, which ``record`` says. ``opened(url)`` is called once a web page can be visited,
+    ``noted(line)`` where this machine is too slow for the source.
     """
     with ExitStack() as stack:
         ends: list[object] = []  # the source, and who receives
@@ -125,7 +125,8 @@ def run_live(
         pipeline = stack.enter_context(
             Pipeline(source, upscaler, budget_s=options.budget_s if info.live else None)
         )
-        begun(upscaler, _said(plans, why_none, options))
+        record.set_sound(_sound_line(plans, why_none, options))
+        begun(upscaler)
         if pipeline.too_large is not None:
             noted(pipeline.too_large)
         as_it_is = recording if keeps else None
@@ -195,7 +196,7 @@ def _sound_of(source: Source, options: LiveOptions) -> tuple[Sound | None, str]:
     if not options.sound:
         return None, "--no-sound"
     if options.recording is None and options.publish is None:
-        return None, "nothing is kept"
+        return None, "nothing is recorded or published"
     if not isinstance(source, Sounding):
         return None, "the source has none"
     try:
@@ -217,14 +218,13 @@ def _plans(sound: Sound | None, options: LiveOptions) -> dict[str, SoundPlan]:
     return plans
 
 
-def _said(plans: dict[str, SoundPlan], why_none: str, options: LiveOptions) -> str | None:
-    """What the first line says of the sound; None where nothing is kept of the run at all."""
-    if options.recording is None and options.publish is None:
-        return None
+def _sound_line(plans: dict[str, SoundPlan], why_none: str, options: LiveOptions) -> str:
+    """What becomes of the sound: the line for whoever runs or watches this."""
     if not plans:
         return f"no sound: {why_none or 'a virtual camera takes none'}"
     made = list(dict.fromkeys(str(plan) for plan in plans.values()))
-    line = f"sound: {made[0]}"
+    heard = "" if options.microphone is None else f"microphone {options.microphone}, "
+    line = f"sound: {heard}{made[0]}"
     if len(made) > 1:
         line += f" by --record, {made[1]} by --publish"
     return line

@@ -88,7 +88,7 @@ def reason(error: BaseException, address: str, timeout_s: float) -> str:
     if isinstance(error, ProtocolNotFoundError):
         return (
             f"this PyAV, like its wheel, is built without {scheme_of(address)}; one built from "
-            f"source may have it"
+            f"source may have it, or ffmpeg passes the stream on (docs/live.md)"
         )
     if isinstance(error, ExitError):
         return f"nothing came for {timeout_s:g} s"

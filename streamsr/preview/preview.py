@@ -45,7 +45,8 @@ def state_of(ends: Iterable[object]) -> str:
 
 
 class Overlay:
-    """Lines about the run: frame rate, latency against the budget, and fates. For one thread.
+    """Lines about the run: frame rate, latency against the budget, fates, and the sound. For one
+    thread.
 
     state  gives the state of the sources and sinks, as `state_of` does
     """
@@ -61,22 +62,26 @@ class Overlay:
         self._times.append(now)
         self._ages.append(age_s)
 
+    @property
+    def fps(self) -> float:
+        """Frames a second of the last ones; 0 before the second."""
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / (self._times[-1] - self._times[0])
+
     def lines(self) -> list[str]:
         """The text to draw, with the state in front where something does not work."""
         record = self._record
         frames = record.frames
-        rate = (
-            (len(self._times) - 1) / (self._times[-1] - self._times[0])
-            if len(self._times) > 1
-            else 0.0
-        )
         budget = f" of {record.budget_s * 1e3:.0f}" if record.budget_s else ""
         worst = f"{max(self._ages) * 1e3:.0f}{budget} ms" if self._ages else "-"
         fates = "  ".join(
             f"{fate} {frames[fate]}"
             for fate in ("network", "reused", "partial", "resized", "dropped")
         )
-        lines = [f"{rate:.1f} fps   latency {worst}   {record.engine}", fates]
+        lines = [f"{self.fps:.1f} fps   latency {worst}   {record.engine}", fates]
+        if record.sound_state:
+            lines.append(record.sound_state)
         state = self._state()
         return lines if state == LIVE else [state, *lines]
 

@@ -10,7 +10,7 @@ from streamsr.errors import SourceError
 from streamsr.frame import Image, StreamInfo
 from streamsr.interrupt import Waits
 from streamsr.options import MAX_PIXELS
-from streamsr.sources.audio import Microphone
+from streamsr.sources.microphone import Microphone
 from streamsr.sources.reconnect import TIME_BASE, Picture, ReconnectingSource
 from streamsr.stats import Recorder
 
@@ -36,7 +36,7 @@ def camera(
 
     size, rate  (width, height) and frames per second to ask for; ``info`` says what the camera
                 gives
-    microphone  the device whose sound goes with the pictures; see `streamsr.sources.audio`
+    microphone  the device whose sound goes with the pictures; see `streamsr.sources.microphone`
 
     A frame's ``arrival_s`` is when the driver handed it over. A camera that is unplugged is tried
     again until it is back.

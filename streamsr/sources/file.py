@@ -242,7 +242,7 @@ class FileSource:
 
     def open_sound(self) -> Sound:
         """See `streamsr.sources.Sounding`."""
-        from streamsr.sources.audio import FileSound  # here: for live runs only
+        from streamsr.sources.file_sound import FileSound  # here: for live runs only
 
         return FileSound(self.path, line=self._line, record=self._record)
 

@@ -33,7 +33,7 @@ STEP_S = 0.04
 """Time between two frames while it is not known."""
 
 BEHIND_S = 0.5
-"""A frame that leaves so late, for want of time here, moves all that follow."""
+"""A frame of what is fetched that leaves so late, for want of time here, moves all that follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,11 @@ class Pacer:
 
     def left(self, now_s: float) -> None:
         """Say that the last frame left now. Much later than it was due, which is our own lack of
-        time, it moves all that follow."""
+        time, it moves all that follow of what is fetched. A sender of its own pace goes on
+        meanwhile: its frames leave at once until they are at their times again, or a machine that
+        is too slow for a while would be that far behind for ever, and the further each time."""
         late_s = now_s - self._due_s
-        if late_s > BEHIND_S:
+        if self._fetched and late_s > BEHIND_S:
             self._offset_s += late_s
             self._transits.clear()
             self._due_s = now_s

@@ -52,7 +52,7 @@ class Session(Protocol):
 
 
 class SessionSound(Protocol):
-    """The sound of all sessions; see `streamsr.sources.audio.LiveSound`."""
+    """The sound of all sessions; see `streamsr.sources.live_sound.LiveSound`."""
 
     def open(self) -> Sound:
         """See `streamsr.sources.Sounding`."""

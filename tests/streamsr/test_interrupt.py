@@ -11,7 +11,9 @@ from tests.support.media import make_video
 from tests.support.processes import running
 
 
-@pytest.mark.parametrize(("what", "every"), [("pipeline", 1), ("stack", 1), ("film", 41)])
+@pytest.mark.parametrize(
+    ("what", "every"), [("pipeline", 1), ("stack", 1), ("live", 1), ("film", 41)]
+)
 def test_it_may_strike_anywhere(tmp_path: Path, what: str, every: int) -> None:
     make_video(tmp_path / "in.mkv", size=(16, 12), pts=range(6))
     words = [sys.executable, "-m", "tests.support.strikes", tmp_path, what, every]

@@ -3,6 +3,7 @@
 Each picture's brightness is its number within the second; a beep begins with the tenth of each.
 """
 
+from bisect import bisect
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from tests.support.processes import run
 from tests.support.servers import needs_ffmpeg
+from tests.support.until import PATIENCE_S
 
 RATE = 25
 """Pictures a second."""
@@ -23,6 +25,7 @@ BEEP_S = 0.2
 LOUD_DB = -30.0
 SILENCE_S = 0.1
 SAME_S = 0.03
+NEAR_S = 0.6
 
 
 def make_beeping(
@@ -73,36 +76,42 @@ def brightness(number: int) -> int:
     return 24 + 8 * (number % RATE)
 
 
-def offsets_ms(path: Path) -> list[float]:
+def offsets_ms(path: Path, *, timeout_s: float = PATIENCE_S) -> list[float]:
     """For each beep, how much later it is than the pictures around it say, as ffprobe reads
     the file; without those that have no picture within their second, or pictures of before and
-    after a cut."""
-    begins = [
-        (shown, shown - (luma - brightness(AT)) / 8 / RATE) for shown, luma in pictures_of(path)
-    ]
+    after a cut.
+
+    timeout_s  longest wait for each of the two times that the file is read
+    """
+    pictures = pictures_of(path, timeout_s=timeout_s)
+    shown = [time for time, _ in pictures]
+    begins = [time - (luma - brightness(AT)) / 8 / RATE for time, luma in pictures]
     found = []
-    for beep in beeps_of(path):
-        near = [begin for shown, begin in begins if abs(shown - beep) < 0.6]
+    for beep in beeps_of(path, timeout_s=timeout_s):
+        near = begins[bisect(shown, beep - NEAR_S) : bisect(shown, beep + NEAR_S)]
         near = [begin for begin in near if abs(begin - beep) < 0.5]
         if near and max(near) - min(near) < SAME_S:
             found.append(1000 * (beep - float(np.median(near))))
     return found
 
 
-def pictures_of(path: Path) -> list[tuple[float, float]]:
+def pictures_of(path: Path, *, timeout_s: float = PATIENCE_S) -> list[tuple[float, float]]:
     """When each picture is shown, in seconds, and its brightness, to the nearest that is used."""
-    return [
-        (time, brightness(round((luma - brightness(0)) / 8)))
-        for time, luma in _probed(f"movie={path},signalstats", "lavfi.signalstats.YAVG")
-    ]
+    seen = luma_of(path, timeout_s=timeout_s)
+    return [(time, brightness(round((luma - brightness(0)) / 8))) for time, luma in seen]
 
 
-def beeps_of(path: Path) -> list[float]:
+def luma_of(path: Path, *, timeout_s: float = PATIENCE_S) -> list[tuple[float, float]]:
+    """When each picture is shown, in seconds, and its mean luma."""
+    return _probed(f"movie={path},signalstats", "lavfi.signalstats.YAVG", timeout_s)
+
+
+def beeps_of(path: Path, *, timeout_s: float = PATIENCE_S) -> list[float]:
     """When each beep begins, in seconds, where the silence before it is in the file too."""
     found: list[float] = []
     silent_s = last_s = -1.0  # since when it is silent
     graph = f"amovie={path},asetnsamples=48,astats=metadata=1:reset=1"
-    for time, db in _probed(graph, "lavfi.astats.Overall.RMS_level"):
+    for time, db in _probed(graph, "lavfi.astats.Overall.RMS_level", timeout_s):
         if time - last_s > SILENCE_S:  # a gap of the file
             silent_s = time
         if db > LOUD_DB:
@@ -113,10 +122,10 @@ def beeps_of(path: Path) -> list[float]:
     return found
 
 
-def _probed(graph: str, tag: str) -> list[tuple[float, float]]:
+def _probed(graph: str, tag: str, timeout_s: float) -> list[tuple[float, float]]:
     """What Debian's ffprobe says of each frame that the filters give: its time and a number."""
     needs_ffmpeg()
     shown = f"frame=pts_time:frame_tags={tag}"
     words = ["ffprobe", "-v", "error", "-f", "lavfi", "-show_entries", shown, "-of", "csv=p=0"]
-    lines = run([*words, graph], check=True).stdout.splitlines()
+    lines = run([*words, graph], check=True, timeout_s=timeout_s).stdout.splitlines()
     return [(float(time), float(number)) for time, number in (x.split(",") for x in lines if x)]

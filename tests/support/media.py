@@ -28,6 +28,10 @@ def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
+HELD_UPRIGHT = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+"""The display matrix of a phone's film."""
+
+
 def make_video(
     path: Path,
     *,

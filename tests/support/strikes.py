@@ -64,8 +64,8 @@ class Strikes:
         if place == self._at or self.struck:  # where it may not strike it does at the next place
             self.struck = True
             handler = signal.getsignal(signal.SIGINT)
-            assert callable(handler)
-            handler(signal.SIGINT, frame)
+            if callable(handler):  # it is ignored once the command has ended
+                handler(signal.SIGINT, frame)
 
 
 @cache
@@ -127,6 +127,18 @@ def stack(_folder: Path) -> None:
             frames.get()
 
 
+def live(folder: Path) -> None:
+    """The same, where Ctrl-C is the usual end."""
+    begun = ended = False
+    try:
+        with interrupt.stops_here():
+            begun = True
+            stack(folder)
+        ended = True
+    finally:
+        assert ended or not begun, "it struck behind the end"
+
+
 def film(folder: Path) -> None:
     """A film into a file."""
     upscaler: Any = Doubling()
@@ -149,6 +161,7 @@ def struck(
     KeyboardInterrupt.
     """
     threads = threading.enumerate()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt.heard()
     strikes = Strikes(at)
     faulthandler.dump_traceback_later(LEASH_S, exit=True)
@@ -181,7 +194,7 @@ def struck(
 def main() -> None:
     folder, command = (
         Path(sys.argv[1]),
-        {"pipeline": pipeline, "stack": stack, "film": film}[sys.argv[2]],
+        {"pipeline": pipeline, "stack": stack, "live": live, "film": film}[sys.argv[2]],
     )
     every = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the next place is tried instead

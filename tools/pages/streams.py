@@ -32,6 +32,7 @@ def parts() -> dict[str, str]:
         "pace error p50 / p99, ms",
         "jitter buffer, ms",
         "reconnections",
+        "A/V offset median / worst, ms",
     )
     rows = [
         (
@@ -43,10 +44,18 @@ def parts() -> dict[str, str]:
             f"{case['pace_error_p50_ms']} / {case['pace_error_ms']}",
             case["jitter_buffer_ms"],
             case["reconnections"],
+            offset_of(case["sound"]),
         )
         for name, case in numbers["cases"].items()
     ]
     return {"streams": f"{words}\n\n{table(head, rows)}"}
+
+
+def offset_of(sound: dict[str, float] | None) -> str:
+    """How much later the sound is than its pictures."""
+    if sound is None:
+        return "no sound"
+    return f"{sound['median_ms']:.0f} / {sound['worst_ms']:.0f}".replace("-0", "0")
 
 
 def main() -> None:

@@ -184,7 +184,8 @@ class WebSink:
         ages = [self._ages.popleft() for _ in range(len(self._ages))]
         return {
             "state": "waiting for the camera of a browser" if waiting else self._shown_state(),
-            "lines": self._overlay.lines(),
+            "fps": round(self._overlay.fps, 1),
+            "sound": record.sound_state,
             "frames": record.frames,
             "budget_ms": None if record.budget_s is None else record.budget_s * 1e3,
             "share": None if record.budget_s is None else record.pixel_share,

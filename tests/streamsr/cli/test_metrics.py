@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from streamsr.ages import BOUNDS_S
 from streamsr.cli.upscale import upscale_all
 from streamsr.errors import SinkError
 from streamsr.jobs.files import FileJob
 from streamsr.jobs.observer import Observer, Progress
 from streamsr.jobs.options import FileOptions
 from streamsr.options import EngineChoice
-from streamsr.stats import AGE_BOUNDS_S, Event, Fate, Point, Recorder, Stage
+from streamsr.stats import Event, Fate, Point, Recorder, Stage
 from tests.conftest import ROOT
 from tests.support.command import Command, started
 from tests.support.engine import EXACT
@@ -55,8 +56,12 @@ def busy() -> Recorder:
         Event.RECONNECT: 3,
         Event.PUBLISH_RECONNECT: 1,
         Event.RESTART: 6,
+        Event.SOUND_IN: 8,
+        Event.SOUND_WRITTEN: 7,
+        Event.SOUND_DROPPED: 1,
     }.items():
         record.count(what, number)
+    record.set_sound("sound: aac 48000 Hz copied")
     record.pixels(total=1000, reused=300, resized=200)
     for age_s in (0.005, 0.0051, 0.06, 100.0):
         record.latency(age_s, Point.UPSCALED)
@@ -117,6 +122,9 @@ def test_a_scrape_shows_what_was_counted() -> None:
     ]
     assert found == [30, 100, 4, 2]
     labels = {key: dict(labels) for (key, labels) in seen}["streamsr_run_info"]
+    assert seen["streamsr_sound_info", (("state", "sound"),)] == 1
+    for fate, number in (("in", 8), ("written", 7), ("dropped", 1)):
+        assert seen["streamsr_sound_packets_total", (("fate", fate),)] == number
     assert (labels["engine"], labels["model"], labels["threads"]) == ("fused", "xlsr", "2")
 
 
@@ -124,7 +132,7 @@ def test_ages_are_a_cumulative_histogram() -> None:
     seen = samples(served(busy()))
     name = "streamsr_frame_age_seconds"
     stage = ("stage", "upscaled")
-    bounds = [*map(str, AGE_BOUNDS_S), "+Inf"]
+    bounds = [*map(str, BOUNDS_S), "+Inf"]
     counts = {bound: seen[f"{name}_bucket", (("le", bound), stage)] for bound in bounds}
     assert counts["0.005"] == 1  # a bound belongs to its range
     assert counts["0.01"] == counts["0.05"] == 2

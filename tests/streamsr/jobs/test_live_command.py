@@ -30,7 +30,7 @@ from streamsr.sources.pattern import read_time
 from streamsr.stats import Event, Fate, Recorder
 from tests.support.command import Command, started
 from tests.support.fakes import Hurried
-from tests.support.media import look, make_video, picture
+from tests.support.media import HELD_UPRIGHT, look, make_video, picture
 from tests.support.processes import Helper
 from tests.support.servers import ffmpeg, free_port, listening
 from tests.support.until import until
@@ -418,10 +418,6 @@ def test_a_missing_virtual_camera_is_one_clear_line(
     result = streamsr("live", PATTERN, "--publish", "camera:", "--model", model)
     assert result.status == 1
     assert "pip install pyvirtualcam" in result.err
-
-
-HELD_UPRIGHT = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-"""The display matrix of a phone's film."""
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])

@@ -276,7 +276,8 @@ def test_sound_that_is_not_kept_is_said_in_the_first_line(
     assert result.status == 0, result.err
     assert f"; {said};" in result.lines[0]
     assert [kind.split(":")[0] for kind in look(out).kinds] == ["video"]
-    assert json.loads(stats.read_text())["sound"] is None
+    counts = json.loads(stats.read_text())
+    assert (counts["sound"], counts["sound_state"]) == (None, said)
 
 
 def test_a_run_that_keeps_nothing_does_not_speak_of_sound(

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from streamsr.frame import Frame
 from streamsr.picture.files import read_image
 from streamsr.picture.resize import resized
 from streamsr.preview.preview import Overlay, has_display, state_of
-from streamsr.preview.window import View, drawn
+from streamsr.preview.window import FONT, KEYS, LINE, MARGIN, TEXT, View, drawn, fit
 from streamsr.stats import Recorder
 from tests.support.command import Command, started
 from tests.support.media import look, picture
@@ -65,6 +66,49 @@ def test_the_overlay_says_when_nothing_comes() -> None:
     lines = overlay.lines()
     assert lines[0] == state
     assert lines[1].startswith("10.0 fps   latency 20 of 50 ms")
+
+
+def test_the_overlay_says_what_becomes_of_the_sound() -> None:
+    record = Recorder()
+    overlay = Overlay(record, lambda: "live")
+    assert len(overlay.lines()) == 2
+    record.set_sound("sound: aac 48000 Hz copied")
+    assert overlay.lines()[-1] == "sound: aac 48000 Hz copied"
+    record.set_sound_lost("sound left out: it is mp3 44100 Hz now, not aac 48000 Hz")
+    assert overlay.lines()[-1].startswith("sound left out")
+    record.set_sound_lost("")
+    assert overlay.lines()[-1] == "sound: aac 48000 Hz copied"
+
+
+LINES = [
+    "lost: tcp://127.0.0.1:9: Connection refused; next try in 0.5 s",
+    "25.0 fps   latency 20 of 100 ms   fused",
+    "sound: microphone default, pcm_s16le 48000 Hz as aac",
+    KEYS,
+]
+
+
+@pytest.mark.parametrize(
+    "room", [(1920, 1080), (320, 240), (180, 320), (96, 700), (700, 64), (24, 16)]
+)
+@pytest.mark.parametrize("size", [0.35, 1.0, 3.0])
+def test_text_fits_into_every_window(room: tuple[int, int], size: float) -> None:
+    """Whole: every word is there, and nothing is beyond the picture's edge."""
+    made, at = fit(LINES, room, size)
+    assert " ".join(made).split() == " ".join(LINES).split()
+    assert 0 < at <= size
+    for i, line in enumerate(made):
+        (width, _), below = cv2.getTextSize(line, FONT, TEXT * at, max(round(at), 1))
+        assert MARGIN * at + width <= room[0]
+        assert round((i + 1) * LINE * at) + below <= room[1]
+
+
+def test_text_is_no_smaller_than_it_must_be() -> None:
+    assert fit(LINES, (1920, 1080), 1.0) == (LINES, 1.0)
+    made, at = fit(LINES, (300, 1000), 0.5)
+    assert at == 0.5
+    assert len(made) > len(LINES)
+    assert made[-1] == KEYS
 
 
 def test_the_state_is_that_of_the_ends_that_do_not_work() -> None:

@@ -25,7 +25,7 @@ from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
 from tests.support.browser import Page, chromium
 from tests.support.command import started
-from tests.support.media import picture
+from tests.support.media import HELD_UPRIGHT, make_video, picture
 from tests.support.processes import Helper
 from tests.support.until import until
 
@@ -352,6 +352,28 @@ def test_in_a_browser(tmp_path: Path, model: Path, source: str) -> None:
                 "Number(c.textContent) > 3)"
             )
             page.screenshot(tmp_path / "page.png")
+        process.send(signal.SIGINT)
+        ends_well(process)
+
+
+def test_a_browser_shows_a_turned_film_whole_and_says_what_becomes_of_its_sound(
+    tmp_path: Path, model: Path
+) -> None:
+    film = make_video(
+        tmp_path / "in.mp4",
+        pts=range(500),
+        size=(64, 40),
+        audio=["aac"],
+        audio_frames=900,
+        prepare=lambda _container, stream: stream.set_display_matrix(HELD_UPRIGHT),
+    )
+    kept = ["--record", tmp_path / "out.ts", "--model", model, "--threads", "1"]
+    with served(film, "--realtime", *kept) as (process, url):
+        with chromium(tmp_path / "profile", url) as page:
+            page.until("Number(document.body.dataset.drawn || 0) > 5")
+            page.until("element('sound').textContent === 'sound: aac 48000 Hz copied'")
+            assert page.value("picture.height === 192 && picture.width === 120")
+            assert page.value("picture.getBoundingClientRect().bottom <= innerHeight")
         process.send(signal.SIGINT)
         ends_well(process)
 

@@ -21,8 +21,9 @@ from PIL import Image
 
 from streamsr.errors import SourceError
 from streamsr.media.decode import BORDER_PIXELS, bounded
-from streamsr.sources import network as network_module
-from streamsr.sources.network import NO_PICTURES, network
+from streamsr.sources import connection
+from streamsr.sources.connection import NO_PICTURES
+from streamsr.sources.network import network
 from streamsr.sources.pattern import read_time
 from streamsr.sources.read_ahead import ReadAhead
 from tests.support.fakes import Hurried
@@ -224,7 +225,7 @@ def test_a_stream_that_is_torn_and_damaged_comes_back(
 def test_a_picture_that_grows_too_large_is_refused_before_it_is_decoded(
     good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(network_module, "MAX_PIXELS", 160 * 96)
+    monkeypatch.setattr(connection, "MAX_PIXELS", 160 * 96)
     large = stream(tmp_path, size=(1920, 1280), pictures=4)
     with tcp_server([good, large], [good], [good]) as url:
         shapes, _ = ends_of(url)

@@ -143,3 +143,13 @@ def test_a_frame_that_left_late_for_want_of_time_moves_the_others() -> None:
     first = pacer.place(0.0, 50.0)
     pacer.left(first.due_s + 2.0)
     assert pacer.place(STEP_S, 50.0).due_s == pytest.approx(52.0 + STEP_S)
+
+
+def test_a_sender_of_its_own_pace_is_caught_up_with_after_a_want_of_time() -> None:
+    """Again and again too slow, frames are never further behind their sender."""
+    pacer = Pacer()
+    pacer.connected(fetched=False)
+    for when in film(60):
+        due_s = pacer.place(when, 50 + when).due_s
+        assert due_s == pytest.approx(50 + when)
+        pacer.left(due_s + 2.0)

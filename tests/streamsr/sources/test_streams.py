@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from streamsr.frame import Frame
-from streamsr.sources import network as network_module
+from streamsr.sources import connection
 from streamsr.sources.network import network
 from streamsr.sources.pacing import SLEW
 from streamsr.sources.pattern import read_time
@@ -91,7 +91,7 @@ def test_so_it_is_after_a_reconnection(rare_keys: Path) -> None:
 def test_the_wait_for_a_key_frame_is_said(
     rare_keys: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(network_module, "SAID_AFTER_S", 0.0)
+    monkeypatch.setattr(connection, "SAID_AFTER_S", 0.0)
     said = threading.Event()
     handler = logging.Handler()
     handler.emit = lambda _record: said.set()  # type: ignore[method-assign]

@@ -39,8 +39,9 @@ ELSEWHERE = {
 }
 """Whose commands and programs a test of their own runs, with all they need."""
 
-SHOWN = {"text", "promql"}
-"""What programs print, drawings, Prometheus's expressions (test_metrics.py reads these): nothing to
+SHOWN = {"html", "promql", "text"}
+"""What programs print, drawings, Prometheus's expressions (test_metrics.py reads these), pages
+(test_hls_page.py opens it): nothing to
 be run."""
 
 NEEDS = {

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "streamsr"
 
 FLOORS = (
     "errors", "options", "machine", "color", "frame", "region",
-    "interrupt", "channel", "gate", "model", "stats",
+    "interrupt", "channel", "gate", "model", "ages", "stats",
     "native",
     "picture",
     "engines",

@@ -20,6 +20,7 @@ function draw() {
   if (picture.width !== after.width || picture.height !== after.height) {
     picture.width = after.width;
     picture.height = after.height;
+    element("stage").style.setProperty("--shape", after.width / after.height);
   }
   const width = picture.width, height = picture.height;
   const x = Math.round(width * element("divider").value / 1000);
@@ -82,7 +83,8 @@ function numbers(n) {
   ages.splice(0, Math.max(ages.length - 300, 0));
   const worst = n.ages_ms.length ? `${Math.max(...n.ages_ms).toFixed(0)} ms` : "";
   element("age").textContent = worst + (n.budget_ms ? `, budget ${n.budget_ms} ms` : "");
-  element("rate").textContent = n.lines[n.lines.length - 2].split("   ")[0];
+  element("rate").textContent = `${n.fps.toFixed(1)} fps`;
+  element("sound").textContent = n.sound;
   chart(n.budget_ms);
   const names = Object.keys(FATES), total = names.reduce((sum, fate) => sum + n.frames[fate], 0) || 1;
   element("fates").replaceChildren(...names.map((fate) => {

@@ -15,9 +15,11 @@ from streamsr.errors import SourceError
 from streamsr.media.sound import SoundFormat, planned
 from streamsr.media.timeline import TimeLine
 from streamsr.sources import Sound, Sounding
-from streamsr.sources.audio import WAITING, FileSound, LiveSound, Microphone
 from streamsr.sources.feed import FeedSource
 from streamsr.sources.file import FileSource
+from streamsr.sources.file_sound import FileSound
+from streamsr.sources.live_sound import WAITING, LiveSound
+from streamsr.sources.microphone import Microphone
 from streamsr.sources.paced import PacedSource
 from streamsr.stats import Event, Recorder
 from tests.support.media import make_video
@@ -149,8 +151,13 @@ def test_a_connection_without_sound_has_none() -> None:
 
 
 def test_sound_of_another_kind_after_a_reconnection_is_left_out_and_said(
-    sound: LiveSound, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sound: LiveSound,
+    stream: AudioStream,
+    record: Recorder,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    record.set_sound("sound: copied")
     sound.place(Fraction(0))
     put(sound, 0)
     other = make_video(tmp_path / "in.mkv", audio=["libopus"], pts=range(3))
@@ -158,6 +165,12 @@ def test_sound_of_another_kind_after_a_reconnection_is_left_out_and_said(
         sound.begin(container.streams.audio[0])
         sound.place(STEP)
         put(sound, 0, 1)
+    assert record.sound_state == "sound left out: it is opus 48000 Hz now, not aac 48000 Hz"
+    sound.begin(None)
+    assert record.sound_state == "no sound: the source has none now"
+    sound.begin(stream)
+    put(sound, 2)
+    assert record.sound_state == "sound: copied"
     assert given(sound) == [0]
     assert [r.message for r in caplog.records] == [
         "a stream: its sound is opus 48000 Hz now, not aac 48000 Hz: left out"
@@ -212,7 +225,7 @@ def test_what_has_no_sound_says_so(tmp_path: Path) -> None:
 LISTENING = """
 import sys
 from fractions import Fraction
-from streamsr.sources.audio import Microphone
+from streamsr.sources.microphone import Microphone
 sound = Microphone("recorded").open()
 assert str(sound.format) == "pcm_s16le 48000 Hz", str(sound.format)
 sound.place(Fraction(0))
