@@ -14,10 +14,11 @@ UNIT_STEP = 0.625
 
 OCTAVE = 6
 
-START, SLOPE = -8.0, 100.0
-"""The video model is better above the quantiser START + SLOPE * sharpness, on H.264's scale: the
-clean one was trained on sharply sampled pictures, and bears what quantisers below 12 do to these;
-on softly sampled ones it is the weaker one from the first loss on."""
+HIGHEST, MIDDLE, SLOPE = 18.0, 0.19, 220.0
+"""The video model is better above the quantiser HIGHEST - SLOPE * |sharpness - MIDDLE|, on H.264's
+scale. The clean one was trained on pictures that MATLAB's bicubic made small, which have about that
+sharpness, and bears what fine quantisers do to these; on pictures shrunk otherwise it is the weaker
+one from the first loss on."""
 
 USUAL_SHARPNESS = 0.15
 """Of pictures that show none."""
@@ -59,7 +60,8 @@ def choose(info: StreamInfo) -> Choice:
     if quantiser is None:
         return Choice("video", coded.codec)
     sharpness = USUAL_SHARPNESS if coded.sharpness is None else coded.sharpness
-    kind = "video" if quantiser > START + SLOPE * sharpness else "clean"
+    highest = HIGHEST - SLOPE * abs(sharpness - MIDDLE)
+    kind = "video" if quantiser > highest else "clean"
     if coded.quantiser is not None:
         how = f"quantiser {coded.quantiser:.0f} on average"
     else:

@@ -303,23 +303,23 @@ def fit(rows: Sequence[Measured]) -> Iterator[str]:
     sharp = np.array([row.info.coded.sharpness or USUAL_SHARPNESS for row in coded])  # type: ignore[union-attr]
     added = np.zeros(len(names) + 1)  # the last one is H.264's
 
-    def worth(added: Any, start: float, slope: float) -> float:  # NumPy's array
-        video = bases + added[which] > start + slope * sharp
+    def worth(added: Any, highest: float, middle: float, slope: float) -> float:  # NumPy's array
+        video = bases + added[which] > highest - slope * np.abs(sharp - middle)
         lost = np.maximum(np.where(video, -gain, gain), 0)
         return float(np.mean(lost <= TIE_DB) - LOSS_WEIGHT * np.mean(lost))
 
-    start, slope = choice.START, choice.SLOPE
-    best = worth(added, start, slope)
+    numbers: tuple[float, float, float] = (choice.HIGHEST, choice.MIDDLE, choice.SLOPE)
+    best = worth(added, *numbers)
     for _ in range(ROUNDS):
-        for a, b in product(range(-50, 20), range(0, 300, 10)):
-            if (now := worth(added, a, b)) > best:
-                best, start, slope = now, a, b
+        for tried in product(range(4, 30, 2), np.arange(0.14, 0.24, 0.005), range(0, 500, 20)):
+            if (now := worth(added, *tried)) > best:
+                best, numbers = now, tried
         for number, more in product(range(len(names)), np.arange(-15, 15.5, 0.5)):
-            tried = added.copy()
-            tried[number] = more
-            if (now := worth(tried, start, slope)) > best:
-                best, added = now, tried
-    yield f"START, SLOPE = {start}, {slope}"
+            other = added.copy()
+            other[number] = more
+            if (now := worth(other, *numbers)) > best:
+                best, added = now, other
+    yield "HIGHEST, MIDDLE, SLOPE = {:.1f}, {:.3f}, {:.0f}".format(*numbers)
     for name, more in zip(names, added[:-1], strict=True):
         yield f"{name}: {more:+.1f}"
 
