@@ -248,7 +248,9 @@ def video(
     )
     print(all_tables(rows))
     if json_file:
-        _write_json(json_file, {"scale": scale, "frames": frames, "cells": rows})
+        short = json.loads(json.dumps(rows), parse_float=lambda value: round(float(value), 4))
+        content = {"scale": scale, "frames": frames, "cells": short}
+        write_file(json_file, (json.dumps(content) + "\n").encode(), overwrite=True)
 
 
 @app.command()

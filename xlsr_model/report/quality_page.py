@@ -1,5 +1,6 @@
 """Writes the measured parts of docs/quality.md, and its pictures, from the shipped files."""
 
+import json
 import os
 import platform
 from pathlib import Path
@@ -16,8 +17,19 @@ from xlsr_model.report.tables import (
     size_table,
     video_table,
 )
+from xlsr_model.report.video_cells import cells_table, split_table
 
-PARTS = ("about", "shipped", "others", "size", "networks", "calibration", "score", "video")
+PARTS = (
+    "about",
+    "shipped",
+    "others",
+    "size",
+    "networks",
+    "calibration",
+    "score",
+    "video",
+    "cells",
+)
 """What is measured, by the names of the markers on the page."""
 
 
@@ -42,10 +54,26 @@ def write_report(sets: Path, document: Path) -> None:
         **read_parts(document.parent / "data" / "quality_tables.json"),
         "score": score_table(measured),
         "video": video_table(),
+        "cells": _cells_tables(document.parent / "data"),
     }
     fill(document, parts)
     draw_training_curve(images / "quality_curve.png")
     write_crops(images / "quality_crops.webp")
+
+
+def _cells_tables(data: Path) -> str:
+    """Make the tables of what ``python -m xlsr_model video --json data/video_x3.json`` measured."""
+    parts = []
+    for file in sorted(data.glob("video_x*.json")):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        rows = content["cells"]
+        clips = len({row["clip"] for row in rows})
+        parts += [
+            f"x{content['scale']}, {clips} clips, {len(rows)} cells of {content['frames']} frames:",
+            cells_table(rows),
+            split_table(rows, "level"),
+        ]
+    return "\n\n".join(parts)
 
 
 def _measured(name: str, sets: Path) -> dict[str, dict[str, float]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from xlsr_model import weights
 from xlsr_model.data.images import find_images, load_pairs
-from xlsr_model.evaluation.evaluate import bicubic, evaluate, tflite
+from xlsr_model.evaluation.evaluate import bicubic, evaluate, shown, tflite
 from xlsr_model.evaluation.video import compare_on_video
 from xlsr_model.network import NETWORKS, macs_per_pixel, parameter_count
 from xlsr_model.report.markdown import table
@@ -117,11 +117,11 @@ def score_table(measured: dict[str, Means]) -> str:
 
 
 def video_table() -> str:
-    """Make the table of the repository's clips, shrunk, encoded and decoded."""
+    """Make the table of the repository's clips, shrunk, encoded, decoded and shown."""
     rows = []
     for scale in (2, 3):
         models = (weights.path(f"{family}_x{scale}_u8") for family in ("xlsr", "xlsr-video"))
-        upscalers = [bicubic(scale), *map(tflite, models)]
+        upscalers = [bicubic(scale), *(shown(tflite(model)) for model in models)]
         for clip in sorted(SAMPLES.glob("*.mp4")):
             for codec, crf in SENT_AS:
                 means = compare_on_video(clip, upscalers, codec=codec, crf=crf)
