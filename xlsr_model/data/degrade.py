@@ -116,12 +116,12 @@ def _random_softness(rng: np.random.Generator) -> Softness:
     kind = rng.random()
     sharpen = float(rng.uniform(0.3, 1.2)) if rng.random() < 0.1 else 0.0
     fields = bool(rng.random() < 0.04)
-    if kind < 0.45:
+    if kind < 0.65:
         return Softness(sharpen=sharpen, fields=fields)
-    if kind < 0.75:
+    if kind < 0.85:
         return Softness(blur=float(rng.uniform(0.3, 1.8)), sharpen=sharpen, fields=fields)
     wide = float(rng.uniform(0.35, 0.9))
-    tall = wide if kind < 0.92 else 1.0
+    tall = wide if kind < 0.95 else 1.0
     kernel = str(rng.choice(["bicubic", "bilinear", "lanczos"]))
     return Softness(tall=tall, wide=wide, kernel=kernel, sharpen=sharpen, fields=fields)
 
