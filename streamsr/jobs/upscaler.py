@@ -69,14 +69,11 @@ def chosen(
     if options.model != "auto":
         return options, ""
     scale = options.scale or DEFAULT_SCALE
-    kinds = [kind for kind in weights.KINDS if scale in weights.scales(kind)]
     choice = choose(info)
     if begun_with is not None:
-        for kind in kinds:
+        for kind in weights.KINDS:
             if find_model(kind, scale=scale).sha256 == begun_with:
                 choice = Choice(kind, "as this work was begun")
-    if choice.kind == "video" and "video" not in kinds:
-        choice = Choice("clean", f"{choice.reason}; no video model upscales by {scale}")
     return replace(options, model=choice.kind), str(choice)
 
 

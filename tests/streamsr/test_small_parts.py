@@ -123,7 +123,7 @@ def test_the_default_model_upscales_by_three() -> None:
         ("auto", None, False, "xlsr_x3_u8"),
         ("auto", None, True, "xlsr-video_x3_u8"),
         ("auto", 2, True, "xlsr-video_x2_u8"),
-        ("auto", 4, True, "xlsr_x4_u8"),  # no video model is shipped at this scale
+        ("auto", 4, True, "xlsr-video_x4_u8"),
         ("clean", 3, True, "xlsr_x3_u8"),
         ("video", 2, False, "xlsr-video_x2_u8"),
     ],
@@ -135,8 +135,8 @@ def test_auto_is_by_what_the_pictures_went_through(
 
 
 def test_a_kind_that_is_not_shipped_at_the_scale_is_refused() -> None:
-    with pytest.raises(ModelError, match="no shipped video model upscales by 4"):
-        find_model("video", scale=4)
+    with pytest.raises(ModelError, match="no shipped video model upscales by 5"):
+        find_model("video", scale=5)
 
 
 def test_a_model_is_found_by_name_and_by_path(model: Path) -> None:

@@ -4,9 +4,10 @@ import sys
 import numpy as np
 import pytest
 
+from streamsr.options import SCALES
 from tests.support.processes import run
 from xlsr_model import weights
-from xlsr_model.evaluation.evaluate import evaluate_folder, tflite
+from xlsr_model.evaluation.evaluate import evaluate_folder, shipped, tflite
 
 
 def test_default_of_x3_is_shipped_and_listed():
@@ -57,7 +58,7 @@ def test_card_describes_the_file_beside_it(name):
 
 @pytest.mark.parametrize("name", [name for name in weights.names() if "u8" in name])
 def test_black_and_white_stay_black_and_white(name):
-    upscaler = tflite(weights.path(name))
+    upscaler = shipped(name)
     for value in (0, 255):
         image = upscaler.run(np.full((24, 32, 3), value, np.uint8))
         inner = image[
@@ -78,3 +79,7 @@ def test_importing_the_weights_imports_nothing_heavy():
     heavy = {"numpy", "keras", "tensorflow", "cv2"}
     code = f"import sys, xlsr_model.weights; print({heavy} & set(sys.modules))"
     assert run([sys.executable, "-c", code], check=True).stdout == "set()\n"
+
+
+def test_every_kind_is_shipped_at_every_scale_that_can_be_asked_for():
+    assert {tuple(weights.scales(kind)) for kind in weights.KINDS} == {SCALES}

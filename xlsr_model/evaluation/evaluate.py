@@ -10,6 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from xlsr_model import weights
 from xlsr_model.data.images import Image, Pair, find_images, load_pairs
 from xlsr_model.data.imresize import imresize
 from xlsr_model.evaluation.consistency import consistent
@@ -40,6 +41,12 @@ def shown(upscaler: Upscaler) -> Upscaler:
         return consistent(upscaler.run(lr), lr)
 
     return Upscaler(upscaler.name, upscaler.scale, run)
+
+
+def shipped(name: str) -> Upscaler:
+    """Open a shipped model; consistent where its card says that it was trained so."""
+    upscaler = tflite(weights.path(name))
+    return shown(upscaler) if weights.card(name).get("consistent") else upscaler
 
 
 def tflite(file: Path, *, threads: int | None = None) -> Upscaler:

@@ -204,7 +204,9 @@ def web_sink(port: int) -> Sink:
 def of_web(sink: Any) -> int:
     """A viewer that comes now sees the newest."""
     client = pytest.importorskip("websockets.sync.client")
-    with client.connect(sink.url.replace("http", "ws") + "view", max_size=None) as viewer:
+    with client.connect(
+        sink.url.replace("http", "ws").replace("/?", "/view?"), max_size=None
+    ) as viewer:
         until(lambda: isinstance(viewer.recv(timeout=PATIENCE_S), bytes))
     return COUNT
 
