@@ -16,7 +16,7 @@ from xlsr_model.backend import checkpoint
 from xlsr_model.config import make_config
 from xlsr_model.data.degrade import as_filmed
 from xlsr_model.data.images import Pair, load_pairs, pack, split_held_out
-from xlsr_model.evaluation.evaluate import Upscaler, shown, tflite
+from xlsr_model.evaluation.evaluate import Upscaler, as_trained, tflite
 from xlsr_model.evaluation.model_card import loss_against, make_card, measure, write_card
 from xlsr_model.files import write_file
 from xlsr_model.network import Arrays
@@ -125,10 +125,9 @@ def _trained_uint8(
         template = Path(folder) / "template.tflite"
         _export_uint8(config, weights, template, calibration)
         content = template.read_bytes()
-        as_trained = Path(folder) / "as_trained.tflite"
-        as_trained.write_bytes(requantize(content, weights, network, scale))
-        upscaler = tflite(as_trained)
-        error = _mean_error(shown(upscaler) if config.get("consistent", False) else upscaler, pairs)
+        first = Path(folder) / "first.tflite"
+        first.write_bytes(requantize(content, weights, network, scale))
+        error = _mean_error(as_trained(tflite(first), config), pairs)
     corrected = weights | {"head/bias": weights["head/bias"] - error}
     return requantize(content, corrected, network, scale)
 
@@ -152,7 +151,7 @@ def _write_card(
 ) -> None:
     card = make_card(file, about, method=method)
     if sets is not None:
-        card["measured"] = measure(file, sets, consistent="consistent" in card)
+        card["measured"] = measure(as_trained(tflite(file), about["config"]), sets)
         if twin is not None:
             lost_db = loss_against(twin, card["measured"])
             card["loss_against"] = {"file": twin.name, "db": lost_db}

@@ -1,7 +1,7 @@
 """Measures what a .tflite file makes of a folder of pictures, through LiteRT as it runs in use."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,14 @@ def shown(upscaler: Upscaler) -> Upscaler:
     return Upscaler(upscaler.name, upscaler.scale, run)
 
 
+def as_trained(upscaler: Upscaler, about: Mapping[str, Any]) -> Upscaler:
+    """Make it consistent where its card, or the configuration of its training, says so."""
+    return shown(upscaler) if about.get("consistent") else upscaler
+
+
 def shipped(name: str) -> Upscaler:
-    """Open a shipped model; consistent where its card says that it was trained so."""
-    upscaler = tflite(weights.path(name))
-    return shown(upscaler) if weights.card(name).get("consistent") else upscaler
+    """Open a shipped model as it was trained."""
+    return as_trained(tflite(weights.path(name)), weights.card(name))
 
 
 def tflite(file: Path, *, threads: int | None = None) -> Upscaler:

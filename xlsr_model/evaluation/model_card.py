@@ -7,7 +7,7 @@ from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-from xlsr_model.evaluation.evaluate import evaluate_folder, shown, tflite
+from xlsr_model.evaluation.evaluate import Upscaler, evaluate_folder
 from xlsr_model.files import write_file
 from xlsr_model.network import macs_per_pixel, parameter_count
 
@@ -48,9 +48,8 @@ def _tensor(detail: dict[str, Any]) -> dict[str, Any]:
     return about | ({"scale": float(step), "zero_point": int(zero)} if step else {})
 
 
-def measure(file: Path, sets: Path, *, consistent: bool = False) -> dict[str, dict[str, float]]:
+def measure(upscaler: Upscaler, sets: Path) -> dict[str, dict[str, float]]:
     """Return {set: {psnr_y, psnr_rgb, ssim_y, ssim_rgb}} for every folder in `sets`."""
-    upscaler = shown(tflite(file)) if consistent else tflite(file)
     folders = sorted(folder for folder in sets.iterdir() if folder.is_dir())
     if not folders:
         raise ValueError(f"no evaluation sets in {sets}")

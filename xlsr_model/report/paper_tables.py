@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from xlsr_model.evaluation.evaluate import tflite
 from xlsr_model.evaluation.model_card import measure
 from xlsr_model.quantization.export import export_float, export_uint8
 from xlsr_model.quantize import calibration_pairs, load_weights
@@ -51,7 +52,7 @@ def _network(checkpoint: Path, sets: Path) -> dict[str, Any]:
             "network": network,
             "clipped": clipped,
             "steps": about["steps"],
-            "float": measure(file, sets),
+            "float": measure(tflite(file), sets),
             "uint8": _quantized(checkpoint, sets, config["folders"], USUAL, per_channel=False),
         }
 
@@ -88,7 +89,7 @@ def _quantized(
             per_channel=per_channel,
             clipped=config["clipped"],
         )
-        return measure(file, sets)
+        return measure(tflite(file), sets)
 
 
 def read_parts(file: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 from xlsr_model import weights
+from xlsr_model.evaluation.evaluate import shipped
 from xlsr_model.evaluation.model_card import measure
 from xlsr_model.report.page import fill, filled
 from xlsr_model.report.paper_tables import read_parts
@@ -43,7 +44,7 @@ def write_report(sets: Path, document: Path) -> None:
     filled(document.read_text(encoding="utf-8"), dict.fromkeys(PARTS, ""))
     images = document.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
-    measured = {name: _measured(name, sets) for name in weights.names()}
+    measured = {name: measure(shipped(name), sets) for name in weights.names()}
     parts = {
         "about": f"Measured by `python -m xlsr_model report --sets ...` on {platform.machine()}, "
         f"{os.cpu_count()} cores; every file through LiteRT as it is shipped. Border of one "
@@ -74,8 +75,3 @@ def _cells_tables(data: Path) -> str:
             split_table(rows, "level"),
         ]
     return "\n\n".join(parts)
-
-
-def _measured(name: str, sets: Path) -> dict[str, dict[str, float]]:
-    consistent = bool(weights.card(name).get("consistent", False))
-    return measure(weights.path(name), sets, consistent=consistent)
