@@ -26,6 +26,7 @@ from streamsr.sources.feed import FeedSource
 from streamsr.stats import Point, Recorder
 from tests.support.command import started
 from tests.support.media import noise, picture
+from tests.support.memory import traced
 from tests.support.strangers import KINDS, crowd, flood, hung_up, rude, sent
 from tests.support.until import until
 
@@ -125,10 +126,10 @@ def test_a_run_goes_on_among_strangers(tmp_path: Path, model: Path, sends: int) 
 
 def test_memory_is_flat_over_many_strangers() -> None:
     rng = random.Random(1)
-    with WebSink(Recorder(), port=0) as sink, view(sink.url) as watching:
-        process, port = psutil.Process(), port_of(sink.url)
+    with WebSink(Recorder(), port=0) as sink, view(sink.url) as watching, traced() as held:
+        port = port_of(sink.url)
 
-        def come_and_go(count: int) -> float:
+        def come_and_go(count: int) -> int:
             for _ in range(count):
                 with socket.create_connection(("127.0.0.1", port), timeout=60) as stranger:
                     kind = rng.choice([kind for kind in KINDS if "huge" not in kind])
@@ -136,11 +137,11 @@ def test_memory_is_flat_over_many_strangers() -> None:
                     rude(stranger)
             sink.write(frame(count))
             shown(watching, 1)
-            return process.memory_info().rss / 2**20
+            return held()
 
         come_and_go(300)
         before = come_and_go(300)
-        assert come_and_go(900) - before < 8
+        assert come_and_go(900) - before < 1 << 20
 
 
 def test_who_waits_longest_gives_way() -> None:
