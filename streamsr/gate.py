@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 log = logging.getLogger("streamsr")
 
@@ -72,44 +73,68 @@ class Passed(Protocol):
 
 
 class Gate:
-    """The connections of one server that have not yet sent a whole head. For the thread of its
-    event loop.
+    """The connections of one server, above all those that have not yet sent a whole head. For the
+    thread of its event loop.
 
     When there is no place left the one that has waited longest goes: who means it has sent its
     head by then.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[_Waiting, None] = {}  # in the order of their coming
+        self.waiting: dict[_Waiting, None] = {}  # in the order of their coming
+        self.links: WeakSet[asyncio.Transport] = WeakSet()
+        self.closed = False
 
     def connection(self, passed: Passed) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        return _Waiting(self._waiting, passed)
+        return _Waiting(self, passed)
 
-    def close(self) -> None:
-        """Hang up on all that wait."""
-        for waiting in list(self._waiting):
+    async def close(self, listens: socket.socket) -> None:
+        """Take nobody any more, and hang up on all that wait for their head. Before the server
+        closes: asyncio would leave open what it has just accepted."""
+        asyncio.get_running_loop().remove_reader(listens)
+        self.closed = True
+        for waiting in list(self.waiting):
             waiting.hang_up()
+        await _settled()
+
+    async def end(self) -> None:
+        """Hang up on everybody, also who does not read what was sent, before the event loop
+        ends."""
+        for link in list(self.links):
+            link.abort()
+        await _settled()
+
+
+async def _settled() -> None:
+    """Let asyncio finish with connections: accepted, made, lost."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 class _Waiting(asyncio.Protocol):
     """A connection until its first head is there."""
 
-    def __init__(self, others: "dict[_Waiting, None]", passed: Passed) -> None:
-        self._others = others
+    def __init__(self, gate: Gate, passed: Passed) -> None:
+        self._gate = gate
         self._passed = passed
         self._content = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._link = transport
-        while len(self._others) >= PLACES:
-            next(iter(self._others)).hang_up()
-        self._others[self] = None
+        gate = self._gate
+        gate.links.add(transport)
         self._timer = asyncio.get_running_loop().call_later(HEAD_S, self.hang_up)
+        if gate.closed:
+            self.hang_up()
+            return
+        while len(gate.waiting) >= PLACES:
+            next(iter(gate.waiting)).hang_up()
+        gate.waiting[self] = None
 
     def data_received(self, data: bytes) -> None:
-        if self not in self._others:  # hung up on
+        if self not in self._gate.waiting:  # hung up on
             return
         self._content += data
         end = self._content.find(b"\r\n\r\n")
@@ -128,7 +153,7 @@ class _Waiting(asyncio.Protocol):
         self._link.abort()
 
     def _leave(self) -> None:
-        self._others.pop(self, None)
+        self._gate.waiting.pop(self, None)
         self._timer.cancel()
 
 

@@ -213,9 +213,9 @@ def metrics_served(address: str, *collectors: Collector) -> Iterator[str]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.run_until_complete(gate.close(listens))
         server.close()
-        gate.close()
-        loop.run_until_complete(asyncio.sleep(0))  # what was hung up on is closed
+        loop.run_until_complete(gate.end())
         loop.close()
 
 

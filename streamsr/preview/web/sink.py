@@ -206,8 +206,10 @@ class _Server(uvicorn.Server):
             queued(listens)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._gate.close()
+        for listens in sockets or ():
+            await self._gate.close(listens)
         await super().shutdown(sockets)
+        await self._gate.end()
 
 
 def _own_address() -> str:

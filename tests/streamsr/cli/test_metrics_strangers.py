@@ -1,10 +1,12 @@
 """What strangers can do to the page of ``--metrics``, and that what it shows cannot grow."""
 
+import gc
 import http.client
 import random
 import socket
 import threading
 import urllib.request
+from contextlib import ExitStack
 
 import psutil
 import pytest
@@ -130,3 +132,16 @@ def test_all_addresses_are_those_of_both_kinds() -> None:
     with metrics_served("[::]:0", RecorderCollector(Recorder())) as url:
         for host in ("127.0.0.1", "[::1]"):
             assert "streamsr_frames_in_total" in scrape(f"http://{host}:{port_of(url)}/metrics")
+
+
+def test_the_server_ends_with_all_connections_closed() -> None:
+    """Also one that is just accepted, and one whose answer nobody reads; those left open would
+    warn."""
+    for _ in range(20):
+        with ExitStack() as stack:
+            with metrics_served("127.0.0.1:0", RecorderCollector(Recorder())) as url:
+                for content in (b"GET /metrics HTTP/1.0\r\n\r\n" * 200, b"GET", b""):
+                    address = ("127.0.0.1", port_of(url))
+                    link = stack.enter_context(socket.create_connection(address, timeout=60))
+                    sent(link, content)
+            gc.collect()

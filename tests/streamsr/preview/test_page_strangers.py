@@ -1,6 +1,7 @@
 """What strangers can do to the page without its token, and to a run that shows it: nothing, while a
 viewer with the token sees every picture that the run makes."""
 
+import gc
 import json
 import random
 import signal
@@ -307,3 +308,16 @@ def test_what_is_decoded_is_no_larger_than_a_camera(
     )
     if not inserts:
         assert (image is not None) == (size[0] <= MAX_CAMERA[0] and size[1] <= MAX_CAMERA[1])
+
+
+def test_the_server_ends_with_all_connections_closed() -> None:
+    """Also one that is just accepted, and one whose page nobody reads; those left open would
+    warn."""
+    for _ in range(10):
+        with ExitStack() as stack:
+            with WebSink(Recorder(), port=0) as sink:
+                address = ("127.0.0.1", port_of(sink.url))
+                for content in (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 99, b"GET", b""):
+                    link = stack.enter_context(socket.create_connection(address, timeout=60))
+                    sent(link, content)
+            gc.collect()

@@ -166,8 +166,11 @@ def of_network(folder: Path) -> int:
 def full(stack: ExitStack, *, buffered: bool = False) -> IO[bytes]:
     """A stream on a disk that is full."""
     raw = io.FileIO("/dev/full", "w")
-    stack.callback(raw.close)  # not a buffer's: that would try once more to write what it has
-    return cast(IO[bytes], io.BufferedWriter(raw) if buffered else raw)
+    stream = io.BufferedWriter(raw) if buffered else raw
+    # Not the buffer's close: that would try once more to write what it has. It lives until then,
+    # since what is left of it unclosed warns.
+    stack.callback(lambda _stream: raw.close(), stream)
+    return cast(IO[bytes], stream)
 
 
 def virtual_camera(_: Path, stack: ExitStack, *, fails: bool = False) -> Sink:
