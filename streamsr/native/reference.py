@@ -254,7 +254,8 @@ def steps(scale: int) -> list[tuple[int, int]]:
 
 def blend(hr: NDArray[np.uint8], other: NDArray[np.uint8], share: int) -> None:
     """See `loops.blend`."""
-    hr[:] = hr.astype(np.int32) * share + other.astype(np.int32) * (256 - share) + 128 >> 8
+    total = hr.astype(np.int32) * share + other.astype(np.int32) * (256 - share)
+    hr[:] = total + 127 + (total >> 8 & 1) >> 8
 
 
 def sharpen(

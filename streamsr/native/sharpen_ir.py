@@ -28,7 +28,9 @@ def scratch_size(width: int) -> int:
 
 
 def blend() -> str:
-    """Emit ``blend``: ``hr[i] = (hr[i] * share + other[i] * (256 - share) + 128) >> 8``"""
+    """Emit ``blend``: ``hr[i] = (hr[i] * share + other[i] * (256 - share)) / 256``, halves to the
+    even one: where ``share`` is half, every second sum is one, and rounded up all of them would
+    make a picture lighter by a quarter of a level."""
     f = RowFunction("blend", "ptr %call", linkage="")
     w = f.words(BLEND_POINTERS, BLEND_SIZES)
     rest = f(f"sub i64 256, {w['share']}")
@@ -41,7 +43,9 @@ def blend() -> str:
             g(f"mul i16 {_byte(g, row, i, 16)}, {share}")
             for row, share in (("%hr", "%x"), ("%other", "%y"))
         ]
-        total = g(f"add i16 {g(f'add i16 {parts[0]}, {parts[1]}')}, 128")
+        total = g(f"add i16 {parts[0]}, {parts[1]}")
+        odd = g(f"and i16 {g(f'lshr i16 {total}, 8')}, 1")
+        total = g(f"add i16 {g(f'add i16 {total}, 127')}, {odd}")
         g.store("i8", g(f"trunc i16 {g(f'lshr i16 {total}, 8')} to i8"), "%hr", i)
     return g.text() + f.text()
 

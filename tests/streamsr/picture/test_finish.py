@@ -197,6 +197,14 @@ def test_strength_runs_from_bicubic_to_the_network() -> None:
     assert np.abs(half - (smooth + raw) / 2).max() <= 0.5
 
 
+@pytest.mark.parametrize("strength", [0.25, 0.5, 0.875])
+def test_strength_makes_nothing_lighter_or_darker(strength: float) -> None:
+    lr, raw = natural(80, 60), natural(240, 180)
+    smooth = finished(Look(strength=0.0), lr, raw)
+    exact = raw * strength + smooth.astype(float) * (1 - strength)
+    assert abs(finished(Look(strength=strength), lr, raw).mean() - exact.mean()) < 0.02
+
+
 @pytest.mark.parametrize("values", [{"sharpen": 1.1}, {"sharpen": -0.1}, {"strength": 2.0}])
 @pytest.mark.parametrize("nan", [False, True])
 def test_amounts_outside_their_range_are_refused(values: dict[str, float], nan: bool) -> None:
