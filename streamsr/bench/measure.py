@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from streamsr.options import ENGINES, EngineChoice
 from streamsr.region import Region
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
+from streamsr.upscaler import Upscaler
 
 FRAMES = 16
 """Frames of the clip that take turns, so that no stage works on a frame that is in the cache."""
@@ -60,7 +62,7 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
         stages = _Stages(clip, model, Path(folder), stack)
         peaks: list[float] = []
         sample = _peak_sampler(stages.kind, stack, peaks)
-        timings = _interleaved(stages.all, repetitions, sample)
+        timings = _interleaved(stages, repetitions, sample)
         command = _command(clip, model, Path(folder), timings)
         info = stages.info
         return Report(
@@ -81,7 +83,7 @@ def measure(clip: Path | None, *, model: ModelFile | None = None, repetitions: i
 
 
 class _Stages:
-    """The stages that are timed.
+    """The stages that are timed, on FRAMES frames of the clip; `go_on` takes the next ones.
 
     all       by name, each a function that does one frame's work
     compared  how the engines differ from LiteRT
@@ -90,13 +92,14 @@ class _Stages:
     """
 
     def __init__(self, clip: Path, model: ModelFile, folder: Path, stack: ExitStack) -> None:
+        self._film = _endless(lambda: FileSource(clip), stack)
         source = stack.enter_context(FileSource(clip))
         self.info = source.info
         info = self.info
         frames = list(itertools.islice(source, FRAMES))
         self.all: dict[str, Callable[[], None]] = {}
-        self.all["decode and to RGB"] = _endless(lambda: FileSource(clip), stack)
-        turns = itertools.cycle(frames)
+        decoded = _endless(lambda: FileSource(clip), stack)
+        self.all["decode and to RGB"] = lambda: _discard(next(decoded))
         results, engines, self.compared = _compared(model, frames, stack)
         fused = next((e for e in engines if isinstance(e, FusedEngine)), None)
         self.kind = fused.kind if fused else None
@@ -105,6 +108,10 @@ class _Stages:
         self.scale = results[0].rgb.shape[1] // info.width
         size = info.width * self.scale, info.height * self.scale
         hr = np.empty((size[1], size[0], 3), np.uint8)
+        self._upscaler = stack.enter_context(Upscaler(model, reuse=False))
+        self._shown: deque[Frame] = deque()
+        self.go_on()
+        turns = itertools.cycle(frames)
         timed = [(engine.name, engine) for engine in engines]
         timed += [(f"fused as {engine.kind}", engine) for engine in others]
         for label, engine in timed:
@@ -125,9 +132,15 @@ class _Stages:
         step = frames[0].duration or 1
 
         def encode() -> None:
-            sink.write(replace(next(larger), pts=next(numbers) * step))
+            sink.write(replace(self._shown.popleft(), pts=next(numbers) * step))
 
         self.all[f"to YUV and h264 {PRESET}"] = encode
+
+    def go_on(self) -> None:
+        """Upscale the next frames of the clip for the encoder, which works as hard as pictures
+        differ from those before."""
+        while len(self._shown) < FRAMES:
+            self._shown += self._upscaler.frames([next(self._film)])
 
 
 def _compared(
@@ -182,8 +195,8 @@ def _run(engine: Engine, lr: Image) -> Image:
     return hr
 
 
-def _endless(source: Callable[[], FileSource], stack: ExitStack) -> Callable[[], None]:
-    """A function that decodes a frame at each call; the clip begins again at its end."""
+def _endless(source: Callable[[], FileSource], stack: ExitStack) -> Iterator[Frame]:
+    """The frames of a clip, which begins again at its end."""
 
     def frames() -> Generator[Frame]:
         while True:
@@ -192,7 +205,7 @@ def _endless(source: Callable[[], FileSource], stack: ExitStack) -> Callable[[],
 
     running = frames()
     stack.callback(running.close)
-    return lambda: _discard(next(running))
+    return running
 
 
 def _bicubic(lr: Image, size: tuple[int, int], hr: Image) -> None:
@@ -210,17 +223,16 @@ def _discard(_result: object) -> None:
     return
 
 
-def _interleaved(
-    stages: dict[str, Callable[[], None]], repetitions: int, sample: Callable[[], None]
-) -> list[Timing]:
+def _interleaved(stages: _Stages, repetitions: int, sample: Callable[[], None]) -> list[Timing]:
     """Time the stages in turn, with a call of ``sample`` before each."""
-    wall: dict[str, list[float]] = {name: [] for name in stages}
-    cpu: dict[str, list[float]] = {name: [] for name in stages}
-    for work in stages.values():  # compiles, prepares shapes, fills queues
+    wall: dict[str, list[float]] = {name: [] for name in stages.all}
+    cpu: dict[str, list[float]] = {name: [] for name in stages.all}
+    for work in stages.all.values():  # compiles, prepares shapes, fills queues
         for _ in range(4):
             work()
     for _ in range(repetitions):
-        for name, work in stages.items():
+        stages.go_on()
+        for name, work in stages.all.items():
             sample()
             start, start_cpu = time.perf_counter(), time.process_time()
             for _ in range(FRAMES):
@@ -232,9 +244,9 @@ def _interleaved(
             name,
             round(min(wall[name]), 3),
             round(statistics.median(wall[name]), 3),
-            round(min(cpu[name]), 3),
+            round(statistics.median(cpu[name]), 3),
         )
-        for name in stages
+        for name in stages.all
     ]
 
 

@@ -19,7 +19,7 @@ class Timing:
     """Milliseconds per frame of a stage over the repetitions.
 
     minimum, median  wall time
-    cpu              least CPU time of all threads
+    cpu              median CPU time of all threads
     """
 
     name: str
