@@ -188,12 +188,11 @@ def hold_what_is_open() -> None:
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in ("os.remove", "os.rename"):
             return
-        paths = arguments[:1] if event == "os.remove" else arguments[:2]
-        if any(number != -1 for number in arguments[len(paths) :]):
-            return  # shutil.rmtree's, of a folder of its own
-        for path in paths:
-            if list(_holders(os.fspath(path))):
-                raise PermissionError(13, f"{event}: {path} is open")
+        count = len(arguments) // 2
+        for path, folder in zip(arguments[:count], arguments[count:], strict=True):
+            where = os.fspath(path) if folder == -1 else f"/proc/self/fd/{folder}/{path}"
+            if list(_holders(where)):
+                raise PermissionError(errno.EACCES, f"{event}: {where} is open")
 
     rename = os.rename
 

@@ -56,8 +56,12 @@ def test_a_film_has_the_same_bytes(system: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_pictures_numbers_and_pipes(system: str, tmp_path: Path) -> None:
+def test_pictures_animations_numbers_and_pipes(system: str, tmp_path: Path) -> None:
     Image.fromarray(noise(32, 24)).save(tmp_path / "small.png")
+    pages = [Image.fromarray(noise(32, 24, seed)) for seed in range(3)]
+    pages[0].save(tmp_path / "small.gif", save_all=True, append_images=pages[1:])
+    words = ["upscale", tmp_path / "small.gif", "-o", tmp_path / "larger.mkv"]
+    run(command(system, *words), cwd=ROOT, check=True)
     words = ["upscale", tmp_path / "small.png", "-o", tmp_path / "larger.png"]
     run(command(system, *words, "--stats-json", tmp_path / "numbers.json"), cwd=ROOT, check=True)
     assert (tmp_path / "numbers.json").stat().st_size
@@ -78,11 +82,20 @@ def test_a_recording_has_its_name_while_it_is_made(system: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_what_is_published_connects(system: str, tmp_path: Path) -> None:
+def test_what_is_published_is_known_to_be_received(system: str, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom fractions import Fraction\nimport numpy as np\n"
+        "from streamsr import Frame, StreamInfo\nfrom streamsr.sinks.publish import PublishSink\n"
+        "rgb, tick = np.zeros((48, 64, 3), np.uint8), Fraction(1, 25)\n"
+        "with PublishSink(sys.argv[4], StreamInfo(64, 48, tick), (64, 48)) as sink:\n"
+        "    for pts in range(50): sink.write(Frame(rgb, pts, tick))\n"
+        "    sink.commit()\n"
+        "print(sink.connections, sink.state)\n"
+    )
     playlist = tmp_path / "live" / "out.m3u8"
-    words = ["live", "test:112x64@20", "--publish", playlist, "--preview", "none"]
-    done = run(command(system, *words, "--duration", "2"), cwd=ROOT, check=True)
-    assert playlist.exists(), done.stderr
+    done = run(elsewhere(system, "-c", code, playlist), cwd=ROOT, check=True)
+    assert done.stdout == "1 live\n"
+    assert playlist.exists()
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
