@@ -1,7 +1,7 @@
 """What is done otherwise on one system than on another. Standard library only.
 
-All other modules call this one and know no system. Linux is what the tests run on; macOS differs
-from it in nothing that is done here, Windows in all of it.
+What Windows lacks of files, locks, pipes, signals and processes is asked for here and nowhere else.
+Linux is what the tests run on; for the others see `tests.support.elsewhere`.
 """
 
 import contextlib

@@ -30,8 +30,8 @@ import mypy
 ROOT = Path(__file__).parents[2]
 STUBS = Path(mypy.__file__).with_name("typeshed") / "stdlib"
 
-KEPT = {"WNOHANG"}
-"""What Python's own modules ask for here when a child is started."""
+KEPT = {"WNOHANG", "O_TMPFILE"}
+"""What Python's own modules, being Linux's, ask for when a child is started or a file made."""
 
 MODULES = (
     "os", "signal", "select", "socket", "time", "mmap", "fcntl", "resource", "termios", "tty",
