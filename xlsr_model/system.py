@@ -90,7 +90,7 @@ else:
     APART = 0
 
     _DEATHS = {
-        number: number.name
+        -number: number.name
         for number in (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE)
     }
 
@@ -113,27 +113,28 @@ def open_file(path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> in
 
     flags  os's, NO_FOLLOW and NO_WAIT; bytes are bytes without O_BINARY
     """
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        name = os.fspath(path)
+        if "\0" in name:
+            raise ValueError("embedded null character")
+        handle = _KERNEL.CreateFileW(
+            name,
+            _ACCESS[flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)],
+            _SHARED,
+            None,
+            _DISPOSITION[flags & (os.O_CREAT | os.O_EXCL | os.O_TRUNC)],
+            _NORMAL | (_LINK_ITSELF if flags & NO_FOLLOW else 0),
+            None,
+        )
+        if handle == _NO_HANDLE:
+            raise ctypes.WinError(ctypes.get_last_error())
+        try:
+            return msvcrt.open_osfhandle(handle, flags & os.O_APPEND | os.O_BINARY | os.O_NOINHERIT)
+        except OSError:
+            _KERNEL.CloseHandle(handle)
+            raise
+    else:
         return os.open(path, flags, mode)
-    name = os.fspath(path)
-    if "\0" in name:
-        raise ValueError("embedded null character")
-    handle = _KERNEL.CreateFileW(
-        name,
-        _ACCESS[flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)],
-        _SHARED,
-        None,
-        _DISPOSITION[flags & (os.O_CREAT | os.O_EXCL | os.O_TRUNC)],
-        _NORMAL | (_LINK_ITSELF if flags & NO_FOLLOW else 0),
-        None,
-    )
-    if handle == _NO_HANDLE:
-        raise ctypes.WinError(ctypes.get_last_error())
-    try:
-        return msvcrt.open_osfhandle(handle, flags & os.O_APPEND | os.O_BINARY | os.O_NOINHERIT)
-    except OSError:
-        _KERNEL.CloseHandle(handle)
-        raise
 
 
 def open_folder(path: str | os.PathLike[str]) -> int:
@@ -148,15 +149,15 @@ def lock(fd: int) -> None:
 
     Raises BlockingIOError when it is locked already, another OSError where there are no locks.
     """
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        where = _Overlapped(offset_high=_FAR)
+        handle = msvcrt.get_osfhandle(fd)
+        if not _KERNEL.LockFileEx(handle, _LOCK_NOW, 0, 1, 0, ctypes.byref(where)):
+            if ctypes.get_last_error() == _LOCK_VIOLATION:
+                raise BlockingIOError(errno.EAGAIN, "locked by another process")
+            raise ctypes.WinError(ctypes.get_last_error())
+    else:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    where = _Overlapped(offset_high=_FAR)
-    handle = msvcrt.get_osfhandle(fd)
-    if not _KERNEL.LockFileEx(handle, _LOCK_NOW, 0, 1, 0, ctypes.byref(where)):
-        if ctypes.get_last_error() == _LOCK_VIOLATION:
-            raise BlockingIOError(errno.EAGAIN, "locked by another process")
-        raise ctypes.WinError(ctypes.get_last_error())
 
 
 def is_own(status: os.stat_result) -> bool:
@@ -273,7 +274,7 @@ def silence(handler: Handler) -> None:
 def death_of(status: int) -> str | None:
     """The signal by which a child's own code ended it, by its exit status as `subprocess` tells it;
     None where that is not so: other signals come from outside."""
-    return _DEATHS.get(status if sys.platform == "win32" else -status)
+    return _DEATHS.get(status)
 
 
 def crash_quietly() -> None:
@@ -293,13 +294,13 @@ def limit_memory(size: int) -> None:
 def cpu_of(child: "subprocess.Popen[bytes]") -> float:
     """Wait for the end of a child. Returns its CPU time in seconds, its own children's included;
     not these on Windows."""
-    if sys.platform != "win32":
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        return usage.ru_utime + usage.ru_stime
-    child.wait()
-    times = [wintypes.FILETIME() for _ in range(4)]  # begin, end, kernel, user
-    handle = _KERNEL.OpenProcess(0x1000, False, child.pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-    _KERNEL.GetProcessTimes(handle, *(ctypes.byref(one) for one in times))
-    _KERNEL.CloseHandle(handle)
-    return sum(one.dwHighDateTime * 2**32 + one.dwLowDateTime for one in times[2:]) / 1e7
+    if sys.platform == "win32":
+        child.wait()
+        times = [wintypes.FILETIME() for _ in range(4)]  # begin, end, kernel, user
+        handle = _KERNEL.OpenProcess(0x1000, False, child.pid)  # PROCESS_QUERY_LIMITED_INFORMATION
+        _KERNEL.GetProcessTimes(handle, *(ctypes.byref(one) for one in times))
+        _KERNEL.CloseHandle(handle)
+        return sum(one.dwHighDateTime * 2**32 + one.dwLowDateTime for one in times[2:]) / 1e7
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime
