@@ -125,7 +125,6 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
     if frame is None:  # before the command, which calls check(), or after it
         return
     if shielded:
-        # Any other handler is an embedding program's.
         system.ring(AGAIN_S, _stop)
         return
     _try_no_more()

@@ -242,8 +242,8 @@ _ringing: object = None
 
 
 def ring(seconds: float, handler: Handler) -> None:
-    """Call a handler of SIGINT again in a while, in the main thread, unless something else has the
-    timer. Called in the main thread only."""
+    """Call a handler of SIGINT again in a while, in the main thread, unless an embedding program
+    has the timer. Called in the main thread only."""
     if sys.platform == "win32":
         global _ringing
         _ringing = ours = object()

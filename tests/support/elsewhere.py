@@ -105,7 +105,7 @@ def take_away(platform: str) -> None:
     for module in MODULES:
         gone, wholly = lacking(module, platform)
         if wholly:
-            sys.modules[module] = None  # type: ignore[assignment]  # so that no import finds it
+            sys.modules[module] = None  # so that no import finds it
             continue
         for name in gone - KEPT:
             with suppress(AttributeError):  # newer than this Python, or older
@@ -138,8 +138,8 @@ class Kernel:
         self.PeekNamedPipe = Call(self.peek_pipe)
         self.SetErrorMode = Call(lambda _mode: 0)
         self.OpenProcess = self.GetProcessTimes = Call(lambda *_: None)  # never called here
-        ctypes.get_last_error = lambda: self.error  # type: ignore[attr-defined]
-        ctypes.WinError = lambda code: OSError(code, os.strerror(code))  # type: ignore[attr-defined]
+        ctypes.get_last_error = lambda: self.error
+        ctypes.WinError = lambda code: OSError(code, os.strerror(code))
 
     def create_file(self, path: str, *how: Any) -> int | None:
         access, share, _, creation, attributes, _ = how
@@ -205,16 +205,14 @@ def hold_what_is_open() -> None:
 
     def start(self: object, *arguments: Any, creationflags: int = 0, **how: Any) -> None:
         assert creationflags in (0, 0x200)
-        started(self, *arguments, **how)  # type: ignore[arg-type]
+        started(self, *arguments, **how)
 
     sys.addaudithook(heard)
-    subprocess.Popen.__init__ = start  # type: ignore[assignment]
-    os.rename = renamed  # type: ignore[assignment]
-    os.O_BINARY = os.O_NOINHERIT = 0  # type: ignore[attr-defined]
-    sys.modules["msvcrt"] = SimpleNamespace(  # type: ignore[assignment]
-        get_osfhandle=lambda fd: fd, open_osfhandle=_taken
-    )
-    ctypes.WinDLL = Kernel  # type: ignore[attr-defined]
+    subprocess.Popen.__init__ = start
+    os.rename = renamed
+    os.O_BINARY = os.O_NOINHERIT = 0
+    sys.modules["msvcrt"] = SimpleNamespace(get_osfhandle=lambda fd: fd, open_osfhandle=_taken)
+    ctypes.WinDLL = Kernel
 
 
 def _taken(handle: int, flags: int) -> int:
