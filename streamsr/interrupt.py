@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Protocol, TypeVar
 
+from xlsr_model import system
+
 Result = TypeVar("Result")
 
 AGAIN_S = 0.05
@@ -108,8 +110,7 @@ def over() -> None:
 def _try_no_more() -> None:
     global _due
     _due = False
-    if signal.getsignal(signal.SIGALRM) is _stop:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    system.silence(_stop)
 
 
 def _stop(_signal: int, frame: FrameType | None) -> None:
@@ -124,11 +125,7 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
     if frame is None:  # before the command, which calls check(), or after it
         return
     if shielded:
-        # Any other handler is an embedding program's.
-        if signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, _stop):
-            signal.signal(signal.SIGALRM, _stop)
-            signal.siginterrupt(signal.SIGALRM, False)
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        system.ring(AGAIN_S, _stop)
         return
     _try_no_more()
     raise KeyboardInterrupt

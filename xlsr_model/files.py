@@ -7,7 +7,6 @@ target, which takes the target's name when it is complete. What is refused is an
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from xlsr_model import system
 from xlsr_model.inputs import is_protected
 
 SUFFIX = ".part"
@@ -68,7 +68,7 @@ class Output:
             self._make()
             if old is not None:
                 # As secret as the old one may be; `publish` gives it the old mode.
-                os.fchmod(self.fd, 0o600)
+                system.set_mode(self.fd, 0o600)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -103,10 +103,11 @@ class Output:
                 if not self._shared:
                     raise
             self.path = folder / _temporary_name(name, secrets.token_hex(TOKEN_BYTES))
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | system.NO_FOLLOW
+            self.fd = system.open_file(self.path, flags, 0o666)
             # Some file systems have no locks: there two runs are not told apart.
             with contextlib.suppress(OSError):
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                system.lock(self.fd)
 
     def write(self, content: bytes) -> None:
         """Append to the file."""
@@ -127,8 +128,8 @@ class Output:
         if old is not None:
             if (old.st_uid, old.st_gid) != (os.fstat(self.fd).st_uid, os.fstat(self.fd).st_gid):
                 with contextlib.suppress(PermissionError):
-                    os.fchown(self.fd, old.st_uid, old.st_gid)
-            os.fchmod(self.fd, stat.S_IMODE(old.st_mode))
+                    system.set_owner(self.fd, old.st_uid, old.st_gid)
+            system.set_mode(self.fd, stat.S_IMODE(old.st_mode))
         if self.overwrite:
             os.replace(self.path, self._final)
         else:
@@ -174,7 +175,7 @@ def clear_dead(target: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder on the disk. Raises OSError when the disk fails."""
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fd = system.open_folder(folder)
         try:
             os.fsync(fd)
         finally:
@@ -230,15 +231,15 @@ def _check_dead(path: Path, *, remove: bool) -> None:
     Else ``remove`` what it left, if it is this user's.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = system.open_file(path, os.O_RDONLY | system.NO_FOLLOW | system.NO_WAIT)
     except OSError:  # there is none, it is a link, or another user's
         return
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if remove and status.st_uid == os.geteuid():
+        system.lock(fd)
+        if remove and system.is_own(status):
             path.unlink(missing_ok=True)
     except BlockingIOError:
         raise BlockingIOError(errno.EAGAIN, "another run is working on it") from None
@@ -255,7 +256,7 @@ def _alone(folder: Path) -> Iterator[None]:
     Only where a folder can be locked.
     """
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fd = system.open_folder(folder)
     except PermissionError:
         yield
         return
@@ -263,7 +264,7 @@ def _alone(folder: Path) -> Iterator[None]:
         end_s = time.monotonic() + LOCK_S
         while time.monotonic() < end_s:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                system.lock(fd)
                 break
             except BlockingIOError:
                 time.sleep(0.005)
@@ -278,6 +279,9 @@ def _rename_to_free_name(path: Path, target: Path) -> None:
     """Rename, or raise FileExistsError: never over anything."""
     taken = FileExistsError(errno.EEXIST, "appeared meanwhile; not overwritten")
     try:
+        if system.RENAME_REFUSES:
+            os.rename(path, target)
+            return
         os.link(path, target)
     except FileExistsError:
         raise taken from None
@@ -286,7 +290,8 @@ def _rename_to_free_name(path: Path, target: Path) -> None:
             raise
         # No hard links here: take the name with an empty file of ours, then rename over that.
         try:
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.NO_FOLLOW
+            os.close(system.open_file(target, flags))
         except FileExistsError:
             raise taken from None
         os.replace(path, target)

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from xlsr_model import system
+
 _reading: dict[tuple[int, int], int] = {}
 """Device and inode of every file that is protected now, and how often."""
 
@@ -61,9 +63,7 @@ class Input:
         self.path = Path(path)
         self.fd = -1
         try:
-            fd = os.open(
-                self.path, os.O_RDONLY | os.O_NONBLOCK
-            )  # not to wait for the other end of a pipe
+            fd = system.open_file(self.path, os.O_RDONLY | system.NO_WAIT)
         except ValueError:
             raise OSError(errno.EINVAL, "no file can have this name") from None
         try:

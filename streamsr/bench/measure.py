@@ -6,7 +6,6 @@ down.
 
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -41,6 +40,7 @@ from streamsr.region import Region
 from streamsr.sinks.file import FileSink
 from streamsr.sources.file import FileSource
 from streamsr.upscaler import Upscaler
+from xlsr_model import system
 
 FRAMES = 16
 """Frames of the clip that take turns, so that no stage works on a frame that is in the cache."""
@@ -271,8 +271,7 @@ def _run_command(clip: Path, model: ModelFile, folder: Path, frame_ms: float) ->
     words += ["--stats-json", str(stats)]
     start = time.perf_counter()
     child = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
+    cpu_s = system.cpu_of(child)
     wall_s = time.perf_counter() - start
     if child.returncode:
         raise ModelError(f"the command failed with exit status {child.returncode}")
@@ -282,7 +281,7 @@ def _run_command(clip: Path, model: ModelFile, folder: Path, frame_ms: float) ->
         frames,
         round(wall_s, 3),
         round(numbers["seconds"]["wall"], 3),
-        round(usage.ru_utime + usage.ru_stime, 3),
+        round(cpu_s, 3),
         round(frame_ms / 1e3 * frames / usable_cores(), 3),
         numbers["peak_memory_mib"] or 0.0,
     )

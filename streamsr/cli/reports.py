@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamsr.errors import SinkError
+from xlsr_model import system
 from xlsr_model.files import Output
 
 if TYPE_CHECKING:
@@ -116,9 +117,7 @@ def _is_device(path: Path) -> bool:
 
 def _send(path: Path, content: bytes) -> None:
     """Append to a device. Raises OSError, also when nobody reads a pipe."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
-    os.set_blocking(fd, True)
-    with open(fd, "wb") as file:
+    with open(system.open_device(path), "wb") as file:
         file.write(content)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from xlsr_model import system
+
 BLOCK = 1 << 20
 """Bytes of a file that travel at once."""
 
@@ -40,12 +42,13 @@ class FileServer:
     def read(self, path: str, block: int) -> bytes:
         """The block of this number; shorter at the end of the file."""
         with open(path, "rb") as file:
-            return os.pread(file.fileno(), BLOCK, block * BLOCK)
+            file.seek(block * BLOCK)
+            return file.read(BLOCK)
 
     def write(self, path: str, block: int, content: bytes) -> None:
         """Write a block of a file; the first one creates it."""
-        flags = os.O_WRONLY | os.O_NOFOLLOW | (0 if block else os.O_CREAT | os.O_TRUNC)
-        with open(os.open(path, flags, 0o666), "wb") as file:
+        flags = os.O_WRONLY | system.NO_FOLLOW | (0 if block else os.O_CREAT | os.O_TRUNC)
+        with open(system.open_file(path, flags, 0o666), "wb") as file:
             file.seek(block * BLOCK)
             file.write(content)
             file.flush()

@@ -65,7 +65,7 @@ def find_library(name: str) -> Path | None:
 def _resolved(library: str) -> Path:
     """The file that the user means: a path where there is a slash, else a name as the loader finds
     it. Raises DelegateError where it finds none."""
-    if "/" in library:
+    if "/" in library or os.sep in library:
         return Path(library).absolute()
     path = find_library(library)
     if path is None:

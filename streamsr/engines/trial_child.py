@@ -1,7 +1,6 @@
 """The child process of a trial: runs the model that it reads from standard input on pictures, whole
 and in parts."""
 
-import resource
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from streamsr.engines.trial import DAMAGED, MEMORY_BYTES
 from streamsr.errors import ModelError
 from streamsr.model import ModelFile
 from streamsr.region import Region
+from xlsr_model import system
 
 SIDE = 160
 """Width and height of the pictures that are cut, in pixels: several times what a network for real
@@ -21,8 +21,8 @@ time sees."""
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    system.limit_memory(MEMORY_BYTES)
+    system.crash_quietly()
     model = ModelFile("probed", Path("model"), sys.stdin.buffer.read())
     try:
         with LiteRTEngine(model, threads=1, trusted=True) as engine:

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import select
 import sys
 from contextlib import ExitStack
 from fractions import Fraction
@@ -18,6 +17,7 @@ from streamsr.pipeline import Pipeline
 from streamsr.sinks.y4m import Y4mSink
 from streamsr.sources.y4m import Y4mSource
 from streamsr.stats import Recorder
+from xlsr_model import system
 
 LOOK_S = 0.2
 """Between two looks, while the sender pauses, at whether somebody still reads."""
@@ -90,7 +90,5 @@ def _check_read(output: BinaryIO) -> None:
         number = output.fileno()
     except OSError:  # not a file of the system's: a test's, or another program's
         return
-    look = select.poll()
-    look.register(number, 0)
-    if look.poll(0):
+    if system.reader_left(number):
         raise BrokenPipeError

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import av
 import av.codec.context
@@ -59,30 +60,36 @@ def formats_of(name: str) -> tuple[str, ...]:
 def options_of(name: str) -> tuple[frozenset[str], frozenset[str]]:
     """The options that this encoder has alone, and those that FFmpeg gives to every codec.
 
-    Asked of FFmpeg's own library, through the symbols of a module that is linked to it: PyAV has
-    no list of them.
+    Asked of FFmpeg's own libraries: PyAV has no list of them.
     """
-    library = ctypes.CDLL(av.codec.context.__file__)
+    library, util = _ffmpeg("avcodec"), _ffmpeg("avutil")
     pointer = ctypes.c_void_p
     library.avcodec_find_encoder_by_name.restype = pointer
     library.avcodec_find_encoder_by_name.argtypes = [ctypes.c_char_p]
     library.avcodec_alloc_context3.restype = pointer
     library.avcodec_alloc_context3.argtypes = [pointer]
     library.avcodec_free_context.argtypes = [ctypes.POINTER(pointer)]
-    library.av_opt_child_next.restype = pointer
-    library.av_opt_child_next.argtypes = [pointer, pointer]
-    library.av_opt_next.restype = ctypes.POINTER(_Option)
-    library.av_opt_next.argtypes = [pointer, ctypes.POINTER(_Option)]
+    util.av_opt_child_next.restype = pointer
+    util.av_opt_child_next.argtypes = [pointer, pointer]
+    util.av_opt_next.restype = ctypes.POINTER(_Option)
+    util.av_opt_next.argtypes = [pointer, ctypes.POINTER(_Option)]
 
     def names(thing: int | None) -> Iterator[str]:
         option = None
-        while thing and (option := library.av_opt_next(thing, option)):
+        while thing and (option := util.av_opt_next(thing, option)):
             if option.contents.offset:
                 yield option.contents.name.decode()
 
     context = library.avcodec_alloc_context3(library.avcodec_find_encoder_by_name(name.encode()))
     try:
-        own = frozenset(names(library.av_opt_child_next(context, None)))
+        own = frozenset(names(util.av_opt_child_next(context, None)))
         return own, frozenset(names(context))
     finally:
         library.avcodec_free_context(ctypes.byref(pointer(context)))
+
+
+def _ffmpeg(name: str) -> ctypes.CDLL:
+    """One of FFmpeg's libraries that PyAV has loaded: through a module of PyAV's that is linked to
+    it, or by itself where its symbols are not the module's too, beside PyAV's wheel on Windows."""
+    beside = Path(av.__file__).parents[1].glob(f"av.libs/{name}-*.dll")
+    return ctypes.CDLL(str(next(beside, av.codec.context.__file__)))

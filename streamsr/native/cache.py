@@ -14,6 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
+from xlsr_model import system
 from xlsr_model.files import Output
 
 MOST_LINKS = 40
@@ -117,7 +118,7 @@ def store(name: str, body: bytes) -> None:
         return
     # A full or read-only disk costs the next start some time, nothing else.
     with contextlib.suppress(OSError), Output(top / name, overwrite=True, shared=True) as output:
-        os.fchmod(output.fd, 0o600)
+        system.set_mode(output.fd, 0o600)
         output.write(hashlib.sha256(body).digest() + body)
         output.publish()
 

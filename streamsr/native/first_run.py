@@ -7,7 +7,6 @@ is first run by a child. What came of it is kept for this code on this processor
 
 import hashlib
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,21 +15,20 @@ import llvmlite.binding as llvm
 
 from streamsr.machine import processor_name
 from streamsr.native import cache
+from xlsr_model import system
 
 SECONDS = 60
 """For a child that takes half a second, on a machine with much else to do."""
-
-DEATHS = signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE
-"""Signals that say that the code does not run: others come from outside."""
 
 RUNS = b"runs"
 KEPT = RUNS, b"SIGILL"
 """Answers that the next start can rely on."""
 
 _START = """
-import json, resource, sys
+import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+from xlsr_model import system
+system.crash_quietly()
 """
 
 
@@ -75,6 +73,4 @@ def _answer(program: str, words: Sequence[str], given: bytes) -> bytes:
         return b""
     if done.returncode == 0:
         return RUNS
-    if -done.returncode in DEATHS:
-        return signal.Signals(-done.returncode).name.encode()
-    return b""
+    return (system.death_of(done.returncode) or "").encode()

@@ -1,6 +1,7 @@
 """The preview contract, and the text that every preview draws over the picture."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
@@ -87,10 +88,13 @@ class Overlay:
 
 
 def has_display() -> bool:
-    """Whether the X11 server that OpenCV's windows need can be reached. Without this check Qt would
-    end the process."""
+    """Whether the X11 server that OpenCV's windows need can be reached: without this check Qt would
+    end the process. They need none on Windows and macOS."""
     import re
     import socket
+
+    if sys.platform in ("win32", "darwin"):
+        return True
 
     match = re.fullmatch(r"([^:]*):(\d+)(?:\.\d+)?", os.environ.get("DISPLAY", ""))
     if match is None:

@@ -9,7 +9,6 @@ without one is not ours, and nothing in it is touched.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -24,6 +23,7 @@ from typing import IO, Any, Self
 
 from streamsr.errors import SinkError
 from streamsr.segments.settings import Settings, differences, digest_of
+from xlsr_model import system
 from xlsr_model.files import NAME_BYTES, fitting_name, is_unfinished, sync_folder, write_file
 
 log = logging.getLogger("streamsr")
@@ -137,7 +137,8 @@ class Ledger:
                         with suppress(OSError):
                             self.folder.rmdir()
                     raise
-            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
+            flags = os.O_RDWR | os.O_APPEND | system.NO_FOLLOW | system.NO_WAIT
+            fd = system.open_file(path, flags)
             file = open(fd, "r+b", buffering=0)  # noqa: SIM115 - it is kept
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -145,7 +146,7 @@ class Ledger:
                         errno.EEXIST, f"its {LEDGER} is not a regular file; {ELSEWHERE}"
                     )
                 try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    system.lock(fd)
                 except BlockingIOError:
                     raise SinkError(f"{self.target}: another run is working on it") from None
                 # The holder of the lock may have finished and removed the ledger.

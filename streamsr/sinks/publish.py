@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from streamsr.channel import Channel, ReaderGone
 from streamsr.errors import SinkError
@@ -21,6 +21,7 @@ from streamsr.sinks import check_size, outside
 from streamsr.sinks.recording import StreamSink
 from streamsr.sinks.relay import ADDRESS, TIMEOUT_S
 from streamsr.stats import Event, Recorder, Stage
+from xlsr_model import system
 
 log = logging.getLogger("streamsr")
 
@@ -190,7 +191,6 @@ class PublishSink:
             assert process.stdout is not None
             assert process.stderr is not None
             self._process = process
-            os.set_blocking(process.stdout.fileno(), False)
             broken = False
             stream = StreamSink(process.stdin, self._info, self._size, sound=self._plan)
             try:
@@ -207,7 +207,7 @@ class PublishSink:
                             stream.write(frame)
                         self._record.count(Event.PUBLISHED)
                         self._send_sound(stream)
-                        if self.state != "live" and process.stdout.read(1):
+                        if self.state != "live" and _said(process.stdout):
                             self._connected()
                     self._send_sound(stream)
                     stream.commit()
@@ -218,7 +218,7 @@ class PublishSink:
                     process.stdin.close()
                 reason = process.stderr.read().decode(errors="replace").strip()
                 status = process.wait()
-                if process.stdout.read(1):
+                if _said(process.stdout):
                     self._connected()
                 self._process = None
         if stream.frames and (broken or status):
@@ -238,6 +238,11 @@ class PublishSink:
         if self.connections > 1:
             self._record.count(Event.PUBLISH_RECONNECT)
             log.warning("%s: connected again", self.name)
+
+
+def _said(pipe: IO[bytes]) -> bool:
+    """Whether the child has said that it is connected; without waiting for that."""
+    return system.has_bytes(pipe.fileno()) and bool(pipe.read(1))
 
 
 def _playlist(path: Path, *, overwrite: bool) -> str:
@@ -264,4 +269,5 @@ def _relay(address: str) -> "subprocess.Popen[bytes]":
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is ours to handle
+            creationflags=system.APART,
         )

@@ -20,6 +20,7 @@ from streamsr.media.frames import FrameWriter
 from streamsr.media.sound import SoundPacket, SoundPlan, SoundTrack
 from streamsr.sinks import check_size, outside
 from streamsr.stats import Recorder, Stage
+from xlsr_model import system
 from xlsr_model.files import Output
 
 FILES = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}
@@ -107,7 +108,10 @@ class StreamSink:
         try:
             with sink_errors(self.name):
                 if self._making is not None:
-                    self._target = str(self._making.__enter__().path)
+                    making = self._making.__enter__()
+                    self._target = str(making.path)
+                    if system.OPEN_HOLDS_NAME:  # it is renamed while FFmpeg writes
+                        self._target = open(making.fd, "wb", buffering=0, closefd=False)
                 options = OPTIONS.get(self._format, {})
                 if self._plan is not None:
                     options = options | WITH_SOUND[""] | WITH_SOUND.get(self._format, {})

@@ -3,12 +3,12 @@
 import io
 import math
 import os
-import select
 import socket
 import time
 from typing import BinaryIO
 
 from streamsr import interrupt
+from xlsr_model import system
 
 CHUNK = 1 << 16
 """Bytes that a pipe holds on Linux: one call reads all of them."""
@@ -40,7 +40,6 @@ class ByteStream:
         self._stopped = False
         self._held = b""
         self._number = _descriptor(stream)
-        self._poll = select.poll()
         self._begun = False
 
     def stop(self) -> None:
@@ -87,7 +86,7 @@ class ByteStream:
             else:
                 self._wait()
                 try:
-                    count = os.readv(self._number, [view[at:]])
+                    count = system.read_into(self._number, view[at:])
                 except BlockingIOError:  # as above
                     continue
             if not count:
@@ -99,13 +98,13 @@ class ByteStream:
         """Prepare reading, before the first byte."""
         if self._number is not None and not self._begun:
             self._held = _held_by_python(self._stream, self._number)
-            self._poll.register(self._number, select.POLLIN)
         self._begun = True
 
     def _wait(self, end_s: float = math.inf) -> None:
         """Wait until there are bytes to read, or the end of the stream."""
+        assert self._number is not None
         self._go_on(end_s)
-        while not self._poll.poll(LOOK_MS):
+        while not system.has_bytes(self._number, LOOK_MS):
             self._go_on(end_s)
 
     def _go_on(self, end_s: float = math.inf) -> None:
@@ -122,6 +121,8 @@ def _descriptor(stream: BinaryIO) -> int | None:
     A gzip.GzipFile has a descriptor too, but of the compressed file: so the raw stream is looked
     at.
     """
+    if not system.READS_BY_DESCRIPTOR:
+        return None
     raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
     return raw.fileno() if isinstance(raw, io.FileIO | socket.SocketIO) else None
 
@@ -131,11 +132,8 @@ def _held_by_python(stream: BinaryIO, number: int) -> bytes:
     more."""
     if not isinstance(stream, io.BufferedReader):
         return b""
-    blocking = os.get_blocking(number)
-    os.set_blocking(number, False)
-    try:
-        return stream.read(len(stream.peek()))
-    except BlockingIOError:
-        return b""
-    finally:
-        os.set_blocking(number, blocking)
+    with system.not_waiting(number):
+        try:
+            return stream.read(len(stream.peek()))
+        except BlockingIOError:
+            return b""

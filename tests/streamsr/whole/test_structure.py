@@ -16,7 +16,7 @@ from tests.support.processes import run
 MODULES = sorted(
     path for package in ("streamsr", "xlsr_model") for path in (ROOT / package).rglob("*.py")
 )
-SHARED = {"weights", "files", "inputs"}
+SHARED = {"weights", "files", "inputs", "system"}
 """Of xlsr_model, what streamsr may import: it needs nothing but the standard library."""
 
 TRAINING = {"tensorflow", "keras", "torch", "jax", "numba"}
