@@ -31,6 +31,7 @@ FLOORS = (
     "jobs",
     "cluster",
     "bench",
+    "compare",
     "cli",
 )  # fmt: skip
 """Folders and flat modules from the ground up; each imports from itself and what stands before."""
