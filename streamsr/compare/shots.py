@@ -73,7 +73,7 @@ def chosen_shots(subject: Subject, size: tuple[int, int]) -> list[Shot]:
     candidates.sort(key=lambda candidate: -candidate[0])
     taken: list[tuple[float, Frame, Image]] = []
     for candidate in candidates:
-        near = [np.abs(candidate[2].astype(int) - other[2]).mean() for _, _, other in taken]
+        near = [np.abs(candidate[2].astype(int) - other).mean() for _, _, other in taken]
         if len(taken) < SHOTS and all(difference > OTHER_SCENE for difference in near):
             taken.append(candidate)
     shots = [
