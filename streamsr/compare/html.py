@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from streamsr.compare.sheet import Column, Sheet, sized, timed_cost
 from streamsr.frame import Image
-from streamsr.preview.web.files import page_file
+from streamsr.web.files import PAGE as SHARED
 
 FOLDER = Path(__file__).parent / "page"
 
@@ -30,8 +30,8 @@ def page(sheet: Sheet) -> str:
         "SHOTS": "\n".join(_shot(sheet, number) for number in range(len(sheet.places))),
         "NOTE": escape(sheet.note),
         "ROWS": "\n".join(_row(column, auto=column.label == sheet.advised) for column in columns),
-        "STYLE": page_file("divider.css") + _file("sheet.css"),
-        "SCRIPT": page_file("divider.js") + _file("sheet.js"),
+        "STYLE": _file("sheet.css"),
+        "SCRIPT": SHARED["/divider.js"][0].read_text(encoding="utf-8") + _file("sheet.js"),
     }
     # In one pass: what is put in is not looked at again.
     return re.sub(r"@([A-Z]+)@", lambda match: parts[match[1]], _file("sheet.html"))

@@ -11,7 +11,7 @@ function drawShot(shot) {
     label.textContent = sides[i].selectedOptions[0].textContent;
   });
   stage.style.width = `${after.width}px`;
-  drawDivided(stage, before, after);
+  drawDivided(stage.querySelector("canvas"), before, after, stage.querySelector("input").value / 1000);
 }
 
 async function show() {
