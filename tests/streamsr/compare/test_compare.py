@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -21,8 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from streamsr import Upscaler
-from tests.support.command import Command, Result
+from tests.support.command import Command, Result, started
+from tests.support.command import streamsr as streamsr_line
 from tests.support.media import HELD_UPRIGHT, make_video, noise
+from tests.support.processes import limited
+from tests.support.processes import run as run_program
 
 Picture = NDArray[np.uint8]
 
@@ -309,7 +313,6 @@ def test_choices_are_upscales_options(compare: Command, tmp_path: Path) -> None:
 
 def test_a_size_is_that_of_the_result(compare: Command, tmp_path: Path) -> None:
     film = make_video(tmp_path / "film.mkv", size=(96, 64))
-    compare(film, "--to", "240x160", "-o", tmp_path / "s.html", "--crop", "9999x9999"[:9])
     result = compare(film, "--to", "240x160", "-o", tmp_path / "t.html", "--crop", "1000x1000")
     assert result.status == 0, result.err
     shapes = {picture.shape for picture in Page(tmp_path / "t.html").pictures.values()}
@@ -350,3 +353,30 @@ def test_a_shell_takes_the_commands_names_for_what_they_are(name: str) -> None:
     assert not seen[1].startswith(b"-")
     assert seen[2] == b"-o"
     assert len(seen) == 5
+
+
+@pytest.mark.parametrize("at", ["places", "stretch"])
+def test_a_sheet_that_is_stopped_leaves_nothing(tmp_path: Path, at: str) -> None:
+    film = make_video(tmp_path / "film.mkv", size=(320, 180), pts=range(100))
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    env = {**os.environ, "TMPDIR": str(folder)}
+    with started("compare", film, "--preset", "veryslow", env=env) as process:
+        process.says("places")
+        if at == "stretch":
+            process.until(lambda: list(folder.glob("*/.stretch.mkv*")))
+        process.send(signal.SIGINT)
+        assert process.ended() == 130
+    assert sorted(os.listdir(tmp_path)) == ["film.mkv", "temporary"]
+    assert os.listdir(folder) == []
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    """As a limit on files, which is met like the end of a disk."""
+    film = make_video(tmp_path / "film.mkv", size=(160, 96))
+    words = limited(streamsr_line("compare", film, "-o", tmp_path / "s.html"), file_bytes=1 << 15)
+    done = run_program(words)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == ["film.mkv"]
