@@ -35,9 +35,12 @@ DOCUMENTS = [
 ELSEWHERE = {
     "docs/ffmpeg.md": "whole/test_ffmpeg_recipes.py",
     "docs/gstreamer.md": "gstreamer/test_gstreamer.py",
+    "docs/recipes.md": "whole/test_recipes.py",
     "docs/vapoursynth.md": "test_vapoursynth.py",
 }
 """Whose commands and programs a test of their own runs, with all they need."""
+
+RUN_ELSEWHERE = {"sh", "python", "ini", "dockerfile"}
 
 SHOWN = {"html", "promql", "text"}
 """What programs print, drawings, Prometheus's expressions (test_metrics.py reads these), pages
@@ -114,7 +117,7 @@ def test_every_snippet_runs(
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # as all tests of the trainer
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     for snippet in snippets(document, ROOT):
-        if name_of(document) in ELSEWHERE and snippet.kind in ("sh", "python"):
+        if name_of(document) in ELSEWHERE and snippet.kind in RUN_ELSEWHERE:
             test = (ROOT / "tests" / "streamsr" / ELSEWHERE[name_of(document)]).read_text()
             assert f'"{document.name}"' in test
         elif snippet.excuse is not None:

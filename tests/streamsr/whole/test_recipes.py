@@ -1,0 +1,235 @@
+"""The recipes of docs/recipes.md, run as they stand there."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamsr.cli import cli
+from tests.conftest import ROOT
+from tests.support.command import STREAMSR
+from tests.support.markdown import blocks, run_script
+from tests.support.media import look, make_video
+from tests.support.processes import Helper, run, running
+from tests.support.servers import ffmpeg, free_port, needs_ffmpeg
+
+MPV, MPV_LIVE, MPV_VAPOURSYNTH, FROM_OBS, INTO_OBS, PODMAN = blocks("recipes.md", "sh")
+CAMERA_ENV, LIVE_UNIT = blocks("recipes.md", "ini")
+(CONTAINERFILE,) = blocks("recipes.md", "dockerfile")
+
+CAMERA = "rtsp://camera/1"
+PATTERN = "in.mkv --realtime"
+"""A film that comes as fast as a camera's pictures stands in for it."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    needs_ffmpeg()
+    make_video(tmp_path / "in.mkv", pts=range(50), audio=["aac"], audio_frames=94)
+    return tmp_path
+
+
+@pytest.fixture
+def mpv(folder: Path) -> dict[str, str]:
+    """The environment in which mpv writes what it shows into files."""
+    if shutil.which("mpv") is None:
+        pytest.skip("mpv is not installed")
+    home = folder / "mpv"
+    home.mkdir()
+    settings = ("vo=image", f"vo-image-outdir={folder / 'shown'}", "vo-image-format=png", "ao=null")
+    (home / "mpv.conf").write_text("\n".join((*settings, "untimed=yes", "no-terminal", "")))
+    return {**os.environ, "MPV_HOME": str(home)}
+
+
+def shown(folder: Path) -> list[Path]:
+    return sorted((folder / "shown").glob("*.png"))
+
+
+def seen_by_mpv(folder: Path, count: int) -> None:
+    """The film's pictures, three times as large, in order."""
+    pictures = shown(folder)
+    assert len(pictures) >= count
+    film = look(folder / "in.mkv", keep_frames=True).frames
+    for number in (0, len(pictures) - 1):
+        with Image.open(pictures[number]) as image:
+            assert image.size == (192, 144)
+            small = np.asarray(image.convert("RGB").resize((64, 48), Image.Resampling.BOX))
+        differences = [np.abs(frame.astype(int) - small).mean() for frame in film]
+        assert min(differences) < 4
+        if number == 0:
+            assert differences.index(min(differences)) < 25
+
+
+def test_mpv_plays_what_comes_through_the_pipe(folder: Path, mpv: dict[str, str]) -> None:
+    done = run_script(MPV, folder, mpv)
+    assert done.returncode == 0, done.stderr
+    assert "error" not in done.stderr.lower()
+    assert 49 <= len(shown(folder)) <= 52  # mpv draws the first and the last once more, or not
+    seen_by_mpv(folder, 49)
+
+
+def test_mpv_plays_what_is_published(folder: Path, mpv: dict[str, str]) -> None:
+    assert CAMERA in MPV_LIVE
+    script = MPV_LIVE.replace(CAMERA, PATTERN).replace("9002", str(free_port()))
+    # As a user does: mpv is there first, and closed behind.
+    done = run_script(f"{script}\nsleep 1; kill %1; wait %1 || true", folder, mpv)
+    assert done.returncode == 0, done.stderr
+    seen_by_mpv(folder, 1)
+
+
+def test_mpv_plays_what_comes_through_vapoursynth(folder: Path, mpv: dict[str, str]) -> None:
+    """VapourSynth has wheels for Python 3.12 and newer; `.ci/run` runs this with one."""
+    pytest.importorskip("vapoursynth")
+    script = blocks("vapoursynth.md", "python")[0]
+    source = 'clip = core.bs.VideoSource("in.mkv")'
+    assert source in script
+    blank = "clip = core.std.BlankClip(width=64, height=48, format=vs.YUV420P8, length=5)"
+    (folder / "upscale.vpy").write_text(script.replace(source, blank))
+    done = run_script(MPV_VAPOURSYNTH, folder, mpv)
+    assert done.returncode == 0, done.stderr
+    with Image.open(shown(folder)[0]) as image:
+        assert image.size == (192, 144)
+
+
+@contextmanager
+def obs(port: int) -> Iterator[Helper]:
+    """What OBS's custom output sends, by its library."""
+    pattern = ("-re", "-f", "lavfi", "-i", "testsrc=size=64x48:rate=25", "-t", "8")
+    encoder = ("-c:v", "libx264", "-tune", "zerolatency", "-g", "30", "-pix_fmt", "yuv420p")
+    address = f"udp://127.0.0.1:{port}?pkt_size=1316"
+    with ffmpeg(*pattern, *encoder, "-f", "mpegts", address) as sender:
+        yield sender
+
+
+def test_what_obs_sends_is_upscaled_and_sent_on(folder: Path) -> None:
+    """ffmpeg stands in for OBS and for the server."""
+    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert "udp://127.0.0.1:9001?pkt_size=1316" in text
+    assert "`tune=zerolatency g=30`" in text
+    port, server_port = free_port(), free_port()
+    url = f"rtmp://127.0.0.1:{server_port}/live/key"
+    script = FROM_OBS.replace("rtmp://server/live/key", url).replace("9001", str(port))
+    listening = f":{server_port:04X} 00000000:0000 0A"
+    with ffmpeg("-listen", "1", "-i", url, "-c", "copy", str(folder / "got.mkv")) as server:
+        server.until(lambda: listening in Path("/proc/net/tcp").read_text())
+        with obs(port):
+            done = run_script(f"{script.strip()} --duration 3", folder)
+        assert done.returncode == 0, done.stderr
+        server.ended()
+    seen = look(folder / "got.mkv")
+    assert seen.size == (192, 144)
+    assert seen.times
+
+
+def test_obs_gets_the_upscaled_stream(folder: Path) -> None:
+    """ffmpeg, which OBS's Media Source is made of, stands in for it."""
+    assert CAMERA in INTO_OBS
+    port = free_port()
+    script = INTO_OBS.replace(CAMERA, PATTERN).replace("9002", str(port))
+    source = ("-f", "mpegts", "-i", f"udp://127.0.0.1:{port}?timeout=5000000")
+    with ffmpeg(*source, "-c", "copy", str(folder / "got.mkv")) as receiver:
+        done = run_script(script, folder)
+        assert done.returncode == 0, done.stderr
+        receiver.ended()
+    assert look(folder / "got.mkv").size == (192, 144)
+
+
+def value(unit: str, key: str) -> str:
+    found = re.search(rf"^{key}=(.*)$", unit, re.M)
+    assert found is not None, key
+    return found[1]
+
+
+def environment() -> dict[str, str]:
+    """The variables of the recipe's file."""
+    return dict(line.split("=", 1) for line in CAMERA_ENV.split())
+
+
+def test_systemd_has_nothing_to_say_about_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    command = value(LIVE_UNIT, "ExecStart").split()[0]
+    unit = tmp_path / "streamsr-live@.service"
+    unit.write_text(LIVE_UNIT.replace(command, shutil.which("true") or ""))
+    done = run(["systemd-analyze", "verify", "--man=no", unit])
+    assert (done.returncode, done.stderr) == (0, "")
+    unit.write_text(LIVE_UNIT)  # it would say it: this machine has no such program
+    assert command in run(["systemd-analyze", "verify", "--man=no", unit]).stderr
+
+
+def test_the_units_command_runs_and_is_stopped(folder: Path) -> None:
+    """By SIGTERM, as systemd does, in the environment that systemd gives it."""
+    assert environment()["SOURCE"].startswith("rtsp://")
+    given = {
+        "SOURCE": str(folder / "in.mkv"),
+        "TARGET": f"udp://127.0.0.1:{free_port()}",
+        "PATH": "/usr/bin:/bin",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+    line = value(LIVE_UNIT, "ExecStart").replace("9464", str(free_port()))
+    assert set(re.findall(r"\$\{(\w+)\}", line)) == set(environment())
+    for name in environment():
+        line = line.replace(f"${{{name}}}", given[name])
+    words = [*STREAMSR, *shlex.split(line)[1:], "--realtime"]
+    if "PYTHONPATH" in os.environ:
+        given["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    with running(words, env=given, cwd=ROOT) as process:
+        process.says("Ctrl-C stops")
+        process.send(signal.SIGTERM)
+        assert process.ended() == 0
+    context = cli.commands["live"].make_context("live", shlex.split(line)[2:])
+    assert context.params["source"] == given["SOURCE"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_container_is_built_and_upscales(tmp_path: Path) -> None:
+    """With buildah, whose `build` podman has, on a base that debootstrap makes: no registry of
+    images is reached here."""
+    for program in ("buildah", "debootstrap"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    assert CONTAINERFILE.startswith("FROM docker.io/library/debian:bookworm")
+    build, run_line = PODMAN.splitlines()
+    assert build.split() == ["podman", "build", "-t", "streamsr", "."]
+    store = ("--storage-driver", "vfs", "--root", tmp_path / "store", "--runroot", tmp_path / "run")
+
+    def buildah(*words: object) -> str:
+        done = run(
+            ["buildah", *store, *words],
+            env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
+            cwd=tmp_path,
+            timeout_s=1200,
+        )
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        return str(done.stdout).strip()
+
+    words = ["debootstrap", "--variant=minbase", "bookworm", tmp_path / "base"]
+    assert run(words, timeout_s=1200).returncode == 0
+    base = buildah("from", "scratch")
+    buildah("add", "-q", base, tmp_path / "base", "/")
+    buildah("commit", "-q", base, "localhost/debian:bookworm")
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"]
+    run(words, cwd=ROOT, check=True, timeout_s=200)
+    (tmp_path / "Containerfile").write_text(CONTAINERFILE)
+    # This machine's certificates, where its registries have others than the world's.
+    authorities = os.environ.get("PIP_CERT", "/etc/ssl/certs/ca-certificates.crt")
+    (tmp_path / "pip.conf").write_text("[global]\ncert = /authorities.crt\n")
+    mounts = (f"{authorities}:/authorities.crt:ro", f"{tmp_path}/pip.conf:/etc/pip.conf:ro")
+    flags = [word for mount in mounts for word in ("-v", mount)]
+    buildah("build", "--from", "localhost/debian:bookworm", *flags, *build.split()[2:])
+    make_video(tmp_path / "film.mkv", audio=["aac"])
+    made = buildah("from", "--pull=never", "localhost/streamsr")
+    said = run_line.split(" streamsr ", 1)[1].split()
+    assert "-v" in run_line
+    buildah("run", "-v", f"{tmp_path}:/films", made, "--", "streamsr", *said)
+    assert look(tmp_path / "larger.mkv").size == (192, 144)
