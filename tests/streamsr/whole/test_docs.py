@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.support.command import Command
 from tests.support.markdown import Snippet, commands_of, run_script, snippets, words_of
 from tests.support.processes import run
-from tools.pages import benchmarks, budget, fidelity, scaling, streams
+from tools.pages import benchmarks, budget, fidelity, newcomer, scaling, streams
 from xlsr_model.__main__ import app as trainer
 from xlsr_model.report.page import filled
 
@@ -315,7 +315,9 @@ def test_the_budget_pictures_are_of_this_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    "maker", [benchmarks, fidelity, scaling, streams], ids=lambda maker: str(maker.PAGE.stem)
+    "maker",
+    [benchmarks, fidelity, newcomer, scaling, streams],
+    ids=lambda maker: str(maker.PAGE.stem),
 )
 def test_a_page_shows_what_was_measured(maker: ModuleType) -> None:
     """Else: python -m tools.pages.NAME."""
