@@ -23,6 +23,7 @@ FLOORS = (
     "sources",
     "upscaler",
     "sinks",
+    "web",
     "preview",
     "live",
     "pipeline",
