@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from streamsr.options import (
     SEGMENT_S,
     DecodeOptions,
     Encoding,
+    EngineChoice,
 )
 from xlsr_model.inputs import protected
 
@@ -186,11 +187,11 @@ def _options(asked: dict[str, Any], cluster: str | None) -> FileOptions:
 
 def options_of(words: Sequence[str]) -> FileOptions:
     """The options that ``upscale`` takes these words for. Raises UsageError, ModelError."""
+    kinds = (FileOptions, DecodeOptions, Encoding, EngineChoice)
+    names = {field.name for kind in kinds for field in fields(kind)}
     with upscale.make_context("upscale", [*words, "-o", "out", "in"]) as context:
-        asked = dict(context.params)
-        for name in ("inputs", "output", "stats_json", "metrics", "print_pipeline"):
-            del asked[name]
-        return _options(asked, asked.pop("cluster"))
+        asked = {name: value for name, value in context.params.items() if name in names}
+        return _options(asked, None)
 
 
 def _check_together(asked: dict[str, Any], cluster: str | None) -> None:

@@ -1,11 +1,13 @@
 """The recipes of docs/recipes.md, run as they stand there."""
 
+import html
 import os
 import re
 import shlex
 import shutil
 import signal
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,8 @@ from tests.support.media import look, make_video
 from tests.support.processes import Helper, run, running
 from tests.support.servers import ffmpeg, free_port, needs_ffmpeg
 
-MPV, MPV_LIVE, MPV_VAPOURSYNTH, FROM_OBS, INTO_OBS, PODMAN = blocks("recipes.md", "sh")
-CAMERA_ENV, LIVE_UNIT = blocks("recipes.md", "ini")
+MPV, MPV_LIVE, MPV_VAPOURSYNTH, FROM_OBS, INTO_OBS, WATCH, PODMAN = blocks("recipes.md", "sh")
+MINIDLNA, CAMERA_ENV, LIVE_UNIT = blocks("recipes.md", "ini")
 (CONTAINERFILE,) = blocks("recipes.md", "dockerfile")
 
 CAMERA = "rtsp://camera/1"
@@ -141,6 +143,53 @@ def test_obs_gets_the_upscaled_stream(folder: Path) -> None:
         assert done.returncode == 0, done.stderr
         receiver.ended()
     assert look(folder / "got.mkv").size == (192, 144)
+
+
+BROWSE = """<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"
+s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>
+<u:Browse xmlns:u="urn:schemas-upnp-org:service:ContentDirectory:1"><ObjectID>2$8</ObjectID>
+<BrowseFlag>BrowseDirectChildren</BrowseFlag><Filter>*</Filter><StartingIndex>0</StartingIndex>
+<RequestedCount>0</RequestedCount><SortCriteria></SortCriteria></u:Browse></s:Body></s:Envelope>"""
+"""What a television asks a media server for: all its films."""
+
+
+def films_of(port: int) -> str:
+    """What the media server has; nothing while it is starting."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/ctl/ContentDir",
+        BROWSE.encode(),
+        {"SOAPAction": '"urn:schemas-upnp-org:service:ContentDirectory:1#Browse"'},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return html.unescape(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def test_a_media_server_finds_what_was_watched_for(folder: Path) -> None:
+    if "watch" not in cli.commands:
+        pytest.skip("streamsr watch is not in this version")
+    if shutil.which("minidlnad") is None:
+        pytest.skip("minidlna is not installed")
+    for name in ("incoming", "library", "state"):
+        (folder / name).mkdir()
+    port = free_port()
+    settings = MINIDLNA.replace("/srv/library", str(folder / "library"))
+    assert str(folder) in settings
+    own = f"db_dir={folder / 'state'}\nlog_dir={folder / 'state'}\nport={port}\n"
+    (folder / "minidlna.conf").write_text(settings + own)
+    server = ("minidlnad", "-f", folder / "minidlna.conf", "-P", folder / "state" / "pid", "-S")
+    assert "--to 1080p" in WATCH
+    words = shlex.split(WATCH.replace("1080p", "192x144"))[1:]
+    with running(server) as minidlna, running([*STREAMSR, *words], cwd=folder) as watch:
+        minidlna.until(lambda: "BrowseResponse" in films_of(port))
+        shutil.copy(folder / "in.mkv", folder / "incoming" / "film.mkv")
+        watch.until(lambda: list((folder / "library").glob("*.mkv")), timeout_s=120)
+        minidlna.until(lambda: "film" in films_of(port), seen=lambda: films_of(port))
+        assert 'resolution="192x144"' in films_of(port)
+        watch.send(signal.SIGINT)
+        assert watch.ended() == 130
 
 
 def value(unit: str, key: str) -> str:
