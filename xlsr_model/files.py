@@ -297,3 +297,7 @@ def _rename_to_free_name(path: Path, target: Path) -> None:
         os.replace(path, target)
         return
     path.unlink(missing_ok=True)
+    # Media servers that watch the folder wait for a file that is closed there, or moved; a link is
+    # neither (minidlna never saw one).
+    with contextlib.suppress(OSError):
+        os.close(os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
