@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.streamsr.compare.test_compare import Page as Content
 from tests.streamsr.compare.test_compare import lossless
 from tests.support.browser import Page, chromium
 from tests.support.command import Command
 
 pytest.importorskip("websockets.sync.client", reason="the extra [web] is not installed")
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 
 PIXELS = """(() => { const canvas = document.querySelector("canvas");
 return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.join(); })()"""
@@ -88,3 +91,20 @@ def test_the_page_goes_by_the_screen(streamsr: Command, tmp_path: Path) -> None:
         for kind in ("keyDown", "keyUp"):
             page.do("Input.dispatchKeyEvent", type=kind, key="ArrowRight", windowsVirtualKeyCode=39)
         page.until("document.querySelector('.divided input').value > 500")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(streamsr: Command, tmp_path: Path, scheme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: npm install --no-save axe-core@4")
+    film = lossless(tmp_path / "film.mov", size=(256, 160))
+    sheet = tmp_path / "sheet.html"
+    streamsr("compare", film, "-o", sheet, "--choice", "sharpen=1", "--preset", "ultrafast")
+    with chromium(tmp_path / "profile", sheet.as_uri()) as page:
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        page.do("Emulation.setEmulatedMedia", features=[feature])
+        page.until("document.body.dataset.drawn")
+        page.value(AXE.read_text(encoding="utf-8") + ";0")
+        found = "r => JSON.stringify(r.violations.map(v => [v.id, v.impact, v.nodes.length]))"
+        assert json.loads(page.value(f"axe.run().then({found})")) == []
