@@ -110,7 +110,7 @@ def compared(
                 tuple(_place(shot) for shot in shots),
                 columns,
                 model if options.model == "auto" else "",
-                _note(columns[0].cost, options),
+                _note(columns[0].cost),
             )
         finally:
             with_auto.close()
@@ -216,16 +216,14 @@ def _facts(subject: Subject, size: tuple[int, int], auto: Upscaler) -> list[str]
     return facts
 
 
-def _note(cost: Cost, options: FileOptions) -> str:
+def _note(cost: Cost) -> str:
     machine = f"{processor_name()}, {usable_cores()} cores"
     if cost.frames == 1 and cost.measured == 1:
         return f"Times and sizes (of a PNG) were measured here: {machine}."
-    encoding = options.encoding
-    how = encoding.encoder or encoding.codec
     of = "the whole film" if cost.whole else "each minute of the film"
     return (
         f"Times and sizes are estimates for {of}, from {cost.measured} of its frames, upscaled and "
-        f"encoded ({how}) here: {machine}. Sound and all else that is copied comes on top. The "
+        f"encoded here: {machine}. Sound and all else that is copied comes on top. The "
         "pictures are shown as they go to the encoder."
     )
 

@@ -24,6 +24,7 @@ from PIL import Image as Pillow
 from streamsr import Upscaler
 from tests.support.command import Command, Result, started
 from tests.support.command import streamsr as streamsr_line
+from tests.support.engine import EXACT
 from tests.support.media import HELD_UPRIGHT, make_video, noise
 from tests.support.processes import limited
 from tests.support.processes import run as run_program
@@ -36,7 +37,7 @@ def compare(streamsr: Command) -> Command:
     """Run ``streamsr compare`` on the exact engine, with a fast encoder."""
 
     def run(film: Path, *args: object) -> Result:
-        return streamsr("compare", film, "--engine", "auto", "--preset", "ultrafast", *args)
+        return streamsr("compare", film, "--engine", EXACT, "--preset", "ultrafast", *args)
 
     return run
 
@@ -116,7 +117,7 @@ def test_a_sheet_shows_what_upscaling_gives(compare: Command, tmp_path: Path) ->
     for words, picture in pictures.items():
         x, y, width, height = (3 * side for side in place_of(words))
         assert (width, height) == (120, 90)
-        with Upscaler(**choices[words.rpartition(", 0:")[0]], scale=3) as upscaler:
+        with Upscaler(**choices[words.rpartition(", 0:")[0]], scale=3, engine=EXACT) as upscaler:
             expected = upscaler(frame)[y : y + height, x : x + width]
         assert np.array_equal(picture, expected), words
         assert found(expected, whole), words
@@ -170,7 +171,7 @@ def test_a_turned_film_of_wide_pixels_is_shown_as_players_do(
     for words, picture in Page(tmp_path / "s.html").pictures.items():
         x, y, width, height = (3 * side for side in place_of(words))
         strength = 0.0 if words.startswith("bicubic") else 1.0
-        with Upscaler("clean", strength=strength) as upscaler:
+        with Upscaler("clean", strength=strength, engine=EXACT) as upscaler:
             part = upscaler(decoded(film, 5))[y : y + height, x : x + width]
         wide = cv2.resize(part, (2 * width, height), interpolation=cv2.INTER_CUBIC)
         assert np.array_equal(picture, np.rot90(wide, -1)), words
@@ -307,7 +308,7 @@ def test_choices_are_upscales_options(compare: Command, tmp_path: Path) -> None:
     )
     assert result.status == 0, result.err
     ends = [line.partition("_x2.mkv ")[2] for line in result.out.splitlines()]
-    common = "--scale 2 --engine auto --codec hevc --crf 33 --preset ultrafast"
+    common = f"--scale 2 --engine {EXACT} --codec hevc --crf 33 --preset ultrafast"
     assert ends == [f"{common} --no-consistency --model clean", f"{common} --strength 0"]
 
 
