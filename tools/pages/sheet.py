@@ -6,13 +6,14 @@ It runs the command on a sample and shows its HTML sheet in headless Chromium.
 """
 
 import io
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 
 from tests.support.browser import chromium
-from tests.support.command import run
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "docs" / "images" / "compare.webp"
@@ -27,7 +28,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sheet = folder / "sheet.html"
-        run("compare", FILM, "--at", "1,3", "-o", sheet, timeout_s=300, check=True)
+        words = [sys.executable, "-m", "streamsr", "compare", str(FILM), "--at", "1,3"]
+        subprocess.run([*words, "-o", str(sheet)], check=True)
         with chromium(folder / "profile", sheet.as_uri()) as page:
             page.do(
                 "Emulation.setDeviceMetricsOverride",
