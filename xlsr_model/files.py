@@ -300,4 +300,5 @@ def _rename_to_free_name(path: Path, target: Path) -> None:
     # Media servers that watch the folder wait for a file that is closed there, or moved; a link is
     # neither (minidlna never saw one).
     with contextlib.suppress(OSError):
-        os.close(os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+        flags = os.O_WRONLY | system.NO_FOLLOW | system.NO_WAIT
+        os.close(system.open_file(target, flags))
