@@ -69,6 +69,10 @@ class _Stretch:
     keys: tuple[int, ...]
     others: tuple[int, ...]
 
+    @property
+    def frames(self) -> int:
+        return len(self.keys) + len(self.others)
+
 
 def costs(subject: Subject, runs: Sequence[tuple[Upscaler, FileOptions]]) -> list[Cost]:
     """What each of these takes, all measured on the same frames. Raises SourceError, SinkError."""
@@ -92,11 +96,11 @@ def _of_film(
 ) -> list[Cost]:
     length = subject.duration_s or 0.0
     rate = float(subject.info.rate or USUAL_RATE)
-    places = [length * (n + 1) / (STRETCHES + 1) for n in range(STRETCHES)]
-    places = [place for place in places if subject.frame_at(place) is not None] or [0.0]
+    # Where frames are: a film's may stand still for long.
+    found = [subject.frame_at(length * (n + 1) / (STRETCHES + 1)) for n in range(STRETCHES)]
+    places = [subject.seconds_of(frame) for frame in found if frame is not None] or [0.0]
     first = _stretch(subject, *runs[0], places[0], FIRST_FRAMES / rate, folder)
-    frame_s = first.seconds / FIRST_FRAMES
-    count = round(WORK_S / len(runs) / max(frame_s, 1e-4))
+    count = round(WORK_S / len(runs) * first.frames / max(first.seconds, 1e-3))
     if count < ENOUGH:
         places = places[:1]
     seconds = min(max(count // len(places), LEAST), MOST) / rate
@@ -152,13 +156,12 @@ def _cost(stretches: Sequence[_Stretch], frames: int, *, whole: bool) -> Cost:
     """What ``frames`` frames take, of which these stretches are examples."""
     keys = [size for stretch in stretches for size in stretch.keys]
     others = [size for stretch in stretches for size in stretch.others]
-    measured = len(keys) + len(others)
+    measured = sum(stretch.frames for stretch in stretches)
     seconds = sum(stretch.seconds for stretch in stretches) / measured * frames
-    if others:
-        share = max(1 / FRAMES_A_KEY, 1 / frames)
-        size = (share * sum(keys) / len(keys) if keys else 0) + (1 - share) * sum(others) / len(
-            others
-        )
-    else:
-        size = sum(keys) / measured
-    return Cost(seconds, size * frames, frames, whole, measured)
+    share = max(1 / FRAMES_A_KEY, 1 / frames) if others else 1.0
+    size = (share * _mean(keys) + (1 - share) * _mean(others)) * frames
+    return Cost(seconds, size, frames, whole, measured)
+
+
+def _mean(sizes: Sequence[int]) -> float:
+    return sum(sizes) / len(sizes) if sizes else 0.0

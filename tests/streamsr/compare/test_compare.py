@@ -203,6 +203,7 @@ FILMS: dict[str, Callable[[Path], object]] = {
     "bare.h264": lambda path: make_video(path),
     "packets.ts": lambda path: make_video(path, pts=range(90), options={"g": "10"}),
     "late.mkv": lambda path: make_video(path, pts=range(5000, 5030)),
+    "still.mkv": lambda path: make_video(path, pts=[*range(20), 5000, 5001]),
     "damaged.mkv": cut_off,
     "photo.png": lambda path: written_png(path, (300, 200)),
     "dot.png": lambda path: written_png(path, (1, 1)),
