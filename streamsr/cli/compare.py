@@ -43,7 +43,7 @@ divider."""
 
 LARGEST_CROP = 4096
 
-Shared = {parameter.name: parameter for parameter in upscale.params}
+SHARED = {parameter.name: parameter for parameter in upscale.params}
 """Options are declared once, with `upscale`."""
 
 
@@ -76,9 +76,9 @@ def _named(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
 def _words(text: str) -> tuple[str, ...]:
     words: list[str] = []
     known = {
-        name.removeprefix("--"): Shared[each]
+        name.removeprefix("--"): SHARED[each]
         for each in OF_A_CHOICE
-        for name in (*Shared[each].opts, *Shared[each].secondary_opts)
+        for name in (*SHARED[each].opts, *SHARED[each].secondary_opts)
     }
     for part in text.split(","):
         key, equals, value = part.strip().partition("=")
@@ -104,7 +104,7 @@ def _given(context: click.Context) -> tuple[str, ...]:
         value = plain(context.params[name])
         values = value if isinstance(value, list) else [value]
         for each in values:
-            words += [max(Shared[name].opts, key=len), str(each)]
+            words += [max(SHARED[name].opts, key=len), str(each)]
     return tuple(words)
 
 
@@ -230,4 +230,4 @@ def _endings() -> Iterator[str]:
         number += 1
 
 
-compare.params += [Shared[name] for name in FOR_ALL]
+compare.params += [SHARED[name] for name in FOR_ALL]
