@@ -8,12 +8,13 @@ import shutil
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from streamsr.cli import cli
@@ -21,12 +22,16 @@ from tests.conftest import ROOT
 from tests.support.command import STREAMSR
 from tests.support.markdown import blocks, run_script
 from tests.support.media import look, make_video
+from tests.support.obs import obs
 from tests.support.processes import Helper, run, running
+from tests.support.screen import screen as screen
 from tests.support.servers import ffmpeg, free_port, needs_ffmpeg
 
 MPV, MPV_LIVE, MPV_VAPOURSYNTH, FROM_OBS, INTO_OBS, WATCH, PODMAN = blocks("recipes.md", "sh")
 MINIDLNA, CAMERA_ENV, LIVE_UNIT = blocks("recipes.md", "ini")
 (CONTAINERFILE,) = blocks("recipes.md", "dockerfile")
+
+Picture = NDArray[np.uint8]
 
 CAMERA = "rtsp://camera/1"
 PATTERN = "in.mkv --realtime"
@@ -103,33 +108,69 @@ def test_mpv_plays_what_comes_through_vapoursynth(folder: Path, mpv: dict[str, s
 
 
 @contextmanager
-def obs(port: int) -> Iterator[Helper]:
+def stand_in(_folder: Path, port: int) -> Iterator[Helper]:
     """What OBS's custom output sends, by its library."""
-    pattern = ("-re", "-f", "lavfi", "-i", "testsrc=size=64x48:rate=25", "-t", "8")
+    pattern = ("-re", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=25", "-t", "8")
     encoder = ("-c:v", "libx264", "-tune", "zerolatency", "-g", "30", "-pix_fmt", "yuv420p")
     address = f"udp://127.0.0.1:{port}?pkt_size=1316"
     with ffmpeg(*pattern, *encoder, "-f", "mpegts", address) as sender:
         yield sender
 
 
-def test_what_obs_sends_is_upscaled_and_sent_on(folder: Path) -> None:
-    """ffmpeg stands in for OBS and for the server."""
+def custom_output(port: int) -> dict[str, object]:
+    """The settings of the recipe, by the names in OBS's profiles."""
     text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    assert "udp://127.0.0.1:9001?pkt_size=1316" in text
-    assert "`tune=zerolatency g=30`" in text
+    address, container, encoder, options = re.findall(
+        r"(udp://127\.0\.0\.1:9001\S*)`|container `(\w+)`|encoder `(\w+)`|options\s+`([^`]+)`", text
+    )[:4]
+    return {
+        "FFURL": address[0].replace("9001", str(port)),
+        "FFFormat": container[1],
+        "FFFormatMimeType": "video/MP2T",
+        "FFVEncoder": encoder[2],
+        "FFVEncoderId": 27,  # H.264, of FFmpeg's numbers
+        "FFVCustom": options[3],
+        "FFVBitrate": 1000,
+        "FFAEncoder": "aac",
+        "FFAEncoderId": 86018,
+        "FFABitrate": 128,
+        "FFAudioMixes": 1,
+    }
+
+
+@contextmanager
+def obs_itself(folder: Path, port: int, display: str) -> Iterator[Helper]:
+    film = make_video(folder / "shown.mkv", size=(320, 180), pts=range(100))
+    source = {"is_local_file": True, "local_file": str(film), "looping": True}
+    with obs(folder / "home", display, source, **custom_output(port)) as program:
+        yield program
+
+
+def sent_on(folder: Path, sender: Callable[[Path, int], AbstractContextManager[Helper]]) -> None:
+    """The recipe: what OBS sends, upscaled, reaches a server. ffmpeg stands in for the server."""
     port, server_port = free_port(), free_port()
     url = f"rtmp://127.0.0.1:{server_port}/live/key"
     script = FROM_OBS.replace("rtmp://server/live/key", url).replace("9001", str(port))
     listening = f":{server_port:04X} 00000000:0000 0A"
     with ffmpeg("-listen", "1", "-i", url, "-c", "copy", str(folder / "got.mkv")) as server:
         server.until(lambda: listening in Path("/proc/net/tcp").read_text())
-        with obs(port):
+        with sender(folder, port):
             done = run_script(f"{script.strip()} --duration 3", folder)
         assert done.returncode == 0, done.stderr
         server.ended()
-    seen = look(folder / "got.mkv")
-    assert seen.size == (192, 144)
-    assert seen.times
+    seen = look(folder / "got.mkv", keep_frames=True)
+    assert seen.size == (960, 540)
+    assert seen.frames[-1].std() > 20  # a picture, not a black one
+
+
+def test_what_obs_sends_is_upscaled_and_sent_on(folder: Path) -> None:
+    """ffmpeg stands in for OBS."""
+    sent_on(folder, stand_in)
+
+
+@pytest.mark.slow
+def test_what_obs_itself_sends_is_upscaled_and_sent_on(folder: Path, screen: str) -> None:
+    sent_on(folder, lambda there, port: obs_itself(there, port, screen))
 
 
 def test_obs_gets_the_upscaled_stream(folder: Path) -> None:
@@ -143,6 +184,33 @@ def test_obs_gets_the_upscaled_stream(folder: Path) -> None:
         assert done.returncode == 0, done.stderr
         receiver.ended()
     assert look(folder / "got.mkv").size == (192, 144)
+
+
+@pytest.mark.slow
+def test_obs_itself_shows_the_upscaled_stream(folder: Path, screen: str) -> None:
+    """What it shows is seen in what it sends."""
+    port, out = free_port(), free_port()
+    make_video(folder / "in.mkv", size=(160, 90), pts=range(500))
+    script = INTO_OBS.replace(CAMERA, PATTERN).replace("9002", str(port))
+    source = {
+        "is_local_file": False,
+        "input": f"udp://127.0.0.1:{port}",
+        "input_format": "mpegts",
+    }
+    film = look(folder / "in.mkv", keep_frames=True).frames
+    with obs(folder / "home", screen, source, **custom_output(out)) as program:
+        receiver = ("-i", f"udp://127.0.0.1:{out}?timeout=60000000", "-t", "14", "-c", "copy")
+        with ffmpeg(*receiver, str(folder / "got.mkv")) as got:
+            assert run_script(script, folder).returncode == 0
+            got.ended()
+        assert program.running
+    shown = look(folder / "got.mkv", keep_frames=True).frames
+
+    def nearest(picture: Picture) -> float:
+        small = np.asarray(Image.fromarray(picture).resize((160, 90), Image.Resampling.BOX))
+        return min(float(np.abs(frame.astype(int) - small).mean()) for frame in film)
+
+    assert min(nearest(picture) for picture in shown[:: max(len(shown) // 40, 1)]) < 6
 
 
 BROWSE = """<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"
