@@ -297,3 +297,8 @@ def _rename_to_free_name(path: Path, target: Path) -> None:
         os.replace(path, target)
         return
     path.unlink(missing_ok=True)
+    # Media servers that watch the folder wait for a file that is closed there, or moved; a link is
+    # neither (minidlna never saw one).
+    with contextlib.suppress(OSError):
+        flags = os.O_WRONLY | system.NO_FOLLOW | system.NO_WAIT
+        os.close(system.open_file(target, flags))

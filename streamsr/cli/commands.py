@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from streamsr import __version__, interrupt
+from streamsr.cli.compare import compare
 from streamsr.cli.errors import status_of
 from streamsr.cli.live import live
 from streamsr.cli.pipe import pipe
@@ -118,5 +119,5 @@ def info(what: str | None) -> None:
         click.echo(line)
 
 
-for command in (upscale, audit, bench, info, live, pipe, run):
+for command in (upscale, compare, audit, bench, info, live, pipe, run):
     cli.add_command(command)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,13 +11,16 @@ from pathlib import Path
 import click
 
 from streamsr import interrupt
-from streamsr.errors import Cancelled, StreamsrError, one_line, shortened
+from streamsr.errors import Cancelled, StreamsrError, first_line, one_line, shortened
 from streamsr.media.url import text_without_secrets
 
 CANCELLED = 130
 """128 + SIGINT, as shells have it."""
 
 OURS = Path(__file__).parents[1]
+
+OPENCVS_LIBRARIES = r"lib(GL|glib-2\.0|gthread-2\.0|xcb|X11|Xext|SM|ICE)\.so"
+"""Those of the system that its wheel is linked with, which servers do not have."""
 
 LONGEST_USAGE = 400
 """Characters of a message about usage, which repeats what was typed."""
@@ -86,8 +90,7 @@ def _line(error: BaseException) -> str:
     if isinstance(error, StreamsrError):
         return str(error)
     if isinstance(error, ImportError):
-        # A wheel's system library is missing, such as OpenCV's libGL.
-        return f"this installation is not complete: {error}"
+        return f"this installation is not complete: {mended(first_line(error))}"
     if isinstance(error, MemoryError):
         return "not enough memory" + (f" ({error})" if str(error) else "")
     if isinstance(error, OSError) and error.strerror:
@@ -99,6 +102,15 @@ def _line(error: BaseException) -> str:
         f"({_place(error)})"
     )
     return f"internal error: {said}; STREAMSR_TRACEBACK=1 shows all; please report it"
+
+
+def mended(missing: str) -> str:
+    """What an import says is missing, and what to do about it where we know."""
+    if re.match(OPENCVS_LIBRARIES, missing):
+        return f"{missing}; OpenCV wants it: apt-get install libgl1 libglib2.0-0"
+    if "'cv2'" in missing:
+        return f"{missing}; pip install opencv-python-headless brings it, without windows"
+    return missing
 
 
 def _place(error: BaseException) -> str:

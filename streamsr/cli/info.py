@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from streamsr.cli.errors import mended
 from streamsr.engines import Engine
 from streamsr.engines.choose import open_engine
 from streamsr.errors import ModelError, SinkError, first_line
@@ -44,12 +45,14 @@ def _machine() -> Iterator[str]:
 
 def _realtime(engine: Engine) -> Iterator[str]:
     """The instructions of the engine that is taken, and what it can do with them."""
-    from streamsr.bench.quick import estimate
-
     kind = getattr(engine, "kind", None)
     yield f"kind      {f'{kind} instructions' if kind else f'chosen by {engine.name}'}"
     try:
+        from streamsr.bench.quick import estimate  # OpenCV's, which a server may lack
+
         found = f"estimated: {estimate(engine).line()}"
+    except ImportError as error:
+        found = f"not known: {mended(first_line(error))}"
     except (SinkError, OSError) as error:  # no place for the encoder's file
         found = f"not known: {first_line(error)}"
     yield f"realtime  {found}"

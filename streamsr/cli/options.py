@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from streamsr.cli.parameters import Number, TableOption
 from streamsr.cli.pipeline_file import write_pipeline
 from streamsr.errors import ModelError, quoted
 from streamsr.options import ENGINES, INTERLACED, SCALES, EngineChoice
+from xlsr_model import weights
 
 MOST_THREADS = 1024
 """More than any machine has cores. Each costs memory and a system thread, used or not."""
@@ -89,12 +91,19 @@ def key_values(
     return dict(value.split("=", 1) for value in values)
 
 
+def _models(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What a shell completes ``--model`` to: the shipped ones, else files."""
+    names = [name for name in ("auto", *weights.KINDS, *weights.names()) if name.startswith(begun)]
+    return [CompletionItem(name) for name in names] or [CompletionItem(begun, type="file")]
+
+
 ENGINE_OPTIONS = (
     upscale_option(
         "--model",
         metavar="auto|clean|video|NAME|FILE",
         default="auto",
         show_default=True,
+        shell_complete=_models,
         help="A shipped model (see `info`) or a .tflite file; auto chooses clean or video by how "
         "the input was coded.",
     ),

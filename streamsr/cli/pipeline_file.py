@@ -135,7 +135,7 @@ def write_pipeline(context: click.Context) -> str:
             or context.get_parameter_source(parameter.name) is ParameterSource.DEFAULT
         ):
             continue
-        value = _plain(context.params.get(parameter.name))
+        value = plain(context.params.get(parameter.name))
         tables[table].append(f"{_key(parameter)} = {json.dumps(value, ensure_ascii=False)}")
     if any(
         "\ud800" <= character <= "\udfff"
@@ -197,7 +197,7 @@ def _texts(path: Path, key: str, value: object) -> list[str]:
     return texts
 
 
-def _plain(value: object) -> Value:
+def plain(value: object) -> Value:
     """Turn a value that click has converted into one that TOML has."""
     if isinstance(value, bool | int | float | str):
         return value

@@ -3,8 +3,8 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from streamsr.options import (
     SEGMENT_S,
     DecodeOptions,
     Encoding,
+    EngineChoice,
 )
 from xlsr_model.inputs import protected
 
@@ -166,17 +167,31 @@ def upscale(
     With several inputs, -o names a directory. When only Matroska holds all of a film, a .mkv is
     made instead; --strict refuses.
     """
+    options = _options(asked, cluster)
+    with _made_directory(output), protected(inputs):
+        pairs = _targets(inputs, Path(output))
+        return upscale_all(pairs, options, cluster, stats_json, metrics)
+
+
+def _options(asked: dict[str, Any], cluster: str | None) -> FileOptions:
+    """Make the options of click's values. Raises UsageError, ModelError."""
     _check_together(asked, cluster)
     asked["resume"] |= cluster is not None  # a cluster works with its segments and its ledger
-    options = FileOptions(
+    return FileOptions(
         choice=engine_taken(asked),
         decode=replace(taken(DecodeOptions, asked), whole=asked["strict"]),
         encoding=taken(Encoding, asked),
         **asked,
     )
-    with _made_directory(output), protected(inputs):
-        pairs = _targets(inputs, Path(output))
-        return upscale_all(pairs, options, cluster, stats_json, metrics)
+
+
+def options_of(words: Sequence[str]) -> FileOptions:
+    """The options that ``upscale`` takes these words for. Raises UsageError, ModelError."""
+    kinds = (FileOptions, DecodeOptions, Encoding, EngineChoice)
+    names = {field.name for kind in kinds for field in fields(kind)}
+    with upscale.make_context("upscale", [*words, "-o", "out", "in"]) as context:
+        asked = {name: value for name, value in context.params.items() if name in names}
+        return _options(asked, None)
 
 
 def _check_together(asked: dict[str, Any], cluster: str | None) -> None:

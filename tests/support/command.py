@@ -28,7 +28,7 @@ Command = Callable[..., Result]
 
 STREAMSR = [sys.executable, "-m", "streamsr"]
 
-_UPSCALING = {"upscale", "live", "pipe", "run"}
+_UPSCALING = {"upscale", "compare", "live", "pipe", "run"}
 _OTHERWISE = {"--engine", "--delegate", "--print-pipeline", "--help"}
 
 

@@ -1,9 +1,11 @@
 """Files are written under names of our own, and only what we made is ever replaced or removed."""
 
 import contextlib
+import ctypes
 import errno
 import os
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -129,6 +131,33 @@ def test_a_link_is_followed_only_with_leave(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
     assert names(tmp_path / "disk") == ["film.mkv"]
+
+
+IN_CLOSE_WRITE, IN_MOVED_TO, IN_NONBLOCK = 0x8, 0x80, 0o4000
+"""Of linux/inotify.h."""
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_who_watches_the_folder_hears_of_the_finished_file(tmp_path: Path, overwrite: bool) -> None:
+    """As media servers watch: for files under their names that are closed, or moved there."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "inotify_init1"):
+        pytest.skip("no inotify here")
+    watch = libc.inotify_init1(IN_NONBLOCK)
+    try:
+        mask = IN_CLOSE_WRITE | IN_MOVED_TO
+        assert libc.inotify_add_watch(watch, os.fsencode(tmp_path), mask) > 0
+        with Output(tmp_path / "film.mkv", overwrite=overwrite) as output:
+            output.write(b"all of it")
+            with pytest.raises(BlockingIOError):
+                os.read(watch, 4096)
+            output.publish()
+            events = os.read(watch, 4096)
+    finally:
+        os.close(watch)
+    *_, length = struct.unpack_from("iIII", events)
+    assert events[16 : 16 + length].rstrip(b"\0") == b"film.mkv"
+    assert (tmp_path / "film.mkv").read_bytes() == b"all of it"
 
 
 def test_a_file_of_ours_that_was_taken_away_is_not_published(tmp_path: Path) -> None:

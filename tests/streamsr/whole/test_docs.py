@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.support.command import Command
 from tests.support.markdown import Snippet, commands_of, run_script, snippets, words_of
 from tests.support.processes import run
-from tools.pages import benchmarks, budget, fidelity, scaling, streams
+from tools.pages import benchmarks, budget, fidelity, newcomer, scaling, streams
 from xlsr_model.__main__ import app as trainer
 from xlsr_model.report.page import filled
 
@@ -35,9 +35,12 @@ DOCUMENTS = [
 ELSEWHERE = {
     "docs/ffmpeg.md": "whole/test_ffmpeg_recipes.py",
     "docs/gstreamer.md": "gstreamer/test_gstreamer.py",
+    "docs/recipes.md": "whole/test_recipes.py",
     "docs/vapoursynth.md": "test_vapoursynth.py",
 }
 """Whose commands and programs a test of their own runs, with all they need."""
+
+RUN_ELSEWHERE = {"sh", "python", "ini", "dockerfile"}
 
 SHOWN = {"html", "promql", "text"}
 """What programs print, drawings, Prometheus's expressions (test_metrics.py reads these), pages
@@ -114,7 +117,7 @@ def test_every_snippet_runs(
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # as all tests of the trainer
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     for snippet in snippets(document, ROOT):
-        if name_of(document) in ELSEWHERE and snippet.kind in ("sh", "python"):
+        if name_of(document) in ELSEWHERE and snippet.kind in RUN_ELSEWHERE:
             test = (ROOT / "tests" / "streamsr" / ELSEWHERE[name_of(document)]).read_text()
             assert f'"{document.name}"' in test
         elif snippet.excuse is not None:
@@ -312,7 +315,9 @@ def test_the_budget_pictures_are_of_this_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    "maker", [benchmarks, fidelity, scaling, streams], ids=lambda maker: str(maker.PAGE.stem)
+    "maker",
+    [benchmarks, fidelity, newcomer, scaling, streams],
+    ids=lambda maker: str(maker.PAGE.stem),
 )
 def test_a_page_shows_what_was_measured(maker: ModuleType) -> None:
     """Else: python -m tools.pages.NAME."""

@@ -23,6 +23,7 @@ FLOORS = (
     "sources",
     "upscaler",
     "sinks",
+    "web",
     "preview",
     "live",
     "pipeline",
@@ -31,6 +32,7 @@ FLOORS = (
     "jobs",
     "cluster",
     "bench",
+    "compare",
     "cli",
 )  # fmt: skip
 """Folders and flat modules from the ground up; each imports from itself and what stands before."""

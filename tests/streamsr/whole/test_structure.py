@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import streamsr
 from tests.conftest import ROOT
 from tests.support.command import streamsr as streamsr_line
+from tests.support.media import look, make_video
 from tests.support.processes import run
 
 MODULES = sorted(
@@ -131,16 +133,88 @@ def test_importing_the_library_is_silent_and_starts_nothing() -> None:
     assert done.stdout + done.stderr == ""
 
 
-def test_a_system_library_that_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
-    """A bare server has no libGL, which OpenCV's wheel wants; a broken cv2 stands in for it."""
-    (tmp_path / "cv2.py").write_text(
-        "raise ImportError('libGL.so.1: cannot open shared object file')\n"
+LIBGL = "libGL.so.1: cannot open shared object file: No such file or directory"
+
+WITHOUT_OPENCV = (
+    "upscale in.mkv -o out.mkv",
+    "upscale in.mkv -o out.mkv --model video --sharpen 0.5 --scale 2",
+    "upscale in.mkv -o out.mkv --resume",
+    "upscale in.mkv -o out.mkv --dry-run --to 480p",
+    "info in.mkv",
+    "info",
+)
+"""Commands that films are upscaled with."""
+
+WITH_OPENCV = (
+    "upscale in.png -o out.png",
+    "upscale in.mkv -o out.mkv --to 480p",
+    "upscale in.mkv -o out.mkv --strength 0.5",
+    "upscale deep.mkv -o out.mkv",
+    "upscale in.mkv deep.mkv -o out/",
+    "audit in.mkv in.mkv",
+    "compare in.mkv",
+    "live in.mkv",
+    "live test: --preview web --port 0",
+    "bench",
+)
+
+
+@pytest.fixture(scope="module")
+def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with films and a broken cv2, which stands in for a server without libGL."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "broken").mkdir()
+    (folder / "broken" / "cv2.py").write_text(f"raise ImportError({LIBGL!r})\n")
+    make_video(folder / "in.mkv", pts=range(4))
+    make_video(folder / "deep.mkv", pts=range(4), pix_fmt="yuv420p10le")
+    (folder / "in.png").write_text("x")
+    return folder
+
+
+def on_bare_server(folder: Path, line: str) -> Any:
+    path = (str(folder / "broken"), str(ROOT), os.environ.get("PYTHONPATH"))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    return run(streamsr_line(*line.split()), env=env, cwd=folder)
+
+
+@pytest.mark.parametrize("line", WITHOUT_OPENCV)
+def test_films_do_without_opencv(bare_server: Path, line: str) -> None:
+    done = on_bare_server(bare_server, line)
+    assert done.returncode == 0, done.stderr
+    if "--dry-run" not in line and "upscale" in line:
+        made = bare_server / "out.mkv"
+        assert look(made).size == ((128, 96) if "--scale" in line else (192, 144))
+        made.unlink()
+    if line == "info":
+        assert "realtime  not known: libGL.so.1" in done.stdout
+        assert "apt-get install libgl1" in done.stdout
+
+
+@pytest.mark.parametrize("line", WITH_OPENCV)
+def test_what_wants_opencv_says_how_to_get_it(bare_server: Path, line: str) -> None:
+    done = on_bare_server(bare_server, line)
+    assert done.returncode == 1, done.stderr
+    said = (
+        f"streamsr: this installation is not complete: {LIBGL}; OpenCV wants it: apt-get install "
+        "libgl1 libglib2.0-0"
     )
-    (tmp_path / "in.png").write_text("x")
-    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
-    words = streamsr_line("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png")
-    done = run(words, env={**os.environ, "PYTHONPATH": path})
-    assert done.returncode == 1
+    others = ("in.mkv -> ", "deep.mkv -> ", "out/in.mkv: ", "1 of 2 files ", "open http")
+    lines = [text for text in done.stderr.splitlines() if not text.startswith(others)]
+    assert lines == [said]
+    assert {path.name for path in bare_server.iterdir()} <= {
+        *("broken", "in.mkv", "deep.mkv", "in.png", "out")
+    }
+
+
+def test_an_installation_without_opencv_says_how_to_get_it(bare_server: Path) -> None:
+    broken = bare_server / "broken" / "cv2.py"
+    before = broken.read_text()
+    broken.write_text("raise ModuleNotFoundError(\"No module named 'cv2'\", name='cv2')\n")
+    try:
+        done = on_bare_server(bare_server, "upscale in.png -o out.png")
+    finally:
+        broken.write_text(before)
     assert done.stderr == (
-        "streamsr: this installation is not complete: libGL.so.1: cannot open shared object file\n"
+        "streamsr: this installation is not complete: No module named 'cv2'; pip install "
+        "opencv-python-headless brings it, without windows\n"
     )

@@ -1,0 +1,1 @@
+"""Pages on this machine: the server, who may see them, and what they share."""
