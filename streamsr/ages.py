@@ -1,7 +1,6 @@
 """How old frames are, or how late: counted in ranges for the whole run, and percentiles."""
 
 from bisect import bisect_left
-from collections import deque
 
 import numpy as np
 
@@ -22,18 +21,20 @@ class Ages:
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS_S) + 1)
         self.sum_s = 0.0
-        self._newest_s: deque[float] = deque(maxlen=KEPT)
+        self._added = 0
+        self._newest_s = np.empty(KEPT, np.float32)  # the next one takes the oldest one's place
 
     def add(self, age_s: float) -> None:
         self.counts[bisect_left(BOUNDS_S, age_s)] += 1
         self.sum_s += age_s
-        self._newest_s.append(age_s)
+        self._newest_s[self._added % KEPT] = age_s
+        self._added += 1
 
     def percentiles_ms(self) -> dict[str, float | None]:
         """p50, p95, p99 and max of the newest in milliseconds; None before the first."""
-        values = list(self._newest_s)
+        values = self._newest_s[: self._added].astype(float)
         names = ("p50", "p95", "p99", "max")
-        if not values:
+        if not len(values):
             return dict.fromkeys(names)
-        found = np.percentile(np.array(values), [50, 95, 99, 100]) * 1e3
+        found = np.percentile(values, [50, 95, 99, 100]) * 1e3
         return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
