@@ -49,7 +49,7 @@ def decisions(waiting: int) -> Map:
                 waiting=waiting,
                 silent_s=0.033,
                 interval_s=1 / 30,
-                all_s=cost_ms / 1e3,
+                all_s=[cost_ms / 1e3],
                 least_s=0.001,
                 resize_s=0.004,
                 other_s=0.002,
