@@ -88,8 +88,8 @@ def simulate(s: Scenario) -> Seen:
     seen = Seen()
     network, resize = RungCosts(len(s.rungs)), Costs()
     for rung in range(len(s.rungs)):
-        network.learn_alone(rung, 1.0, s.seconds(1.0, 0, rung))
-        network.learn_alone(rung, 0.5, s.seconds(0.5, 0, rung))
+        network.begin(rung, 1.0, s.seconds(1.0, 0, rung))
+    network.learn(0, 0.5, s.seconds(0.5, 0))
     resize_whole_s = 0.1 * s.interval_s
     resize.learn(1.0, resize_whole_s)
     memory = Allowance(standing=Standing(s.begin_on))
@@ -158,7 +158,7 @@ def simulate(s: Scenario) -> Seen:
             for lower in range(top):
                 level[lower] *= 1 - better / below
             level[top] += better
-        elif not share:
+        elif not share and (missing or not top):
             network.doubt()
         if changed and missing - share > 0:
             took = resize_whole_s * (missing - share) * s.slow(t)

@@ -30,6 +30,20 @@ def rung_of(model: ModelFile) -> str:
     return next((name for name, shape in SHAPES.items() if shape == seen), "")
 
 
+def macs(rung: str, scale: int) -> int:
+    """Multiply-adds of a rung's network for one LR pixel."""
+    width, blocks = SHAPES[rung]
+    root = 9 * width**2 // 4 + width**2
+    joined = width + width // 2
+    return (
+        (27 + width) * width
+        + blocks * root
+        + 27 * (width // 2)
+        + joined * width
+        + (9 * width * 3 * scale**2)
+    )
+
+
 def _shape(model: ModelFile) -> tuple[int, int] | None:
     """(width, blocks) of the graph; None for another network's, or a damaged file's."""
     from streamsr.engines.fused.graph import read_network  # here: its room loads the compiler

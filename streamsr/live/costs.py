@@ -13,6 +13,10 @@ CLOCK_S = 1e-7
 SURPRISE = 3.0
 """A measurement counts as at most this many times the prediction: one outlier is not a trend."""
 
+BLAMED = 0.25
+"""Of an error, in the logarithm, what the rung is blamed for that was just changed to; the rest is
+the machine's."""
+
 
 class Costs:
     """Learns the cost of one kind of work on this machine: seconds = fixed + rate x pixels. For one
@@ -61,50 +65,49 @@ class Costs:
 
     def doubt(self) -> None:
         """Lower the expected cost, after a frame without a measurement."""
-        self.scale(DOUBT)
-
-    def scale(self, factor: float) -> None:
-        """Expect so many times the cost from now on."""
-        self._rate *= factor
-        self._y *= factor
-        self._xy *= factor
+        self._rate *= DOUBT
+        self._y *= DOUBT
+        self._xy *= DOUBT
 
 
 class RungCosts:
-    """What the network costs on each rung. For one thread.
+    """What the network costs on each rung: so many times what it costs on the lowest. For one
+    thread.
 
-    When one rung's work takes longer or shorter than expected, the machine is busy with something
-    else or free of it: the others are expected to change alike.
+    The machine is busy with something else, or free of it, on all of them alike; only a change of
+    rung says something of their proportions.
     """
 
     def __init__(self, rungs: int) -> None:
-        self._costs = [Costs() for _ in range(rungs)]
-        self._last = self._costs[0]
+        self._lowest = Costs()
+        self._times = [1.0] * rungs
+        self._last: int | None = None
 
     def predict(self, rung: int, pixels: float) -> float:
         """As `Costs.predict`."""
-        return self._costs[rung].predict(pixels)
+        return self._times[rung] * self._lowest.predict(pixels)
 
     @property
     def margin(self) -> float:
-        """As `Costs.margin`, of the rung that was measured last."""
-        return self._last.margin
+        """As `Costs.margin`."""
+        return self._lowest.margin
 
-    def learn_alone(self, rung: int, pixels: float, seconds: float) -> None:
-        """As `Costs.learn`; nothing follows for the other rungs."""
-        self._costs[rung].learn(pixels, seconds)
+    def begin(self, rung: int, pixels: float, seconds: float) -> None:
+        """Take in what this work takes before any other is done, from the lowest rung up."""
+        if rung:
+            self._times[rung] = seconds / self._lowest.predict(pixels)
+        else:
+            self._lowest.learn(pixels, seconds)
 
     def learn(self, rung: int, pixels: float, seconds: float) -> None:
         """As `Costs.learn`."""
-        self._last = costs = self._costs[rung]
-        before = costs.predict(pixels)
-        costs.learn(pixels, seconds)
-        if before:
-            for other in self._costs:
-                if other is not costs:
-                    other.scale(costs.predict(pixels) / before)
+        expected = self.predict(rung, pixels)
+        if rung and expected and self._last not in (None, rung):
+            wrong = min(max(seconds / expected, 1 / SURPRISE), SURPRISE)
+            self._times[rung] *= wrong**BLAMED
+        self._last = rung
+        self._lowest.learn(pixels, seconds / self._times[rung])
 
     def doubt(self) -> None:
         """As `Costs.doubt`."""
-        for costs in self._costs:
-            costs.doubt()
+        self._lowest.doubt()

@@ -76,7 +76,7 @@ class Ladder:
                 took_s = self._clock() - start_s
                 if took_s > QUICK_S:
                     break
-            self.costs.learn_alone(rung, cost_pixels(engine, tiles), took_s)
+            self.costs.begin(rung, cost_pixels(engine, tiles), took_s)
             measured += 1
         self.names, self.engines = self.names[:measured], self.engines[:measured]
 

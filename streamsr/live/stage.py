@@ -296,7 +296,11 @@ class LiveStage:
             self._enlarge(seen.lr, hr, resized)
             for region in resized:  # merged regions hold more than what changed
                 level[cells_within(region, *seen.size)] = INTERPOLATED
-        self._run(decision.rung, hr, by_network, level)
+        if by_network:
+            self._run(decision.rung, hr, by_network, level)
+        elif seen.work[0] or not self._ladder.top:
+            # On several rungs, what stands still would else be refined in more time than there is.
+            self._ladder.costs.doubt()
         return by_network, level
 
     def _account(
@@ -393,9 +397,6 @@ class LiveStage:
 
     def _run(self, rung: int, hr: Image, tiles: Sequence[Tile], level: Levels) -> None:
         """Compute these tiles into ``hr`` and ``level``, and learn what that costs."""
-        if not tiles:
-            self._ladder.costs.doubt()
-            return
         with self._record.stage(Stage.NETWORK):
             self._ladder.run(rung, tiles, hr, level, self._results)
 
