@@ -32,11 +32,11 @@ def best(speeds: Sequence[Speed], wanted_fps: float, *, asked: bool) -> tuple[st
     fits = [rung for rung, fps in speeds if fps >= wanted_fps]
     if fits:
         place = max(i for i, (rung, _) in enumerate(speeds) if rung in fits)
-        line = f"{speeds[place][0]}, about {speeds[place][1]:.3g} fps"
+        line = f"{speeds[place][0]}, about {_rounded(speeds[place][1])} fps"
         if place + 1 < len(speeds):
-            line += f"; {speeds[place + 1][0]} would make it about {speeds[place + 1][1]:.3g}"
+            line += f"; {speeds[place + 1][0]} would make it about {_rounded(speeds[place + 1][1])}"
         return speeds[place][0], line
-    known = ", ".join(f"{rung} about {fps:.3g}" for rung, fps in speeds)
+    known = ", ".join(f"{rung} about {_rounded(fps)}" for rung, fps in speeds)
     if asked:
         raise ModelError(
             f"no quality makes {wanted_fps:.4g} fps here ({known}); --quality takes one all the "
@@ -45,6 +45,10 @@ def best(speeds: Sequence[Speed], wanted_fps: float, *, asked: bool) -> tuple[st
     names = [rung for rung, _ in speeds]
     rung = DEFAULT_RUNG if DEFAULT_RUNG in names else names[0]
     return rung, f"{rung}, since none makes {wanted_fps:.4g} fps here ({known})"
+
+
+def _rounded(fps: float) -> str:
+    return f"{fps:.0f}" if fps >= 9.95 else f"{fps:.2g}"
 
 
 class Speeds:

@@ -17,6 +17,9 @@ BLAMED = 0.25
 """Of an error, in the logarithm, what the rung is blamed for that was just changed to; the rest is
 the machine's."""
 
+ALIKE = 1.5
+"""How many times as much work still is as much."""
+
 
 class Costs:
     """Learns the cost of one kind of work on this machine: seconds = fixed + rate x pixels. For one
@@ -81,7 +84,7 @@ class RungCosts:
     def __init__(self, rungs: int) -> None:
         self._lowest = Costs()
         self._times = [1.0] * rungs
-        self._last: int | None = None
+        self._last: tuple[int, float] | None = None  # rung and pixels
 
     def predict(self, rung: int, pixels: float) -> float:
         """As `Costs.predict`."""
@@ -102,10 +105,11 @@ class RungCosts:
     def learn(self, rung: int, pixels: float, seconds: float) -> None:
         """As `Costs.learn`."""
         expected = self.predict(rung, pixels)
-        if rung and expected and self._last not in (None, rung):
+        last, self._last = self._last, (rung, pixels)
+        # Less or more work than before says something of large and small work, not of the rung.
+        if last and rung != last[0] and rung and expected and ALIKE > pixels / last[1] > 1 / ALIKE:
             wrong = min(max(seconds / expected, 1 / SURPRISE), SURPRISE)
             self._times[rung] *= wrong**BLAMED
-        self._last = rung
         self._lowest.learn(pixels, seconds / self._times[rung])
 
     def doubt(self) -> None:

@@ -15,6 +15,7 @@ from streamsr.live.budget import Allowance, Decision, Situation, Take, decide, t
 from streamsr.live.capacity import room_s, rung_line, starting_rung, too_large
 from streamsr.live.costs import Costs
 from streamsr.live.ladder import INTERPOLATED, Ladder, Levels
+from streamsr.live.picking import Picker
 from streamsr.live.rungs import Standing
 from streamsr.picture.finish import Finish
 from streamsr.picture.resize import interpolate
@@ -22,16 +23,10 @@ from streamsr.region import CELL, Cells, Region
 from streamsr.stats import Event, Fate, Point, Recorder, Stage
 from streamsr.tiling.changes import affected_cells, no_cells, regions_of
 from streamsr.tiling.priority import (
-    Blocks,
-    Mask,
-    Scores,
     block_regions,
     block_scores,
-    block_side,
     blocks_with,
-    cells_of_blocks,
     cells_within,
-    choose_blocks,
     live_tiles,
     requested_pixels,
 )
@@ -122,7 +117,7 @@ class LiveStage:
         self._size = size
         self._reuse = reuse
         self._clock = clock
-        self._side = block_side(self._ladder.engines[0])
+        self._picker = Picker(self._ladder)
         self._results = Results(engine, finish, reach=self._ladder.reach)
         # What the kinds of work cost here beside the network, learned from frame to frame.
         self._resize = Costs()
@@ -130,8 +125,6 @@ class LiveStage:
         self._allowance = Allowance()
         self._level: Levels = np.zeros((0, 0), np.int8)  # of the previous result
         self._still: NDArray[np.int32] = np.zeros((0, 0), np.int32)  # for how many frames
-        self._age = np.zeros((0, 0), np.int64)
-        self._taken = np.zeros((0, 0), np.bool_)
         self._interval_s = math.inf
         self._shown_s = -math.inf
         self._arrived: tuple[int, float] | None = None  # index and arrival of the frame before
@@ -153,7 +146,7 @@ class LiveStage:
         if engine.sparse:
             rehearsals = [[Tile(lr, hr, half)], live_tiles(engine, lr, cells)]
         else:
-            regions = block_regions(blocks_with(cells, self._side), width, height)
+            regions = block_regions(blocks_with(cells, self._picker.side), width, height)
             parts = [Tile(lr, hr, region) for region in regions]
             # One alone is cut for the workers; those at the edges are smaller.
             rehearsals = [parts[:1], parts[-1:], parts]
@@ -167,7 +160,7 @@ class LiveStage:
             self._enlarge(lr, hr, [region])
         regions_of(cells, width, height, region_cost=RESIZE_COST)
         sized(self._results.finished(lr, hr, self._record), self._size, self._record)
-        block_scores(lr, lr, self._side)
+        block_scores(lr, lr, self._picker.side)
         affected_cells(lr, lr, halo=self._ladder.reach)
         self._record.set_rungs(
             self._ladder.names,
@@ -246,7 +239,7 @@ class LiveStage:
             level = np.where(changed, np.int8(INTERPOLATED), self._level)
             self._still = np.where(changed, 0, self._still + 1)
         stale = level == INTERPOLATED
-        self._wait_on(stale & ~changed)
+        self._picker.wait_on(stale & ~changed)
         below = ~stale & (level < self._ladder.top) & (self._still >= STILL)
         work = [live_tiles(engine, lr, stale) for engine in self._ladder.engines]
         return _Seen(lr, previous, changed, level, below, work)
@@ -254,7 +247,7 @@ class LiveStage:
     def _decide(self, seen: _Seen, frame: Frame, waiting: int) -> Decision:
         """What to do with the frame, given its age and what everything is expected to cost."""
         now_s, ladder = self._clock(), self._ladder
-        block = (self._side * CELL) ** 2
+        block = (self._picker.side * CELL) ** 2
         situation = Situation(
             age_s=now_s - frame.arrival_s,
             waiting=waiting,
@@ -291,7 +284,9 @@ class LiveStage:
             picked = no_cells(*seen.size)
             by_network = []
             if decision.take is Take.SOME:
-                picked, by_network = self._some(seen, decision.network_s)
+                picked, by_network = self._picker.some(
+                    seen.previous, seen.lr, seen.changed, seen.stale, decision.network_s
+                )
             resized = regions_of(seen.changed & ~picked, *seen.size, region_cost=RESIZE_COST)
             self._enlarge(seen.lr, hr, resized)
             for region in resized:  # merged regions hold more than what changed
@@ -347,53 +342,11 @@ class LiveStage:
                 self._interval_s = known_s + RATE_WEIGHT * (interval_s - known_s)
         self._arrived = frame.index, frame.arrival_s
 
-    def _some(self, seen: _Seen, network_s: float) -> tuple[Cells, list[Tile]]:
-        """The cells that the lowest rung takes within ``network_s``, and the work for them."""
-        changed = blocks_with(seen.changed, self._side)
-        blocks = Blocks(self._scores(seen), changed, self._age, self._taken)
-        chosen, picked, work = self._within(network_s, 0, seen, seen.stale, blocks)
-        if work:
-            self._taken = chosen
-        return picked, work
-
     def _refinement(self, seen: _Seen, decision: Decision) -> list[Tile]:
         """What the top rung takes of that which stands still, in the time that was decided."""
         if not decision.refine_s:
             return []
-        below = blocks_with(seen.below, self._side)
-        none = np.zeros(below.shape, np.int64)
-        blocks = Blocks(self._scores(seen), below, none, none > 0)
-        return self._within(decision.refine_s, self._ladder.top, seen, seen.below, blocks)[2]
-
-    def _scores(self, seen: _Seen) -> Scores:
-        before = seen.lr if seen.previous is None else seen.previous.lr
-        return block_scores(before, seen.lr, self._side)
-
-    def _within(
-        self, seconds: float, rung: int, seen: _Seen, wanted: Cells, blocks: Blocks
-    ) -> tuple[Mask, Cells, list[Tile]]:
-        """The blocks that deserve a rung most, as many as it takes in this time, which of the
-        cells that are wanted lie in them, and the work for these."""
-        engine = self._ladder.engines[rung]
-        count = int(blocks_with(wanted, self._side).sum())
-        while count > 0:
-            chosen = choose_blocks(blocks, count)
-            picked = cells_of_blocks(chosen, self._side, wanted) & wanted
-            work = live_tiles(engine, seen.lr, picked)
-            cost_s = self._ladder.predict(rung, work)
-            if cost_s <= seconds:
-                return chosen, picked, work
-            count = min(int(count * seconds / cost_s), count - 1)
-        return np.zeros(blocks.changed.shape, np.bool_), no_cells(*seen.size), []
-
-    def _wait_on(self, still: Cells) -> None:
-        """Count for how many frames each tile has had parts that stand still and were only
-        resized."""
-        tiles = blocks_with(still, self._side)
-        if self._age.shape != tiles.shape:
-            self._age = np.zeros(tiles.shape, np.int64)
-            self._taken = np.zeros(tiles.shape, np.bool_)
-        self._age = np.where(tiles, self._age + 1, 0)
+        return self._picker.refined(seen.previous, seen.lr, seen.below, decision.refine_s)
 
     def _run(self, rung: int, hr: Image, tiles: Sequence[Tile], level: Levels) -> None:
         """Compute these tiles into ``hr`` and ``level``, and learn what that costs."""

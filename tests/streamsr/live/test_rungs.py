@@ -72,15 +72,14 @@ def test_still_pictures_tell_nothing_of_the_next_rung() -> None:
 
 
 def test_each_try_that_did_not_last_doubles_the_wait_for_the_next() -> None:
-    standing, climbs, now = Standing(1), [], 0
-    for _ in range(3000):
+    standing, climbs = Standing(1), []
+    for now in range(3000):
         # As long as the rung is not tried it seems to fit.
         costs = COSTS if standing.rung == 2 else [0.004, 0.011, 0.02, 0.076]
         before = standing.rung
         _, standing = follow(standing, costs, 1, room_s=0.03)
         if standing.rung > before:
             climbs.append(now * INTERVAL_S)
-        now += 1
     waits = np.diff(climbs)
     assert waits[:4] == pytest.approx([1, 2, 4, 8], abs=0.2)
     assert waits[4:] == pytest.approx([MOST_PATIENCE_S] * len(waits[4:]), abs=0.2)
