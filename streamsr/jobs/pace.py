@@ -21,7 +21,7 @@ NETWORK_SIZE = 320, 180
 NETWORK_S, RUNS = 0.02, 5
 """The network runs until it has taken so long or so often, one run to get ready aside."""
 
-ENCODED_SIZE, FRAMES = (480, 270), 6
+ENCODED_SIZE, FRAMES = (480, 270), 24
 """Of what is encoded."""
 
 FPS = 30
