@@ -196,9 +196,9 @@ def _scale_for(factor: Fraction, model: str, quality: str) -> int:
     resized."""
     rung = weights.DEFAULT_RUNG if quality == "auto" else quality
     scales = weights.scales("video" if model == "video" else "clean", rung)
+    if not weights.names():
+        raise ModelError("no model is shipped with this installation; give --model FILE")
     if not scales:
-        raise ModelError(
-            f"no model of quality {rung} is shipped with this installation; give --model FILE or "
-            f"another of {', '.join(weights.names()) or 'none'}"
-        )
+        known = ", ".join(weights.names())
+        raise ModelError(f"no model of quality {rung} is shipped; shipped models: {known}")
     return next((scale for scale in scales if scale >= factor), scales[-1])
