@@ -72,12 +72,15 @@ def rung_line(whole_s: Sequence[float], names: Sequence[str], rung: int, room: f
     return f"{line}; {names[rung + 1]} takes about {next_ms:.0f} of {room * 1e3:.0f} ms"
 
 
-def too_large(info: StreamInfo, pace: float, budget_s: float) -> str | None:
+def too_large(
+    info: StreamInfo, pace: float, budget_s: float, names: Sequence[str] = ()
+) -> str | None:
     """What to tell the user of a live source that the network cannot upscale in full; None of one
     that it can.
 
     pace      seconds that the network takes for each pixel of a whole picture
     budget_s  as in `LiveStage`
+    names     of the rungs that there are, rising, where ``pace`` is the lowest one's
     """
     rate = None if info.rate is None else float(info.rate)
     room = room_s(info, budget_s)
@@ -87,7 +90,8 @@ def too_large(info: StreamInfo, pace: float, budget_s: float) -> str | None:
     wanted = f"{info.width}x{info.height}" + (f" at {rate:.4g} fps" if rate else "")
     fits = largest(pace * SPARE, room)
     advice = "none of the usual sizes would fit" if fits is None else f"{named(fits)} would fit"
+    on = f" on {names[0]}, the fastest of {', '.join(names)}" if len(names) > 1 else ""
     return (
-        f"{wanted} is too large to be upscaled in full here: about {frame_s * 1e3:.0f} ms a frame, "
-        f"{room * 1e3:.0f} ms are there; the rest is interpolated. {advice}"
+        f"{wanted} is too large to be upscaled in full here: "
+        f"about {frame_s * 1e3:.0f} ms a frame{on}, {room * 1e3:.0f} ms are there; the rest is interpolated. {advice}"
     )

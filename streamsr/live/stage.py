@@ -187,7 +187,7 @@ class LiveStage:
         """What to tell the user where no network has time for all of such a stream, by the costs
         that were learned; see `capacity.too_large`."""
         pace = self._whole_s(info)[0] / (info.width * info.height)
-        return too_large(info, pace, self.budget_s)
+        return too_large(info, pace, self.budget_s, self._ladder.names)
 
     def frame(self, frame: Frame, *, waiting: int = 0) -> Frame | None:
         """The frame upscaled, with the picture it came from as its ``lr``; None when it is dropped.

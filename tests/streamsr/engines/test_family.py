@@ -15,7 +15,7 @@ from xlsr_model.weights import SHAPES
 
 
 def test_options_files_and_networks_know_the_same_rungs() -> None:
-    assert QUALITIES == ("auto", *weights.RUNGS)
+    assert ("auto", *weights.RUNGS) == QUALITIES
     assert [*RUNGS] == [*weights.RUNGS]
     assert {name: (shape.width, shape.blocks) for name, shape in RUNGS.items()} == SHAPES
 

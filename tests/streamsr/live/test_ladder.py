@@ -124,6 +124,13 @@ def test_rungs_too_slow_to_be_measured_are_left_out() -> None:
     assert bench.record.model == "lite, xlsr"
 
 
+def test_a_machine_on_which_no_rung_keeps_up_is_told_so_with_what_there_is() -> None:
+    said = Bench(0.12).stage.too_large(INFO)
+    assert said is not None
+    assert "ms a frame on lite, the fastest of lite, xlsr, plus, 33 ms are there" in said
+    assert Bench(0.05).stage.too_large(INFO) is None
+
+
 def test_under_load_a_lower_rung_comes_before_tiles_and_interpolation() -> None:
     bench = Bench(0.008)
     for seed in range(10):
