@@ -92,6 +92,6 @@ def too_large(
     advice = "none of the usual sizes would fit" if fits is None else f"{named(fits)} would fit"
     on = f" on {names[0]}, the fastest of {', '.join(names)}" if len(names) > 1 else ""
     return (
-        f"{wanted} is too large to be upscaled in full here: "
-        f"about {frame_s * 1e3:.0f} ms a frame{on}, {room * 1e3:.0f} ms are there; the rest is interpolated. {advice}"
+        f"{wanted} is too large to be upscaled in full here: about {frame_s * 1e3:.0f} ms a frame"
+        f"{on}, {room * 1e3:.0f} ms are there; the rest is interpolated. {advice}"
     )
