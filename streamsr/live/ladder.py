@@ -20,12 +20,14 @@ Levels = NDArray[np.int8]
 INTERPOLATED = -1
 """The level of a cell that no network computed yet."""
 
-SAMPLE_PIXELS = 1 << 14
-"""Of the picture with which a rung is measured at the start: larger ones take as long for a
-pixel."""
+SAMPLES = 128, 256
+"""Sides of the squares on which a rung is measured at the start. In the smaller one a call and its
+threads count as well, which makes rungs look alike; in a strip of as many pixels their reach would.
+"""
 
 QUICK_S = 0.02
-"""A first run that takes longer than this is believed: what it prepares no longer counts."""
+"""A first run that takes longer is believed; one that takes a quarter of it gets the larger
+sample."""
 
 MEASURE_S = 0.3
 """Rungs that are not measured by then, from the lowest up, are not used: they would take seconds
@@ -63,22 +65,28 @@ class Ladder:
         """Learn what a part of the picture costs on each rung, and have them all ready. Rungs for
         which there is no time are left out from then on."""
         height, width = lr.shape[:2]
-        part = Region.of(width, min(max(SAMPLE_PIXELS // width, 1), height))
+        parts = [Region.of(min(side, width), min(side, height)) for side in SAMPLES]
         hr = results.buffer(lr)
+        hr[parts[-1].scaled(self.engines[0].scale).slices] = (
+            0  # fresh memory costs whoever is first
+        )
         begin_s, measured = self._clock(), 0
         for rung, engine in enumerate(self.engines):
             if rung and self._clock() - begin_s > MEASURE_S:
                 break
-            tiles = [Tile(lr, hr, part)]
-            for _ in range(2):
-                start_s = self._clock()
-                engine.run(tiles)
-                took_s = self._clock() - start_s
-                if took_s > QUICK_S:
-                    break
+            tiles = [Tile(lr, hr, parts[0])]
+            took_s = self._timed(engine, tiles)
+            if took_s <= QUICK_S:
+                tiles = [Tile(lr, hr, parts[took_s <= QUICK_S / 4])]
+                took_s = self._timed(engine, tiles)
             self.costs.begin(rung, cost_pixels(engine, tiles), took_s)
             measured += 1
         self.names, self.engines = self.names[:measured], self.engines[:measured]
+
+    def _timed(self, engine: Engine, tiles: Sequence[Tile]) -> float:
+        begin_s = self._clock()
+        engine.run(tiles)
+        return self._clock() - begin_s
 
     def predict(self, rung: int, tiles: Sequence[Tile]) -> float:
         """Seconds that these tiles are expected to take on a rung."""
