@@ -188,10 +188,8 @@ class Recorder:
         self.threads = threads
 
     def set_rungs(self, names: Sequence[str], begun_on: str, reason: str) -> None:
-        """Say that a budget chooses among these rungs, on which it begins and why; nothing where
-        there is one only."""
-        if len(names) > 1:
-            self.model, self.quality, self.quality_reason = ", ".join(names), begun_on, reason
+        """Say that a budget chooses among these rungs, on which it begins, and why."""
+        self.model, self.quality, self.quality_reason = ", ".join(names), begun_on, reason
 
     def on_rung(self, name: str) -> None:
         """Count a frame upscaled while this rung is kept to."""

@@ -62,9 +62,7 @@ def starting_rung(whole_s: Sequence[float], room: float) -> int:
 
 
 def rung_line(whole_s: Sequence[float], names: Sequence[str], rung: int, room: float) -> str:
-    """What to tell the user of the rung that was chosen; nothing where there is one only."""
-    if len(names) == 1:
-        return ""
+    """What to tell the user of the rung that was chosen, and what the next would take."""
     line = f"{names[rung]} to begin with, of {', '.join(names)}"
     if rung + 1 == len(names):
         return line

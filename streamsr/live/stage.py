@@ -111,6 +111,7 @@ class LiveStage:
             raise ValueError(f"expected a budget above 0 seconds, got {budget_s}")
         self.budget_s = budget_s
         self._ladder = Ladder(rungs or {"": engine}, clock=clock)
+        self._chooses = self._ladder.top > 0
         self._scale = engine.scale
         self._record = record or Recorder()
         self._record.set_budget(budget_s)
@@ -162,16 +163,15 @@ class LiveStage:
         sized(self._results.finished(lr, hr, self._record), self._size, self._record)
         block_scores(lr, lr, self._picker.side)
         affected_cells(lr, lr, halo=self._ladder.reach)
-        self._record.set_rungs(
-            self._ladder.names,
-            self._ladder.names[rung],
-            rung_line(self._whole_s(info), self._ladder.names, rung, room_s(info, self.budget_s)),
-        )
+        if self._chooses:
+            names, room = self._ladder.names, room_s(info, self.budget_s)
+            line = rung_line(self._whole_s(info), names, rung, room)
+            self._record.set_rungs(names, names[rung], line)
 
     def _begin_on(self, lr: Image, info: StreamInfo) -> int:
         """The rung to begin on: the only one, or the highest that holds rate and budget now."""
         rung = 0
-        if self._ladder.top:
+        if self._chooses:
             self._ladder.measure(self._results, lr)
             rung = starting_rung(self._whole_s(info), room_s(info, self.budget_s))
         self._allowance = Allowance(standing=Standing(rung))

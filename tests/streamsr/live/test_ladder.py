@@ -122,6 +122,7 @@ def test_rungs_too_slow_to_be_measured_are_left_out() -> None:
     bench = Bench(0.5)
     bench.show(noise(0))
     assert bench.record.model == "lite, xlsr"
+    assert Bench(20.0).record.model == "lite"
 
 
 def test_a_machine_on_which_no_rung_keeps_up_is_told_so_with_what_there_is() -> None:
