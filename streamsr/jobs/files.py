@@ -135,9 +135,8 @@ class FileJob:
                     raise SinkError(f"{line}; refused by --strict")
                 log.warning("%s", line)
             height, width = picture.rgb.shape[:2]
-            # A picture has a second, as a page of a film has.
-            info = StreamInfo(width, height, Fraction(1), rate=Fraction(1), coded=picture.coded)
-            upscaler = self._upscalers.fitting(info, source, encoded=False)
+            info = StreamInfo(width, height, Fraction(1), coded=picture.coded, frames=1)
+            upscaler = self._upscalers.fitting(info, source)
             observer.began(source, target, upscaler, frames=1)
             if not options.dry_run:
                 upscale_image(

@@ -14,6 +14,9 @@ from xlsr_model.weights import DEFAULT_RUNG
 UNKNOWN_FPS = 25.0
 """Real time, of a film that does not say its rate."""
 
+STILL_FPS = 1.0
+"""A picture has a second, as a page of a file of several has in a film."""
+
 FAR = 1.5
 """A rung is not measured that would take so many times too long by its multiply-adds."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from streamsr.errors import ModelError, SinkError, SourceError
 from streamsr.frame import StreamInfo
 from streamsr.jobs.options import FileOptions, UpscaleOptions, is_turned, target_size
-from streamsr.jobs.quality import UNKNOWN_FPS, Speeds, best
+from streamsr.jobs.quality import STILL_FPS, UNKNOWN_FPS, Speeds, best
 from streamsr.media.choice import Choice, choose
 from streamsr.model import CHOICES, DEFAULT_SCALE, find_model
 from streamsr.options import MAX_SIDE
@@ -87,19 +87,11 @@ class Upscalers:
         self._opened: dict[tuple[int | None, str, str], Upscaler] = {}
         self._speeds = Speeds(options.encoding)
 
-    def fitting(
-        self,
-        info: StreamInfo,
-        source: Path,
-        *,
-        begun_with: str | None = None,
-        encoded: bool = True,
-    ) -> Upscaler:
+    def fitting(self, info: StreamInfo, source: Path, *, begun_with: str | None = None) -> Upscaler:
         """The upscaler for the pictures of ``source``. Raises SourceError when ``to`` would not
         enlarge them, SinkError when it is too large, ModelError.
 
         begun_with  SHA-256 of the model that an earlier run of this job has chosen
-        encoded     the result is a film
         """
         options = self._options
         size = None
@@ -109,9 +101,7 @@ class Upscalers:
                 factor = max(Fraction(size[0], info.width), Fraction(size[1], info.height))
                 scale = _scale_for(factor, options.model, options.quality)
                 options = replace(options, scale=scale)
-        options, model_reason, quality_reason = self._chosen(
-            options, info, begun_with, encoded=encoded
-        )
+        options, model_reason, quality_reason = self._chosen(options, info, begun_with)
         upscaler = self._open(options).for_size(size)
         upscaler.model_reason = self._record.model_reason = model_reason
         upscaler.quality_reason = self._record.quality_reason = quality_reason
@@ -124,7 +114,7 @@ class Upscalers:
         return self._opened[key]
 
     def _chosen(
-        self, options: FileOptions, info: StreamInfo, begun_with: str | None, *, encoded: bool
+        self, options: FileOptions, info: StreamInfo, begun_with: str | None
     ) -> tuple[FileOptions, str, str]:
         """Options that say kind and rung, and why it is this kind and this rung; empty where the
         user said it or there is no other."""
@@ -139,13 +129,14 @@ class Upscalers:
         rungs = _rungs(options) if options.quality == "auto" else []
         if len(rungs) < 2 and (options.at_least is None or not rungs):
             return options, reason, ""
-        wanted_fps = options.at_least or float(info.rate or UNKNOWN_FPS)
+        still = info.rate is None and info.frames == 1
+        wanted_fps = options.at_least or float(info.rate or (STILL_FPS if still else UNKNOWN_FPS))
         speeds = self._speeds.of(
             rungs,
             lambda rung: self._open(replace(options, quality=rung)),
             info,
             wanted_fps,
-            encoded=encoded,
+            encoded=not still,
         )
         rung, why = best(speeds, wanted_fps, asked=options.at_least is not None)
         return replace(options, quality=rung), reason, why
