@@ -4,7 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamsr.errors import ModelError, reason_of
+from streamsr.errors import ModelError, quoted, reason_of
+from streamsr.options import QUALITIES
 from xlsr_model import weights
 
 MAX_MODEL_BYTES = 64 << 20
@@ -21,6 +22,10 @@ class ModelFile:
     consistent: bool = False
     """Whether its pictures are made consistent with the source by default, see `options.Look`."""
 
+    rung: str = ""
+    """Which of `weights.RUNGS` it is said to be: by its name where it is shipped, else by whoever
+    named the file; empty where nobody says. `engines.family.check_rung` compares the graph."""
+
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
@@ -35,27 +40,41 @@ is."""
 
 
 def find_model(
-    model: str | Path = "auto", *, scale: int | None = None, lossy: bool = False
+    model: str | Path = "auto",
+    *,
+    scale: int | None = None,
+    lossy: bool = False,
+    quality: str = "auto",
 ) -> ModelFile:
     """Read the model with this name, kind or path.
 
-    model  name of a shipped model, path of a file, or one of CHOICES
-    scale  of a model chosen by kind, default DEFAULT_SCALE
-    lossy  the pictures went through a lossy codec
+    model    name of a shipped model, path of a file, or one of CHOICES
+    scale    of a model chosen by kind, default DEFAULT_SCALE
+    lossy    the pictures went through a lossy codec
+    quality  the rung of a model chosen by kind, a name of `options.QUALITIES`, ``auto`` being
+             XLSR's; one that is chosen by name or path must be of it, ``auto`` being any
 
-    ``auto`` takes the ``video`` model for lossy pictures where there is one at this scale, else the
-    ``clean`` one (docs/quality.md compares them). Raises ModelError.
+    ``auto`` takes the ``video`` model for lossy pictures where there is one at this scale and
+    quality, else the ``clean`` one (docs/quality.md compares them). Raises ModelError; never gives
+    another rung than the one that was said.
     """
+    if quality not in QUALITIES:
+        raise ModelError(f"expected a quality of {', '.join(QUALITIES)}, got {quoted(quality)}")
+    rung = "" if quality == "auto" else quality
     try:
         if model in CHOICES:
             scale = scale or DEFAULT_SCALE
+            rung = rung or weights.DEFAULT_RUNG
             video = model == "video" or (
-                model == "auto" and lossy and scale in weights.scales("video")
+                model == "auto" and lossy and scale in weights.scales("video", rung)
             )
-            name = weights.default(scale, "video" if video else "clean")
+            name = weights.default(scale, "video" if video else "clean", rung)
             path = weights.path(name)
         elif str(model) in weights.names():
             name, path = str(model), weights.path(str(model))
+            if rung not in ("", weights.rung_named(name)):
+                raise ModelError(f"{name} is of quality {weights.rung_named(name)}, not {rung}")
+            rung = weights.rung_named(name)
         else:
             path = Path(model)
             name = path.stem
@@ -71,7 +90,7 @@ def find_model(
             raise ModelError(
                 f"{path}: larger than any model of this kind ({MAX_MODEL_BYTES >> 20} MiB)"
             )
-        return ModelFile(name, path, path.read_bytes(), _is_consistent(path))
+        return ModelFile(name, path, path.read_bytes(), _is_consistent(path), rung)
     except OSError as error:
         raise ModelError(f"cannot read model {path}: {reason_of(error)}") from error
 

@@ -14,6 +14,9 @@ and runs anywhere."""
 SCALES = (2, 3, 4)
 """Of the networks."""
 
+QUALITIES = ("auto", "lite", "xlsr", "plus", "max")
+"""After ``auto``, the rungs of the family, from the least work to the most."""
+
 CODECS = ("h264", "hevc", "av1", "ffv1")
 LOSSLESS = frozenset({"ffv1"})
 """Codecs without a quality or a speed to choose."""

@@ -206,6 +206,7 @@ def _live_stage(upscaler: Upscaler, budget_s: float) -> "LiveStage":
     return LiveStage(
         upscaler.engine,
         budget_s,
+        rungs=upscaler.rungs(),
         finish=upscaler.finish,
         record=upscaler.record,
         size=upscaler.size,

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -103,6 +103,8 @@ class Stats:
     fps          frames out a second of the whole run
     reuse_share  share of all pixels that were taken from the frame before
     model_reason  which kind of model ``auto`` chose and why; empty where it did not choose
+    quality      the rung of the family, live the one that is kept to now; empty for other networks
+    quality_reason  which rung ``auto`` chose and why; empty where it did not choose
     live         None where there is no latency budget
     sound        packets of sound read (``in``), ``written``, ``dropped`` and, where there is a
                  receiver, ``published``; None where no sound was kept
@@ -119,6 +121,8 @@ class Stats:
     threads: int
     reuse_share: float = 0.0
     model_reason: str = ""
+    quality: str = ""
+    quality_reason: str = ""
     live: "Live | None" = None
     sound: dict[str, int] | None = None
     sound_state: str = ""
@@ -140,6 +144,7 @@ class Live:
                       part of their age: p50, p95, p99, max; None for a camera, which has no times
     jitter_buffer_ms  how much later than at the earliest frames leave the source, so that those
                       that come late are not
+    rungs        frames upscaled by the rung that was kept to
     """
 
     budget_ms: float
@@ -151,6 +156,7 @@ class Live:
     publish_reconnects: int
     pace_error_ms: dict[str, float | None]
     jitter_buffer_ms: float
+    rungs: dict[str, int] = field(default_factory=dict)
 
 
 class Recorder:
@@ -161,6 +167,9 @@ class Recorder:
         self.engine = ""
         self.model = ""
         self.model_reason = ""
+        self.quality = ""
+        self.quality_reason = ""
+        self._rungs: Counter[str] = Counter()
         self.threads = 0
         self.budget_s: float | None = None
         self._sound_kept = self._sound_lost = ""
@@ -177,6 +186,21 @@ class Recorder:
         self.engine = name
         self.model = model
         self.threads = threads
+
+    def set_rungs(self, names: Sequence[str], begun_on: str, reason: str) -> None:
+        """Say that a budget chooses among these rungs, on which it begins, and why."""
+        self.model, self.quality, self.quality_reason = ", ".join(names), begun_on, reason
+
+    def on_rung(self, name: str) -> None:
+        """Count a frame upscaled while this rung is kept to."""
+        if name:
+            self.quality = name
+            self._rungs[name] += 1
+
+    @property
+    def rungs(self) -> dict[str, int]:
+        """The counts of frames upscaled under a budget, by rung."""
+        return dict(self._rungs)
 
     def set_budget(self, budget_s: float) -> None:
         """Say that the run is live, and at which age its frames are late."""
@@ -300,6 +324,8 @@ class Recorder:
             threads=self.threads,
             reuse_share=self.pixel_share["reused"],
             model_reason=self.model_reason,
+            quality=self.quality,
+            quality_reason=self.quality_reason,
             live=self._live(),
             sound=self.sound,
             sound_state=self.sound_state,
@@ -318,4 +344,5 @@ class Recorder:
             publish_reconnects=self._counts[Event.PUBLISH_RECONNECT],
             pace_error_ms=self.pace_errors.percentiles_ms(),
             jitter_buffer_ms=round(self.buffer_s * 1e3, 3),
+            rungs=self.rungs,
         )

@@ -13,9 +13,10 @@ import numpy as np
 from streamsr.engines import Engine, Tile
 from streamsr.engines.choose import open_engine
 from streamsr.engines.conformity import Judge
+from streamsr.engines.family import check_rung, rung_of
 from streamsr.errors import ModelError
 from streamsr.frame import Fit, Frame, Image
-from streamsr.model import ModelFile, find_model
+from streamsr.model import CHOICES, ModelFile, find_model
 from streamsr.options import EngineChoice, Look
 from streamsr.picture.finish import finish_for
 from streamsr.picture.high_depth import add_detail, enlarge_16
@@ -23,6 +24,8 @@ from streamsr.region import Region
 from streamsr.stats import Fate, Recorder, Stage
 from streamsr.tiling.changes import WHOLE_ABOVE, tiles_for
 from streamsr.tiling.results import Results, read_only, sized
+from xlsr_model import weights
+from xlsr_model.weights import DEFAULT_RUNG
 
 
 class Upscaler:
@@ -30,6 +33,9 @@ class Upscaler:
 
     model         ``auto``, ``clean``, ``video``, name of a shipped model, path of a uint8 .tflite
                   file, or a file that was read
+    quality       rung of the family, a name of `options.QUALITIES`: how large the network is. Of
+                  ``auto`` it is XLSR's, and under a budget whichever there is time for (`rungs`); a
+                  job over files chooses before. A model that is named must be of the rung named
     scale         2, 3 or 4, default 3, where ``model`` is one of the first three
     lossy         the pictures went through a lossy codec (`StreamInfo.lossy`): ``auto`` then takes
                   the video model
@@ -48,15 +54,17 @@ class Upscaler:
                   OpenVINO and delegates; your own promises nothing)
     record        where to count what happens
 
-    ``engine_reason`` says in words why this engine was taken; ``model_reason`` why this model, set
-    by a job that has chosen it, else empty. Raises ModelError when the model or
-    the engine cannot be used, ValueError for arguments outside their range.
+    ``engine_reason`` says in words why this engine was taken; ``model_reason`` why this model and
+    ``quality_reason`` why this rung, set by a job that has chosen them, else empty. ``quality`` is
+    the rung, empty for a network that is none. Raises ModelError when the model or the engine
+    cannot be used, ValueError for arguments outside their range.
     """
 
     def __init__(
         self,
         model: str | Path | ModelFile = "auto",
         *,
+        quality: str = "auto",
         scale: int | None = None,
         lossy: bool = False,
         size: tuple[int, int] | None = None,
@@ -73,14 +81,22 @@ class Upscaler:
         record: Recorder | None = None,
     ) -> None:
         _check_size(size)
+        by_kind = model in CHOICES
         if not isinstance(model, ModelFile):
-            model = find_model(model, scale=scale, lossy=lossy)
+            model = find_model(model, scale=scale, lossy=lossy, quality=quality)
+        elif quality != "auto":
+            model = replace(model, rung=quality)
+        if quality != "auto" or model.rung != DEFAULT_RUNG:
+            check_rung(model)
         self.model = model
+        self.quality = rung_of(model)
         self.look = Look(
             model.consistent if consistency is None else consistency, sharpen, strength
         )
         if isinstance(engine, str):
             engine = EngineChoice(engine, threads, delegate, delegate_options or {}, batch)
+        self._choice = engine
+        self._others: dict[str, Upscaler] | None = {} if by_kind and quality == "auto" else None
         if isinstance(engine, EngineChoice):
             self.engine, self.engine_reason = open_engine(model, engine)
         else:
@@ -106,7 +122,7 @@ class Upscaler:
         self.reuse = reuse
         self.verify_reuse = verify_reuse
         self._shared = False
-        self.model_reason = ""
+        self.model_reason = self.quality_reason = ""
         self._begin(size, record or Recorder())
 
     def _begin(self, size: tuple[int, int] | None, record: Recorder) -> None:
@@ -115,6 +131,7 @@ class Upscaler:
         self._results = Results(self.engine, self.finish)
         self._process = os.getpid()
         record.set_engine(self.engine.name, model=self.model.name, threads=self.engine.threads)
+        record.quality = self.quality
 
     @property
     def why(self) -> str:
@@ -148,6 +165,22 @@ class Upscaler:
         other._shared = True
         other._begin(size, record or self._record)
         return other
+
+    def rungs(self) -> dict[str, Engine]:
+        """The engines among which a budget may choose, by rung, from the least work to the most:
+        this one's alone where the model or the quality was named or no other rung is shipped. The
+        others are opened at the first call, and closed with this one."""
+        if self._others is None:
+            return {self.quality: self.engine}
+        name = self.model.name
+        for rung in weights.rungs(self.scale, weights.kind_named(name)):
+            if rung not in (self.quality, *self._others):
+                self._others[rung] = Upscaler(
+                    weights.default(self.scale, weights.kind_named(name), rung), engine=self._choice
+                )
+        engines = {rung: other.engine for rung, other in self._others.items()}
+        engines[self.quality] = self.engine
+        return {rung: engines[rung] for rung in weights.RUNGS if rung in engines}
 
     def __call__(self, image: Image) -> Image:
         """Upscale an RGB picture [H, W, 3] uint8. The result, [s H, s W, 3] uint8 or of the size
@@ -260,6 +293,8 @@ class Upscaler:
         self._results.previous = None
         if self._shared:
             return
+        for other in (self._others or {}).values():
+            other.close()
         if self._judge is not None:
             self._judge.close()
         if self.finish is not None:

@@ -22,6 +22,7 @@ def upscale(
     clip: vs.VideoNode,
     *,
     model: str | Path = "auto",
+    quality: str = "auto",
     scale: int | None = None,
     engine: str = "auto",
     threads: int | None = None,
@@ -33,7 +34,7 @@ def upscale(
 
     clip   of one size and format: YUV 4:2:0, 4:2:2 or 4:4:4 and grey of 8 to 16 bits, or RGB24
     scale  2, 3 or 4, default 3
-    model, engine, threads, consistency, sharpen, strength  as for `streamsr.Upscaler`
+    model, quality, engine, threads, consistency, sharpen, strength  as for `streamsr.Upscaler`
 
     Matrix, range and chroma location are read from each frame's properties. Those missing are set
     to what a player would guess by the size, in the output too, since its size is another. All
@@ -44,6 +45,7 @@ def upscale(
     _check(clip)
     upscaler = Upscaler(
         model,
+        quality=quality,
         scale=scale,
         engine=engine,
         threads=threads,

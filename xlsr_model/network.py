@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from xlsr_model.weights import SHAPES
+
 CLIP_AT = 6.0
 """Clipped ReLU is deployed as RELU6 of six times the last convolution.
 
@@ -45,7 +47,7 @@ class Shape:
     blocks: int
 
 
-RUNGS = {"lite": Shape(16, 3), "xlsr": Shape(32, 3), "plus": Shape(48, 6), "max": Shape(64, 9)}
+RUNGS = {rung: Shape(*shape) for rung, shape in SHAPES.items()}
 """The family from the least work to the most: XLSR is the paper's.
 
 At x3 the others take 0.36, 3.0 and 6.9 times XLSR's multiply-accumulates.

@@ -1,20 +1,16 @@
 """A first estimate of this machine's pace, in less than half a second."""
 
-import tempfile
 import time
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
-from streamsr.bench.clip import FPS, slide
+from streamsr.bench.clip import slide
 from streamsr.bench.report import PRESET
 from streamsr.engines import Engine, Tile
-from streamsr.frame import Frame, StreamInfo
+from streamsr.jobs.pace import encoder_s
 from streamsr.live.capacity import SPARE, Pace
-from streamsr.machine import usable_cores
+from streamsr.options import Encoding
 from streamsr.region import Region
-from streamsr.sinks.file import FileSink
 
 NETWORK_SIZE = 320, 180
 """Of the picture: larger ones take the same time for a pixel, smaller ones a little more."""
@@ -30,7 +26,7 @@ def estimate(engine: Engine) -> Pace:
     """Measure the network with the engine's threads on one small picture, and the encoder on a few;
     larger ones take as long for a pixel."""
     network = _network_s(engine)
-    encoder = _encoder_s() * engine.scale**2
+    encoder = encoder_s(Encoding(preset=PRESET), slide(FRAMES, ENCODED_SIZE)) * engine.scale**2
     return Pace(network * SPARE, (network + encoder) * SPARE)
 
 
@@ -47,21 +43,3 @@ def _network_s(engine: Engine) -> float:
         engine.run(tiles)
         seconds.append(time.perf_counter() - start)
     return min(seconds) / (width * height)
-
-
-def _encoder_s() -> float:
-    """Seconds for a pixel of the result, were all cores busy with it: a small picture keeps few."""
-    width, height = ENCODED_SIZE
-    info = StreamInfo(width, height, Fraction(1, FPS), rate=Fraction(FPS))
-    frames = [
-        Frame(picture, i, info.time_base, 1, i)
-        for i, picture in enumerate(slide(FRAMES, ENCODED_SIZE))
-    ]
-    with tempfile.TemporaryDirectory(prefix="streamsr-info-") as folder:
-        start = time.process_time()
-        with FileSink(Path(folder) / "encoded.mkv", info, ENCODED_SIZE, preset=PRESET) as sink:
-            for frame in frames:
-                sink.write(frame)
-            sink.commit()
-        seconds = time.process_time() - start
-    return seconds / usable_cores() / (FRAMES * width * height)

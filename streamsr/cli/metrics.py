@@ -48,6 +48,13 @@ class RecorderCollector(Collector):
             yield InfoMetricFamily(
                 "streamsr_run", "What this run upscales with.", {"version": __version__, **run}
             )
+        if record.rungs:
+            yield _counters(
+                "streamsr_rung_frames",
+                "Frames upscaled under a budget, by the rung that was kept to.",
+                "rung",
+                record.rungs,
+            )
         if record.sound_state:
             yield InfoMetricFamily(
                 "streamsr_sound",

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from streamsr.cli.parameters import Number, TableOption
 from streamsr.cli.pipeline_file import write_pipeline
 from streamsr.errors import ModelError, quoted
-from streamsr.options import ENGINES, INTERLACED, SCALES, EngineChoice
+from streamsr.options import ENGINES, INTERLACED, QUALITIES, SCALES, EngineChoice
 from xlsr_model import weights
 
 MOST_THREADS = 1024
@@ -106,6 +106,14 @@ ENGINE_OPTIONS = (
         shell_complete=_models,
         help="A shipped model (see `info`) or a .tflite file; auto chooses clean or video by how "
         "the input was coded.",
+    ),
+    upscale_option(
+        "--quality",
+        type=click.Choice(QUALITIES),
+        default="auto",
+        show_default=True,
+        help="How large a network, from the fastest to the best; auto takes what this machine has "
+        "time for, of those that are shipped.",
     ),
     upscale_option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
     upscale_option(

@@ -150,13 +150,14 @@ def described(upscaler: "Upscaler") -> str:
     """Name the network, the engine that runs it and the reasons for both."""
     engine = upscaler.engine
     threads = f"{engine.threads} thread{_s(engine.threads)}"
-    name = f"{upscaler.model.name} on {engine.name}"
+    name = f"{upscaler.record.model} on {engine.name}"
     return f"{name}, {threads} ({upscaler.engine_reason}){_chosen(upscaler)}"
 
 
 def _chosen(upscaler: "Upscaler") -> str:
-    """What the first line says of a model that ``auto`` chose."""
-    return f"; model: {upscaler.model_reason}" if upscaler.model_reason else ""
+    """What the first line says of a model and a quality that ``auto`` chose."""
+    model = f"; model: {upscaler.model_reason}" if upscaler.model_reason else ""
+    return model + (f"; quality: {upscaler.quality_reason}" if upscaler.quality_reason else "")
 
 
 def print_audit(target: Path, checks: "list[Check]", file: TextIO) -> None:

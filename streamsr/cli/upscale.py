@@ -22,12 +22,13 @@ from streamsr.cli.options import (
     taken,
     upscale_option,
 )
-from streamsr.cli.parameters import Address, Seconds, Word
+from streamsr.cli.parameters import Address, Number, Seconds, Word
 from streamsr.cli.progress import Display
 from streamsr.cli.reports import metrics_shown, stats_written
 from streamsr.cli.streams import stdout_silenced
 from streamsr.errors import SinkError, reason_of
 from streamsr.jobs.options import FileOptions, target_size
+from streamsr.model import CHOICES
 from streamsr.options import (
     CODECS,
     LOSSLESS,
@@ -58,6 +59,13 @@ from xlsr_model.inputs import protected
     "--to", metavar="SIZE", help="1080p, 1440p, 2160p or WIDTHxHEIGHT instead of a scale."
 )
 @engine_options
+@upscale_option(
+    "--at-least",
+    type=Number(0.001, 100_000),
+    metavar="FPS",
+    help="With --quality auto: frames a second to be made, whatever that costs in quality.  "
+    "[default: the film's, if that can be]",
+)
 @sink_option("--codec", type=click.Choice(CODECS), default=CODECS[0], show_default=True)
 @sink_option(
     "--crf", type=click.IntRange(0, 63), help="Quality, lower is better.  [default: by codec]"
@@ -198,6 +206,10 @@ def _check_together(asked: dict[str, Any], cluster: str | None) -> None:
     """Raise UsageError for options that exclude each other."""
     if asked["scale"] is not None and asked["to"] is not None:
         raise click.UsageError("--scale and --to exclude each other")
+    if asked["at_least"] is not None and asked["quality"] != "auto":
+        raise click.UsageError("--at-least chooses the quality: it goes with --quality auto alone")
+    if asked["at_least"] is not None and asked["model"] not in CHOICES:
+        raise click.UsageError(f"--at-least chooses among {', '.join(CHOICES)}, not of a --model")
     if asked["duration_s"] == 0:
         raise click.UsageError("--duration must be above 0")
     for word, given in (("--resume", asked["resume"]), ("--cluster", cluster is not None)):

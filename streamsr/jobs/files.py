@@ -135,7 +135,7 @@ class FileJob:
                     raise SinkError(f"{line}; refused by --strict")
                 log.warning("%s", line)
             height, width = picture.rgb.shape[:2]
-            info = StreamInfo(width, height, Fraction(1), coded=picture.coded)
+            info = StreamInfo(width, height, Fraction(1), coded=picture.coded, frames=1)
             upscaler = self._upscalers.fitting(info, source)
             observer.began(source, target, upscaler, frames=1)
             if not options.dry_run:

@@ -125,6 +125,7 @@ def run_live(
         pipeline = stack.enter_context(
             Pipeline(source, upscaler, budget_s=options.budget_s if info.live else None)
         )
+        upscaler.quality_reason = record.quality_reason
         record.set_sound(_sound_line(plans, why_none, options))
         begun(upscaler)
         if pipeline.too_large is not None:

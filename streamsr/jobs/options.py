@@ -25,6 +25,7 @@ from streamsr.options import (
 class UpscaleOptions:
     """Options shared by all upscaling commands; see ``streamsr upscale --help``.
 
+    quality      rung of the family, of `streamsr.options.QUALITIES`
     to           ``1080p`` (lines of a landscape, columns of a portrait picture) or ``WxH``
     consistency  correct the network's picture by the source's; None where the model is made for it
     sharpen, strength  0 to 1, see `streamsr.options.Look`
@@ -33,6 +34,7 @@ class UpscaleOptions:
     scale: int | None = None
     to: str | None = None
     model: str = "auto"
+    quality: str = "auto"
     choice: EngineChoice = field(default_factory=EngineChoice)
     consistency: bool | None = None
     sharpen: float = 0.0
@@ -45,6 +47,8 @@ class UpscaleOptions:
 class FileOptions(UpscaleOptions):
     """Options of ``streamsr upscale``.
 
+    at_least     frames a second that the whole job is to make, where ``quality`` is ``auto``; None
+                 for the film's own rate where that can be
     start_s, duration_s  the span of the film, in seconds
     keep_partial  an input that breaks off leaves the output as far as it came; the error is raised
                   all the same
@@ -52,6 +56,7 @@ class FileOptions(UpscaleOptions):
 
     encoding: Encoding = field(default_factory=Encoding)
     decode: DecodeOptions = field(default_factory=DecodeOptions)
+    at_least: float | None = None
     start_s: float = 0.0
     duration_s: float | None = None
     overwrite: bool = False

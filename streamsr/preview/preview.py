@@ -80,7 +80,8 @@ class Overlay:
             f"{fate} {frames[fate]}"
             for fate in ("network", "reused", "partial", "resized", "dropped")
         )
-        lines = [f"{self.fps:.1f} fps   latency {worst}   {record.engine}", fates]
+        engine = f"{record.quality} on {record.engine}" if record.quality else record.engine
+        lines = [f"{self.fps:.1f} fps   latency {worst}   {engine}", fates]
         if record.sound_state:
             lines.append(record.sound_state)
         state = self._state()

@@ -39,11 +39,15 @@ class Results:
     """Results of the pictures of one stream. For one thread.
 
     finish    what is done to the network's picture, None for nothing
+    reach     how far a change reaches, in LR pixels; default the engine's halo
     previous  the result that `remember` was given last
     """
 
-    def __init__(self, engine: Engine, finish: Finish | None = None) -> None:
+    def __init__(
+        self, engine: Engine, finish: Finish | None = None, *, reach: int | None = None
+    ) -> None:
         self._engine = engine
+        self._reach = engine.halo if reach is None else reach
         self._finish = finish
         self._pool = BufferPool()
         self.previous: Result | None = None
@@ -58,7 +62,7 @@ class Results:
             return None
         if (previous.size, previous.fit) != (size, fit):
             return None
-        return affected_cells(previous.lr, lr, halo=self._engine.halo)
+        return affected_cells(previous.lr, lr, halo=self._reach)
 
     def buffer(self, lr: Image) -> Image:
         """Memory for the enlarged ``lr``, its content undefined. It is used again once nobody holds

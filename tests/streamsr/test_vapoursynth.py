@@ -175,6 +175,8 @@ def test_what_the_upscaler_refuses_is_refused() -> None:
     clip = vs.core.std.BlankClip(width=64, height=48, format=vs.YUV420P8, length=1)
     with pytest.raises(ModelError, match="nonsense"):
         upscale(clip, model="nonsense")
+    with pytest.raises(ModelError, match="expected a quality of auto, lite"):
+        upscale(clip, quality="huge")
     assert upscale(clip, scale=2).width == 128
 
 

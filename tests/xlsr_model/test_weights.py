@@ -8,6 +8,7 @@ from streamsr.options import SCALES
 from tests.support.processes import run
 from xlsr_model import weights
 from xlsr_model.evaluation.evaluate import evaluate_folder, shipped, tflite
+from xlsr_model.network import parameter_count
 
 
 def test_default_of_x3_is_shipped_and_listed():
@@ -47,7 +48,7 @@ def test_card_describes_the_file_beside_it(name):
     assert card["name"] == name
     assert card["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert tflite(file).scale == card["scale"]
-    assert card["parameters"] == {2: 17_612, 3: 21_947, 4: 28_016}[card["scale"]]
+    assert card["parameters"] == parameter_count(weights.rung_named(name), card["scale"])
     if card["input"]["dtype"] == "uint8":
         assert (card["input"]["scale"], card["input"]["zero_point"]) == (pytest.approx(1 / 255), 0)
         assert (card["output"]["scale"], card["output"]["zero_point"]) == (
@@ -83,3 +84,19 @@ def test_importing_the_weights_imports_nothing_heavy():
 
 def test_every_kind_is_shipped_at_every_scale_that_can_be_asked_for():
     assert {tuple(weights.scales(kind)) for kind in weights.KINDS} == {SCALES}
+
+
+def test_a_rung_is_shipped_by_a_file_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_FOLDER", tmp_path)
+    for name in ("xlsr_x3_u8", "xlsr-plus_x3_u8", "xlsr-lite-video_x3_u8", "xlsr-max-video_x2_u8"):
+        (tmp_path / f"{name}.tflite").touch()
+    assert weights.rungs(3) == ["xlsr", "plus"]
+    assert weights.rungs(3, "video") == ["lite"]
+    assert weights.rungs(4) == []
+    assert weights.scales("video", "max") == [2]
+    assert weights.default(3, "video", "lite") == "xlsr-lite-video_x3_u8"
+    for name in weights.names():
+        kind, rung, scale = weights.kind_named(name), weights.rung_named(name), int(name[-4])
+        assert weights.default(scale, kind, rung) == name
+    with pytest.raises(KeyError, match=r"no shipped clean model of quality lite upscales by 3; .*"):
+        weights.default(3, "clean", "lite")

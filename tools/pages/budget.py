@@ -31,9 +31,15 @@ TEXT = {
     Take.DROP: "drop",
 }
 
+RUNGS = {"lite": 0.36, "xlsr": 1.0, "plus": 3.0, "max": 6.9}
+"""What each rung takes, of XLSR's time."""
+
 Map = list[list[int]]
 Run = list[tuple[float, float, float]]
 """Of each frame shown: its time in seconds, its age in milliseconds, its share at full quality."""
+
+Climb = list[tuple[float, float, list[float]]]
+"""The same with its share by each rung."""
 
 
 def decisions(waiting: int) -> Map:
@@ -49,7 +55,7 @@ def decisions(waiting: int) -> Map:
                 waiting=waiting,
                 silent_s=0.033,
                 interval_s=1 / 30,
-                all_s=cost_ms / 1e3,
+                all_s=[cost_ms / 1e3],
                 least_s=0.001,
                 resize_s=0.004,
                 other_s=0.002,
@@ -59,13 +65,38 @@ def decisions(waiting: int) -> Map:
     return rows
 
 
+def climb(
+    whole_s: float,
+    spikes: Sequence[tuple[float, float, float]],
+    static: Sequence[tuple[float, float]],
+) -> Climb:
+    """As `run`, on the rungs of the family; ``whole_s`` is XLSR's."""
+    s = replace(_scenario(whole_s, spikes, static), rungs=[*RUNGS.values()], begin_on=2)
+    seen = simulate(s)
+    return [
+        (round(t, 3), round(age * 1e3, 1), [round(share, 2) for share in shares])
+        for (t, age, _), shares in zip(seen.shown, seen.by_rung, strict=True)
+    ]
+
+
 def run(
     whole_s: float,
     spikes: Sequence[tuple[float, float, float]],
     static: Sequence[tuple[float, float]],
 ) -> Run:
     """Simulated: 30 frames a second, a machine that takes ``whole_s`` for a frame by network."""
-    scenario = replace(
+    return [
+        (round(t, 3), round(age * 1e3, 1), round(share, 2))
+        for t, age, share in simulate(_scenario(whole_s, spikes, static)).shown
+    ]
+
+
+def _scenario(
+    whole_s: float,
+    spikes: Sequence[tuple[float, float, float]],
+    static: Sequence[tuple[float, float]],
+) -> Scenario:
+    return replace(
         Scenario.of(1),
         budget_s=BUDGET_MS / 1e3,
         interval_s=1 / 30,
@@ -76,22 +107,19 @@ def run(
         stalls=[],
         static=list(static),
     )
-    return [
-        (round(t, 3), round(age * 1e3, 1), round(share, 2))
-        for t, age, share in simulate(scenario).shown
-    ]
 
 
-def contents() -> dict[str, list[Map] | Run]:
+def contents() -> dict[str, list[Map] | Run | Climb]:
     """What each picture shows."""
     return {
         "budget_map": [decisions(0), decisions(1)],
         "budget_spike": run(0.020, [(3.0, 4.5, 4.0)], []),
         "budget_still": run(0.1, [], [(4.0, 12.0)]),
+        "budget_rungs": climb(0.008, [(3.0, 4.5, 5.0)], [(8.0, 12.0)]),
     }
 
 
-def digest(content: list[Map] | Run) -> str:
+def digest(content: list[Map] | Run | Climb) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -100,6 +128,28 @@ def main() -> None:
     draw_map(shown["budget_map"])  # type: ignore[arg-type]  # by its name
     draw_run("budget_spike", shown["budget_spike"], "4 times slower", (3.0, 4.5), (2.0, 6.5))  # type: ignore[arg-type]
     draw_run("budget_still", shown["budget_still"], "picture stands still", (4.0, 12.0), (3.0, 6.0))  # type: ignore[arg-type]
+    draw_rungs(shown["budget_rungs"])  # type: ignore[arg-type]
+
+
+def draw_rungs(frames: Climb) -> None:
+    from matplotlib import pyplot as plt
+
+    times, ages, shares = (list(column) for column in zip(*frames, strict=True))
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
+    upper.plot(times, ages, ".", color="#00695c", markersize=3)
+    upper.axhline(BUDGET_MS, color="#c62828", linewidth=1)
+    upper.set(ylabel="age of frames shown, ms", ylim=(0, 60))
+    shades = ["#b2dfdb", "#4db6ac", "#00897b", "#004d40"]
+    stacked = 100 * np.array(shares).T
+    lower.stackplot(times, stacked, labels=list(RUNGS), colors=shades, step="post")
+    lower.set(ylabel="by each rung, % of pixels", xlabel="time, s", ylim=(0, 104), xlim=(2, 12))
+    lower.legend(loc="lower left", ncols=4, frameon=False)
+    upper.axvspan(3.0, 4.5, color="#ffe0b2", alpha=0.6)
+    upper.axvspan(8.0, 12.0, color="#e0e0e0", alpha=0.6)
+    upper.grid(alpha=0.3)
+    upper.annotate("5 times slower", (3.0, 2), (4, 2), textcoords="offset points")
+    upper.annotate("picture stands still", (8.0, 2), (4, 2), textcoords="offset points")
+    save(figure, "budget_rungs", frames)
 
 
 def draw_map(maps: Sequence[Map]) -> None:
@@ -148,7 +198,7 @@ def draw_run(
     save(figure, name, frames)
 
 
-def save(figure: object, name: str, content: list[Map] | Run) -> None:
+def save(figure: object, name: str, content: list[Map] | Run | Climb) -> None:
     picture, mark = io.BytesIO(), digest(content)
     figure.savefig(picture, format="png", dpi=110, metadata={"Description": mark})  # type: ignore[attr-defined]  # matplotlib's
     write_picture(IMAGES / f"{name}.png", picture.getvalue(), mark=mark.encode())

@@ -1,8 +1,9 @@
 """The shipped models: ``NAME.tflite`` files with a model card ``NAME.json`` beside each.
 
-Standard library only. Names are ``xlsr_x{scale}_{u8|f32}`` for models trained on clean images and
-``xlsr-video_x{scale}_u8`` for those trained on decoded video; a suffix names a variant
-(``xlsr_x3_u8_perchannel``).
+Standard library only. Names are ``xlsr[-RUNG][-video]_x{scale}_{u8|f32}``: a rung of the family
+other than XLSR itself is named (``xlsr-plus_x3_u8``), and so is training on decoded video instead
+of clean images (``xlsr-plus-video_x3_u8``). A suffix names a variant (``xlsr_x3_u8_perchannel``).
+A file of that name in this folder is all that shipping a rung takes.
 """
 
 import json
@@ -11,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("clean", "video")
-_FAMILIES = {"clean": "xlsr", "video": "xlsr-video"}
+SHAPES = {"lite": (16, 3), "xlsr": (32, 3), "plus": (48, 6), "max": (64, 9)}
+"""(width, blocks) of each rung of the family, from the least work to the most; XLSR is the
+paper's."""
+
+RUNGS = tuple(SHAPES)
+DEFAULT_RUNG = "xlsr"
 _FOLDER = Path(__file__).resolve().parent
 
 
@@ -50,21 +56,46 @@ def card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def default(scale: int, kind: str = "clean") -> str:
+def default(scale: int, kind: str = "clean", rung: str = DEFAULT_RUNG) -> str:
     """Return the name of the shipped uint8 model at this scale.
 
-    `kind` is ``clean`` for pictures or ``video`` for decoded video. Raises KeyError, with the known
-    names, if there is none.
+    `kind` is ``clean`` for pictures or ``video`` for decoded video, `rung` one of RUNGS. Raises
+    KeyError, with what there is, if there is none.
     """
-    name = f"{_FAMILIES[kind]}_x{scale}_u8"
+    name = _name(scale, kind, rung)
     if name not in names():
+        of_rung = "" if rung == DEFAULT_RUNG else f" of quality {rung}"
         raise KeyError(
-            f"no shipped {kind} model upscales by {scale}; "
+            f"no shipped {kind} model{of_rung} upscales by {scale}; "
             f"shipped models: {', '.join(names()) or 'none'}"
         )
     return name
 
 
-def scales(kind: str = "clean") -> list[int]:
-    """List the scales for which a model of this kind is shipped, rising."""
-    return [scale for scale in range(2, 9) if f"{_FAMILIES[kind]}_x{scale}_u8" in names()]
+def scales(kind: str = "clean", rung: str = DEFAULT_RUNG) -> list[int]:
+    """List the scales for which a model of this kind and rung is shipped, rising."""
+    return [scale for scale in range(2, 9) if _name(scale, kind, rung) in names()]
+
+
+def rungs(scale: int, kind: str = "clean") -> list[str]:
+    """List the rungs of which a model of this kind is shipped at this scale, rising."""
+    return [rung for rung in RUNGS if _name(scale, kind, rung) in names()]
+
+
+def rung_named(name: str) -> str:
+    """Return the rung that a shipped model's name says."""
+    return next((rung for rung in RUNGS if rung in _words(name)), DEFAULT_RUNG)
+
+
+def kind_named(name: str) -> str:
+    """Return the kind that a shipped model's name says."""
+    return "video" if "video" in _words(name) else "clean"
+
+
+def _words(name: str) -> list[str]:
+    return name.partition("_")[0].split("-")[1:]
+
+
+def _name(scale: int, kind: str, rung: str) -> str:
+    of_rung = "" if rung == DEFAULT_RUNG else f"-{rung}"
+    return f"xlsr{of_rung}{'-video' if kind == 'video' else ''}_x{scale}_u8"

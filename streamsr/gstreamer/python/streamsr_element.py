@@ -147,6 +147,13 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         nick="model",
         blurb="auto, clean, video, a shipped model or a file",
     )
+    quality = GObject.Property(
+        type=str,
+        default="auto",
+        nick="quality",
+        blurb="auto, lite, xlsr, plus or max: how large a network; auto: with budget-ms whichever "
+        "there is time for, else xlsr",
+    )
     engine = GObject.Property(
         type=str, default="auto", nick="engine", blurb="auto, fused, openvino or litert"
     )
@@ -228,6 +235,7 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
         try:
             self._upscaler = Upscaler(
                 self.model or "auto",
+                quality=self.quality,
                 scale=self.scale or None,
                 engine=self.engine,
                 threads=self.threads or None,
@@ -380,6 +388,7 @@ class StreamsrElement(GstBase.BaseTransform):  # type: ignore[misc]  # gi's clas
             self._live = LiveStage(
                 self._upscaler.engine,
                 self.budget_ms / 1e3,
+                rungs=self._upscaler.rungs(),
                 finish=self._upscaler.finish,
                 record=self._upscaler.record,
             )

@@ -185,6 +185,7 @@ class WebSink:
         return {
             "state": "waiting for the camera of a browser" if waiting else self._shown_state(),
             "fps": round(self._overlay.fps, 1),
+            "quality": record.quality,
             "sound": record.sound_state,
             "frames": record.frames,
             "budget_ms": None if record.budget_s is None else record.budget_s * 1e3,

@@ -18,6 +18,8 @@ UPSCALER: Any = SimpleNamespace(
     engine=SimpleNamespace(name="fused", threads=1),
     engine_reason="asked",
     model_reason="video (h264)",
+    quality_reason="",
+    record=SimpleNamespace(model="net"),
 )
 
 

@@ -306,6 +306,8 @@ def test_the_size_may_change_in_the_stream(launch: Run) -> None:
         ("videotestsrc ! streamsr model=nonsense ! fakesink", "no model file 'nonsense'"),
         ("videotestsrc ! streamsr engine=nonsense ! fakesink", "expected an engine"),
         ("videotestsrc ! streamsr consistency=no ! fakesink", "to be auto, on or off, got 'no'"),
+        ("videotestsrc ! streamsr quality=huge ! fakesink", "expected a quality of auto, lite"),
+        ("videotestsrc ! streamsr quality=max model=xlsr_x3_u8 ! fakesink", "not max"),
         (
             "videotestsrc ! streamsr model=xlsr_x3_u8 scale=2 ! fakesink",
             "expected a model of scale 2",

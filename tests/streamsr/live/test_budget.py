@@ -3,11 +3,13 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from streamsr.live.budget import STARVED_S, Allowance, Costs, Situation, Take, decide, too_late
+from streamsr.live.budget import STARVED_S, Allowance, Situation, Take, decide, too_late
+from streamsr.live.costs import Costs
 from tools.budget_simulator import CALM_AFTER_S, END_S, Scenario, simulate
 
 CALM = Situation(
@@ -15,7 +17,7 @@ CALM = Situation(
     waiting=0,
     silent_s=0.033,
     interval_s=0.033,
-    all_s=0.02,
+    all_s=[0.02],
     least_s=0.001,
     resize_s=0.004,
     other_s=0.002,
@@ -27,33 +29,33 @@ BUDGET_S = 0.05
     ("what", "expected"),
     [
         ({}, Take.ALL),
-        ({"all_s": 0.0}, Take.ALL),
-        ({"all_s": 0.04}, Take.SOME),  # would fit the budget, but not the source's rate
-        ({"all_s": 0.04, "interval_s": math.inf}, Take.ALL),
-        ({"all_s": 0.06, "interval_s": math.inf}, Take.SOME),
-        ({"all_s": 0.03, "age_s": 0.025}, Take.SOME),
-        ({"all_s": 0.03, "margin": 2.0}, Take.SOME),
-        ({"all_s": 0.03, "age_s": 0.0435}, Take.RESIZE),
-        ({"all_s": 0.04, "least_s": 0.028}, Take.RESIZE),
+        ({"all_s": [0.0]}, Take.ALL),
+        ({"all_s": [0.04]}, Take.SOME),  # would fit the budget, but not the source's rate
+        ({"all_s": [0.04], "interval_s": math.inf}, Take.ALL),
+        ({"all_s": [0.06], "interval_s": math.inf}, Take.SOME),
+        ({"all_s": [0.03], "age_s": 0.025}, Take.SOME),
+        ({"all_s": [0.03], "margin": 2.0}, Take.SOME),
+        ({"all_s": [0.03], "age_s": 0.0435}, Take.RESIZE),
+        ({"all_s": [0.04], "least_s": 0.028}, Take.RESIZE),
         ({"age_s": 0.045}, Take.DROP),
         ({"age_s": 0.06}, Take.DROP),
         (
             {"age_s": 0.06, "silent_s": 0.6},
             Take.RESIZE,
         ),  # late, but the viewer has seen nothing for too long
-        ({"age_s": 0.06, "all_s": 0.0}, Take.DROP),  # nothing to do, and still too old
+        ({"age_s": 0.06, "all_s": [0.0]}, Take.DROP),  # nothing to do, and still too old
         ({"age_s": 0.035, "waiting": 1}, Take.DROP),  # the newer one has time for all
         ({"waiting": 1}, Take.ALL),
         ({"age_s": 0.035, "waiting": 1, "silent_s": 0.6}, Take.SOME),
     ],
 )
-def test_what_is_done_with_a_frame(what: dict[str, float], expected: Take) -> None:
-    decision, _ = decide(replace(CALM, **what), Allowance(), budget_s=BUDGET_S)  # type: ignore[arg-type]
+def test_what_is_done_with_a_frame(what: dict[str, Any], expected: Take) -> None:
+    decision, _ = decide(replace(CALM, **what), Allowance(), budget_s=BUDGET_S)
     assert decision.take is expected
 
 
 def test_the_network_gets_the_time_that_resizing_the_rest_leaves() -> None:
-    decision, _ = decide(replace(CALM, all_s=0.06), Allowance(), budget_s=BUDGET_S)
+    decision, _ = decide(replace(CALM, all_s=[0.06]), Allowance(), budget_s=BUDGET_S)
     assert decision.network_s == pytest.approx(CALM.interval_s - CALM.other_s - CALM.resize_s)
 
 

@@ -83,7 +83,7 @@ function numbers(n) {
   ages.splice(0, Math.max(ages.length - 300, 0));
   const worst = n.ages_ms.length ? `${Math.max(...n.ages_ms).toFixed(0)} ms` : "";
   element("age").textContent = worst + (n.budget_ms ? `, budget ${n.budget_ms} ms` : "");
-  element("rate").textContent = `${n.fps.toFixed(1)} fps`;
+  element("rate").textContent = `${n.fps.toFixed(1)} fps` + (n.quality ? `, quality ${n.quality}` : "");
   element("sound").textContent = n.sound;
   chart(n.budget_ms);
   const names = Object.keys(FATES), total = names.reduce((sum, fate) => sum + n.frames[fate], 0) || 1;
