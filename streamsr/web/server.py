@@ -2,7 +2,6 @@
 one port."""
 
 import asyncio
-import secrets
 import socket
 import threading
 from types import TracebackType
@@ -21,11 +20,6 @@ LONGEST_MESSAGE = 2 << 20
 
 QUIET = "critical"
 """What strangers send is no news: uvicorn would log each request that is none."""
-
-
-def new_token() -> str:
-    """A token that nobody guesses: 16 bytes by chance."""
-    return secrets.token_urlsafe(16)
 
 
 class Server:

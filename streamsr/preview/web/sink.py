@@ -12,7 +12,8 @@ from streamsr.preview.web.app import WebApp
 from streamsr.sinks import outside
 from streamsr.sources.feed import FeedSource
 from streamsr.stats import Recorder
-from streamsr.web.server import Server, new_token
+from streamsr.web.server import Server
+from streamsr.web.token import new_token
 
 AGES_KEPT = 200
 """Frames whose ages are kept: more than come between two messages with numbers."""
