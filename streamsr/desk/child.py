@@ -33,13 +33,13 @@ class Ended:
 
 @contextlib.asynccontextmanager
 async def command(
-    words: Sequence[str], *, inherited: Sequence[int] = ()
+    words: Sequence[str], *, program: Sequence[str] = STREAMSR, inherited: Sequence[int] = ()
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``streamsr`` with these words, in a session of its own: Ctrl-C in the terminal is for us. It
+    """The program with these words, in a session of its own: Ctrl-C in the terminal is for us. It
     is stopped when the block is left, and it stops by itself when we die, as nobody reads what it
     says any more. Raises OSError."""
     process = await asyncio.create_subprocess_exec(
-        *STREAMSR,
+        *program,
         *words,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -7,14 +7,14 @@ sees to what follows from it.
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from streamsr.desk import queue
-from streamsr.desk.child import Ended, command, followed, stopped
+from streamsr.desk.child import STREAMSR, Ended, command, followed, stopped
 from streamsr.desk.queue import Job, Jobs, Stamp, State
 from streamsr.desk.store import Store
 from streamsr.errors import SinkError, SourceError, StreamsrError, one_line
@@ -48,6 +48,7 @@ class Runner:
     store    is entered, and has the queue
     allowed  raises a StreamsrError for a job that may not be begun; asked each time
     said     takes each line that the command says
+    program  is run with the words of ``upscale``
 
     What changes the queue raises KeyError for a job that there is not, ValueError for one whose
     state does not allow it, and SinkError when the disk does not take the queue, which then is as
@@ -60,10 +61,12 @@ class Runner:
         *,
         allowed: Callable[[Job], None] = lambda _job: None,
         said: Callable[[str], None] = lambda _line: None,
+        program: Sequence[str] = STREAMSR,
     ) -> None:
         self._store = store
         self._allowed = allowed
         self._said = said
+        self._program = program
         jobs, self._next = store.read()
         self.jobs: Jobs = queue.after_restart(jobs)
         self.progress: Progress | None = None
@@ -229,7 +232,7 @@ class Runner:
             try:
                 words = ("upscale", job.source, "-o", job.output, "--resume", "--progress-json")
                 process = await stack.enter_async_context(
-                    command((*words, *job.options), inherited=[lock])
+                    command((*words, *job.options), program=self._program, inherited=[lock])
                 )
             finally:
                 os.close(lock)
