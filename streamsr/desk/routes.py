@@ -111,7 +111,6 @@ ROUTES = (
         "Folders, films and pictures of a folder that the desk was given",
         {
             200: ("by name", _all(path=STRING, entries={"type": "array", "items": _ref("Entry")})),
-            **BAD,
             **GONE,
         },
         query={"path": "absolute; bytes that are no UTF-8 stay percent-encoded"},

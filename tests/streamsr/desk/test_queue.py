@@ -12,7 +12,7 @@ from streamsr.desk import queue
 from streamsr.desk.queue import OPEN, Job, Jobs, Stamp, State, job_from
 
 
-def job(number: int, state: State = State.WAITING, **more: Any) -> Job:
+def job(number: int, state: State = State.WAITING) -> Job:
     return Job(number=number, source=f"/in/{number}.mp4", output=f"/out/{number}.mp4", state=state)
 
 
@@ -118,7 +118,7 @@ def test_an_entry_of_another_kind_is_refused(one: Job, data: st.DataObject) -> N
         return
     if name == "total" and type(wrong) is int:
         return
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="kind|words|State"):
         job_from({**entry, name: wrong})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="expected the entries of a job"):
         job_from({key: value for key, value in entry.items() if key != name})
