@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import time
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,9 +117,8 @@ def desk(
         print(f"open {server.url}", file=sys.stderr, flush=True)
         if opens:
             webbrowser.open(server.url)
-        pause = interrupt.Pause()
-        while not pause.wait(WAKES_S):
-            pass
+        while True:
+            time.sleep(WAKES_S)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})

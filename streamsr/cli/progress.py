@@ -76,9 +76,7 @@ class Display:
         frames: int | None,
         segments: int | None = None,
     ) -> None:
-        how = described(upscaler)
-        if segments is not None:
-            how = f"{upscaler.model.name}, {segments} segment{_s(segments)}{_chosen(upscaler)}"
+        how = described(upscaler, segments)
         print(one_line(f"{source} -> {target}: {how}"), file=sys.stderr)
         if not self._together:
             self._open_bar(target.name, frames)
@@ -153,8 +151,11 @@ class Display:
         self._show = show
 
 
-def described(upscaler: "Upscaler") -> str:
-    """Name the network, the engine that runs it and the reasons for both."""
+def described(upscaler: "Upscaler", segments: int | None = None) -> str:
+    """Name the network, the engine that runs it and the reasons for both; on a cluster the number
+    of segments instead of the engine, which is its nodes'."""
+    if segments is not None:
+        return f"{upscaler.model.name}, {segments} segment{_s(segments)}{_chosen(upscaler)}"
     engine = upscaler.engine
     threads = f"{engine.threads} thread{_s(engine.threads)}"
     name = f"{upscaler.model.name} on {engine.name}"

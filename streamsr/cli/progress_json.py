@@ -46,9 +46,8 @@ class ProgressLines:
     ) -> None:
         self._display.began(source, target, upscaler, frames=frames, segments=segments)
         self._began_s = self._said_s = time.monotonic()
-        how = described(upscaler)
-        about = {"input": str(source), "output": str(target), "frames": frames, "how": how}
-        self._say(began=about)
+        how = described(upscaler, segments)
+        self._say(began={"input": str(source), "output": str(target), "frames": frames, "how": how})
 
     def progress(self, progress: Progress) -> None:
         self._display.progress(progress)

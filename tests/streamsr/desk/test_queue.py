@@ -118,7 +118,7 @@ def test_an_entry_of_another_kind_is_refused(one: Job, data: st.DataObject) -> N
         return
     if name == "total" and type(wrong) is int:
         return
-    with pytest.raises(ValueError, match="kind|words|State"):
+    with pytest.raises(ValueError, match=r"kind|words|State"):
         job_from({**entry, name: wrong})
     with pytest.raises(ValueError, match="expected the entries of a job"):
         job_from({key: value for key, value in entry.items() if key != name})
