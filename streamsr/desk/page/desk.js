@@ -58,14 +58,16 @@ function button(text, job, action) {
   const node = made("button", text);
   node.type = "button";
   node.setAttribute("aria-label", `${text}: ${job.name}`);
+  let busy = false;  // not disabled, which would lose the focus
   node.addEventListener("click", async () => {
-    node.disabled = true;
+    if (busy) return;
+    busy = true;
     try {
       await action();
     } catch (error) {
       say(error.message, true);
     }
-    node.disabled = false;
+    busy = false;
     await refresh();
   });
   return node;
@@ -138,7 +140,16 @@ function placed(list, wanted) {
   });
 }
 
+// The focus stays with its job, where a row moves or a button goes.
 function draw(jobs) {
+  const focused = document.activeElement, row = focused.closest?.(".jobs > li");
+  arrange(jobs);
+  if (!row?.isConnected || document.activeElement === focused) return;
+  if (!focused.checkVisibility()) return [...row.querySelectorAll("button, a")].find((node) => node.checkVisibility())?.focus();
+  focused.focus();
+}
+
+function arrange(jobs) {
   const present = new Set(jobs.map((job) => job.number));
   for (const [number, parts] of rows) {
     if (!present.has(number)) {
