@@ -174,8 +174,9 @@ class Api:
         name = await asyncio.to_thread(output_name, source)
         if container:
             name = str(Path(name).with_suffix(f".{container}"))
+        # Nothing is awaited from here on, so that two requests do not get one name.
         taken = {job.output for job in self._runner.jobs}
-        output = await asyncio.to_thread(free_output, self._folders.output, name, taken)
+        output = free_output(self._folders.output, name, taken)
         ours = source.parent.parent == self._store.dropped.resolve()
         return _json(self._shown(self._runner.add(source, output, chosen, ours=ours)), 201)
 

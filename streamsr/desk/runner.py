@@ -213,8 +213,10 @@ class Runner:
         self.progress = Progress(number)
         try:
             ended = await self._run(job)
-        except (StreamsrError, OSError) as error:
-            ended = Ended(error=one_line(f"streamsr: {error}"))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
+            known = isinstance(error, StreamsrError | OSError)
+            said = str(error) if known else f"internal error: {type(error).__name__}: {error}"
+            ended = Ended(error=one_line(f"streamsr: {said}"))
             self._said(ended.error)
         finally:
             self._process = None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ pytest.importorskip("starlette", reason="the extra [web] is not installed")
 
 from streamsr.desk import upload
 from streamsr.desk.routes import ROUTES, SCHEMAS, Route
+from tests.conftest import ROOT
 from tests.streamsr.desk.serving import Answer, Desk, serving
 from tests.support.media import make_video
 from tests.support.until import until
@@ -350,3 +352,9 @@ def test_a_look_that_nobody_waits_for_is_stopped(desk: Desk) -> None:
         with socket.create_connection(("127.0.0.1", desk.port), timeout=60) as link:
             link.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     assert desk.ask("POST", "/api/look", {"path": str(film)}).status == 200
+
+
+def test_the_page_of_the_documents_has_every_route() -> None:
+    text = (ROOT / "docs" / "desk.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([A-Z]+ /\S+)` \|", text, re.M)
+    assert told == [f"{route.method} {route.path}" for route in ROUTES]

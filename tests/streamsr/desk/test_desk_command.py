@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 import psutil
 import pytest
 
 from tests.support.command import STREAMSR, Command, run, started
-from tests.support.media import make_video
+from tests.support.disk import enlarge, small_disk
+from tests.support.media import make_video, noise
 from tests.support.processes import Helper, running
 from tests.support.servers import free_port
 
@@ -166,13 +168,40 @@ def test_an_extra_that_is_not_installed_is_named(tmp_path: Path, module: str, co
         assert f"needs {module}: pip install 'streamsr[web]'" in process.said()
 
 
+def test_a_full_disk_costs_one_job_which_can_be_tried_again(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "out", 256) as disk, desk(tmp_path) as served:
+        large = tmp_path / "in" / "large.mkv"
+        with av.open(str(large), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+            stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+            for seed in range(40):
+                rgb = av.VideoFrame.from_ndarray(noise(160, 96, seed), format="rgb24")
+                container.mux(stream.encode(rgb))
+            container.mux(stream.encode(None))
+        small = make_video(tmp_path / "in" / "small.mp4")
+        options = {"scale": 2, "preset": "ultrafast"}
+        first, second = (
+            served.ask("/api/jobs", {"path": str(film), "options": options})["number"]
+            for film in (large, small)
+        )
+        job = served.state(first, "failed")
+        assert "No space left on device" in job["error"]
+        assert job["error"] in served.process.said()
+        served.state(second, "done")
+        enlarge(disk)
+        served.ask(f"/api/jobs/{first}", {"state": "waiting"}, "PATCH")
+        assert served.state(first, "done")["frames"] == 40
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_desk_and_its_work_at_once(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with desk(tmp_path) as served:
-        film = make_video(tmp_path / "in" / "film.mp4", pts=range(900), size=(320, 180))
-        job = served.ask("/api/jobs", {"path": str(film), "options": {"preset": "slow"}})["number"]
+        film = make_video(tmp_path / "in" / "film.mp4", pts=range(400), size=(160, 90))
+        job = served.ask("/api/jobs", {"path": str(film), "options": {"preset": "veryslow"}})[
+            "number"
+        ]
         served.process.until(lambda: served.ask(f"/api/jobs/{job}")["frames"])
         children = psutil.Process(served.process.pid).children()
         served.process.send(number)

@@ -97,6 +97,7 @@ def shown_as(page: Page, size: tuple[int, int], scheme: str = "light") -> None:
 def pictured(page: Page, name: str, folder: Path) -> None:
     """The page as a picture: kept for the documents where that is asked for, which must have one
     of its size anyway."""
+    page.value("element('output').textContent = '/home/you/Videos/streamsr'")
     taken = page.do("Page.captureScreenshot", format="webp", quality=70)["data"]
     content = base64.b64decode(taken)
     (folder / f"{name}.webp").write_bytes(content)
@@ -152,12 +153,12 @@ def test_drop_choose_run_pause_kill_start_finish_play(tmp_path: Path) -> None:
             assert page.value("element('chosen').textContent") == "bunny.mp4"
             # The divider: each end shows one picture alone.
             whole = "element('picture').toDataURL()"
-            move = "element('divider').value = {}; element('divider').dispatchEvent(new Event('input'))"
+            move = "element('divider').value = {}; divide()"
             sides = [page.value(f"{move.format(at)}; {whole}") for at in (0, 500, 1000)]
             assert len(set(sides)) == 3
             # Other choices, another picture; the same again, the same one.
             page.value(
-                "element('sharpen').value = 1; element('at').value = 2; "
+                "element('sharpen').value = 0.5; element('at').value = 2; "
                 "element('sharpen').dispatchEvent(new Event('input', {bubbles: true}))"
             )
             page.until("document.body.dataset.looks === '2'")
@@ -167,10 +168,6 @@ def test_drop_choose_run_pause_kill_start_finish_play(tmp_path: Path) -> None:
             page.value("element('choose').scrollIntoView()")
             assert findings(page) == []
             pictured(page, "desk_choose", tmp_path)
-            page.value(
-                "element('sharpen').value = 0.5; element('sharpen').dispatchEvent(new Event('input', "
-                "{bubbles: true}))"
-            )
             clicked(page, "Start")
             page.until("document.querySelector('#queue progress')?.value > 3")
             clicked(page, "Pause: bunny.mp4")
@@ -189,9 +186,8 @@ def test_drop_choose_run_pause_kill_start_finish_play(tmp_path: Path) -> None:
                 page.until("after?.readyState > 2 && before?.readyState > 2")
                 assert page.value("after.videoWidth === 3 * before.videoWidth")
                 clicked(page, "Play")
-                page.until(
-                    "after.currentTime > 1.5 && Math.abs(after.currentTime - before.currentTime) < 1"
-                )
+                page.until("after.currentTime > 1.5")
+                assert page.value("Math.abs(after.currentTime - before.currentTime) < 1")
                 clicked(page, "Pause")
                 page.until("after.paused && before.paused")
                 page.value("after.currentTime = 3")
@@ -280,8 +276,8 @@ def test_all_of_it_goes_by_keyboard(tmp_path: Path, desk: Desk) -> None:
         until_states(page, "failed", "running", "waiting", "waiting", "waiting", "done")
         tabbed_to(page, "Earlier: bunny.mp4")
         pressed(page, " ")
-        order = "[...document.querySelectorAll('#queue .name')].map(n => n.textContent).indexOf('bunny.mp4')"
-        page.until(f"{order} === 3")
+        names = "[...document.querySelectorAll('#queue .name')].map(name => name.textContent)"
+        page.until(f"{names}.indexOf('bunny.mp4') === 3")
         assert page.value(FOCUSED) == "Earlier: bunny.mp4"  # the focus stays with the job
         tabbed_to(page, "Remove: bunny.mp4")
         pressed(page, "Enter")
@@ -335,7 +331,7 @@ def test_a_hostile_page_in_the_same_browser_does_nothing(tmp_path: Path, desk: D
     attack = f"""
     const tries = [
       fetch("{base}/api/jobs", {{mode: "no-cors", credentials: "include"}}),
-      fetch("{base}/api/jobs", {{method: "POST", mode: "no-cors", body: JSON.stringify({{path: "/etc"}})}}),
+      fetch("{base}/api/jobs", {{method: "POST", mode: "no-cors", body: '{{"path": "/etc"}}'}}),
       fetch("{base}/api/jobs/3", {{method: "DELETE"}}),
       fetch("{base}/api/jobs/3?token={desk.token}", {{method: "DELETE"}}),
     ];
