@@ -199,9 +199,8 @@ def test_a_signal_ends_the_desk_and_its_work_at_once(
 ) -> None:
     with desk(tmp_path) as served:
         film = make_video(tmp_path / "in" / "film.mp4", pts=range(400), size=(160, 90))
-        job = served.ask("/api/jobs", {"path": str(film), "options": {"preset": "veryslow"}})[
-            "number"
-        ]
+        body = {"path": str(film), "options": {"preset": "veryslow"}}
+        job = served.ask("/api/jobs", body)["number"]
         served.process.until(lambda: served.ask(f"/api/jobs/{job}")["frames"])
         children = psutil.Process(served.process.pid).children()
         served.process.send(number)

@@ -169,12 +169,10 @@ def test_drop_choose_run_pause_kill_start_finish_play(tmp_path: Path) -> None:
             assert findings(page) == []
             pictured(page, "desk_choose", tmp_path)
             clicked(page, "Start")
-            page.until("document.querySelector('#queue progress')?.value > 3")
-            clicked(page, "Pause: bunny.mp4")
+            clicked(page, "Pause: bunny.mp4")  # without delay, for a fast machine
             until_states(page, "paused")
             clicked(page, "Go on: bunny.mp4")
-            page.until("document.querySelector('#queue .rate')?.textContent.includes('a second')")
-            assert page.value("document.querySelector('#queue .rate').textContent").endswith("left")
+            until_states(page, "running")
             first.kill()
             page.until("element('state').textContent.startsWith('streamsr is not running')")
             with started("desk", *words) as second:  # the page that was left open goes on
@@ -236,7 +234,8 @@ def test_everybody_can_read_it(
     with chromium(tmp_path / "profile", address(desk)) as page:
         shown_as(page, size, scheme)
         until_states(page, *ALL)
-        page.until("document.querySelector('#queue .rate').textContent !== ''")
+        rates = "[...document.querySelectorAll('#queue .rate')].map(rate => rate.textContent)"
+        page.until(f"{rates}[1] === '20 of 100 frames, 20.0 a second, 0:04 left'")
         assert findings(page) == []
         assert fits(page, size)
         dark = page.value("getComputedStyle(document.body).backgroundColor")
