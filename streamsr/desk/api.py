@@ -27,6 +27,7 @@ from streamsr.errors import SinkError, SourceError, one_line, quoted
 from streamsr.jobs.outputs import output_name
 from streamsr.options import SCALES
 from streamsr.web.door import HEADERS
+from xlsr_model import system
 
 LONGEST_BODY = 1 << 16
 """Bytes of a request in JSON."""
@@ -266,7 +267,7 @@ class _Served(FileResponse):
         self._fd = fd
         kind = kind_of(path)
         super().__init__(
-            f"/dev/fd/{fd}",
+            system.path_of(fd, path),
             media_type=kind or "application/octet-stream",
             stat_result=os.fstat(fd),
         )

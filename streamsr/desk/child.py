@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamsr.errors import shortened
+from xlsr_model import system
 
 LONGEST_LINE = 1 << 16
 """Bytes of a line from the command, which may name two files."""
@@ -45,8 +46,9 @@ async def command(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LONGEST_LINE,
-        pass_fds=inherited,
+        pass_fds=system.inherited(inherited),
         start_new_session=True,
+        creationflags=system.APART,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     try:
@@ -128,6 +130,6 @@ def _why(status: int, said: Sequence[str]) -> str:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
-    if -status == signal.SIGKILL:
+    if name == "SIGKILL":
         return "streamsr: was killed (SIGKILL): perhaps there was not enough memory"
     return f"streamsr: crashed ({name}); what is finished is kept"

@@ -10,6 +10,7 @@ from pathlib import Path
 from streamsr.errors import SourceError, reason_of
 from streamsr.media.containers import FORMATS
 from streamsr.picture.files import is_picture
+from xlsr_model import system
 
 FILMS = frozenset(FORMATS) | {
     ".3gp", ".asf", ".divx", ".dv", ".f4v", ".flv", ".gif", ".mpeg", ".mpg", ".mts", ".mxf",
@@ -69,7 +70,7 @@ class Places:
         checked, also where a link changes meanwhile. Raises SourceError."""
         found = self.resolved(path)
         try:
-            fd = os.open(found, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = system.open_file(found, os.O_RDONLY | system.NO_FOLLOW | system.NO_WAIT)
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise OSError(errno.EINVAL, "is not a file")

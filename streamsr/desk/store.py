@@ -1,7 +1,6 @@
 """What the desk keeps on the disk: its queue, its token, and what was dropped into its page."""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Self
 from streamsr.desk.queue import Jobs, job_from
 from streamsr.errors import SinkError, reason_of
 from streamsr.web.token import TOKEN_LETTERS, new_token
+from xlsr_model import system
 from xlsr_model.files import Output, write_file
 
 FORMAT = 1
@@ -42,7 +42,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.dropped.mkdir(exist_ok=True)
             self._lock = _opened(self.folder / LOCK)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(self._lock)
         except BlockingIOError:
             self.__exit__(None, None, None)
             raise SinkError(f"{self.folder}: another run is working with this queue") from None
@@ -66,7 +66,7 @@ class Store:
         process; None while the process of an earlier program still has it. Raises OSError."""
         fd = _opened(self.folder / WORK)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(fd)
         except BlockingIOError:
             os.close(fd)
             return None
@@ -77,10 +77,15 @@ class Store:
         Raises SinkError."""
         path = self.folder / TOKEN
         try:
-            with open(path, opener=lambda name, _: os.open(name, _READ)) as file:
+            with open(system.open_file(path, _READ), encoding="ascii") as file:
                 token = file.read(100)
                 ours = os.fstat(file.fileno())
-            if _is_secret(ours) and len(token) >= 20 and set(token) <= TOKEN_LETTERS:
+            if (
+                stat.S_ISREG(ours.st_mode)
+                and system.is_secret(ours)
+                and len(token) >= 20
+                and set(token) <= TOKEN_LETTERS
+            ):
                 return token
         except (OSError, ValueError):  # there is none, or none of ours
             pass
@@ -89,7 +94,7 @@ class Store:
             with suppress(FileNotFoundError):
                 path.unlink()
             with Output(path) as output:
-                os.fchmod(output.fd, 0o600)
+                system.set_mode(output.fd, 0o600)
                 output.write(token.encode())
                 output.publish()
         except OSError as error:
@@ -100,7 +105,7 @@ class Store:
         """The queue and the number of the next job. Raises SinkError for a damaged one."""
         path = self.folder / QUEUE
         try:
-            with open(path, "rb", opener=lambda name, _: os.open(name, _READ)) as file:
+            with open(system.open_file(path, _READ), "rb") as file:
                 content = file.read(LARGEST_QUEUE + 1)
         except FileNotFoundError:
             return (), 1
@@ -144,24 +149,17 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_READ = os.O_RDONLY | system.NO_FOLLOW | system.NO_WAIT
 
 
 def _opened(path: Path) -> int:
     """A file to be locked. Raises OSError."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | system.NO_FOLLOW | system.NO_WAIT
+    fd = system.open_file(path, flags, 0o600)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EEXIST, f"its {path.name} is not a regular file")
     return fd
-
-
-def _is_secret(status: os.stat_result) -> bool:
-    return (
-        stat.S_ISREG(status.st_mode)
-        and status.st_uid == os.geteuid()
-        and not stat.S_IMODE(status.st_mode) & 0o077
-    )
 
 
 def _inside(folder: Path) -> Iterable[Path]:

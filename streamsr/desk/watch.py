@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
-import signal
 import stat
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from streamsr.desk.runner import Runner, content_of, stamp_of
 from streamsr.errors import SinkError, SourceError, StreamsrError, one_line, reason_of
 from streamsr.jobs.outputs import output_name
 from xlsr_model.files import is_unfinished
+from xlsr_model.system import is_written
 
 log = logging.getLogger("streamsr")
 
@@ -26,8 +25,9 @@ STILL_S = 4.0
 LOOKS_S = 1.0
 """Time between two looks while a file may still grow."""
 
-RESTS_S = 30.0
-"""Time between two looks where nothing is reported: network file systems report nothing."""
+RESTS_S = 5.0
+"""Time between two looks where nothing is reported: network file systems report nothing, and what
+comes while the program starts may be missed. A thousand names take a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +63,6 @@ def stamps(folder: Path) -> dict[str, Stamp]:
                 if stat.S_ISREG(status.st_mode) and status.st_size:
                     found[item.name] = stamp_of(status)
     return found
-
-
-def is_written(path: Path) -> bool:
-    """Whether a process has a file open for writing, as far as can be told: Linux gives a lease on
-    files of this user's that nobody has; elsewhere nobody knows."""
-    lease = getattr(fcntl, "F_SETLEASE", None)
-    if lease is None:
-        return False
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # Who opens it at this moment breaks the lease, which SIGIO would tell: it ends programs.
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, lease, fcntl.F_RDLCK)
-        fcntl.fcntl(fd, lease, fcntl.F_UNLCK)
-    except BlockingIOError:
-        return True
-    except OSError:  # another user's, or a file system without leases
-        return False
-    finally:
-        os.close(fd)
-    return False
 
 
 class Watcher:

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from streamsr.desk.queue import Stamp, State
 from streamsr.desk.runner import Runner
 from streamsr.desk.store import Store
-from streamsr.desk.watch import STILL_S, Sight, Watcher, into, is_written, looked, stamps
+from streamsr.desk.watch import STILL_S, Sight, Watcher, into, looked, stamps
 from streamsr.errors import SourceError
 from streamsr.segments.ledger import LEDGER, Ledger
 from tests.streamsr.desk.acts import FAKE, begun, films, states, until
 from tests.support.command import Command, started
 from tests.support.media import look, make_video
 from tests.support.processes import Helper
+from xlsr_model.system import is_written
 
 STAMPS = st.dictionaries(st.sampled_from("abc"), st.builds(Stamp, st.integers(1, 3), st.just(0)))
 
