@@ -147,14 +147,18 @@ class Runner:
         else:
             self._drop(job)
 
-    def found_again(self, number: int, stamp: Stamp, *, same: bool) -> None:
-        """The file of a job in a watched folder has changed: it is upscaled anew, unless its
-        content is the same."""
+    def found_again(
+        self, number: int, stamp: Stamp, *, options: tuple[str, ...], same: bool
+    ) -> None:
+        """The file of a job in a watched folder has changed, or the options: it is upscaled anew,
+        unless its content is the ``same``."""
         if not same:
             Ledger.discard(Path(self.job(number).output))
 
         def change(job: Job) -> Job:
-            return replace(job if same else queue.from_start(job), watched=stamp)
+            if same:
+                return replace(job, watched=stamp)
+            return replace(queue.from_start(job), watched=stamp, options=options)
 
         self._change(number, change)
 

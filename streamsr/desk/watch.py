@@ -139,7 +139,7 @@ class Watcher:
         again."""
         if self._refused.get(path.name) == stamp:
             return True
-        if job is not None and job.watched == stamp and not _is_missing(job):
+        if job is not None and job.watched == stamp and not self._is_due(job):
             return True
         if job is not None and job.state is State.RUNNING:
             return False
@@ -154,13 +154,19 @@ class Watcher:
                 done = job.state is State.DONE and not _is_missing(job)
                 content = await asyncio.to_thread(content_of, path, stamp) if done else ""
                 same = bool(content) and content == job.content
-                self._runner.found_again(job.number, stamp, same=same)
+                self._runner.found_again(job.number, stamp, options=self._options, same=same)
         except (StreamsrError, KeyError) as error:
             if isinstance(error, SourceError):
                 self._refused[path.name] = stamp
             self._said(one_line(f"streamsr: {error}"))
             return isinstance(error, SourceError)
         return True
+
+    def _is_due(self, job: Job) -> bool:
+        """Whether a file that has not changed is to be done all the same: its output is there no
+        more, or what was not done was begun with other options."""
+        done = job.state in (State.DONE, State.CANCELLED)
+        return _is_missing(job) or (not done and job.options != self._options)
 
     def _check_free(self, output: Path) -> None:
         if any(job.output == str(output) for job in self._runner.jobs):

@@ -20,6 +20,7 @@ from tests.support.browser import Page, chromium
 from tests.support.command import started
 from tests.support.media import look as media_in
 from tests.support.servers import free_port, web_server
+from tests.support.until import until
 
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
@@ -348,8 +349,11 @@ def test_a_hostile_page_in_the_same_browser_does_nothing(tmp_path: Path, desk: D
         page.until("document.body?.innerText === 'evil'")
         said = page.value(attack)
         assert said == "fulfilledopaque,fulfilledopaque,rejected,rejected", said
-        frames = page.do("Page.getFrameTree")["frameTree"]["childFrames"]
-        refused = [each["frame"].get("unreachableUrl", "") for each in frames]
-        assert [url.startswith(base) for url in refused] == [True, True], frames
+
+        def refused() -> list[str]:
+            frames = page.do("Page.getFrameTree")["frameTree"].get("childFrames", [])
+            return [each["frame"].get("unreachableUrl", "") for each in frames]
+
+        until(lambda: [url.startswith(base) for url in refused()] == [True, True], seen=refused)
     numbers = [job.number for job in desk.runner.jobs]
     assert numbers == [1, 2, 3, 4, 5]

@@ -85,14 +85,18 @@ def test_looking_whether_a_file_is_written_ends_nobody(tmp_path: Path) -> None:
 class Folder:
     """A watched folder with its queue, whose clock is the test's."""
 
-    def __init__(self, base: Path, store: Store) -> None:
+    def __init__(self, base: Path, store: Store, options: tuple[str, ...]) -> None:
         self.folder, self.out = base / "in", base / "out"
         for folder in (self.folder, self.out):
             folder.mkdir(exist_ok=True)
         self.said: list[str] = []
         self.runner = Runner(store, program=FAKE)
         self.watcher = Watcher(
-            self.folder, self.runner, output=into(self.out), said=self.said.append
+            self.folder,
+            self.runner,
+            output=into(self.out),
+            options=options,
+            said=self.said.append,
         )
         self.now_s = 0.0
 
@@ -116,11 +120,11 @@ class Folder:
         return [line.split()[0] for line in begun(self.folder)]
 
 
-def watched(base: Path, act: Callable[[Folder], Awaitable[None]]) -> None:
+def watched(base: Path, act: Callable[[Folder], Awaitable[None]], *options: str) -> None:
     """A program that watches until this is done; called again, it is started again."""
 
     async def main() -> None:
-        folder = Folder(base, store)
+        folder = Folder(base, store, options)
         task = asyncio.create_task(folder.runner.run())
         try:
             await act(folder)
@@ -179,6 +183,21 @@ def test_what_fails_is_said_once_and_tried_again_when_it_changes(tmp_path: Path)
     watched(tmp_path, fails)
     watched(tmp_path, fails)
     watched(tmp_path, mended)
+
+
+def test_what_was_not_done_is_tried_again_with_other_options(tmp_path: Path) -> None:
+    async def act(folder: Folder) -> None:
+        await folder.settled()
+
+    films(tmp_path / "in", "a.mp4", "fail.mp4")
+    for words in ((), (), ("--scale=2",), ("--scale=2",)):
+        watched(tmp_path, act, *words)
+    lines = [line.split() for line in begun(tmp_path / "in")]
+    assert [(line[0], line[-1]) for line in lines] == [
+        ("a.mp4", "--progress-json"),
+        ("fail.mp4", "--progress-json"),
+        ("fail.mp4", "--scale=2"),
+    ]
 
 
 def test_a_file_that_was_only_touched_is_not_done_again_and_another_one_is(tmp_path: Path) -> None:
