@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -165,6 +165,39 @@ def is_own(status: os.stat_result) -> bool:
     return sys.platform == "win32" or status.st_uid == os.geteuid()
 
 
+def is_secret(status: os.stat_result) -> bool:
+    """Whether a file is this process's user's and nobody else's may read it; as `is_own`."""
+    return sys.platform == "win32" or (is_own(status) and not status.st_mode & 0o077)
+
+
+def is_written(path: str | os.PathLike[str]) -> bool:
+    """Whether a process has a file open for writing, as far as can be told: Linux gives a lease on
+    a file of this user's that nobody has; elsewhere, and of others' files, nobody knows."""
+    if sys.platform == "linux":
+        try:
+            fd = os.open(path, os.O_RDONLY | NO_FOLLOW | NO_WAIT)
+        except OSError:
+            return False
+        try:
+            # Who opens it at this moment breaks the lease. SIGIO, which tells, ends programs.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return True
+        except OSError:  # another user's, or a file system without leases
+            return False
+        finally:
+            os.close(fd)
+    return False
+
+
+def path_of(fd: int, path: str) -> str:
+    """A path by which an open file is opened again, whatever has its name meanwhile; on Windows
+    the name."""
+    return path if sys.platform == "win32" else f"/dev/fd/{fd}"
+
+
 def set_mode(fd: int, mode: int) -> None:
     """Set who may do what with an open file. On Windows its folder decides that."""
     if sys.platform != "win32":
@@ -269,6 +302,11 @@ def silence(handler: Handler) -> None:
         _ringing = None
     elif signal.getsignal(signal.SIGALRM) is handler:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def inherited(fds: Sequence[int]) -> Sequence[int]:
+    """A child's ``pass_fds``: files that it keeps open, and locked; none on Windows."""
+    return () if sys.platform == "win32" else fds
 
 
 def death_of(status: int) -> str | None:

@@ -11,6 +11,7 @@ import click
 
 from streamsr import __version__, interrupt
 from streamsr.cli.compare import compare
+from streamsr.cli.desk import desk, look, watch
 from streamsr.cli.errors import status_of
 from streamsr.cli.live import live
 from streamsr.cli.pipe import pipe
@@ -119,5 +120,5 @@ def info(what: str | None) -> None:
         click.echo(line)
 
 
-for command in (upscale, compare, audit, bench, info, live, pipe, run):
+for command in (upscale, compare, audit, bench, desk, info, live, look, pipe, run, watch):
     cli.add_command(command)

@@ -20,17 +20,24 @@ class Display:
     """Shows the progress of a job: see `streamsr.jobs.observer.Observer`. A context manager.
 
     Prints a line when a file begins and one when it ends; on a terminal there is a bar with rate
-    and time left. Audits go to what was standard output when this was made.
+    and time left.
 
     files     their number; errors are printed as they come unless there is only one file
     together  all files are upscaled at once, on a cluster: one bar and one last line for all
     quiet     files are only checked: no bar, and no line at the end of a file
+    tables    where audits go, by default standard output
     errors    those of the files that failed
     now       the last progress that was reported
     """
 
     def __init__(
-        self, record: "Recorder", *, files: int = 1, together: bool = False, quiet: bool = False
+        self,
+        record: "Recorder",
+        *,
+        files: int = 1,
+        together: bool = False,
+        quiet: bool = False,
+        tables: TextIO | None = None,
     ) -> None:
         self.errors: list[Exception] = []
         self.now = Progress(0, 0, 0, 0)
@@ -38,7 +45,7 @@ class Display:
         self._alone = files == 1
         self._together = together
         self._quiet = quiet
-        self._stdout = sys.stdout
+        self._tables = tables or sys.stdout  # as it was when this was made
         self._bar = contextlib.ExitStack()
         self._show: Callable[[Progress], None] | None = None
         self._start = self._before = record.snapshot()
@@ -69,9 +76,7 @@ class Display:
         frames: int | None,
         segments: int | None = None,
     ) -> None:
-        how = described(upscaler)
-        if segments is not None:
-            how = f"{upscaler.model.name}, {segments} segment{_s(segments)}{_chosen(upscaler)}"
+        how = described(upscaler, segments)
         print(one_line(f"{source} -> {target}: {how}"), file=sys.stderr)
         if not self._together:
             self._open_bar(target.name, frames)
@@ -97,7 +102,7 @@ class Display:
         if not self._quiet:
             print(one_line(line), file=sys.stderr)
         try:
-            print_audit(target, checks, self._stdout)
+            print_audit(target, checks, self._tables)
         except StreamsrError as error:
             self.failed(error)
 
@@ -146,8 +151,11 @@ class Display:
         self._show = show
 
 
-def described(upscaler: "Upscaler") -> str:
-    """Name the network, the engine that runs it and the reasons for both."""
+def described(upscaler: "Upscaler", segments: int | None = None) -> str:
+    """Name the network, the engine that runs it and the reasons for both; on a cluster the number
+    of segments instead of the engine, which is its nodes'."""
+    if segments is not None:
+        return f"{upscaler.model.name}, {segments} segment{_s(segments)}{_chosen(upscaler)}"
     engine = upscaler.engine
     threads = f"{engine.threads} thread{_s(engine.threads)}"
     name = f"{upscaler.record.model} on {engine.name}"

@@ -24,6 +24,7 @@ from streamsr.cli.options import (
 )
 from streamsr.cli.parameters import Address, Number, Seconds, Word
 from streamsr.cli.progress import Display
+from streamsr.cli.progress_json import ProgressLines
 from streamsr.cli.reports import metrics_shown, stats_written
 from streamsr.cli.streams import stdout_silenced
 from streamsr.errors import SinkError, reason_of
@@ -162,12 +163,18 @@ from xlsr_model.inputs import protected
     metavar="[HOST:]PORT",
     help="Serve the numbers to Prometheus there.",
 )
+@sink_option(
+    "--progress-json",
+    is_flag=True,
+    help="For other programs: progress on standard output, a line of JSON each.",
+)
 def upscale(
     inputs: tuple[Path, ...],
     output: str,
     stats_json: Path | None,
     cluster: str | None,
     metrics: str | None,
+    progress_json: bool,
     **asked: Any,  # click's values
 ) -> int:
     """Upscale video files and pictures; sound, subtitles, chapters and all else are copied.
@@ -178,7 +185,7 @@ def upscale(
     options = _options(asked, cluster)
     with _made_directory(output), protected(inputs):
         pairs = _targets(inputs, Path(output))
-        return upscale_all(pairs, options, cluster, stats_json, metrics)
+        return upscale_all(pairs, options, cluster, stats_json, metrics, progress_json)
 
 
 def _options(asked: dict[str, Any], cluster: str | None) -> FileOptions:
@@ -271,6 +278,7 @@ def upscale_all(
     cluster: str | None,
     stats_json: Path | None,
     metrics: str | None,
+    progress_json: bool,
 ) -> int:
     """Upscale all pairs here or on the cluster; return the exit status. Raises the error of a
     single pair, and Cancelled."""
@@ -282,8 +290,15 @@ def upscale_all(
     with contextlib.ExitStack() as stack:
         stack.enter_context(stats_written(stats_json, record))
         display = stack.enter_context(
-            Display(record, files=len(pairs), together=together, quiet=options.dry_run)
+            Display(
+                record,
+                files=len(pairs),
+                together=together,
+                quiet=options.dry_run,
+                tables=sys.stderr if progress_json else None,
+            )
         )
+        observer = ProgressLines(display) if progress_json else display
         progress = (lambda: display.now) if together else None
         stack.enter_context(metrics_shown(metrics, record, progress))
         job = stack.enter_context(FileJob(options, record=record))
@@ -291,9 +306,9 @@ def upscale_all(
             from streamsr.cluster.driver import upscale_on_cluster
 
             stack.enter_context(stdout_silenced())
-            upscale_on_cluster(pairs, job, cluster, observer=display)
+            upscale_on_cluster(pairs, job, cluster, observer=observer)
         else:
-            upscale_files(pairs, job, observer=display)
+            upscale_files(pairs, job, observer=observer)
         if len(pairs) == 1 and display.errors:
             raise display.errors[0]
     failed = len(display.errors)

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from streamsr.errors import SinkError
+from streamsr.errors import SinkError, reason_of
 from streamsr.segments.settings import Settings, differences, digest_of
 from xlsr_model import system
 from xlsr_model.files import NAME_BYTES, fitting_name, is_unfinished, sync_folder, write_file
@@ -108,6 +108,18 @@ class Ledger:
         except (OSError, ValueError):
             return None
         return model if isinstance(model, str) else None
+
+    @staticmethod
+    def discard(target: Path) -> None:
+        """Remove the unfinished work for this output, whatever its settings; nothing where there is
+        none. Raises SinkError, also while a run is working on it."""
+        if Ledger.begun(target):
+            ledger = Ledger(target, {})
+            try:
+                with ledger._opened():
+                    ledger.clear()
+            except OSError as error:
+                raise SinkError(f"{ledger.folder}: {reason_of(error)}") from error
 
     def _opened(self) -> IO[bytes]:
         """Open and lock the ledger; create it if there is none. Raises OSError, also for a folder

@@ -83,6 +83,8 @@ def commands_page() -> str:
         lines += ["" if group is cli else f"## {name}", _text(group.help) if group is app else ""]
         with click.Context(group, info_name=name) as parent:
             for command in group.commands.values():
+                if command.hidden:
+                    continue
                 lines += [
                     f"{'##' if group is cli else '###'} {name} {command.name}",
                     *_command(command, parent),

@@ -6,49 +6,41 @@ All of it runs in the server's thread.
 import asyncio
 import contextlib
 import json
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from streamsr.frame import Frame
-from streamsr.gate import is_foreign, said_once
+from streamsr.gate import said_once
 from streamsr.picture.resize import resized
 from streamsr.preview.web.jpeg import decoded, encoded
 from streamsr.sources.feed import FeedSource
+from streamsr.web.door import HEADERS
+from streamsr.web.files import PAGE as SHARED
+from streamsr.web.files import page_text
 
 MAX_VIEWERS = 8
 """Browsers that may watch at the same time."""
 
 STATS_EVERY_S = 0.5
 
+HERE = Path(__file__).parent / "page"
+
 PAGE = {
-    "/": ("index.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
+    "/": (HERE / "index.html", "text/html"),
+    "/page.js": (HERE / "page.js", "text/javascript"),
+    "/page.css": (HERE / "page.css", "text/css"),
+    **SHARED,
 }
 """All files that are served. A request's path is never used as a file's path."""
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
-    "base-uri 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",  # the token is in the address
-    "X-Content-Type-Options": "nosniff",
-}
-
-
-REFUSAL = "forbidden: open the address that streamsr printed"
 
 
 @dataclass(eq=False)
@@ -68,8 +60,7 @@ class _Viewer:
 class WebApp:
     """The part of `streamsr.preview.web.sink.WebSink` that runs in the server's event loop.
 
-    token    that a request must have
-    local    the server listens on a loopback address only
+    token    that the page's own requests have
     newest   gives the frame to show, None before the first
     numbers  gives the numbers to show; asked while somebody watches, once for all
     feed     takes the camera's pictures; None for a page without a camera
@@ -80,13 +71,11 @@ class WebApp:
         self,
         *,
         token: str,
-        local: bool,
         newest: Callable[[], Frame | None],
         numbers: Callable[[], dict[str, Any]],  # Any: JSON
         feed: FeedSource | None,
     ) -> None:
         self._token = token
-        self._local = local
         self._newest = newest
         self._numbers = numbers
         self._feed = feed
@@ -108,16 +97,8 @@ class WebApp:
         )
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application. A request that is refused is answered here, whatever its path and
-        headers."""
-        if scope["type"] == "http" and self._refused(HTTPConnection(scope)):
-            # Not kept open: a stranger gets one answer.
-            refusal = Response(REFUSAL, 403, headers={"Connection": "close"})
-            await refusal(scope, receive, send)
-        elif scope["type"] == "websocket" and self._refused(HTTPConnection(scope)):
-            await WebSocket(scope, receive, send).close()
-        else:
-            await self._app(scope, receive, send)
+        """The ASGI application, for behind a `streamsr.web.door.Door`."""
+        await self._app(scope, receive, send)
 
     def wake(self) -> None:
         """Say that there is a new frame. Any thread may call it at any time."""
@@ -167,30 +148,10 @@ class WebApp:
                 viewer.counted.set()
             await asyncio.sleep(STATS_EVERY_S)
 
-    def _refused(self, connection: HTTPConnection) -> bool:
-        """Whether a request must not be answered: it has no token, or comes from another site's
-        page in the viewer's browser.
-
-        Browsers let any page open WebSockets to any host, so Origin must be this host. A foreign
-        name may resolve to this machine, so Host must be a loopback name where no other machine
-        can come.
-        """
-        host = connection.headers.get("host", "")
-        origin = connection.headers.get("origin")
-        try:
-            foreign = origin is not None and urlsplit(origin).netloc != host
-        except ValueError:  # no browser sends such a name
-            return True
-        if foreign or (self._local and is_foreign(host)):
-            return True
-        given = connection.query_params.get("token", "")
-        return not secrets.compare_digest(given.encode(), self._token.encode())
-
     async def _page(self, request: Request) -> Response:
-        name, kind = PAGE[request.scope["path"]]
-        content = (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")
-        content = content.replace("@TOKEN@", f"?token={self._token}")
-        content = content.replace("@CAMERA@", "yes" if self._feed is not None else "no")
+        path, kind = PAGE[request.scope["path"]]
+        camera = "yes" if self._feed is not None else "no"
+        content = page_text(path, token=self._token, camera=camera)
         return Response(content, media_type=kind, headers=HEADERS)
 
     async def _view(self, link: WebSocket) -> None:

@@ -33,6 +33,7 @@ FLOORS = (
     "cluster",
     "bench",
     "compare",
+    "desk",
     "cli",
 )  # fmt: skip
 """Folders and flat modules from the ground up; each imports from itself and what stands before."""

@@ -67,7 +67,7 @@ def test_only_the_channel_and_the_pipeline_know_threads() -> None:
         "channel.py",
         "cli/metrics.py",
         "pipeline.py",
-        "preview/web/sink.py",
+        "web/server.py",
         "sinks/publish.py",
         "sources/microphone.py",
         "sources/read_ahead.py",

@@ -17,35 +17,15 @@ let before = null, after = null, running = true, view = null, drawn = 0, trouble
 
 function draw() {
   if (!after) return;
-  if (picture.width !== after.width || picture.height !== after.height) {
-    picture.width = after.width;
-    picture.height = after.height;
-    element("stage").style.setProperty("--shape", after.width / after.height);
-  }
-  const width = picture.width, height = picture.height;
-  const x = Math.round(width * element("divider").value / 1000);
-  paper.drawImage(after, 0, 0);
-  if (x > 0) {
-    paper.save();
-    paper.beginPath();
-    paper.rect(0, 0, x, height);
-    paper.clip();
-    paper.imageSmoothingQuality = "high";
-    paper.drawImage(before, 0, 0, width, height);
-    paper.restore();
-  }
-  const line = Math.max(2, 2 * width / picture.clientWidth);  // two pixels of the screen, however small it is
-  paper.fillStyle = "white";
-  paper.fillRect(x - line / 2, 0, line, height);
+  drawDivided(picture, before, after, element("divider").value / 1000);
+  element("stage").style.setProperty("--shape", after.width / after.height);
 }
 
 async function show(buffer) {
-  const length = new DataView(buffer).getUint32(0, true);
-  const image = (from, to) => createImageBitmap(new Blob([buffer.slice(from, to)], { type: "image/jpeg" }));
-  const [first, second] = await Promise.all([image(4, 4 + length), image(4 + length)]);
+  const pair = await pairOf(buffer);
   before?.close();
   after?.close();
-  [before, after] = [first, second];
+  [before, after] = pair;
   drawn += 1;
   document.body.dataset.drawn = drawn;
   draw();
