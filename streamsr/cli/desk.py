@@ -17,7 +17,7 @@ from streamsr.cli.options import engine_options, engine_taken, scale_option, ups
 from streamsr.cli.parameters import Seconds
 from streamsr.cli.upscale import options_of, upscale
 from streamsr.errors import SinkError, one_line, reason_of
-from streamsr.jobs.options import UpscaleOptions
+from streamsr.jobs.options import FileOptions
 
 if TYPE_CHECKING:
     from streamsr.desk.runner import Runner
@@ -164,7 +164,7 @@ def look(path: Path, at_s: float, stats_json: Path | None, **asked: Any) -> None
     del stats_json
     from streamsr.desk.look import look
 
-    options = UpscaleOptions(choice=engine_taken(asked), **asked)
+    options = FileOptions(choice=engine_taken(asked), **asked)
     look(path, at_s, options, sys.stdout.buffer)
 
 

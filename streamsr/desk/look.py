@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from streamsr.errors import SourceError
 from streamsr.frame import Frame, StreamInfo
-from streamsr.jobs.options import UpscaleOptions
+from streamsr.jobs.options import FileOptions
 from streamsr.jobs.upscaler import Upscalers
 from streamsr.picture.files import is_picture, read_image
 from streamsr.picture.upright import upright, upright_info
@@ -19,7 +19,7 @@ from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
 
 
-def look(path: Path, at_s: float, options: UpscaleOptions, out: BinaryIO) -> None:
+def look(path: Path, at_s: float, options: FileOptions, out: BinaryIO) -> None:
     """Write a line of JSON about the film, and then its picture at ``at_s`` before and after as
     `streamsr.preview.web.jpeg.encoded` has them. Raises StreamsrError."""
     upscalers = Upscalers(options, Recorder())

@@ -1,6 +1,7 @@
 """One connection to a network stream: opened, joined at a key frame, decoded."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from streamsr.media.video import sar_of
 from streamsr.options import MAX_PIXELS
 from streamsr.picture.buffers import BufferPool
 from streamsr.sources.live_sound import LiveSound
-from streamsr.sources.read_ahead import Arrived, ReadAhead, spread
+from streamsr.sources.read_ahead import Arrived, ReadAhead
 from streamsr.sources.reconnect import TIME_BASE, Picture
 from streamsr.sources.shown import PLAYLISTS, REPEATED_S, Shown, is_at_end, is_torn
 from streamsr.stats import Recorder
@@ -141,6 +142,9 @@ class Connection:
                 taken={stream.index for stream in streams},
                 stopped=asked.stopped,
                 patience_s=2 * asked.timeout_s,
+                # What is fetched goes by its times and our clock alone.
+                begun_s=math.inf if self._timed and self.fetched else begun_s,
+                timed=self._timed,
             )
             decoded = self._decode(self._read_ahead, begun_s)
             fields = progressive(decoded, asked.interlaced, name=self._name)
@@ -225,7 +229,8 @@ class Connection:
             if time_s is not None:
                 self._shown.time_s = time_s
             self._shown.tries = 0
-            yield Picture(rgb, time_s, self._arrived.at_s)
+            came_s = self._arrived.sent_s if self._timed else self._arrived.at_s
+            yield Picture(rgb, time_s, came_s)
 
     def _time_of(self, frame: VideoFrame) -> float | None:
         """On the sender's clock, in seconds. Containers without times have at most a rate, which is
@@ -253,7 +258,7 @@ class Connection:
         """All frames from the first key frame on. Raises SourceError when the connection breaks."""
         # A film's holes come again with each connection; it goes on behind them.
         damage = Damage(self._name, self._asked.record, whole=not self.film, joined=True)
-        for arrived in self._from_key_frame(self._packets(read_ahead, begun_s), begun_s):
+        for arrived in self._from_key_frame(self._packets(read_ahead), begun_s):
             self._arrived = arrived
             if self._key_bytes is None:
                 self._key_bytes = arrived.packet.size
@@ -274,13 +279,13 @@ class Connection:
         if not self.film or is_torn(self._container, self._shown.time_s, read_to=self._read_to):
             raise SourceError(f"{self._name}: broke off")
 
-    def _packets(self, read_ahead: ReadAhead, begun_s: float) -> Iterator[Arrived]:
+    def _packets(self, read_ahead: ReadAhead) -> Iterator[Arrived]:
         packets = self._without_sound(iter(read_ahead))
         try:
             if self.film:
                 yield from _whole(packets)
             else:
-                yield from packets if self._timed else spread(packets, begun_s)
+                yield from packets
         except TimeoutError as error:
             raise SourceError(f"{self._name}: sends nothing that is shown") from error
         except FFmpegError as error:

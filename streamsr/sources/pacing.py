@@ -84,7 +84,10 @@ class Pacer:
             time_s = self._anchor(sent_s, 0.0, max(arrival_s, now_s))
         elif not self._anchored:
             due_s = max(arrival_s, now_s, self._due_s + self._step_s)
-            time_s = self._anchor(sent_s, self._last_s + due_s - self._due_s, due_s)
+            # Interrupted for as long as nothing came, not as nothing left: what leaves late at
+            # first is made good, and would make the timeline longer with each connection.
+            passed_s = due_s - self._due_s if self._fetched else arrival_s - self._arrival_s
+            time_s = self._anchor(sent_s, self._last_s + max(passed_s, self._step_s), due_s)
         elif self._jumps(sent_s, arrival_s):
             due_s = max(arrival_s, self._due_s + self._step_s)
             time_s = self._last_s + due_s - self._due_s

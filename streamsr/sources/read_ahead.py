@@ -3,7 +3,8 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,8 @@ class ReadAhead:
     stopped     asked while nothing comes; True ends the iteration
     patience_s  without a packet that is given, while others come, after which TimeoutError is
                 raised
+    begun_s     when the connection was made, where a sender sends at its own pace; see `spread`
+    timed       the packets' times are the sender's
 
     Holds at most HELD_BYTES; then the sender is held up. An error of ``packets`` is raised behind
     the packets that came before.
@@ -58,12 +61,16 @@ class ReadAhead:
         taken: Collection[int],
         stopped: Callable[[], bool] = lambda: False,
         patience_s: float = math.inf,
+        begun_s: float = math.inf,
+        timed: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._packets = packets
         self._taken = taken
         self._stopped = stopped
         self._patience_s = patience_s
+        self._begun_s = begun_s
+        self._timed = timed
         self._closing = False
         self._clock = clock
         self._channel: Channel[Arrived] = Channel(
@@ -73,6 +80,18 @@ class ReadAhead:
         self._thread.start()
 
     def __iter__(self) -> Iterator[Arrived]:
+        for arrived in self._waited_for():
+            yield from spread([arrived, *self._at_once(arrived)], self._begun_s, timed=self._timed)
+            break
+        yield from self._waited_for()
+
+    def _at_once(self, first: Arrived) -> Iterator[Arrived]:
+        """What came with the first packet."""
+        with suppress(Exception):  # the end, or an error: raised behind these
+            for _ in range(MOST_AT_ONCE):
+                yield self._channel.get(max(first.at_s + AT_ONCE_S - self._clock(), 0.0))
+
+    def _waited_for(self) -> Iterator[Arrived]:
         last_s = self._clock()
         while not self._stopped():
             try:
@@ -112,17 +131,23 @@ class ReadAhead:
             self._channel.end()
 
 
-def spread(arrived: Iterator[Arrived], begun_s: float) -> Iterator[Arrived]:
-    """The same packets. Those that FFmpeg had read when it gave the first were sent one after the
-    other since ``begun_s``, when the connection was made."""
-    first: list[Arrived] = []
-    for item in arrived:
-        first.append(item)
-        if item.at_s - first[0].at_s > AT_ONCE_S or len(first) > MOST_AT_ONCE:
-            break
-    at_once = [item for item in first if item.at_s - first[0].at_s <= AT_ONCE_S]
-    for i, item in enumerate(at_once, 1):
-        step_s = max(item.at_s - begun_s, 0.0) / len(at_once)
-        yield Arrived(item.packet, item.at_s, item.at_s - (len(at_once) - i) * step_s)
-    yield from first[len(at_once) :]
-    yield from arrived
+def spread(at_once: Sequence[Arrived], begun_s: float, *, timed: bool) -> Iterator[Arrived]:
+    """The same packets. FFmpeg had read them when it gave the first: they were sent one after the
+    other since ``begun_s``, when the connection was made, as their times say where they are
+    ``timed``, else evenly."""
+    times = [_time_s(arrived.packet) for arrived in at_once]
+    end_s = max((time_s for time_s in times if time_s is not None), default=0.0)
+    for i, (arrived, time_s) in enumerate(zip(at_once, times, strict=True), 1):
+        open_s = max(arrived.at_s - begun_s, 0.0)
+        if timed:
+            ago_s = 0.0 if time_s is None else min(max(end_s - time_s, 0.0), open_s)
+        else:
+            ago_s = open_s * (len(at_once) - i) / len(at_once)
+        yield Arrived(arrived.packet, arrived.at_s, arrived.at_s - ago_s)
+
+
+def _time_s(packet: "Packet[Any]") -> float | None:
+    """When a packet is to be decoded, on the sender's clock."""
+    if packet.dts is None or packet.time_base is None:
+        return None
+    return float(packet.dts * packet.time_base)

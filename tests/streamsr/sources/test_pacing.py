@@ -2,10 +2,13 @@
 
 import itertools
 import random
+from fractions import Fraction
 
 import pytest
+from av.packet import Packet
 
 from streamsr.sources.pacing import SLEW, WINDOW_S, Pacer, Place
+from streamsr.sources.read_ahead import Arrived, spread
 
 STEP_S = 0.04
 
@@ -153,3 +156,40 @@ def test_a_sender_of_its_own_pace_is_caught_up_with_after_a_want_of_time() -> No
         due_s = pacer.place(when, 50 + when).due_s
         assert due_s == pytest.approx(50 + when)
         pacer.left(due_s + 2.0)
+
+
+def test_a_run_is_as_long_as_our_clock_says_however_often_it_connects() -> None:
+    """The first picture of each connection waits while it is learned what the stream is."""
+    pacer = Pacer()
+    places, waits_s = [], 0.9
+    for connection in range(20):
+        pacer.connected(fetched=False)
+        for i in range(500):
+            came_s = connection * 25.0 + i * STEP_S
+            now_s = max(came_s, connection * 25.0 + waits_s)
+            places.append(pacer.place(i * STEP_S, came_s, now_s=now_s))
+    span_s = places[-1].time_s - places[0].time_s
+    assert span_s == pytest.approx(19 * 25 + 499 * STEP_S, abs=waits_s)
+    assert places[-1].due_s == pytest.approx(19 * 25 + 499 * STEP_S)  # made good
+    assert all(after.time_s > before.time_s for before, after in itertools.pairwise(places))
+
+
+def arrived(times: list[float | None], at_s: float) -> list[Arrived]:
+    found = []
+    for when in times:
+        packet = Packet(b"x")
+        packet.time_base = Fraction(1, 1000)
+        packet.dts = None if when is None else round(when * 1000)
+        found.append(Arrived(packet, at_s, at_s))
+    return found
+
+
+def test_what_was_read_to_learn_what_a_stream_is_came_before() -> None:
+    def came(times: list[float | None], timed: bool = True) -> list[float]:
+        return [one.sent_s for one in spread(arrived(times, 100.0), 99.0, timed=timed)]
+
+    assert came([7.0, 7.2, 7.4]) == pytest.approx([99.6, 99.8, 100.0])
+    # A server that gives the last ten seconds at once cannot have sent them before it was asked.
+    assert came([0.0, 9.5, 10.0]) == pytest.approx([99.0, 99.5, 100.0])
+    assert came([None, 5.0]) == pytest.approx([100.0, 100.0])
+    assert came([7.0, 7.0, 7.0, 7.0], timed=False) == pytest.approx([99.25, 99.5, 99.75, 100.0])
