@@ -65,6 +65,7 @@ class Pacer:
         self._transits: deque[tuple[float, float]] = deque(maxlen=WINDOW_FRAMES)
         self._fetched = False
         self._anchored = False
+        self._zero_s = 0.0  # of the timeline, on our clock
         self._correction_s = 0.0  # from the sender's clock to the timeline
         self._offset_s = 0.0  # from the timeline to our clock
         self._last_s: float | None = None
@@ -81,13 +82,17 @@ class Pacer:
         ``arrival_s``, not given before ``now_s``."""
         now_s = arrival_s if now_s is None else now_s
         if self._last_s is None:
+            self._zero_s = arrival_s
             time_s = self._anchor(sent_s, 0.0, max(arrival_s, now_s))
         elif not self._anchored:
             due_s = max(arrival_s, now_s, self._due_s + self._step_s)
-            # Interrupted for as long as nothing came, not as nothing left: what leaves late at
-            # first is made good, and would make the timeline longer with each connection.
-            passed_s = due_s - self._due_s if self._fetched else arrival_s - self._arrival_s
-            time_s = self._anchor(sent_s, self._last_s + max(passed_s, self._step_s), due_s)
+            if self._fetched:
+                time_s = self._last_s + due_s - self._due_s
+            else:
+                # By our clock: what leaves late at first is made good, and a sender may send
+                # ahead of its time; both would make the timeline longer with each connection.
+                time_s = max(arrival_s - self._zero_s, self._last_s + self._step_s)
+            self._anchor(sent_s, time_s, due_s)
         elif self._jumps(sent_s, arrival_s):
             due_s = max(arrival_s, self._due_s + self._step_s)
             time_s = self._last_s + due_s - self._due_s

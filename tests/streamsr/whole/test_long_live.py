@@ -26,8 +26,8 @@ READ_S = 1500.0
 """Longest wait for ffprobe to read an hour."""
 
 CUT_S = 0.2
-"""A cut is a longer step from one picture to the next: a connection is made after 0.25 s at the
-earliest. Others are pictures that were dropped."""
+"""A longer step from one picture to the next is a cut, or pictures that were dropped. A cut may be
+shorter: the sender sends its first half second at once."""
 
 NEAR_S = 3.0
 """How far from when the sender was killed the step is."""
@@ -95,14 +95,14 @@ def test_a_stream_that_is_cut_for_an_hour_stays_in_sync_and_small(
     assert late[1:] == early[1:], seen
     assert len(offsets) > HOUR_S / 2
     assert max(map(abs, offsets)) <= 20, offsets
-    # Every second is accounted for: it has its pictures, which are recorded or counted as dropped,
-    # or belongs to one of the cuts.
+    # Every second of our clock is accounted for: it has its pictures, which are recorded or counted
+    # as dropped, or belongs to one of the cuts.
     assert counts["live"]["reconnects"] == CUTS
-    assert min(cuts) > 0, cuts
     assert abs(ran_s - span_s) < 2, (ran_s, span_s)
     assert 0 <= frames["out"] - len(times) <= 1, frames
     assert frames["in"] == frames["out"] + frames["dropped"], frames
-    assert len(longer) - CUTS <= frames["dropped"] / (CUT_S * RATE - 1), (longer, frames)
+    others = len(longer) - sum(cut > 0 for cut in cuts)
+    assert others <= frames["dropped"] / (CUT_S * RATE - 1), (longer, frames)
     assert abs(frames["in"] - (span_s - sum(cuts)) * RATE) < RATE, (frames, span_s, cuts)
 
 
