@@ -98,7 +98,8 @@ def test_a_stream_that_is_cut_for_an_hour_stays_in_sync_and_small(
     # Every second of our clock is accounted for: it has its pictures, which are recorded or counted
     # as dropped, or belongs to one of the cuts.
     assert counts["live"]["reconnects"] == CUTS
-    assert abs(ran_s - span_s) < 2, (ran_s, span_s)
+    # A second's pictures came before the first line, and the sender is half a second ahead.
+    assert abs(ran_s - span_s) < 3, (ran_s, span_s)
     assert 0 <= frames["out"] - len(times) <= 1, frames
     assert frames["in"] == frames["out"] + frames["dropped"], frames
     others = len(longer) - sum(cut > 0 for cut in cuts)
