@@ -79,7 +79,7 @@ def find_model(
             path = Path(model)
             name = path.stem
             if not path.is_file():
-                known = ", ".join(weights.names()) or "none"
+                known = ", ".join(weights.quantised()) or "none"
                 raise ModelError(
                     f"no model file {str(model)!r}, and no shipped model of that name ({known})"
                 )

@@ -93,7 +93,8 @@ def key_values(
 
 def _models(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
     """What a shell completes ``--model`` to: the shipped ones, else files."""
-    names = [name for name in ("auto", *weights.KINDS, *weights.names()) if name.startswith(begun)]
+    shipped = ("auto", *weights.KINDS, *weights.quantised())
+    names = [name for name in shipped if name.startswith(begun)]
     return [CompletionItem(name) for name in names] or [CompletionItem(begun, type="file")]
 
 

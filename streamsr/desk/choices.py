@@ -16,7 +16,7 @@ SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 TEXT: Schema = {"type": "string", "maxLength": 100}
 
 LOOK: dict[str, Schema] = {
-    "model": {"type": "string", "enum": list(dict.fromkeys((*CHOICES, *weights.names())))},
+    "model": {"type": "string", "enum": list(dict.fromkeys((*CHOICES, *weights.quantised())))},
     "scale": {"type": "integer", "enum": list(SCALES)},
     "to": TEXT,
     "sharpen": SHARE,

@@ -266,7 +266,8 @@ def _check_interface(interpreter: Any, model: ModelFile) -> int:
         if tensor["dtype"] is not np.uint8 or len(shape) != 4 or shape[3] != 3:
             raise ModelError(
                 problem
-                + f"tensor {list(shape)} {np.dtype(tensor['dtype'])}, expected [N, H, W, 3] uint8"
+                + f"tensor {[int(side) for side in shape]} {np.dtype(tensor['dtype'])}, "
+                + "expected [N, H, W, 3] uint8"
             )
     # The network takes any size; a probe tells the scale even where the file's own shapes are
     # placeholders.

@@ -190,6 +190,6 @@ def _scale_for(factor: Fraction, model: str, quality: str) -> int:
     if not weights.names():
         raise ModelError("no model is shipped with this installation; give --model FILE")
     if not scales:
-        known = ", ".join(weights.names())
+        known = ", ".join(weights.quantised())
         raise ModelError(f"no model of quality {rung} is shipped; shipped models: {known}")
     return next((scale for scale in scales if scale >= factor), scales[-1])

@@ -26,6 +26,11 @@ def names() -> list[str]:
     return sorted(file.stem for file in _FOLDER.glob("*.tflite"))
 
 
+def quantised() -> list[str]:
+    """List those of the shipped models that an engine of streamsr runs: the uint8 ones."""
+    return [name for name in names() if name.endswith("_u8")]
+
+
 def path(name: str) -> Path:
     """Return the .tflite file of a shipped model.
 

@@ -274,7 +274,8 @@ def test_a_clusters_progress_is_served(
     monkeypatch.setattr("streamsr.cluster.driver.upscale_on_cluster", so_far)
     pairs = [(tmp_path / "in.mp4", tmp_path / "out.mp4")]
     options = FileOptions(model=str(model), choice=EngineChoice(EXACT))
-    assert upscale_all(pairs, options, "auto", None, f"127.0.0.1:{port}") == 0
+    address = f"127.0.0.1:{port}"
+    assert upscale_all(pairs, options, "auto", None, address, progress_json=False) == 0
     assert seen["streamsr_cluster_workers", ()] == 2
     assert seen["streamsr_cluster_frames_done", ()] == 5
     assert seen["streamsr_segment_restarts_total", ()] == 1
