@@ -18,7 +18,7 @@ PARTS = {"choice": EngineChoice, "encoding": Encoding, "decode": DecodeOptions}
 DERIVED = {"budget_s", "whole"}
 """Fields that the command line makes of --budget-ms and --strict."""
 
-OWN = {"inputs", "output", "stats_json", "print_pipeline", "cluster", "metrics"}
+OWN = {"inputs", "output", "stats_json", "progress_json", "print_pipeline", "cluster", "metrics"}
 """Of the command line alone: where results and numbers go."""
 
 
