@@ -254,7 +254,8 @@ def test_a_microphone_gives_what_it_hears(tmp_path: Path) -> None:
     environment = os.environ | {"ALSA_CONFIG_PATH": str(tmp_path / "asound.conf")}
     result = run([sys.executable, "-c", LISTENING], text=False, check=True, env=environment)
     assert len(result.stdout) >= 2000
-    assert samples.tobytes().startswith(result.stdout[:2000])
+    # A busy machine begins to listen late.
+    assert samples.tobytes().find(result.stdout[:2000]) % samples.itemsize == 0
 
 
 def test_a_microphone_that_is_not_there_is_an_error() -> None:

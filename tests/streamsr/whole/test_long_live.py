@@ -101,10 +101,12 @@ def test_a_stream_that_is_cut_for_an_hour_stays_in_sync_and_small(
     # A second's pictures came before the first line, and the sender is half a second ahead.
     assert abs(ran_s - span_s) < 3, (ran_s, span_s)
     assert 0 <= frames["out"] - len(times) <= 1, frames
-    assert frames["in"] == frames["out"] + frames["dropped"], frames
+    # One may be on its way when the run ends.
+    assert 0 <= frames["in"] - frames["out"] - frames["dropped"] <= 1, frames
     others = len(longer) - sum(cut > 0 for cut in cuts)
     assert others <= frames["dropped"] / (CUT_S * RATE - 1), (longer, frames)
-    assert abs(frames["in"] - (span_s - sum(cuts)) * RATE) < RATE, (frames, span_s, cuts)
+    there = (span_s - sum(cuts)) * RATE + sum(cut > 0 for cut in cuts) + 1
+    assert abs(frames["in"] - there) < RATE, (frames, span_s, cuts)
 
 
 def taken_by(pid: int) -> tuple[float, int, int]:
