@@ -81,6 +81,7 @@ class Pacer:
         """The place of the next frame: ``sent_s`` on the sender's clock, its data here at
         ``arrival_s``, not given before ``now_s``."""
         now_s = arrival_s if now_s is None else now_s
+        anchored = self._anchored
         if self._last_s is None:
             self._zero_s = arrival_s
             time_s = self._anchor(sent_s, 0.0, max(arrival_s, now_s))
@@ -102,7 +103,9 @@ class Pacer:
             if 0 < time_s - self._last_s < JUMP_S:
                 self._step_s = time_s - self._last_s
         expected_s = max(time_s + self._offset_s, self._due_s)
-        self._follow(time_s, arrival_s)
+        # The buffer shrinks while frames leave, not over an interruption.
+        passed_s = max(time_s - self._last_s, 0.0) if anchored and self._last_s is not None else 0.0
+        self._follow(time_s, arrival_s, passed_s)
         self._due_s = max(time_s + self._offset_s, arrival_s, self._due_s)
         self._last_s, self._arrival_s = time_s, arrival_s
         return Place(time_s, self._due_s, max(self._due_s - expected_s, 0.0))
@@ -137,8 +140,8 @@ class Pacer:
             return step_s > FETCHED_JUMP_S
         return step_s > max(arrival_s - self._arrival_s, 0.0) + max(JUMP_S, 5 * self._step_s)
 
-    def _follow(self, time_s: float, arrival_s: float) -> None:
-        """Set the offset by what this frame's transit says."""
+    def _follow(self, time_s: float, arrival_s: float, passed_s: float) -> None:
+        """Set the offset by what this frame's transit says, ``passed_s`` after the one before."""
         transit_s = arrival_s - time_s
         if self._fetched:
             late_s = max(transit_s - self._offset_s, 0.0)
@@ -150,6 +153,5 @@ class Pacer:
             self._transits.popleft()
         quickest_s = min(transit for _, transit in self._transits)
         slowest_s = max(transit for _, transit in self._transits)
-        passed_s = 0.0 if self._last_s is None else max(time_s - self._last_s, 0.0)
         self._offset_s = max(slowest_s, self._offset_s - SLEW * passed_s)
         self.buffer_s = max(self._offset_s - quickest_s, 0.0)

@@ -140,6 +140,21 @@ def test_times_go_on_over_an_interruption() -> None:
     assert first.time_s - last.time_s == pytest.approx(first.due_s - last.due_s)
 
 
+@pytest.mark.parametrize("away_s", [0.5, 60.0])
+def test_no_frame_is_late_after_an_interruption(away_s: float) -> None:
+    """What was read to learn what the stream is waits, and is due when it can be had."""
+    pacer = Pacer()
+    pacer.connected(fetched=False)
+    for when in film(100):
+        pacer.place(when, 50 + when)
+    pacer.connected(fetched=False)
+    begun_s = 54 + away_s
+    for i, when in enumerate(film(100)):
+        now_s = max(begun_s + when, begun_s + 0.9)
+        place = pacer.place(when, begun_s + when, now_s=now_s)
+        assert place.due_s >= begun_s + 0.9 + i * STEP_S / (1 + 2 * SLEW)
+
+
 def test_a_frame_that_left_late_for_want_of_time_moves_the_others() -> None:
     pacer = Pacer()
     pacer.connected(fetched=True)
