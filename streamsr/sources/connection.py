@@ -282,10 +282,7 @@ class Connection:
     def _packets(self, read_ahead: ReadAhead) -> Iterator[Arrived]:
         packets = self._without_sound(iter(read_ahead))
         try:
-            if self.film:
-                yield from _whole(packets)
-            else:
-                yield from packets
+            yield from _whole(packets) if self.film else packets
         except TimeoutError as error:
             raise SourceError(f"{self._name}: sends nothing that is shown") from error
         except FFmpegError as error:

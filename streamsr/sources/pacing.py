@@ -81,10 +81,10 @@ class Pacer:
         """The place of the next frame: ``sent_s`` on the sender's clock, its data here at
         ``arrival_s``, not given before ``now_s``."""
         now_s = arrival_s if now_s is None else now_s
-        anchored = self._anchored
+        passed_s = 0.0  # in which the buffer shrinks: while frames leave, not over an interruption
         if self._last_s is None:
-            self._zero_s = arrival_s
-            time_s = self._anchor(sent_s, 0.0, max(arrival_s, now_s))
+            time_s, self._zero_s = 0.0, arrival_s
+            self._anchor(sent_s, time_s, max(arrival_s, now_s))
         elif not self._anchored:
             due_s = max(arrival_s, now_s, self._due_s + self._step_s)
             if self._fetched:
@@ -96,15 +96,15 @@ class Pacer:
             self._anchor(sent_s, time_s, due_s)
         elif self._jumps(sent_s, arrival_s):
             due_s = max(arrival_s, self._due_s + self._step_s)
-            time_s = self._last_s + due_s - self._due_s
+            passed_s = due_s - self._due_s
+            time_s = self._last_s + passed_s
             self._correction_s = time_s - sent_s
         else:
             time_s = sent_s + self._correction_s
-            if 0 < time_s - self._last_s < JUMP_S:
-                self._step_s = time_s - self._last_s
+            passed_s = max(time_s - self._last_s, 0.0)
+            if 0 < passed_s < JUMP_S:
+                self._step_s = passed_s
         expected_s = max(time_s + self._offset_s, self._due_s)
-        # The buffer shrinks while frames leave, not over an interruption.
-        passed_s = max(time_s - self._last_s, 0.0) if anchored and self._last_s is not None else 0.0
         self._follow(time_s, arrival_s, passed_s)
         self._due_s = max(time_s + self._offset_s, arrival_s, self._due_s)
         self._last_s, self._arrival_s = time_s, arrival_s
@@ -121,14 +121,13 @@ class Pacer:
             self._transits.clear()
             self._due_s = now_s
 
-    def _anchor(self, sent_s: float, time_s: float, due_s: float) -> float:
+    def _anchor(self, sent_s: float, time_s: float, due_s: float) -> None:
         """Have the sender's clock stand for ``time_s`` of the timeline, and leave at ``due_s``."""
         self._anchored = True
         self._correction_s = time_s - sent_s
         self._offset_s = due_s - time_s
         self._transits.clear()
         self.buffer_s = 0.0
-        return time_s
 
     def _jumps(self, sent_s: float, arrival_s: float) -> bool:
         """Whether the sender's clock is another one since the last frame."""
