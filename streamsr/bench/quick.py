@@ -1,19 +1,14 @@
 """A first estimate of this machine's pace, in less than half a second."""
 
-import time
-
 import numpy as np
 
 from streamsr.bench.clip import slide
 from streamsr.bench.report import PRESET
 from streamsr.engines import Engine, Tile
-from streamsr.jobs.pace import encoder_s
+from streamsr.jobs.pace import NETWORK_SIZE, encoder_s, least_s
 from streamsr.live.capacity import SPARE, Pace
 from streamsr.options import Encoding
 from streamsr.region import Region
-
-NETWORK_SIZE = 320, 180
-"""Of the picture: larger ones take the same time for a pixel, smaller ones a little more."""
 
 NETWORK_S, RUNS = 0.15, 9
 """The network runs until it has taken so long or so often, one run to get ready aside."""
@@ -36,10 +31,5 @@ def _network_s(engine: Engine) -> float:
     lr = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     hr = np.empty((height * engine.scale, width * engine.scale, 3), np.uint8)
     tiles = [Tile(lr, hr, Region.of(width, height))]
-    engine.run(tiles)
-    seconds: list[float] = []
-    while len(seconds) < RUNS and sum(seconds) < NETWORK_S:
-        start = time.perf_counter()
-        engine.run(tiles)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds) / (width * height)
+    seconds = least_s(lambda: engine.run(tiles), within_s=NETWORK_S, runs=RUNS)
+    return seconds / (width * height)
