@@ -232,7 +232,7 @@ def video(
     of a list are separated by commas; "all" is all of them. Needs the package imageio-ffmpeg.
     """
     from xlsr_model import weights
-    from xlsr_model.evaluation.cells import measure_cells
+    from xlsr_model.evaluation.cells import measure_cells, write_cells
     from xlsr_model.evaluation.clips import find_clips, read_clip
     from xlsr_model.evaluation.variants import variants
     from xlsr_model.report.video_cells import all_tables
@@ -248,9 +248,7 @@ def video(
     )
     print(all_tables(rows))
     if json_file:
-        short = json.loads(json.dumps(rows), parse_float=lambda value: round(float(value), 4))
-        content = {"scale": scale, "frames": frames, "cells": short}
-        write_file(json_file, (json.dumps(content) + "\n").encode(), overwrite=True)
+        write_cells(json_file, rows, scale=scale, frames=frames)
 
 
 @app.command()

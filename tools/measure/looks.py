@@ -8,7 +8,6 @@ The pictures are made by LiteRT and by the program's own loops, and judged as al
 import argparse
 import hashlib
 import inspect
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from streamsr.picture import finish
 from xlsr_model import weights
 from xlsr_model.data.images import Image
 from xlsr_model.evaluation import variants
-from xlsr_model.evaluation.cells import measure_cells
+from xlsr_model.evaluation.cells import measure_cells, write_cells
 from xlsr_model.evaluation.clips import find_clips, read_clip
 from xlsr_model.evaluation.evaluate import tflite
-from xlsr_model.files import write_file
 from xlsr_model.report.video_cells import all_tables
 
 LOOKS = {
@@ -75,9 +73,7 @@ def main() -> None:
         cache=options.cache,
     )
     print(all_tables(rows))
-    short = json.loads(json.dumps(rows), parse_float=lambda value: round(float(value), 4))
-    content = {"scale": scale, "frames": options.frames, "cells": short}
-    write_file(options.json, (json.dumps(content) + "\n").encode(), overwrite=True)
+    write_cells(options.json, rows, scale=scale, frames=options.frames)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,13 @@ def measure_cells(
     return rows
 
 
+def write_cells(file: Path, rows: Sequence[dict[str, Any]], *, scale: int, frames: int) -> None:
+    """Write what `measure_cells` returned, with four decimals; `report.quality_page` reads it."""
+    short = json.loads(json.dumps(rows), parse_float=lambda value: round(float(value), 4))
+    content = {"scale": scale, "frames": frames, "cells": short}
+    write_file(file, (json.dumps(content) + "\n").encode(), overwrite=True)
+
+
 def _degraded(
     truth: Clip, scale: int, kernels: Sequence[str], sent_as: Sequence[tuple[str, str]], cache: Path
 ) -> Iterator[tuple[str, str, str, Frames]]:
