@@ -96,8 +96,8 @@ class Pacer:
             self._anchor(sent_s, time_s, due_s)
         elif self._jumps(sent_s, arrival_s):
             due_s = max(arrival_s, self._due_s + self._step_s)
-            passed_s = due_s - self._due_s
-            time_s = self._last_s + passed_s
+            time_s = self._last_s + due_s - self._due_s
+            passed_s = time_s - self._last_s
             self._correction_s = time_s - sent_s
         else:
             time_s = sent_s + self._correction_s
