@@ -232,6 +232,17 @@ def publish_until(sink: PublishSink, condition: Callable[[], object]) -> None:
     until(after_another, seen=lambda: f"after {next(numbers)} pictures the sink is {sink.state!r}")
 
 
+def publish_one(sink: PublishSink) -> None:
+    sink.write(frame(0))
+    sink.commit()
+
+
+def refused(url: str, why: str) -> None:
+    """A first connection fails with this reason, in whichever call is the first to know."""
+    with PublishSink(url, INFO, (96, 64)) as sink, pytest.raises(SinkError, match=why):
+        publish_one(sink)
+
+
 def port_of(url: str) -> int:
     return int(url.split(":")[2].split("/")[0])
 
@@ -316,10 +327,7 @@ def test_what_cannot_be_started_for_now_is_tried_again(
         with receiver(url, tmp_path / "1.mkv"):
             publish_until(sink, lambda: sink.connections == 2)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
-    with PublishSink(url, INFO, (96, 64)) as sink:
-        sink.write(frame(0))
-        with pytest.raises(SinkError, match="the process that publishes: No such file"):
-            sink.commit()
+    refused(url, "the process that publishes: No such file")
 
 
 def test_a_server_that_never_answers_holds_up_nobody() -> None:
@@ -348,11 +356,7 @@ def test_a_frame_that_cannot_be_encoded_is_the_callers_error() -> None:
 
 
 def test_nobody_there_is_the_callers_error() -> None:
-    url = f"tcp://127.0.0.1:{free_port()}"
-    with PublishSink(url, INFO, (96, 64)) as sink:
-        sink.write(frame(0))
-        with pytest.raises(SinkError, match="refused"):
-            sink.commit()
+    refused(f"tcp://127.0.0.1:{free_port()}", "refused")
 
 
 def test_the_recording_goes_on_while_the_receiver_is_away(tmp_path: Path, model: Path) -> None:
