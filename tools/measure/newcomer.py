@@ -3,7 +3,8 @@
     python -m tools.measure.newcomer [PYTHON]...
 
 For each Python (by default the one that runs this): an empty environment, the wheel installed into
-it from the network, and then the installed command as a user types it. Shows also that the wheel
+it from the network with the page's packages, and then the installed command as a user types it, at
+last a film in the desk, which is asked as its page asks it. Shows also that the wheel
 and its list of dependencies are enough. pip's cache is used where it has the packages: the time of
 the installation is that of unpacking then.
 """
@@ -12,16 +13,22 @@ import argparse
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request, urlopen
 
 from streamsr.machine import processor_name, usable_cores
 from xlsr_model.files import write_file
+
+P = ParamSpec("P")
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ROOT / "docs" / "data" / "newcomer.json"
@@ -36,7 +43,12 @@ STEPS = {
         "upscale", "film.mp4", "-o", "larger.mp4",
     ],
 }  # fmt: skip
-"""By what the page says of them: the words of the command. The desk's job belongs here, last."""
+"""By what the page says of them: the words of the command."""
+
+DESK = "the same in a page, start and end of it included: `streamsr desk --root .`"
+
+PATIENCE_S = 600.0
+"""For the desk's job."""
 
 
 def main() -> None:
@@ -74,11 +86,13 @@ def _way(python: str, wheel: Path, folder: Path) -> tuple[str, dict[str, Any]]:
     folder.mkdir()
     (folder / "film.mp4").write_bytes(FILM.read_bytes())
     programs = folder / "environment" / "bin"
-    install = f"{python} -m venv environment && environment/bin/pip install -q {wheel}"
-    steps = {"install": _timed(["sh", "-c", install], folder, env | pip_cache)}
+    install = f"{python} -m venv environment && environment/bin/pip install -q '{wheel}[web]'"
+    steps = {"install": _timed(_run, ["sh", "-c", install], folder, env | pip_cache)}
     size = sum(path.lstat().st_size for path in (folder / "environment").rglob("*"))
+    command = str(programs / "streamsr")
     for name, words in STEPS.items():
-        steps[name] = _timed([str(programs / "streamsr"), *words], folder, env)
+        steps[name] = _timed(_run, [command, *words], folder, env)
+    steps[DESK] = _timed(_desk_job, command, folder, env)
     version = subprocess.run(
         [programs / "python", "-c", "import platform; print(platform.python_version())"],
         check=True,
@@ -88,15 +102,51 @@ def _way(python: str, wheel: Path, folder: Path) -> tuple[str, dict[str, Any]]:
     return version, {"steps": steps, "megabytes": round(size / 1e6)}
 
 
-def _timed(words: list[str], folder: Path, env: dict[str, str]) -> dict[str, float]:
-    """Run it; wall and processor time in seconds. Raises CalledProcessError."""
+def _timed(act: Callable[P, None], *args: P.args, **named: P.kwargs) -> dict[str, float]:
+    """Wall and processor time of the processes that this starts, in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    subprocess.run(words, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+    act(*args, **named)
     wall_s = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall_s": round(wall_s, 1), "cpu_s": round(cpu_s, 1)}
+
+
+def _run(words: list[str], folder: Path, env: dict[str, str]) -> None:
+    """Raises CalledProcessError."""
+    subprocess.run(words, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+def _desk_job(command: str, folder: Path, env: dict[str, str]) -> None:
+    """Start the desk, queue the film, wait for it and end the desk. Raises ValueError when the
+    film was not made."""
+    words = ["desk", "--root", ".", "-o", "done", "--state", "state", "--port", "0"]
+    with subprocess.Popen(
+        [command, *words], cwd=folder, env=env, stderr=subprocess.PIPE, text=True
+    ) as desk:
+        try:
+            assert desk.stderr is not None
+            said = desk.stderr.readline()
+            address = urlsplit(said.removeprefix("open ").strip())
+            jobs = f"{address.scheme}://{address.netloc}/api/jobs"
+            headers = {"Authorization": f"Bearer {parse_qs(address.query)['token'][0]}"}
+            wanted = json.dumps({"path": str(folder / "film.mp4"), "container": "mp4"}).encode()
+            number = _answer(Request(jobs, wanted, headers))["number"]
+            until = time.monotonic() + PATIENCE_S
+            state = "waiting"
+            while state in {"waiting", "running"} and time.monotonic() < until:
+                time.sleep(0.1)
+                state = _answer(Request(f"{jobs}/{number}", headers=headers))["state"]
+            if state != "done":
+                raise ValueError(f"the film is {state}")
+        finally:
+            desk.send_signal(signal.SIGINT)
+
+
+def _answer(request: Request) -> Any:  # JSON
+    with urlopen(request, timeout=PATIENCE_S) as answer:
+        return json.load(answer)
 
 
 if __name__ == "__main__":
