@@ -116,7 +116,7 @@ def playlist(film: Path) -> Iterator[str]:
 def over_http(*ends: float) -> Server:
     @contextmanager
     def server(film: Path) -> Iterator[str]:
-        short = film.with_name("short.mp4")
+        short = film.with_suffix(".mp4")
         words = ["-i", film, "-t", SHORT_S, "-c", "copy", "-movflags", "+faststart", short]
         run([needs_ffmpeg(), "-v", "error", *words], check=True)
         films = FilmServer(short, ends=ends)
