@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from streamsr.compare.choices import Choice
 
 FOR_ALL = (
-    "scale", "to", "model", "engine", "threads", "delegate", "delegate_options", "batch", "codec",
-    "crf", "preset", "pixel_format", "encoder", "encoder_options", "interlaced", "max_pixels",
-    "max_duration_s",
+    "scale", "to", "model", "quality", "engine", "threads", "delegate", "delegate_options",
+    "batch", "codec", "crf", "preset", "pixel_format", "encoder", "encoder_options", "interlaced",
+    "max_pixels", "max_duration_s",
 )  # fmt: skip
 """Options of `upscale` that are given for all choices."""
 
 OF_A_CHOICE = (
-    "model", "consistency", "sharpen", "strength", "codec", "crf", "preset", "pixel_format",
-    "encoder",
+    "model", "quality", "consistency", "sharpen", "strength", "codec", "crf", "preset",
+    "pixel_format", "encoder",
 )  # fmt: skip
 """Those that a choice may have."""
 
@@ -133,7 +133,7 @@ def _given(context: click.Context) -> tuple[str, ...]:
     callback=_named,
     help="One to be shown, by options of `upscale` without their dashes: "
     f"{', '.join(name.replace('_', '-') for name in OF_A_CHOICE)}; as often as you like.  "
-    "[default: bicubic, the shipped models, sharpened and weakened ones]",
+    "[default: bicubic, the shipped models, other qualities, sharpened and weakened ones]",
 )
 @click.option(
     "--crop",

@@ -30,29 +30,46 @@ BICUBIC = Choice("bicubic", ("--strength", "0"))
 """What every choice is seen against."""
 
 
-def usual_choices(scale: int, model: str, *, named: bool) -> list[Choice]:
+def usual_choices(scale: int, model: str, quality: str, *, named: bool) -> list[Choice]:
     """The choices of someone who has named none: bicubic interpolation, each shipped model of this
-    scale, and variants of one.
+    scale, the other rungs of one, and variants of it.
 
-    model  the word for it; ``named`` by the user, so that no other is shown
+    model    the word for it; ``named`` by the user, so that no other is shown
+    quality  the rung that is taken for it; empty where the user named one
     """
     label = Path(model).name
     words = () if named else ("--model", model)  # else it is among the words already
     models = [] if named else [word for word in shipped(scale) if word != model]
+    rungs = _rungs(scale, model) if quality else []
+    pinned = ("--quality", quality) if len(rungs) > 1 else ()  # the others are beside it
     return [
         BICUBIC,
-        *(Choice(word, ("--model", word)) for word in models),
-        Choice(label, words),
-        Choice(f"{label}, sharpen {SHARPEN}", (*words, "--sharpen", str(SHARPEN))),
-        Choice(f"{label}, strength {STRENGTH}", (*words, "--strength", str(STRENGTH))),
+        *(
+            Choice(word, ("--model", word, *(pinned if quality in _rungs(scale, word) else ())))
+            for word in models
+        ),
+        *(
+            Choice(f"{label}, quality {rung}", (*words, "--quality", rung))
+            for rung in rungs
+            if rung != quality
+        ),
+        Choice(label, (*words, *pinned)),
+        Choice(f"{label}, sharpen {SHARPEN}", (*words, *pinned, "--sharpen", str(SHARPEN))),
+        Choice(f"{label}, strength {STRENGTH}", (*words, *pinned, "--strength", str(STRENGTH))),
     ]
+
+
+def _rungs(scale: int, model: str) -> list[str]:
+    return weights.rungs(scale, model) if model in weights.KINDS else []
 
 
 def shipped(scale: int) -> list[str]:
     """What ``--model`` takes for the shipped models of this scale: their kinds, else their names.
     Variants of a model (``..._u8_perchannel``) are for who compares files."""
     kinds = [kind for kind in weights.KINDS if scale in weights.scales(kind)]
-    covered = {weights.default(scale, kind) for kind in kinds}
+    covered = {
+        weights.default(scale, kind, rung) for kind in kinds for rung in weights.rungs(scale, kind)
+    }
     ending = f"_x{scale}_u8"
     return kinds + [n for n in weights.names() if n.endswith(ending) and n not in covered]
 

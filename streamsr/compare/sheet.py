@@ -95,7 +95,9 @@ def compared(
         try:
             auto = with_auto.fitting(subject.info, name)
             model = (auto.model_reason.split() or [options.model])[0]
-            shown = list(choices) or usual_choices(auto.scale, model, named=options.model != "auto")
+            rung = auto.quality if options.quality == "auto" else ""
+            named = options.model != "auto"
+            shown = list(choices) or usual_choices(auto.scale, model, rung, named=named)
             if choices and BICUBIC.words not in {choice.words for choice in choices}:
                 shown.insert(0, BICUBIC)
             size = auto.output_size(subject.info.width, subject.info.height)

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from streamsr import __version__
 from streamsr.desk.child import command, stopped
-from streamsr.desk.choices import CONTAINERS, LOOK, OPTIONS, kind_of, words
+from streamsr.desk.choices import CONTAINERS, LOOK, OPTIONS, kind_of, qualities, words
 from streamsr.desk.names import free_output
 from streamsr.desk.places import Entry, Places
 from streamsr.desk.queue import Job, State
@@ -110,6 +110,7 @@ class Api:
                 "output": str(self._folders.output),
                 "room_bytes": free,
                 "models": LOOK["model"]["enum"],
+                "qualities": qualities(),
                 "scales": list(SCALES),
                 "containers": list(CONTAINERS),
                 "trouble": one_line(self._runner.trouble),

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamsr.errors import quoted
 from streamsr.model import CHOICES
-from streamsr.options import CODECS, INTERLACED, SCALES
+from streamsr.options import CODECS, INTERLACED, QUALITIES, SCALES
 from xlsr_model import weights
 
 Schema = dict[str, Any]
@@ -17,6 +17,7 @@ TEXT: Schema = {"type": "string", "maxLength": 100}
 
 LOOK: dict[str, Schema] = {
     "model": {"type": "string", "enum": list(dict.fromkeys((*CHOICES, *weights.quantised())))},
+    "quality": {"type": "string", "enum": list(QUALITIES)},
     "scale": {"type": "integer", "enum": list(SCALES)},
     "to": TEXT,
     "sharpen": SHARE,
@@ -32,6 +33,7 @@ OPTIONS: dict[str, Schema] = {
     "preset": TEXT,
     "pixel-format": TEXT,
     "interlaced": {"type": "string", "enum": list(INTERLACED)},
+    "at-least": {"type": "number", "exclusiveMinimum": 0},
     "start": {"type": "number", "minimum": 0},
     "duration": {"type": "number", "exclusiveMinimum": 0},
     "audit": {"type": "boolean"},
@@ -49,6 +51,11 @@ TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "boolean": (bool,),
 }
+
+
+def qualities() -> list[str]:
+    """The rungs of which there is a model at some scale, rising."""
+    return [r for r in weights.RUNGS if any(r in weights.rungs(scale) for scale in SCALES)]
 
 
 def words(chosen: Any, allowed: Mapping[str, Schema]) -> tuple[str, ...]:

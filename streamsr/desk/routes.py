@@ -97,6 +97,7 @@ ROUTES = (
                     output=STRING,
                     room_bytes=COUNT,
                     models={"type": "array", "items": STRING},
+                    qualities={"type": "array", "items": STRING},
                     scales={"type": "array", "items": COUNT},
                     containers={"type": "array", "items": STRING},
                     trouble=STRING,

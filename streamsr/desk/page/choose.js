@@ -18,6 +18,12 @@ function prepare(offered) {
     option.value = container;
     element("container").append(option);
   }
+  for (const quality of offered.qualities) {
+    const option = made("option", quality);
+    option.value = quality;
+    element("quality").append(option);
+  }
+  element("quality-label").hidden = offered.qualities.length < 2;
   element("folders").hidden = !offered.roots.length;
   listRoots(offered.roots);
 }
@@ -143,7 +149,9 @@ function next() {
 
 function options() {
   const chosen = { scale: Number(element("scale").value) };
-  if (element("model").value !== "auto") chosen.model = element("model").value;
+  for (const name of ["model", "quality"]) {
+    if (element(name).value !== "auto") chosen[name] = element(name).value;
+  }
   for (const name of ["sharpen", "strength"]) {
     const value = Number(element(name).value);
     if (value !== (name === "strength" ? 1 : 0)) chosen[name] = value;

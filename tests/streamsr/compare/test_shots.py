@@ -15,6 +15,7 @@ from streamsr.compare.shots import chosen_shots, windows
 from streamsr.compare.subject import opened
 from streamsr.jobs.options import FileOptions
 from tests.support.media import noise
+from tests.support.rungs import installed
 from xlsr_model import weights
 
 
@@ -93,9 +94,22 @@ def test_a_model_that_is_shipped_is_shown(tmp_path: Path, monkeypatch: pytest.Mo
     assert shipped(3) == ["clean", "video"]
     for name in ("xlsr_x3_u8", "xlsr_x3_f32"):
         shutil.copy(weights.path(name), tmp_path)
-    shutil.copy(weights.path("xlsr_x3_u8"), tmp_path / "xlsr-lite_x3_u8.tflite")
     shutil.copy(weights.path("xlsr_x3_u8"), tmp_path / "xlsr_x3_u8_perchannel.tflite")
+    shutil.copy(weights.path("xlsr_x3_u8"), tmp_path / "another_x3_u8.tflite")
     monkeypatch.setattr(weights, "_FOLDER", tmp_path)
-    assert shipped(3) == ["clean", "xlsr-lite_x3_u8"]
-    labels = [choice.label for choice in usual_choices(3, "clean", named=False)]
-    assert labels[:3] == ["bicubic", "xlsr-lite_x3_u8", "clean"]
+    assert shipped(3) == ["clean", "another_x3_u8"]
+    labels = [choice.label for choice in usual_choices(3, "clean", "xlsr", named=False)]
+    assert labels[:3] == ["bicubic", "another_x3_u8", "clean"]
+
+
+def test_every_rung_is_shown_and_none_is_left_to_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path / "weights", monkeypatch, ["xlsr-lite_x3_u8", "xlsr-plus_x3_u8"])
+    choices = usual_choices(3, "clean", "xlsr", named=False)
+    assert [choice.label for choice in choices[:5]] == [
+        "bicubic", "video", "clean, quality lite", "clean, quality plus", "clean",
+    ]  # fmt: skip
+    assert all("--quality" in choice.words for choice in choices[1:])
+    for asked in [("clean", ""), ("mine.tflite", "xlsr"), ("video", "xlsr")]:
+        assert not any("--quality" in c.words for c in usual_choices(3, *asked, named=True))
