@@ -3,7 +3,7 @@ tools/measure/benchmarks.py makes.
 
     python -m tools.pages.benchmarks
 
-Needs matplotlib, of the extra ``train``.
+docs/scaling.md has figures of them too: `tools.pages.scaling`. Needs matplotlib, of the extra ``train``.
 """
 
 import io

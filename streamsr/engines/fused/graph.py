@@ -209,8 +209,11 @@ class _Graph:
             raise ModelError(f"{what}: scales {scales}")
         weights = np.frombuffer(self._content(w, out * size * size * own), np.int8).reshape(w.shape)
         bias = np.frombuffer(self._content(b, 4 * out), "<i4").astype(np.int64)
-        # XNNPACK computes it in float32, in this order.
-        scale = (x.scale * np.broadcast_to(w.scale, out) / y.scale).astype(np.float32)
+        with np.errstate(over="ignore", under="ignore"):
+            # XNNPACK computes it in float32, in this order.
+            scale = (x.scale * np.broadcast_to(w.scale, out) / y.scale).astype(np.float32)
+        if not np.all(np.isfinite(scale) & (scale >= np.finfo(np.float32).tiny)):
+            raise ModelError(f"{what}: scales of which float32 does not hold the quotient")
         conv = Conv(weights, bias, scale, groups, x.zero, y.zero)
         if activation != _NONE and y.zero != 0:
             raise ModelError(f"{what}: expected ReLU's zero at the lowest value, got {y.zero}")

@@ -160,6 +160,26 @@ def test_a_damaged_file_is_read_or_refused(changes: list[tuple[int, int]]) -> No
         assert isinstance(read_network(bytes(damaged)), Network)
 
 
+@pytest.mark.parametrize("value", [1e-45, 1e-38, 1e-20, 1e20, 3e38])
+def test_scales_whose_quotient_float32_does_not_hold_are_refused(value: float) -> None:
+    refused = 0
+    for number in range(schema.Model.GetRootAs(CONTENT).Subgraphs(0).TensorsLength()):
+
+        def change(model: Any, number: int = number) -> None:
+            quantization = model.subgraphs[0].tensors[number].quantization
+            quantization.scale = np.full_like(quantization.scale, value)
+
+        try:
+            network = read_network(derived(change).content)
+        except ModelError:
+            refused += 1
+        else:
+            for conv in (network.stem, network.side, network.head):
+                assert np.all(np.isfinite(conv.scale))
+                assert np.all(conv.scale > 0)
+    assert refused > 10
+
+
 @given(st.data())
 def test_a_damaged_structure_is_read_or_refused(data: st.DataObject) -> None:
     """Offsets and lengths stand mostly at the two ends of the file; 4-byte values there are what
