@@ -146,9 +146,9 @@ def variants(
     Raises ValueError for a file of another scale, one that is no model, or two of one name.
     """
     shipped = [
-        weights.path(weights.default(scale, kind))
-        for kind in ("clean", "video")
-        if scale in weights.scales(kind)
+        weights.path(weights.default(scale, kind, rung))
+        for kind in weights.KINDS
+        for rung in weights.rungs(scale, kind)
     ]
     found = [resize(kernel, scale) for kernel in ("bicubic", "lanczos")]
     found += [shader(file, scale) for file in shaders]
