@@ -10,7 +10,7 @@ import random
 import shutil
 import signal
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 TERMINAL = pytest.StashKey[int]()
 """Standard error as it was before pytest began to capture it."""
+
+SCHEDULER, PRIORITY = os.sched_getscheduler(0), os.sched_getparam(0)
 
 TIME_LIMIT_S = 300.0
 GRACE_S = float(os.environ.get("STREAMSR_TEST_GRACE_S", "60"))
@@ -58,6 +60,17 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no shared test data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _ordinary_thread() -> Iterator[None]:
+    """No test leaves this thread in front of everything else on the machine, see
+    `system.ordinary_threads`."""
+    yield
+    found = os.sched_getparam(0).sched_priority
+    if found != PRIORITY.sched_priority:
+        os.sched_setscheduler(0, SCHEDULER, PRIORITY)
+        pytest.fail(f"real-time priority {found}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -329,6 +329,34 @@ def limit_memory(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
+@contextlib.contextmanager
+def ordinary_threads() -> Iterator[None]:
+    """Keep a library from making threads of this process real-time ones of the highest priority, in
+    front of everything else on the machine: SVT-AV1 does so on Linux, as root, with those that it
+    starts and the one that opens it. They get the scheduling that this thread has."""
+    if sys.platform != "linux":
+        yield
+        return
+    own, highest = os.sched_getscheduler(0), os.sched_get_priority_max(os.SCHED_FIFO)
+    priority = os.sched_getparam(0)
+
+    def foremost() -> set[int]:
+        found = set()
+        for thread in map(int, os.listdir("/proc/self/task")):
+            with contextlib.suppress(ProcessLookupError):
+                if os.sched_getparam(thread).sched_priority == highest:
+                    found.add(thread)
+        return found
+
+    before = foremost()
+    try:
+        yield
+    finally:
+        for thread in foremost() - before:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(thread, own, priority)
+
+
 def cpu_of(child: "subprocess.Popen[bytes]") -> float:
     """Wait for the end of a child. Returns its CPU time in seconds, its own children's included;
     not these on Windows."""

@@ -23,6 +23,7 @@ from streamsr.frame import StreamInfo
 from streamsr.media.codecs import canonical_name
 from streamsr.media.encode import Coded, Encoder, rate_of
 from streamsr.media.frames import tags_of
+from xlsr_model import system
 
 
 def tried(encoder: Encoder, info: StreamInfo, size: tuple[int, int], container: str) -> Coded:
@@ -71,7 +72,8 @@ def _encoded(
         assert isinstance(stream, VideoStream)
         frames = encoder.prepare(stream.codec_context, info, size, way)
         stream.time_base = info.time_base
-        output.start_encoding()
+        with system.ordinary_threads():
+            output.start_encoding()
         black = np.zeros((size[1], size[0], 3), np.uint8)
         step = max(round(1 / rate_of(info) / info.time_base), 1)
         packets = []

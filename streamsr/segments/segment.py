@@ -30,6 +30,7 @@ from streamsr.sinks import check_size, outside
 from streamsr.sources.file import FileSource
 from streamsr.stats import Recorder
 from streamsr.upscaler import Upscaler
+from xlsr_model import system
 from xlsr_model.files import Output
 
 _GLOBAL_HEADER = 0x40
@@ -116,7 +117,8 @@ class SegmentSink:
             self._frames = self._encoder.prepare(context, info, work.size, coded)
             if info.rate:
                 context.framerate = info.rate.limit_denominator(1_000_000)
-            context.open()
+            with system.ordinary_threads():
+                context.open()
             self._output = stack.enter_context(Output(self._path, overwrite=True))
             self._file = stack.enter_context(open(self._output.fd, "wb", closefd=False))
             headers = bytes(context.extradata or b"")

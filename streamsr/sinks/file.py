@@ -31,6 +31,7 @@ from streamsr.media.stream_copy import StreamCopy
 from streamsr.options import Encoding
 from streamsr.sinks import check_size, outside
 from streamsr.stats import Recorder, Stage
+from xlsr_model import system
 from xlsr_model.files import Output
 
 log = logging.getLogger("streamsr")
@@ -164,7 +165,8 @@ class FileSink:
                 raise SinkError(f"{self.path}: {kept_from[0]}; refused by --strict")
         else:
             self._stream = self._add_video(self._output)
-        self._output.start_encoding()
+        with system.ordinary_threads():
+            self._output.start_encoding()
 
     def _opened(self, call: str) -> OutputContainer:
         """The output. Raises ValueError for a ``call`` while there is none."""

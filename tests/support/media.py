@@ -10,6 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from xlsr_model import system
+
 SIZE = 64, 48
 
 
@@ -64,7 +66,8 @@ def make_video(
             written = container.add_stream_from_template(texts.streams.subtitles[0])
             written.metadata["language"] = "deu"
         prepare(container, video)
-        container.start_encoding()
+        with system.ordinary_threads():
+            container.start_encoding()
         for i, when in enumerate(pts):
             frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24").reformat(
                 format=pix_fmt

@@ -9,6 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from xlsr_model import system
 from xlsr_model.data.images import Y_FROM_RGB, Image
 
 CODECS: dict[str, tuple[str, int, int, dict[str, str]]] = {
@@ -66,6 +67,8 @@ def recode(
     encoder.framerate = Fraction(25)
     encoder.options = options
     decoder: Any = av.CodecContext.create(decoder_name, "r")
+    with system.ordinary_threads():
+        encoder.open()
     packets = []
     for number, rows in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rows), format="yuv420p")

@@ -1,5 +1,6 @@
 """Encoders by FFmpeg's name, pixel formats, and what players need of MP4 and MOV."""
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,10 +15,12 @@ from streamsr.frame import Frame, HdrMetadata, StreamInfo
 from streamsr.media.encode import Encoder
 from streamsr.media.encoder_trial import tried
 from streamsr.media.encoders import encoder_names, formats_of, options_of
+from streamsr.media.frame_encoder import FrameEncoder
 from streamsr.media.frames import FrameReader, FrameWriter, can_write, tags_of
 from streamsr.media.losses import hard_to_play, lost
 from streamsr.options import Encoding
 from streamsr.sinks.file import FileSink
+from tests.conftest import PRIORITY
 from tests.support.command import Command
 from tests.support.disk import small_disk
 from tests.support.media import look, make_video, picture
@@ -38,6 +41,29 @@ def video_of(path: Path) -> tuple[str, str, str, av.VideoFrame]:
         frame = next(film.decode(stream))
         codec = stream.codec_context
         return codec.codec.canonical_name, codec.codec_tag, frame.format.name, frame
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is given real-time priority")
+@pytest.mark.parametrize(
+    "words", [["--codec", "av1"], ["--codec", "av1", "--resume"], ["--encoder", "libsvtav1"]]
+)
+def test_no_encoder_gets_in_front_of_all_else(
+    tmp_path: Path, upscale: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """SVT-AV1 would, with its threads and the one that opens it."""
+    seen, encode = [], FrameEncoder.encode
+
+    def watched(self: FrameEncoder, *args: object) -> object:
+        packets = encode(self, *args)  # type: ignore[arg-type]  # as it is called
+        threads = os.listdir("/proc/self/task")
+        seen.append({os.sched_getparam(int(thread)).sched_priority for thread in threads})
+        return packets
+
+    monkeypatch.setattr(FrameEncoder, "encode", watched)
+    film = make_video(tmp_path / "in.mkv", pts=range(3))
+    assert upscale(film, tmp_path / "out.mkv", "--preset", "13", *words).status == 0
+    assert len(seen) >= 3
+    assert set.union(*seen) == {PRIORITY.sched_priority}
 
 
 @pytest.mark.parametrize("resume", [False, True], ids=["at once", "resumable"])

@@ -15,6 +15,7 @@ from streamsr.jobs.outputs import output_name
 from streamsr.picture.size import picture_size
 from tests.support.command import Command
 from tests.support.media import picture
+from xlsr_model import system
 
 SHOWN_MS = (100, 250, 70, 100, 40, 500)
 
@@ -229,6 +230,8 @@ def test_ten_bits_of_an_avif_are_named(upscale: Command, tmp_path: Path) -> None
         stream = output.add_stream("libsvtav1", rate=1)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
         frame = av.VideoFrame.from_ndarray(picture(0), format="rgb24")
+        with system.ordinary_threads():
+            output.start_encoding()
         output.mux([*stream.encode(frame.reformat(format="yuv420p10le")), *stream.encode(None)])
     source = tmp_path / "a.avif"
     result = upscale(source, tmp_path / "out.png")
