@@ -107,6 +107,7 @@ def test_a_sheet_shows_what_upscaling_gives(compare: Command, tmp_path: Path) ->
     frame = decoded(film, 5)
     choices = {
         "bicubic": {"model": "clean", "strength": 0.0},
+        "clean, quality lite": {"model": "clean", "quality": "lite"},
         "clean": {"model": "clean"},
         "video": {"model": "video"},
         "clean, sharpen 0.5": {"model": "clean", "sharpen": 0.5},
@@ -135,7 +136,7 @@ def test_its_commands_give_what_it_shows(
     make_video(Path("film.mkv"), size=(96, 64), options={"crf": "30"})
     result = compare(Path("film.mkv"), "--at", "0:00.2", "-o", "sheet.html", "--crop", "288x192")
     lines = result.out.splitlines()
-    assert len(lines) == 5, result.out
+    assert len(lines) == 6, result.out
     pictures = Page(Path("sheet.html")).pictures
     for line in lines:
         label, command = line.split("  ")[0], line[line.index("streamsr upscale") :]

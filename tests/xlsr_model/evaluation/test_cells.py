@@ -73,8 +73,12 @@ def test_the_shipped_models_stand_beside_what_is_given(tmp_path):
     assert [variant.name for variant in found] == [
         "bicubic",
         "lanczos",
+        "xlsr-lite_x3_u8",
+        "xlsr-lite_x3_u8+consistent",
         "xlsr_x3_u8",
         "xlsr_x3_u8+consistent",
+        "xlsr-lite-video_x3_u8",
+        "xlsr-lite-video_x3_u8+consistent",
         "xlsr-video_x3_u8",
         "xlsr-video_x3_u8+consistent",
         "mine",
