@@ -334,16 +334,16 @@ def ordinary_threads() -> Iterator[None]:
     """Keep a library from making threads of this process real-time ones of the highest priority, in
     front of everything else on the machine: SVT-AV1 does so on Linux, as root, with those that it
     starts and the one that opens it. They get the scheduling that this thread has."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not os.path.isdir("/proc/self/task"):
         yield
         return
-    own, highest = os.sched_getscheduler(0), os.sched_get_priority_max(os.SCHED_FIFO)
-    priority = os.sched_getparam(0)
+    own, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    highest = os.sched_get_priority_max(os.SCHED_FIFO)
 
     def foremost() -> set[int]:
         found = set()
         for thread in map(int, os.listdir("/proc/self/task")):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):  # it has ended
                 if os.sched_getparam(thread).sched_priority == highest:
                     found.add(thread)
         return found
@@ -353,7 +353,7 @@ def ordinary_threads() -> Iterator[None]:
         yield
     finally:
         for thread in foremost() - before:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
                 os.sched_setscheduler(thread, own, priority)
 
 

@@ -3,7 +3,8 @@ tools/measure/benchmarks.py makes.
 
     python -m tools.pages.benchmarks
 
-docs/scaling.md has figures of them too: `tools.pages.scaling`. Needs matplotlib, of the extra ``train``.
+docs/scaling.md has figures of them too: `tools.pages.scaling`. Needs matplotlib, of the extra
+``train``.
 """
 
 import io
