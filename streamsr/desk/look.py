@@ -56,11 +56,11 @@ def _frame(path: Path, at_s: float) -> tuple[Frame, StreamInfo, float]:
 def _about(info: StreamInfo, upscaler: Upscaler, duration_s: float) -> dict[str, object]:
     width, height = upscaler.output_size(info.width, info.height)
     shown = upright_info(replace(info, width=width, height=height))
-    reason = f"; {upscaler.model_reason}" if upscaler.model_reason else ""
+    reasons = filter(None, (upscaler.model_reason, upscaler.quality_reason))
     return {
         "duration_s": round(duration_s, 3),
         "from": [info.width, info.height],
         "to": [width, height],
         "shape": round(float(shown.width * shown.sar / shown.height), 4),
-        "how": f"{upscaler.model.name} on {upscaler.engine.name}{reason}",
+        "how": "; ".join((f"{upscaler.model.name} on {upscaler.engine.name}", *reasons)),
     }
