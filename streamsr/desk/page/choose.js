@@ -6,6 +6,14 @@ const LOOK_AFTER_MS = 250, LOOKS_KEPT = 4;
 const looks = new Map();  // by what was asked: {about, pair}
 let shown = null, looking = null, timer = 0, lookCount = 0;
 
+function offer(name, values, before = "") {
+  for (const value of values) {
+    const option = made("option", `${before}${value}`);
+    option.value = value;
+    element(name).append(option);
+  }
+}
+
 function prepare(offered) {
   element("scale").replaceChildren(...offered.scales.map((scale) => {
     const option = made("option", `${scale} times`);
@@ -13,16 +21,8 @@ function prepare(offered) {
     option.selected = scale === 3;
     return option;
   }));
-  for (const container of offered.containers) {
-    const option = made("option", `.${container}`);
-    option.value = container;
-    element("container").append(option);
-  }
-  for (const quality of offered.qualities) {
-    const option = made("option", quality);
-    option.value = quality;
-    element("quality").append(option);
-  }
+  offer("container", offered.containers, ".");
+  offer("quality", offered.qualities);
   element("quality-label").hidden = offered.qualities.length < 2;
   element("folders").hidden = !offered.roots.length;
   listRoots(offered.roots);
